@@ -1,0 +1,33 @@
+"""Errors that name the offending thing and the remedy.
+
+Every error that a user can cause derives from :class:`AdabmError`; the command line turns it
+into one line on standard error and exit status 2, without a traceback.
+"""
+
+
+class AdabmError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ConfigError(AdabmError, ValueError):
+    """A setting has an impossible value or an unknown name."""
+
+
+class NetworkError(AdabmError, ValueError):
+    """A network cannot be built, described or quantized."""
+
+
+class CheckpointError(AdabmError, ValueError):
+    """A checkpoint is missing, damaged, of another kind or for another network."""
+
+
+class ImageError(AdabmError, ValueError):
+    """A picture cannot be read, has an unsupported layout or the wrong size."""
+
+
+class DataError(AdabmError, ValueError):
+    """A data set or weight file is missing, incomplete or fails its checksum."""
+
+
+class FineTuningError(AdabmError, RuntimeError):
+    """Fine-tuning diverged; the model was put back to its last good state."""

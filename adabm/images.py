@@ -1,0 +1,110 @@
+"""Read and write pictures of the formats that users have."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .errors import ImageError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Return the pictures directly inside ``folder``, sorted by name; never an empty list."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder} is not a folder")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file())
+    if not paths:
+        raise ImageError(f"{folder} holds no picture ({', '.join(EXTENSIONS)})")
+    return paths
+
+
+def read_raw(path: str | Path) -> np.ndarray:
+    """Read a picture as stored, channels in RGB(A) order: (H, W) or (H, W, 3|4), uint8 or uint16."""
+    path = Path(path)
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    flags = cv2.IMREAD_UNCHANGED
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise ImageError(f"{path}: not a readable picture (damaged, or not one of {', '.join(EXTENSIONS)})")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"{path}: {image.dtype} samples are not supported; convert to 8 or 16 bits a channel")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim == 3 and image.shape[2] == 2:
+        raise ImageError(f"{path}: gray with alpha is not supported by the decoder; convert to RGBA")
+    if image.ndim == 3:
+        order = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+        image = cv2.cvtColor(image, order)
+    return image
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read a picture for evaluation or calibration: (H, W, 3) uint8 RGB; gray is repeated.
+
+    Raises:
+        ImageError: unreadable, with an alpha channel, or with more than 8 bits a channel, where
+            dropping information silently would change the numbers.
+    """
+    image = read_raw(path)
+    if image.dtype != np.uint8:
+        raise ImageError(f"{path}: has {image.dtype.itemsize * 8} bits a channel; convert to 8 bits first")
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, axis=2)
+    if image.shape[2] == 4:
+        if (image[..., 3] != 255).any():
+            raise ImageError(f"{path}: has a non-trivial alpha channel; flatten it first")
+        image = np.ascontiguousarray(image[..., :3])
+    return image
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write a picture atomically; the format follows the file name's extension.
+
+    Args:
+        image: (H, W) or (H, W, 3|4), uint8 or uint16, RGB(A) order.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in EXTENSIONS:
+        raise ImageError(f"{path}: unknown picture format; use one of {', '.join(EXTENSIONS)}")
+    if image.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
+        raise ImageError(f"{path}: {suffix} cannot hold 16 bits a channel; use .png or .tif")
+    if image.ndim == 3 and image.shape[2] == 4 and suffix in (".jpg", ".jpeg", ".bmp"):
+        raise ImageError(f"{path}: {suffix} cannot hold an alpha channel; use .png, .webp or .tif")
+    if image.ndim == 3:
+        order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        image = cv2.cvtColor(image, order)
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in (".jpg", ".jpeg") else []
+    ok, data = cv2.imencode(suffix, image, options)
+    if not ok:
+        raise ImageError(f"{path}: the picture could not be encoded as {suffix}")
+    write_atomically(path, data.tobytes())
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to a neighbour file and rename it, so that no half-written file is ever left."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

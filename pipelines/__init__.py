@@ -1,0 +1,1 @@
+"""The commands that the stages of ``dvc.yaml`` run."""
