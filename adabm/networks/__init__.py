@@ -1,0 +1,19 @@
+"""Super-resolution networks, and what the quantizer needs to know of them."""
+
+from .describe import describe
+from .descriptor import NetworkDescriptor, Role
+from .folding import fold_reparameterized
+from .rdn import RDN
+from .registry import build_network, load_network
+from .srresnet import SRResNet
+
+__all__ = [
+    "RDN",
+    "NetworkDescriptor",
+    "Role",
+    "SRResNet",
+    "build_network",
+    "describe",
+    "fold_reparameterized",
+    "load_network",
+]

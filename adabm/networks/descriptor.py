@@ -1,0 +1,78 @@
+"""What the quantizer needs to know of a super-resolution network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..errors import NetworkError
+
+
+class Role(str, Enum):
+    """The part a convolution plays, which decides how it is quantized (paper section 4.1).
+
+    ========== ======================= =============================
+    role       body-only setting       fully quantized (FQ) setting
+    ========== ======================= =============================
+    FIRST      full precision          fixed bits (8/8)
+    BODY       adaptive                adaptive
+    FUSION     base bits               base bits (counted in the FAB)
+    AFTER_BODY full precision          adaptive
+    UPSAMPLER  full precision          fixed bits (8/8)
+    LAST       full precision          fixed bits (8/8)
+    SKIP       full precision          full precision
+    ========== ======================= =============================
+
+    AFTER_BODY is the convolution that closes the residual body of EDSR and SRResNet; the released
+    code quantizes it in the FQ setting alone. SKIP is for convolutions whose cost is negligible,
+    such as channel attention on globally pooled 1x1 features.
+    """
+
+    FIRST = "first"
+    BODY = "body"
+    FUSION = "fusion"
+    AFTER_BODY = "after_body"
+    UPSAMPLER = "upsampler"
+    LAST = "last"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class NetworkDescriptor:
+    """A network's identity, scale, value range, the roles of its convolutions and its blocks.
+
+    Attributes:
+        name: class name of the network, e.g. ``"EDSR"``.
+        scale: upsampling factor.
+        value_range: largest pixel value of input and output, 1.0 or 255.0.
+        roles: dotted module name of every ``nn.Conv2d`` -> its role, in execution order.
+        blocks: dotted names of the modules whose outputs enter the structure loss.
+        block_feature_size_normalized: divide each block's normalized output by its C*H*W in the
+            structure loss, as the released RDN does (which makes the term negligible there).
+        options: constructor arguments, empty if unknown; with them a checkpoint rebuilds the network.
+    """
+
+    name: str
+    scale: int
+    value_range: float
+    roles: Mapping[str, Role]
+    blocks: tuple[str, ...]
+    block_feature_size_normalized: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise NetworkError(f"{self.name}: scale {self.scale} is not a positive integer")
+        if self.value_range not in (1.0, 255.0):
+            raise NetworkError(f"{self.name}: value_range {self.value_range} is neither 1.0 nor 255.0")
+        if not any(role is Role.BODY for role in self.roles.values()):
+            raise NetworkError(f"{self.name}: no convolution has the role 'body', so nothing could adapt")
+
+    def summary(self) -> str:
+        """Return the roles as text for the user to check."""
+        lines = [f"{self.name}: x{self.scale}, values 0 to {self.value_range:g}, {len(self.blocks)} blocks"]
+        for role in Role:
+            names = [name for name, r in self.roles.items() if r is role]
+            if names:
+                shown = ", ".join(names[:4]) + (f", ... {names[-1]}" if len(names) > 4 else "")
+                lines.append(f"  {role.value:<10} {len(names):>4}  {shown}")
+        return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""Build networks by name, and load them from weight files that describe themselves."""
+
+import inspect
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from .._compat import basicsr_module
+from ..errors import CheckpointError, NetworkError
+from .folding import fold_reparameterized
+from .rdn import RDN
+from .srresnet import SRResNet
+
+_OWN_CLASSES: dict[str, type[nn.Module]] = {"RDN": RDN, "SRResNet": SRResNet}
+_BASICSR_MODULES = {
+    "ECBSR": "archs.ecbsr_arch",
+    "EDSR": "archs.edsr_arch",
+    "MSRResNet": "archs.srresnet_arch",
+    "RCAN": "archs.rcan_arch",
+    "RRDBNet": "archs.rrdbnet_arch",
+    "SRVGGNetCompact": "archs.srvgg_arch",
+}
+KNOWN_NETWORKS = tuple(sorted((*_OWN_CLASSES, *_BASICSR_MODULES)))
+# Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
+_DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
+
+
+def build_network(name: str, /, **options: object) -> nn.Module:
+    """Build a network with random weights, in training mode.
+
+    Args:
+        name: one of ``KNOWN_NETWORKS``.
+        options: arguments of the network's constructor; ``num_in_ch`` and ``num_out_ch`` are 3
+            unless given, others have the constructor's default, if any.
+
+    Returns:
+        The network. Its attribute ``adabm_options`` holds all options, defaults included and
+        tuples as lists (as JSON returns them), so that a checkpoint can rebuild it.
+
+    Raises:
+        NetworkError: unknown name, unknown or missing option, or a value the network refuses.
+
+    >>> network = build_network("EDSR", num_feat=16, num_block=4, upscale=2)
+    """
+    cls = _network_class(name)
+    parameters = inspect.signature(cls).parameters
+    for option in options:
+        if option not in parameters:
+            raise NetworkError(f"{name} has no option {option!r}; its options are {', '.join(parameters)}")
+    complete = {p.name: _DEFAULTS.get(p.name, p.default) for p in parameters.values()} | options
+    missing = [option for option, value in complete.items() if value is inspect.Parameter.empty]
+    if missing:
+        raise NetworkError(f"{name} needs a value for {', '.join(missing)}")
+    try:
+        network = cls(**complete)
+    except NetworkError:
+        raise
+    except Exception as error:  # whatever foreign code does on a bad value, e.g. an AttributeError
+        raise NetworkError(f"{name} cannot be built with {complete}: {type(error).__name__}: {error}") from error
+    network.adabm_options = {k: list(v) if isinstance(v, tuple) else v for k, v in complete.items()}
+    return network
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """Rebuild a network from a safetensors file with the metadata ``network`` and ``options``.
+
+    ``network`` is a name that :func:`build_network` knows, ``options`` its options as a JSON object.
+    Every weight must be there, with the right shape, and nothing else; the weights of a folded
+    ECBSR give a folded network.
+
+    Returns:
+        The network on the CPU, in evaluation mode; torch's random state is left as it was.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, without the metadata, or its weights do not fit.
+    """
+    path = Path(path)
+    name, options, tensors = _read(path)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(name, **options)
+    except NetworkError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if tensors.keys() != network.state_dict().keys():
+        network = fold_reparameterized(network)
+    misfits = _misfits(network.state_dict(), tensors)
+    if misfits:
+        shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
+        raise CheckpointError(f"{path}: the weights do not fit {name} with options {options}: {shown}")
+    network.load_state_dict(tensors, strict=True)
+    return network.eval()
+
+
+def registered_name(network: nn.Module) -> str | None:
+    """Return the name under which exactly this class can be built, or None.
+
+    A class of the same name from elsewhere, or a subclass, is another network.
+    """
+    cls = type(network)
+    if _OWN_CLASSES.get(cls.__name__) is cls:
+        return cls.__name__
+    module = _BASICSR_MODULES.get(cls.__name__)
+    return cls.__name__ if module and cls.__module__ == f"basicsr.{module}" else None
+
+
+def _network_class(name: str) -> type[nn.Module]:
+    if name in _OWN_CLASSES:
+        return _OWN_CLASSES[name]
+    if name not in _BASICSR_MODULES:
+        raise NetworkError(f"unknown network {name!r}; known are {', '.join(KNOWN_NETWORKS)}")
+    return getattr(basicsr_module(_BASICSR_MODULES[name]), name)
+
+
+def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); get or export it again") from None
+    absent = [key for key in ("network", "options") if key not in metadata]
+    if absent:
+        raise CheckpointError(
+            f"{path}: its metadata lacks {' and '.join(absent)}; build the network with build_network "
+            "and load the weights with load_state_dict, or export them with this metadata"
+        )
+    try:
+        options = json.loads(metadata["options"])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: its metadata 'options' is not JSON ({error})") from None
+    if not isinstance(options, dict):
+        raise CheckpointError(f"{path}: its metadata 'options' is {metadata['options']}, not a JSON object")
+    return metadata["network"], options, tensors
+
+
+def _misfits(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
+    misfits = [f"{key} is missing" for key in expected if key not in found]
+    misfits += [f"{key} is not part of the network" for key in found if key not in expected]
+    misfits += [
+        f"{key} has shape {tuple(found[key].shape)}, not {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    return misfits
