@@ -1,0 +1,59 @@
+"""The whole recipe in one call."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from torch import nn
+
+from .calibration import CalibrationRecord, calibrate
+from .clipping import clip_ranges
+from .config import QuantizationConfig, preset
+from .fine_tuning import Step, fine_tune
+from .model import QuantizedSR
+from .networks import NetworkDescriptor
+from .patches import calibration_batches, random_batches
+
+
+def quantize(
+    network: nn.Module,
+    images: Sequence[np.ndarray],
+    config: QuantizationConfig | None = None,
+    descriptor: NetworkDescriptor | None = None,
+    *,
+    patch_size: int = 96,
+    patches: int | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+    on_step: Callable[[Step], None] | None = None,
+) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
+    """Quantize a pretrained super-resolution network from low-resolution pictures without ground truth.
+
+    Args:
+        network: full-precision network; it is copied.
+        images: (H, W, 3) uint8 RGB low-resolution pictures, about 100, none of them evaluated later.
+        config: by default the released recipe at W4A4, ``preset("adabm")``.
+        descriptor: see :class:`QuantizedSR`.
+        patch_size, patches, batch_size: calibration patches; fine-tuning has its own in ``config``.
+        seed: fixes patches and augmentation.
+        on_step: called after each fine-tuning step.
+
+    Returns:
+        The quantized model, what calibration saw, and the fine-tuning steps (empty without).
+
+    >>> model, record, steps = quantize(network, images, preset("adabm", activation_bits=6))  # doctest: +SKIP
+    """
+    config = config if config is not None else preset("adabm")
+    model = QuantizedSR(network, config, descriptor)
+    value_range = model.descriptor.value_range
+    batches = calibration_batches(images, patch_size, batch_size, seed, value_range, patches)
+    device = next(model.parameters()).device
+    record = calibrate(model, (batch.to(device) for batch in batches))
+    tuning = config.fine_tuning
+    size, count = (tuning.patch_size, tuning.batch_size) if tuning is not None else (patch_size, 2)
+    stream = random_batches(images, size, count, seed, value_range)
+    stream = (batch.to(device) for batch in stream)
+    if tuning is None:
+        if config.clipping:
+            clip_ranges(model, next(stream))
+        return model, record, []
+    return model, record, fine_tune(model, stream, on_step=on_step)

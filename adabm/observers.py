@@ -1,0 +1,104 @@
+"""Choose quantization ranges from observed tensors (method section 3)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError
+
+ACTIVATION_OBSERVERS = ("minmax", "percentile", "omse")
+WEIGHT_OBSERVERS = ("omse", "omse_absmax", "minmax", "percentile")
+_CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates are tried
+
+
+def quantile(x: Tensor, q: float) -> Tensor:
+    """Return the q-quantile of all elements with linear interpolation, for tensors of any size.
+
+    ``torch.quantile`` sorts and refuses more than 2**24 elements; two selections do neither. The
+    rank is computed in the precision of ``x``, as there, so that both give the same value.
+    """
+    flat = x.detach().flatten()
+    last = flat.numel() - 1
+    position = min(float(torch.tensor(q, dtype=flat.dtype) * last), float(last))
+    below = int(position)
+    low = flat.kthvalue(below + 1).values
+    if below == position:
+        return low
+    return torch.lerp(low, flat.kthvalue(below + 2).values, position - below)
+
+
+@torch.no_grad()
+def shrink_errors(x: Tensor, lower: Tensor, upper: Tensor, bits: float, factors: Sequence[float]) -> Tensor:
+    """Mean squared quantization error of ``x`` on [f*lower, f*upper] for each shrink factor f.
+
+    Returns:
+        (len(factors),) float64 tensor. Elements are visited in cache-sized chunks, and sums are
+        taken in double precision, so that the best candidate does not depend on the order of sums.
+    """
+    steps = 2.0**bits - 1
+    errors = torch.zeros(len(factors), dtype=torch.float64, device=x.device)
+    ranges = [(lower * f, upper * f) for f in factors]
+    for chunk in x.detach().flatten().split(_CHUNK):
+        sums = []
+        for low, high in ranges:
+            width = high - low
+            q = torch.clamp(chunk, low, high).sub_(low).div_(width).mul_(steps).round_()
+            q = q.div_(steps).mul_(width).add_(low).sub_(chunk)
+            sums.append(torch.dot(q, q))
+        errors += torch.stack(sums).double()
+    # a range of zero width (a constant input) divides by zero: never the best one
+    return torch.nan_to_num(errors / x.numel(), nan=float("inf"))
+
+
+def best_shrink(x: Tensor, lower: Tensor, upper: Tensor, bits: float, candidates: int) -> tuple[Tensor, Tensor]:
+    """Shrink both ends of a range by steps of 1 % and return the ends with the least error."""
+    factors = [1.0 - 0.01 * i for i in range(candidates)]
+    best = factors[int(shrink_errors(x, lower, upper, bits, factors).argmin())]
+    return lower * best, upper * best
+
+
+@torch.no_grad()
+def observe_activation(x: Tensor, observer: str, bits: float, percentile: float = 0.99) -> tuple[Tensor, Tensor]:
+    """Return the range (lower, upper), one-element tensors, of one batch of activations.
+
+    Args:
+        x: (N, C, H, W) activations.
+        observer: ``minmax``; ``percentile``: the (1 - percentile)- and percentile-quantile;
+            ``omse``: of 90 ranges shrunk from min/max in steps of 1 %, the one of least mean
+            squared error at ``bits``.
+
+    A percentile range that collapses (an almost constant input) falls back to min/max.
+    """
+    lower, upper = (v.reshape(1) for v in torch.aminmax(x))
+    if observer == "minmax" or lower == upper:
+        return lower, upper
+    if observer == "percentile":
+        low, high = quantile(x, 1.0 - percentile).reshape(1), quantile(x, percentile).reshape(1)
+        return (low, high) if low < high else (lower, upper)
+    if observer == "omse":
+        return best_shrink(x, lower, upper, bits, 90)
+    raise ConfigError(f"unknown activation observer {observer!r}; choose one of {', '.join(ACTIVATION_OBSERVERS)}")
+
+
+@torch.no_grad()
+def observe_weight(weight: Tensor, observer: str, bits: float, percentile: float = 0.99) -> Tensor:
+    """Return the half-width s, a one-element tensor, of the symmetric weight range [-s, s].
+
+    Args:
+        observer: ``omse``: of 50 values ``max(W)*(1 - 0.01 i)`` the one of least mean squared error
+            at ``bits``; it starts from the largest signed weight, as the released code does;
+            ``omse_absmax``: the same from max |W|; ``minmax``: max |W|; ``percentile``: the
+            percentile-quantile of W. Where a rule gives no positive value, max |W| is used.
+    """
+    largest = weight.abs().max().reshape(1)
+    if observer == "minmax":
+        return largest
+    if observer == "percentile":
+        value = quantile(weight, percentile).reshape(1)
+        return value if value > 0 else largest
+    if observer in ("omse", "omse_absmax"):
+        start = weight.max().reshape(1) if observer == "omse" else largest
+        start = start if start > 0 else largest
+        return best_shrink(weight, -start, start, bits, 50)[1] if start > 0 else start
+    raise ConfigError(f"unknown weight observer {observer!r}; choose one of {', '.join(WEIGHT_OBSERVERS)}")
