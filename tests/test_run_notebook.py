@@ -1,0 +1,187 @@
+"""The runner of the pipeline's notebooks: strict about parameters, silent about time and place."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from pipelines.run_notebook import ROOT, canonical, main
+
+PARAMETERS = """steps: int = 3
+rate: float = 0.5  # papermill's own inspection misses this line, since a = b
+bits: list[int] = [4]
+limit: int | None = None"""
+BLOCK = "x:\n  steps: 5\n  rate: 1e-3\n  bits: [4, 8]\n  limit: null\nempty:\n"
+
+
+def write_notebook(folder: Path, *sources: str, parameters: str | None = PARAMETERS) -> Path:
+    cells = [new_markdown_cell("# Title")]
+    if parameters is not None:
+        cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    cells += [new_code_cell(source) for source in sources]
+    path = folder / "x.ipynb"
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(BLOCK)
+    return path
+
+
+def test_two_runs_are_byte_identical(tmp_path, params, monkeypatch):
+    foreign = tmp_path / "jupyter" / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    (foreign / "kernel.json").write_text(json.dumps(
+        {"argv": ["/bin/false"], "display_name": "Python 3", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(foreign.parents[1]))  # a kernel of the same name
+    notebook = write_notebook(
+        tmp_path,
+        "import os, sys\nprint(steps, rate, bits, limit)\nprint('warning', file=sys.stderr)\nprint('end')",
+        "print({'one', 'two', 'three', 'four'})\nobject()",
+        "print(sys.executable, os.getcwd())",
+    )
+    stale = tmp_path / "first.failed.ipynb"
+    stale.touch()
+    for name in ("first", "second"):
+        assert main([str(notebook), str(tmp_path / f"{name}.ipynb"), "--params", str(params), "--block", "x",
+                     "-p", "steps", "7"]) == 0
+    text = (tmp_path / "first.ipynb").read_text()
+    assert text == (tmp_path / "second.ipynb").read_text()
+    assert not stale.exists() and not list(tmp_path.glob(".*"))
+    executed = nbformat.reads(text, as_version=4)
+    nbformat.validate(executed)
+    code = [c for c in executed.cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == [1, 2, 3, 4, 5]
+    assert [o.text for o in code[2].outputs] == ["7 0.001 [4, 8] None\nend\n"]
+    assert code[3].outputs[1].data["text/plain"] == "<object at 0x0>"
+    assert code[4].outputs[0].text == f"{sys.executable} {ROOT}\n"
+    assert "papermill" not in str(executed.metadata) and str(tmp_path) not in text
+
+
+def test_failing_cell(tmp_path, params, capsys):
+    notebook = write_notebook(tmp_path, "ratio = 1 / (steps - 5)", "print('never')")
+    out = tmp_path / "new" / "out.ipynb"
+    assert main([str(notebook), str(out), "--params", str(params), "--block", "x"]) == 1
+    message = capsys.readouterr().err
+    assert f"{notebook}: cell 3 of 4 (In [3]) failed: ZeroDivisionError: division by zero" in message
+    assert "\nratio = 1 / (steps - 5)\n" in message and "\x1b" not in message
+    assert not out.exists()
+    assert "ZeroDivisionError" in (tmp_path / "new" / "out.failed.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--block", "x", "-p", "stepz", "1"], "no parameter 'stepz' (did you mean 'steps'?)"),
+        (["--block", "empty", "-p", "steps", "1"], "missing value for 'rate': float; missing value"),
+        (["-p", "steps", "1", "-p", "rate", "1"], "missing value for 'bits'"),
+        (["--block", "x", "-p", "steps", "1.5"], "'steps: int' cannot take 1.5 (float)"),
+        (["--block", "x", "-p", "steps", "true"], "'steps: int' cannot take True (bool)"),
+        (["--block", "x", "-p", "rate", "fast"], "'rate: float' cannot take 'fast' (str)"),
+        (["--block", "x", "-p", "bits", "[4, x]"], "'bits: list[int]' cannot take [4, 'x'] (list)"),
+        (["--block", "x", "-p", "limit", "low"], "'limit: int | None' cannot take 'low' (str)"),
+        (["--block", "x", "-p", "bits", "[4"], "-p bits: '[4' is not a YAML value"),
+        (["--block", "y"], "has no block 'y'; it has: x, empty"),
+        (["--block", "xx"], "has no block 'xx' (did you mean 'x'?)"),
+        (["--params", "absent.yaml", "--block", "x"], "absent.yaml: No such file or directory"),
+    ],
+)
+def test_parameters_that_do_not_fit(tmp_path, params, capsys, arguments, message):
+    notebook, out = write_notebook(tmp_path, "1 / 0"), tmp_path / "out.ipynb"
+    assert main([str(notebook), str(out), "--params", str(params), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("x: [1", "is not valid YAML"),
+    ("- x", "must hold named blocks"),
+    ("x: 3", "block 'x' must hold `name: value` pairs"),
+])
+def test_bad_params_file(tmp_path, params, capsys, text, message):
+    params.write_text(text)
+    notebook = write_notebook(tmp_path)
+    assert main([str(notebook), str(tmp_path / "o.ipynb"), "--params", str(params), "--block", "x"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("cell", "message"), [
+    (None, "has no cell tagged 'parameters' that could take steps, rate, bits, limit"),
+    ("%matplotlib inline", "the parameters cell is not plain Python"),
+    ("steps: int = 1\nprint(steps)", "may hold assignments only, move `print(steps)`"),
+    ("steps = other\nrate = 1.0\nbits = []\nlimit = 1", "'steps: type of `other`' cannot take 5 (int)"),
+    ("steps: Path = 1\nrate = 1.0\nbits = []\nlimit = 1", "'steps: Path' cannot take 5 (int); a type is int"),
+])
+def test_bad_parameters_cell(tmp_path, params, capsys, cell, message):
+    notebook = write_notebook(tmp_path, parameters=cell)
+    assert main([str(notebook), str(tmp_path / "o.ipynb"), "--params", str(params), "--block", "x"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_not_a_notebook(tmp_path, capsys):
+    (tmp_path / "x.ipynb").write_text("text")
+    for name, message in (("x.ipynb", "is not a notebook"), ("y.ipynb", "No such file")):
+        assert main([str(tmp_path / name), str(tmp_path / "o.ipynb")]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_canonical_drops_widgets_and_joins_streams():
+    cell = new_code_cell("f()", execution_count=9, metadata={"execution": {"a": "2020"}, "tags": ["keep"]})
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1f"}, "text/plain": "0%"}
+    cell.outputs = [nbformat.v4.new_output(kind, **fields) for kind, fields in (
+        ("stream", {"name": "stdout", "text": "a"}),
+        ("display_data", {"data": widget}),
+        ("stream", {"name": "stderr", "text": "50%"}),
+        ("stream", {"name": "stdout", "text": "b\n"}),
+    )]
+    notebook = new_notebook(cells=[cell], metadata={"widgets": {"state": {}}, "title": "kept"})
+    result = canonical(notebook)
+    assert [o.text for o in result.cells[0].outputs] == ["ab\n"]
+    assert result.cells[0].metadata == {"tags": ["keep"]} and result.cells[0].execution_count == 1
+    assert set(result.metadata) == {"title", "kernelspec", "language_info"}
+    assert notebook.cells[0].execution_count == 9 and len(notebook.cells[0].outputs) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("source", "message"), [
+    ("import os\nos._exit(3)", "cell 2 of 3 (In [1]) failed: the kernel died"),
+    ("import sys\nsys.exit()", "cell 2 of 3 (In [1]) failed: SystemExit"),
+])
+def test_cell_that_ends_the_kernel(tmp_path, capsys, source, message):
+    notebook = write_notebook(tmp_path, source, "print('never')", parameters=None)
+    assert main([str(notebook), str(tmp_path / "o.ipynb")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "o.ipynb").exists() and (tmp_path / "o.failed.ipynb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_leaves_nothing(tmp_path, number, status):
+    flag = tmp_path / "pid"
+    notebook = write_notebook(
+        tmp_path, f"import os, pathlib, time\npathlib.Path({str(flag)!r}).write_text(str(os.getpid()))\ntime.sleep(60)",
+        parameters=None)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.run_notebook", str(notebook), str(tmp_path / "o.ipynb")],
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(scratch)}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (flag.exists() and flag.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    error = process.communicate(timeout=30)[1]
+    assert process.returncode == status and "Traceback" not in error, error
+    assert not list(scratch.iterdir()) and not list(tmp_path.glob("o.*"))
+    with pytest.raises(ProcessLookupError):  # the kernel is gone
+        os.kill(int(flag.read_text()), 0)
