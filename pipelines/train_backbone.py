@@ -3,7 +3,8 @@
 ``python -m pipelines.train_backbone --photos DIR [DIR ...] --work DIR`` trains with L1 and Adam
 on a cosine schedule, in bfloat16 autocast and channels-last layout on a CPU, and writes a
 checkpoint every few minutes; the same command continues an interrupted run, drawing the same
-batches as an uninterrupted one would. ``--export FILE`` writes the finished network as
+batches as an uninterrupted one would. Continuing with another ``--steps`` shortens or lengthens the
+schedule from there on, and the export tells. ``--export FILE`` writes the finished network as
 safetensors.
 
 The network is trained with features of unit scale, where Adam moves weights and biases alike,
@@ -101,8 +102,8 @@ def train(args: argparse.Namespace) -> None:
     average = build_edsr(args.features, args.blocks, args.scale, 1.0)
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=args.lr, betas=(0.9, 0.99))
-    recipe = {k: v for k, v in vars(args).items() if k not in ("work", "export", "watch", "threads", "photos", "save_seconds")}
-    checkpoint, start, seconds = work / "train.pt", 0, 0.0
+    recipe = {k: v for k, v in vars(args).items() if k not in ("work", "export", "watch", "threads", "photos", "save_seconds", "steps")}
+    checkpoint, start, seconds, schedule = work / "train.pt", 0, 0.0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         if state["recipe"] != recipe or state["data"] != data_hash:
@@ -110,7 +111,10 @@ def train(args: argparse.Namespace) -> None:
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        start, seconds = state["step"], state["seconds"]
+        start, seconds, schedule = state["step"], state["seconds"], state["schedule"]
+    if not schedule or schedule[-1][1] != args.steps:
+        schedule.append([start, args.steps])  # from this step on, a cosine over so many steps
+    recipe_out = {**recipe, "schedule": schedule}
     print(f"{len(pairs)} pictures, data sha256 {data_hash[:12]}, steps {start} to {args.steps}", flush=True)
     begun, saved, running = time.time(), time.time(), 0.0
     for step in range(start, args.steps):
@@ -136,12 +140,12 @@ def train(args: argparse.Namespace) -> None:
             running = 0.0
         if time.time() - saved > args.save_seconds or step + 1 == args.steps:
             state = dict(network=network.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(),
-                         step=step + 1, seconds=seconds + time.time() - begun, recipe=recipe, data=data_hash)
+                         step=step + 1, seconds=seconds + time.time() - begun, recipe=recipe, schedule=schedule, data=data_hash)
             torch.save(state, checkpoint.with_suffix(".tmp"))
             os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
             saved = time.time()
     if args.export:
-        export(average, recipe, data_hash, seconds + time.time() - begun, Path(args.export), args)
+        export(average, recipe_out, data_hash, seconds + time.time() - begun, Path(args.export), args)
 
 
 def export(network: torch.nn.Module, recipe: dict, data_hash: str, seconds: float, path: Path, args: argparse.Namespace) -> None:
