@@ -1,0 +1,40 @@
+"""The pretrained full-precision networks that ship with the package."""
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from .errors import CheckpointError
+
+DEFAULT = "edsr_f32b8_x4"
+
+
+def default_backbone() -> Path:
+    """Return the weight file of the default network: EDSR x4 of 32 features and 8 blocks."""
+    return backbone_path(DEFAULT)
+
+
+def backbone_path(name: str) -> Path:
+    """Return the .safetensors file of a shipped network.
+
+    Raises:
+        CheckpointError: no such network; those that ship are named.
+    """
+    folder = Path(str(resources.files("adabm"))) / "weights"
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
+        raise CheckpointError(f"{path}: no such backbone; shipped are: {shipped}")
+    return path
+
+
+def verify_backbone(name: str = DEFAULT) -> Path:
+    """Return the weight file after comparing it with its line in ``weights/SHA256SUMS``."""
+    path = backbone_path(name)
+    sums = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines() if line)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != sums.get(path.name):
+        raise CheckpointError(
+            f"{path}: sha256 {digest} is not the recorded {sums.get(path.name)}; restore the file (git checkout {path.name})"
+        )
+    return path
