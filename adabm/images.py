@@ -10,6 +10,9 @@ import numpy as np
 from .errors import ImageError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
+_WITH_16_BITS = (".png", ".tif", ".tiff")
+_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -30,8 +33,10 @@ def read_raw(path: str | Path) -> np.ndarray:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
-    flags = cv2.IMREAD_UNCHANGED
-    image = cv2.imdecode(data, flags) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:  # such as more pixels than OpenCV is willing to read
+        raise ImageError(f"{path}: cannot be decoded ({error.err})") from None
     if image is None:
         raise ImageError(f"{path}: not a readable picture (damaged, or not one of {', '.join(EXTENSIONS)})")
     if image.dtype not in (np.uint8, np.uint16):
@@ -73,26 +78,55 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in EXTENSIONS:
-        raise ImageError(f"{path}: unknown picture format; use one of {', '.join(EXTENSIONS)}")
-    if image.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
-        raise ImageError(f"{path}: {suffix} cannot hold 16 bits a channel; use .png or .tif")
-    if image.ndim == 3 and image.shape[2] == 4 and suffix in (".jpg", ".jpeg", ".bmp"):
-        raise ImageError(f"{path}: {suffix} cannot hold an alpha channel; use .png, .webp or .tif")
+    check_format(path, image.shape, image.dtype)
     if image.ndim == 3:
         order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
         image = cv2.cvtColor(image, order)
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in (".jpg", ".jpeg") else []
-    ok, data = cv2.imencode(suffix, image, options)
+    try:
+        ok, data = cv2.imencode(suffix, image, options)
+    except cv2.error:
+        ok = False
     if not ok:
         raise ImageError(f"{path}: the picture could not be encoded as {suffix}")
-    write_atomically(path, data.tobytes())
+    write_atomically(path, memoryview(data))
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write ``data`` to a neighbour file and rename it, so that no half-written file is ever left."""
+def check_format(path: str | Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise :class:`ImageError` if the format that ``path`` names cannot hold such a picture.
+
+    Args:
+        shape, dtype: those of the array that :func:`write_image` would get.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in EXTENSIONS:
+        raise ImageError(f"{path}: unknown picture format; use one of {', '.join(EXTENSIONS)}")
+    if dtype == np.uint16 and suffix not in _WITH_16_BITS:
+        raise ImageError(f"{path}: {suffix} cannot hold 16 bits a channel; use .png or .tif")
+    if len(shape) == 3 and shape[2] == 4 and suffix in _WITHOUT_ALPHA:
+        raise ImageError(f"{path}: {suffix} cannot hold an alpha channel; use .png, .webp or .tif")
+    longest = _LONGEST_SIDE.get(suffix)
+    if longest is not None and max(shape[:2]) > longest:
+        raise ImageError(
+            f"{path}: {suffix} holds at most {longest} pixels a side, not {shape[1]}x{shape[0]}; use .png or .tif"
+        )
+
+
+def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
+    """Write ``data`` to a neighbour file and rename it, so that no half-written file is ever left.
+
+    Raises:
+        OSError: naming ``path``, where the system's own error names nothing (disk full) or the neighbour.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_and_rename(path, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_and_rename(path: Path, data: bytes | memoryview) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -10,6 +10,9 @@ from torch import Tensor
 from .errors import ConfigError
 from .model import QuantizedSR
 
+# BasicSR's RRDBNet unshuffles its input at x1 and x2: sides must be multiples of these.
+_MULTIPLES = {("RRDBNet", 1): 4, ("RRDBNet", 2): 2}
+
 
 @dataclass(frozen=True)
 class Upscaled:
@@ -28,6 +31,29 @@ class Upscaled:
     tile_bits: list[tuple[int, int, int, int, float]]
 
 
+@dataclass(frozen=True)
+class UpscaledTile:
+    """One tile of an upscaled picture; places and sizes are in input pixels.
+
+    Attributes:
+        pixels: (height*scale, width*scale, C) float32, 0 to 255, neither rounded nor clamped.
+        layer_bits: activation bits of each quantized layer.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    pixels: np.ndarray
+    feature_average_bits: float
+    layer_bits: dict[str, float]
+
+    def place(self, scale: int) -> tuple[slice, slice]:
+        """Rows and columns of the upscaled picture that the tile covers."""
+        rows = slice(self.top * scale, (self.top + self.height) * scale)
+        return rows, slice(self.left * scale, (self.left + self.width) * scale)
+
+
 def to_tensor(image: np.ndarray, model: QuantizedSR) -> Tensor:
     """Turn an (H, W, C) picture of values 0 to 255 into a (1, C, H, W) tensor where the model lives."""
     parameter = next(model.parameters())
@@ -35,9 +61,10 @@ def to_tensor(image: np.ndarray, model: QuantizedSR) -> Tensor:
     return x * (model.descriptor.value_range / 255.0)
 
 
-@torch.no_grad()
 def upscale(model: QuantizedSR, image: np.ndarray, tile: int | None = None, overlap: int = 0) -> Upscaled:
     """Upscale a picture; each tile takes its own image-wise bit decision.
+
+    The whole result is held in float32; :func:`upscaled_tiles` needs memory for one tile alone.
 
     Args:
         image: (H, W, C) of values 0 to 255, C the network's input channels.
@@ -46,29 +73,59 @@ def upscale(model: QuantizedSR, image: np.ndarray, tile: int | None = None, over
         overlap: input pixels of context computed around each tile and cut off again. The literature's
             patch protocol (96x96) has none; to hide seams use about 16.
     """
-    height, width = image.shape[:2]
+    scale = model.descriptor.scale
+    result: np.ndarray | None = None
+    tile_bits, layer_sums = [], {}
+    for part in upscaled_tiles(model, image, tile, overlap):
+        if result is None:
+            result = np.empty((image.shape[0] * scale, image.shape[1] * scale, part.pixels.shape[2]), np.float32)
+        result[part.place(scale)] = part.pixels
+        tile_bits.append((part.top, part.left, part.height, part.width, part.feature_average_bits))
+        for name, bits in part.layer_bits.items():
+            layer_sums[name] = layer_sums.get(name, 0.0) + bits
+    average = float(np.mean([bits for *_, bits in tile_bits]))
+    return Upscaled(result, average, {name: total / len(tile_bits) for name, total in layer_sums.items()}, tile_bits)
+
+
+def upscaled_tiles(
+    model: QuantizedSR, image: np.ndarray, tile: int | None = None, overlap: int = 0, even: bool = False
+) -> Iterator[UpscaledTile]:
+    """Upscale a picture and yield it tile by tile, row after row.
+
+    Args:
+        image, tile, overlap: see :func:`upscale`.
+        even: cut into tiles of about equal sides of at most ``tile``, which bounds the memory,
+            instead of the protocol's tiles of at least ``tile``.
+
+    Raises:
+        ConfigError: a tile of less than 8 pixels or a negative overlap.
+    """
     if tile is not None and tile < 8:
         raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
     if overlap < 0:
         raise ConfigError(f"overlap = {overlap}: must not be negative")
+    height, width = image.shape[:2]
     scale = model.descriptor.scale
-    result = np.empty((height * scale, width * scale, image.shape[2]), np.float32)
-    tile_bits, layer_sums, tiles = [], {}, 0
-    for top, bottom in _spans(height, tile):
-        for left, right in _spans(width, tile):
+    spans = _even_spans if even else _spans
+    for top, bottom in spans(height, tile):
+        for left, right in spans(width, tile):
             above, before = min(overlap, top), min(overlap, left)
             crop = image[top - above : bottom + overlap, left - before : right + overlap]
-            out = model.infer(to_tensor(crop, model))
+            with torch.no_grad():
+                out = model.infer(to_tensor(_padded(crop, model), model))
             pixels = out.image[0].float().mul(255.0 / model.descriptor.value_range).permute(1, 2, 0).cpu().numpy()
-            inner = np.s_[above * scale :, before * scale :]
-            shape = np.s_[: (bottom - top) * scale, : (right - left) * scale]
-            result[top * scale : bottom * scale, left * scale : right * scale] = pixels[inner][shape]
-            tile_bits.append((top, left, bottom - top, right - left, float(out.feature_average_bits[0])))
-            for name, bits in out.layer_bits.items():
-                layer_sums[name] = layer_sums.get(name, 0.0) + float(bits[0])
-            tiles += 1
-    average = float(np.mean([bits for *_, bits in tile_bits]))
-    return Upscaled(result, average, {name: total / tiles for name, total in layer_sums.items()}, tile_bits)
+            pixels = pixels[above * scale :, before * scale :][: (bottom - top) * scale, : (right - left) * scale]
+            layer_bits = {name: float(bits[0]) for name, bits in out.layer_bits.items()}
+            yield UpscaledTile(
+                top, left, bottom - top, right - left, pixels, float(out.feature_average_bits[0]), layer_bits
+            )
+
+
+def _padded(crop: np.ndarray, model: QuantizedSR) -> np.ndarray:
+    """Repeat the last row and column until the sides are what the network demands."""
+    multiple = _MULTIPLES.get((model.descriptor.name, model.descriptor.scale), 1)
+    below, after = (-side % multiple for side in crop.shape[:2])
+    return np.pad(crop, ((0, below), (0, after), (0, 0)), "edge") if below or after else crop
 
 
 def _spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
@@ -78,6 +135,13 @@ def _spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
         return
     starts = list(range(0, length - tile + 1, tile))
     yield from zip(starts, [*starts[1:], length])
+
+
+def _even_spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
+    """Cut ``length`` into as few spans of at most ``tile`` as possible, of sides that differ by 1 at most."""
+    count = 1 if tile is None else -(-length // tile)
+    edges = [length * i // count for i in range(count + 1)]
+    yield from zip(edges, edges[1:])
 
 
 def round_to_uint8(image: np.ndarray) -> np.ndarray:

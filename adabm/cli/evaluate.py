@@ -1,0 +1,139 @@
+"""``adabm evaluate``: PSNR, SSIM and bits of checkpoints on pictures with ground truth."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import Console, table
+from .failures import explain
+from .options import add_compute, add_overwrite, check_output, new_parser, side, whole
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..evaluation import Picture
+
+_DETAILS = """\
+PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at each border. Without --lr the
+inputs are made from the ground truth as MATLAB's imresize makes them. LR names may differ from HR names by
+img_001_SRF_4_HR / img_001_SRF_4_LR, _HR / _LR, or an x4 at the end of the LR name.
+FAB is the feature average bits of the simulated quantization. BitOPs (for a 1280x720 output) and size are
+theoretical counts; full-precision weights give the row of 32 bits to compare with.
+
+example:
+  adabm evaluate fp.safetensors w4a4.safetensors --hr Set14/HR --lr Set14/LR_x4 --csv set14.csv
+"""
+_COLUMNS = {  # of a row -> heading
+    "psnr_y_db": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "fab": "FAB (simulated bits)",
+    "theoretical_bitops_g": "theoretical BitOPs (G)", "theoretical_relative_bitops": "of FP32",
+    "theoretical_size_kib": "theoretical size (KiB)",
+}
+_FORMATS = {"psnr_y_db": ".4f", "ssim_y": ".5f", "fab": ".3f", "theoretical_bitops_g": ".1f",
+            "theoretical_relative_bitops": ".2%", "theoretical_size_kib": ".1f"}
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the command ``evaluate``."""
+    parser = new_parser(commands, "evaluate", "compare checkpoints on pictures with ground truth", _DETAILS)
+    parser.add_argument(
+        "checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="quantized, or full-precision weights"
+    )
+    parser.add_argument("--hr", required=True, type=Path, metavar="FOLDER", help="ground truth")
+    parser.add_argument(
+        "--lr", type=Path, metavar="FOLDER", help="low-resolution inputs (default: made from the ground truth)"
+    )
+    parser.add_argument("--scale", type=whole(1), metavar="N", help="refuse checkpoints of another scale")
+    parser.add_argument(
+        "--tile", type=side, default=0, metavar="N",
+        help="evaluate in patches of NxN input pixels, each with its own bits; the literature takes 96 for large "
+        "pictures (default: 0, whole pictures)",
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write one row a picture and one of means a checkpoint"
+    )
+    add_compute(parser)
+    add_overwrite(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
+    from ..errors import CheckpointError
+    from .models import computing, load_either
+    from .pairs import read_pictures
+
+    if args.csv is not None:
+        check_output(args.csv, args.overwrite, args.checkpoints)
+    results, failures = [], {}
+    pictures: dict[int, list[Picture]] = {}
+    with computing(args.threads, args.device) as device:
+        for path in args.checkpoints:
+            try:
+                model, quantized = load_either(path, device)
+                scale = model.descriptor.scale
+                if args.scale not in (None, scale):
+                    raise CheckpointError(f"{path}: is a x{scale} network, not x{args.scale}")
+            except Exception as error:
+                if len(args.checkpoints) == 1 or explain(error) is None:
+                    raise
+                failures[str(path)] = explain(error)
+                console.note(f"error: {explain(error)}")
+                continue
+            if scale not in pictures:
+                pictures[scale] = read_pictures(args.hr, args.lr, scale)
+            result = _evaluate(path, model, quantized, pictures[scale], args.tile or None, console)
+            results.append(result)
+            _show(console, result)
+    if args.csv is not None and results:
+        _write_csv(args.csv, results)
+    console.document({"results": results, "failures": failures})
+    return 0 if not failures else 1 if results else 2
+
+
+def _evaluate(
+    path: Path, model: torch.nn.Module, quantized: bool, pictures: list[Picture], tile: int | None, console: Console
+) -> dict:
+    from ..evaluation import evaluate
+    from .bits import label
+
+    with nullcontext() if quantized else model.full_precision():
+        with console.progress(len(pictures), path.name) as bar:
+            evaluation = evaluate(model, pictures, tile, on_picture=lambda _: bar.update())
+        summary = evaluation.summary(model)
+    theory = {f"theoretical_{name}": summary.pop(name) for name in ("bitops_g", "relative_bitops", "size_kib")}
+    return {
+        "checkpoint": str(path), "network": model.descriptor.name, "scale": model.descriptor.scale,
+        "bits": label(model) if quantized else "FP32", "tile": tile,
+        "pictures": evaluation.pictures.to_dict("records"), "mean": summary | theory,
+        "layer_bits": evaluation.layer_bits,
+    }
+
+
+def _show(console: Console, result: dict) -> None:
+    console.result(f"{result['checkpoint']}: {result['network']} x{result['scale']} {result['bits']}")
+    measured = list(_COLUMNS)[:3]
+    rows = [[row["picture"], *(format(row[key], _FORMATS[key]) for key in measured)] for row in result["pictures"]]
+    rows.append(["mean", *(format(result["mean"][key], _FORMATS[key]) for key in measured)])
+    console.result(table(rows, ["picture", *(_COLUMNS[key] for key in measured)]))
+    theory = list(_COLUMNS)[3:]
+    console.result(", ".join(f"{_COLUMNS[key]} {format(result['mean'][key], _FORMATS[key])}" for key in theory) + "\n")
+
+
+def _write_csv(path: Path, results: list[dict]) -> None:
+    """Flat rows; the theoretical columns stand in the rows of means alone."""
+    from ..images import write_atomically
+
+    identity = ("checkpoint", "network", "scale", "bits", "tile")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*identity, "picture", *_COLUMNS], restval="", lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        shared = {key: result[key] for key in identity}
+        for row in (*result["pictures"], {"picture": "mean"} | result["mean"]):
+            writer.writerow(shared | row)
+    write_atomically(path, text.getvalue().encode("utf-8", "backslashreplace"))

@@ -1,0 +1,74 @@
+"""Load the networks that a command works on, and prepare the processor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from ..checkpoint import load_quantized
+from ..config import preset
+from ..errors import CheckpointError, ConfigError, NetworkError
+from ..model import QuantizedSR
+from ..networks import NetworkDescriptor, fold_reparameterized, load_network
+
+
+@contextmanager
+def computing(threads: int | None, device: str) -> Iterator[torch.device]:
+    """Use ``threads`` CPU threads inside the ``with`` block and give the device, if there is one.
+
+    Raises:
+        ConfigError: no such device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch finds no usable CUDA device; use --device cpu")
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield torch.device(device)
+    finally:
+        torch.set_num_threads(before)
+
+
+def is_quantized(path: Path) -> bool:
+    """Tell a quantized checkpoint from full-precision weights.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as file:
+            return "adabm" in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def load_full_precision(path: Path) -> nn.Module:
+    """Load full-precision weights whose file describes the network, ECB blocks folded."""
+    if is_quantized(path):
+        raise CheckpointError(f"{path}: is quantized already; give the full-precision weights it was made from")
+    return fold_reparameterized(load_network(path))
+
+
+def load_either(path: Path, device: torch.device) -> tuple[QuantizedSR, bool]:
+    """Load a checkpoint of either kind for RGB pictures, and tell whether it is quantized.
+
+    A full-precision network comes wrapped but not calibrated: use it inside ``full_precision()``.
+    """
+    quantized = is_quantized(path)
+    model = load_quantized(path) if quantized else QuantizedSR(load_full_precision(path), preset("adabm"))
+    check_channels(path, model.descriptor)
+    return model.to(device), quantized
+
+
+def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:
+    """Raise :class:`NetworkError` unless the network maps RGB pictures to RGB pictures."""
+    for option in ("num_in_ch", "num_out_ch"):
+        channels = descriptor.options.get(option, 3)
+        if channels != 3:
+            raise NetworkError(f"{path}: a network with {option} = {channels}; the command line needs RGB (3) networks")

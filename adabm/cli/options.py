@@ -1,0 +1,72 @@
+"""Options that several commands share."""
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..errors import AdabmError
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number of at least ``least``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return parse
+
+
+def side(text: str) -> int:
+    """An argparse type: the side of a tile, at least 8 pixels, or 0 for whole pictures."""
+    value = whole(0)(text)
+    if 0 < value < 8:
+        raise argparse.ArgumentTypeError(f"{value} is less than 8 pixels (0 means the whole picture)")
+    return value
+
+
+def new_parser(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
+    """Add a command with the options that all have."""
+    parser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no explanations")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def add_compute(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where and how to compute."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: torch's choice)")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
+
+
+def check_output(path: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before any work, to write over an input, a folder or, unless asked to, an existing file.
+
+    Raises:
+        AdabmError: naming the path and the remedy.
+    """
+    if not path.exists():
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise AdabmError(f"{path}: cannot be written, because {folder} is not a writable folder")
+        return
+    if path.is_dir():
+        raise AdabmError(f"{path}: is a folder; name a file")
+    if any(source.exists() and path.samefile(source) for source in inputs):
+        raise AdabmError(f"{path}: is an input of this command; name another output")
+    if not overwrite:
+        raise AdabmError(f"{path}: exists; add --overwrite to replace it")

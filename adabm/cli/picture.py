@@ -1,0 +1,58 @@
+"""Upscale one picture of any layout: gray or colour, with or without alpha, 8 or 16 bits."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from ..errors import NetworkError
+from ..model import QuantizedSR
+from ..tiling import upscaled_tiles
+
+_GRAY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def upscale_picture(
+    model: QuantizedSR, picture: np.ndarray, tile: int | None, overlap: int,
+    on_tile: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, float]:
+    """Upscale a picture and keep its layout.
+
+    Gray runs as RGB of three equal channels and comes back as luma. The network does not see alpha:
+    it is enlarged bicubically, because its hard edges are no photograph. The result is written tile
+    by tile in the picture's own type, so that memory holds no floating-point copy of it.
+
+    Args:
+        picture: (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+        tile, overlap: see :func:`adabm.tiling.upscale`; tiles have at most this side.
+        on_tile: called with the input pixels done after each tile, e.g. to show progress.
+
+    Returns:
+        The picture, ``scale`` times larger, and its FAB (mean over the tiles).
+
+    Raises:
+        NetworkError: the network's output is not finite.
+    """
+    scale, largest = model.descriptor.scale, np.iinfo(picture.dtype).max
+    height, width = picture.shape[:2]
+    colour = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture[..., :3]
+    if picture.dtype != np.uint8:
+        colour = colour.astype(np.float32) * np.float32(255 / largest)
+    result = np.empty((height * scale, width * scale, *picture.shape[2:]), picture.dtype)
+    bits = []
+    for part in upscaled_tiles(model, colour, tile, overlap, even=True):
+        pixels = part.pixels @ _GRAY if picture.ndim == 2 else part.pixels
+        if not np.isfinite(pixels).all():
+            raise NetworkError(
+                "the network's output has NaN or infinite values; was the checkpoint made by a run that diverged?"
+            )
+        pixels = np.clip(np.round(pixels * np.float32(largest / 255)), 0, largest)
+        place = part.place(scale) if picture.ndim == 2 else (*part.place(scale), slice(3))
+        result[place] = pixels
+        bits.append(part.feature_average_bits)
+        if on_tile is not None:
+            on_tile(part.height * part.width)
+    if picture.ndim == 3 and picture.shape[2] == 4:
+        alpha = np.ascontiguousarray(picture[..., 3])
+        result[..., 3] = cv2.resize(alpha, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+    return result, float(np.mean(bits))

@@ -1,0 +1,201 @@
+"""``adabm quantize``: from a full-precision network and low-resolution pictures to a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import Console, table
+from .options import add_compute, add_overwrite, check_output, new_parser, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..calibration import CalibrationRecord
+    from ..fine_tuning import Step
+    from ..model import QuantizedSR
+
+_DETAILS = """\
+The network file is safetensors with the metadata "network" and "options"; the default is the EDSR x4
+that ships with the package. The same seed, pictures, threads and machine give the same file.
+
+examples:
+  adabm quantize --images photos/LR --output edsr_w4a4.safetensors
+  adabm quantize --images photos --high-resolution --preset adabm-relative --activation-bits 6 \\
+      --set fine_tuning.lr_image=0.05 --output edsr_w4a6.safetensors
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the command ``quantize``."""
+    parser = new_parser(
+        commands, "quantize", "quantize a super-resolution network from pictures without ground truth", _DETAILS
+    )
+    parser.add_argument(
+        "--images", required=True, type=Path, metavar="FOLDER", help="low-resolution pictures, about 100"
+    )
+    parser.add_argument(
+        "--high-resolution", "--images-are-high-resolution", "--hr", action="store_true",
+        help="the pictures are high-resolution: shrink them first, as MATLAB's imresize would",
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="checkpoint to write (.safetensors)")
+    parser.add_argument(
+        "--network", type=Path, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
+    )
+    parser.add_argument("--preset", default="adabm", metavar="NAME", help="see `adabm presets` (default: adabm)")
+    parser.add_argument("--weight-bits", type=whole(1), metavar="N", help="(default: the preset's 4)")
+    parser.add_argument("--activation-bits", type=whole(1), metavar="N", help="base bits (default: the preset's 4)")
+    parser.add_argument(
+        "--body-only", action="store_true", help="keep first, upsampling and last convolutions in full precision"
+    )
+    parser.add_argument(
+        "--patch-size", type=whole(1), metavar="N", help="side of the patches in LR pixels (default: 96)"
+    )
+    parser.add_argument("--patches", type=whole(1), metavar="N", help="calibration patches (default: one a picture)")
+    parser.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="of calibration (default: 16)")
+    parser.add_argument("--rounds", type=whole(0), metavar="N", help="fine-tuning rounds (default: the preset's 10)")
+    parser.add_argument("--steps-per-round", type=whole(1), metavar="N", help="(default: the preset's 50)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any setting, e.g. ema=0.8, fine_tuning.batch_size=4 or fine_tuning=none; may be repeated",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, metavar="N", help="of patches and augmentation (default: 0)"
+    )
+    add_compute(parser)
+    add_overwrite(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Calibrate, fine-tune, save and report."""
+    from ..api import quantize
+    from ..backbones import default_backbone
+    from ..checkpoint import save_quantized
+    from ..errors import ConfigError
+    from ..networks import describe
+    from .models import check_channels, computing, load_full_precision
+    from .settings import configuration
+
+    config, name = configuration(args)
+    source = args.network if args.network is not None else default_backbone()
+    if args.output.suffix.lower() != ".safetensors":
+        raise ConfigError(f"--output {args.output}: the name must end in .safetensors")
+    check_output(args.output, args.overwrite, [source])
+    with computing(args.threads, args.device) as device:
+        network = load_full_precision(source).to(device)
+        descriptor = describe(network)
+        check_channels(source, descriptor)
+        console.say(descriptor.summary())
+        size = args.patch_size or 96
+        sizes = [size] if config.fine_tuning is None else [size, config.fine_tuning.patch_size]
+        images = _read_images(args.images, descriptor.scale if args.high_resolution else None, max(sizes))
+        console.say(f"{len(images)} pictures; preset {name}, seed {args.seed}; calibrating ...")
+        tuning = config.fine_tuning
+        begun = time.perf_counter()
+        with console.progress(tuning.rounds * tuning.steps_per_round if tuning else 0, "fine-tuning") as bar:
+
+            def on_step(step: Step) -> None:
+                bar.set_postfix_str(
+                    f"{step.group}, loss {step.pixel + step.structure:.3f}, FAB {step.feature_average_bits:.2f}", False
+                )
+                bar.update()
+
+            model, record, steps = quantize(
+                network, images, config, descriptor, patch_size=size, patches=args.patches,
+                batch_size=args.batch_size, seed=args.seed, on_step=on_step,
+            )
+        seconds = time.perf_counter() - begun
+        save_quantized(model, args.output, preset=name, seed=args.seed)
+    report = _report(model, record, steps)
+    _show(console, model, report, args.output, seconds)
+    console.document(
+        {"output": str(args.output), "preset": name, "seed": args.seed, "pictures": len(images), "seconds": seconds}
+        | report | {"config": config.to_dict()}
+    )
+    return 0
+
+
+def _read_images(folder: Path, scale: int | None, least: int) -> list[np.ndarray]:
+    """Read the pictures, made low-resolution if ``scale`` is given; each must hold a patch of side ``least``."""
+    from ..errors import ImageError
+    from ..images import list_images, read_rgb
+    from ..resize import downscale, modcrop
+
+    images = []
+    for path in list_images(folder):
+        image = read_rgb(path)
+        height, width = (side // (scale or 1) for side in image.shape[:2])
+        if min(height, width) < least:
+            raise ImageError(
+                f"{path}: {width}x{height} low-resolution pixels are less than a patch of "
+                f"{least}x{least}; use a smaller --patch-size or leave it out"
+            )
+        images.append(image if scale is None else downscale(modcrop(image, scale), scale))
+    return images
+
+
+def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[Step]) -> dict:
+    from ..cost import size_bits
+    from .bits import feature_average_bits
+
+    complexities = record.complexities
+    bits = feature_average_bits(model, complexities)
+    image2bit = model.image2bit
+    return {
+        "network": {"name": model.descriptor.name, "scale": model.descriptor.scale},
+        "patches": len(complexities),
+        "complexity": {
+            "least": float(complexities.min()), "mean": float(complexities.mean()), "most": float(complexities.max()),
+            "lower_threshold": image2bit.lower.item() if image2bit is not None else None,
+            "upper_threshold": image2bit.upper.item() if image2bit is not None else None,
+        },
+        "feature_average_bits": sum(bits) / len(bits),
+        "fine_tuning": _rounds(steps),
+        "theoretical_size_kib": size_bits(model) / 8 / 1024,
+        "theoretical_full_precision_size_kib": size_bits(model, quantized=False) / 8 / 1024,
+    }
+
+
+def _rounds(steps: Sequence[Step]) -> list[dict]:
+    """Mean losses and FAB of each fine-tuning round."""
+    rounds: dict[int, list[Step]] = {}
+    for step in steps:
+        rounds.setdefault(step.round, []).append(step)
+
+    def mean(part: list[Step], name: str) -> float:
+        return sum(getattr(step, name) for step in part) / len(part)
+
+    names = ("pixel", "structure", "bit", "feature_average_bits")
+    return [
+        {"round": index + 1, "group": part[0].group} | {name: mean(part, name) for name in names}
+        for index, part in rounds.items()
+    ]
+
+
+def _show(console: Console, model: QuantizedSR, report: dict, output: Path, seconds: float) -> None:
+    from .bits import label
+
+    complexity = report["complexity"]
+    console.say(
+        f"image complexity of {report['patches']} patches: {complexity['least']:.2f} to {complexity['most']:.2f}, "
+        f"mean {complexity['mean']:.2f}"
+    )
+    if complexity["lower_threshold"] is not None:
+        console.say(
+            f"thresholds: one bit less below {complexity['lower_threshold']:.2f}, "
+            f"one more above {complexity['upper_threshold']:.2f}"
+        )
+    if report["fine_tuning"]:
+        numbers = ("pixel", "structure", "bit", "feature_average_bits")
+        rows = [[r["round"], r["group"], *(f"{r[name]:.4f}" for name in numbers)] for r in report["fine_tuning"]]
+        console.say(table(rows, ["round", "group", "pixel loss", "structure loss", "bit loss", "FAB"]))
+    console.say(f"feature average bits (FAB) over the calibration patches: {report['feature_average_bits']:.3f}")
+    console.say(
+        f"theoretical size {report['theoretical_size_kib']:.1f} KiB, full precision "
+        f"{report['theoretical_full_precision_size_kib']:.1f} KiB (the file itself stores floating point)"
+    )
+    console.say(f"{output}: {model.descriptor.name} x{model.descriptor.scale} {label(model)}, {seconds:.1f} s")

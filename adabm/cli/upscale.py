@@ -1,0 +1,166 @@
+"""``adabm upscale``: enlarge a picture or a folder of pictures with a quantized network."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import Console
+from .failures import ends_the_run, explain
+from .options import add_compute, add_overwrite, check_output, new_parser, side, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..model import QuantizedSR
+
+_FORMATS = ("png", "jpg", "webp", "tif", "bmp")
+_DETAILS = """\
+Reads and writes PNG, JPEG, WebP, TIFF and BMP. Gray stays gray; 16 bits a channel stay 16 bits (PNG, TIFF);
+an alpha channel is enlarged bicubically and kept (PNG, WebP, TIFF). What a format cannot hold is an error, not
+a loss. The EXIF orientation is applied; other metadata and colour profiles are not kept. Each tile decides its
+own bits; the tiles overlap to hide seams. A picture that fails does not stop the others of a folder.
+
+examples:
+  adabm upscale photo.jpg photo_x4.png --checkpoint w4a4.safetensors
+  adabm upscale photos/ enlarged/ --checkpoint w4a4.safetensors --format webp
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the command ``upscale``."""
+    parser = new_parser(commands, "upscale", "enlarge a picture or a folder of pictures", _DETAILS)
+    parser.add_argument("input", type=Path, metavar="IN", help="picture, or folder of pictures")
+    parser.add_argument("output", type=Path, metavar="OUT", help="picture to write, or folder if IN is one")
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="written by `adabm quantize`")
+    parser.add_argument(
+        "--tile", type=side, default=256, metavar="N",
+        help="largest side of a tile in input pixels; 0: none (default: 256)",
+    )
+    parser.add_argument(
+        "--overlap", type=whole(0), default=16, metavar="N", help="input pixels of context around a tile (default: 16)"
+    )
+    parser.add_argument(
+        "--format", choices=_FORMATS, help="of a folder's outputs (default: png); for one picture OUT tells it"
+    )
+    add_compute(parser)
+    add_overwrite(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Upscale each picture, report each failure, and go on."""
+    from ..checkpoint import load_quantized
+    from .models import check_channels, computing
+
+    folder = args.input.is_dir()
+    jobs = _folder_jobs(args.input, args.output, args.format or "png") if folder else [
+        _job(args.input, args.output, args.format)
+    ]
+    done, failures = [], {}
+    with computing(args.threads, args.device) as device:
+        model = load_quantized(args.checkpoint)
+        check_channels(args.checkpoint, model.descriptor)
+        model.to(device)
+        for source, target in jobs:
+            try:
+                done.append(_upscale(model, source, target, args, console))
+            except Exception as error:
+                if not folder or explain(error) is None or ends_the_run(error):
+                    raise
+                failures[str(source)] = explain(error)
+                console.note(f"error: {explain(error)}")
+    if folder:
+        console.say(f"{len(done)} of {len(jobs)} pictures done" + (f", {len(failures)} failed" if failures else ""))
+    console.document({"checkpoint": str(args.checkpoint), "pictures": done, "failures": failures})
+    return 1 if failures else 0
+
+
+def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
+    from ..errors import ImageError
+    from ..images import EXTENSIONS
+
+    if not source.exists():
+        raise ImageError(f"{source}: no such file or folder")
+    if target.is_dir():
+        raise ImageError(
+            f"{target}: is a folder; for one picture name the file to write, such as {target / (source.stem + '.png')}"
+        )
+    if target.suffix.lower() not in EXTENSIONS:
+        raise ImageError(f"{target}: unknown picture format; use one of {', '.join(EXTENSIONS)}")
+    if form is not None and _suffix(form) != _suffix(target.suffix[1:]):
+        raise ImageError(f"{target}: its name contradicts --format {form}; drop one of them")
+    return source, target
+
+
+def _folder_jobs(source: Path, target: Path, form: str) -> list[tuple[Path, Path]]:
+    from ..errors import ImageError
+    from ..images import list_images
+
+    if target.exists() and not target.is_dir():
+        raise ImageError(f"{target}: is a file; for a folder of pictures name a folder")
+    if target.exists() and target.samefile(source):
+        raise ImageError(f"{target}: is the folder of the inputs; name another one")
+    paths = list_images(source)
+    twice = [stem for stem, count in Counter(path.stem.casefold() for path in paths).items() if count > 1]
+    if twice:
+        names = [path.name for path in paths if path.stem.casefold() == twice[0]]
+        raise ImageError(
+            f"{source}: {' and '.join(names)} would both become {names[0].rpartition('.')[0]}.{form}; rename one"
+        )
+    return [(path, target / f"{path.stem}.{form}") for path in paths]
+
+
+def _suffix(form: str) -> str:
+    return {"jpeg": "jpg", "tiff": "tif"}.get(form.lower(), form.lower())
+
+
+def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Namespace, console: Console) -> dict:
+    from ..images import write_image
+    from ..orientation import read_upright
+    from .picture import upscale_picture
+
+    check_output(target, args.overwrite, [source])
+    begun = time.perf_counter()
+    picture, tags = read_upright(source)
+    picture = _fitted(picture, target, model.descriptor.scale)
+    if tags.colour_profile:
+        console.note(f"warning: {source}: its colour profile is not kept; colours may look different")
+    height, width = picture.shape[:2]
+    with console.progress(height * width, source.name) as bar:
+        result, bits = upscale_picture(model, picture, args.tile or None, args.overlap, bar.update)
+    write_image(target, result)
+    seconds = time.perf_counter() - begun
+    scale = model.descriptor.scale
+    console.say(
+        f"{source} -> {target}: {width}x{height} to {width * scale}x{height * scale}, FAB {bits:.2f}, {seconds:.1f} s"
+    )
+    return {
+        "input": str(source), "output": str(target), "width": width * scale, "height": height * scale,
+        "feature_average_bits": bits, "seconds": seconds,
+    }
+
+
+def _fitted(picture: np.ndarray, target: Path, scale: int) -> np.ndarray:
+    """Refuse what the output format cannot hold before any work; an opaque alpha channel may go."""
+    import numpy as np
+
+    from ..errors import ImageError
+    from ..images import check_format
+
+    def check(candidate: np.ndarray) -> None:
+        check_format(
+            target, (candidate.shape[0] * scale, candidate.shape[1] * scale, *candidate.shape[2:]), candidate.dtype
+        )
+
+    try:
+        check(picture)
+    except ImageError:
+        if picture.ndim != 3 or picture.shape[2] != 4 or (picture[..., 3] != np.iinfo(picture.dtype).max).any():
+            raise
+        picture = np.ascontiguousarray(picture[..., :3])
+        check(picture)
+    return picture
