@@ -50,7 +50,8 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
 
     def observe(layer: QuantizedConv2d, x: Tensor) -> None:
         lower, upper = observe_activation(x, config.activation_observer, config.activation_bits, config.percentile)
-        if not torch.isfinite(lower + upper):
+        spread = x.flatten(1).std(1).mean()
+        if not torch.isfinite(lower + upper + spread):  # a percentile range hides a few NaN, the spread does not
             raise NetworkError(f"the input of {layer.name} is not finite; check the network's weights")
         if layer.name in sensitivities:
             lower = _moving_average(layer.activation.lower, lower, config.ema)
@@ -60,7 +61,7 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
             scale = observe_weight(layer.weight, config.weight_observer, config.weight_bits, config.percentile)
             layer.weight_quantizer.set_scale(scale)
         layer.activation.set_range(lower, upper)
-        sensitivities[layer.name].append(x.flatten(1).std(1).mean())
+        sensitivities[layer.name].append(spread)
 
     with model.full_precision(), model.visiting(observe):
         for batch in batches:

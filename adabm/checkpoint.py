@@ -13,6 +13,7 @@ from . import __version__
 from .config import QuantizationConfig
 from .errors import CheckpointError, NetworkError
 from .images import write_atomically
+from .layers import QuantizedConv2d
 from .model import QuantizedSR
 from .networks import NetworkDescriptor, Role, build_network
 
@@ -31,7 +32,8 @@ def network_hash(state: dict[str, Tensor]) -> str:
 
 def _network_state(model: QuantizedSR) -> dict[str, Tensor]:
     """Tensors of the network itself, under the names they had before wrapping."""
-    quantizers = {f"{name}.{n}" for name, layer in model.layers.items() for n, _ in layer.named_parameters() if "." in n}
+    layers = [(n, m) for n, m in model.network.named_modules(remove_duplicate=False) if isinstance(m, QuantizedConv2d)]
+    quantizers = {f"{name}.{n}" for name, layer in layers for n, _ in layer.named_parameters() if "." in n}
     return {name: value for name, value in model.network.state_dict().items() if name not in quantizers}
 
 
@@ -83,9 +85,13 @@ def read_metadata(path: str | Path) -> dict:
             f"{path}: holds no quantization state; it looks like full-precision weights. "
             "Run `adabm quantize` on it first."
         )
-    metadata = json.loads(metadata["adabm"])
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {metadata.get('format')!r} is not {FORMAT!r}; use the adabm version that wrote it")
+    try:
+        metadata = json.loads(metadata["adabm"])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: its metadata is damaged ({error})") from None
+    found = metadata.get("format") if isinstance(metadata, dict) else metadata
+    if found != FORMAT:
+        raise CheckpointError(f"{path}: format {found!r} is not {FORMAT!r}; use the adabm version that wrote it")
     return metadata
 
 
@@ -112,7 +118,11 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     if network is None:
         if not identity["options"]:
             raise CheckpointError(f"{path}: {identity['name']} cannot be built by name; pass the network: load_quantized(path, network)")
-        network = build_network(identity["name"], **_tuples(identity["options"]))
+        try:
+            with torch.random.fork_rng(devices=[]):  # the random weights that are about to be overwritten
+                network = build_network(identity["name"], **_tuples(identity["options"]))
+        except NetworkError as error:
+            raise CheckpointError(f"{path}: {error}") from None
     if type(network).__name__ != identity["name"]:
         raise CheckpointError(f"{path}: is for {identity['name']}, not for {type(network).__name__}")
     try:
@@ -121,7 +131,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
             raise CheckpointError(f"{path}: was made from another {identity['name']}: the weights differ from the network given")
         model.load_state_dict(tensors, strict=True)
     except (RuntimeError, NetworkError) as error:
-        raise CheckpointError(f"{path}: does not fit {identity['name']}: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(f"{path}: does not fit {identity['name']}: {' '.join(str(error).split())[:400]}") from None
     if network_hash(_network_state(model)) != identity["sha256"]:
         raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):

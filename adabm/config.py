@@ -96,6 +96,10 @@ class QuantizationConfig:
             self.activation_bits >= smallest,
             "activation_bits", self.activation_bits, f">= {smallest} with the mappings that are on, each of which can take a bit away",
         )
+        _require(
+            self.activation_bits != 32 or smallest == 1,
+            "activation_bits", self.activation_bits, "16 or less with the mappings, which would change the bits of full precision",
+        )
         _require(self.activation_observer in ACTIVATION_OBSERVERS, "activation_observer", self.activation_observer, "one of " + ", ".join(ACTIVATION_OBSERVERS))
         _require(self.weight_observer in WEIGHT_OBSERVERS, "weight_observer", self.weight_observer, "one of " + ", ".join(WEIGHT_OBSERVERS))
         _require(0.5 < self.percentile <= 1, "percentile", self.percentile, "in (0.5, 1]")

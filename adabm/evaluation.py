@@ -82,10 +82,11 @@ def evaluate(
         if not np.isfinite(result.image).all():
             raise ImageError(f"{picture.name}: the model's output has NaN or infinite values")
         output = round_to_uint8(result.image)
-        rows.append(dict(
-            picture=picture.name, psnr_y_db=psnr_y(output, picture.high, scale),
-            ssim_y=ssim_y(output, picture.high, scale), fab=result.feature_average_bits,
-        ))
+        try:
+            psnr, ssim = psnr_y(output, picture.high, scale), ssim_y(output, picture.high, scale)
+        except ImageError as error:
+            raise ImageError(f"{picture.name}: {error}") from None
+        rows.append(dict(picture=picture.name, psnr_y_db=psnr, ssim_y=ssim, fab=result.feature_average_bits))
         for name, bits in result.layer_bits.items():
             totals[name] = totals.get(name, 0.0) + bits / len(pictures)
         if on_picture is not None:

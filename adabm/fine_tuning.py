@@ -85,7 +85,7 @@ class FineTuner:
         Gradients stay in the parameters' ``grad`` until the next step.
 
         Raises:
-            FineTuningError: the loss is NaN or infinite; no parameter was changed.
+            FineTuningError: the loss or a gradient is NaN or infinite; no parameter was changed.
         """
         if group not in self._optimizers:
             raise ConfigError(f"parameter group {group!r} is empty or unknown; this model has {', '.join(self.groups)}")
@@ -99,6 +99,9 @@ class FineTuner:
                 raise FineTuningError(f"the loss became {total.item()} in a {group} step")
             optimizer.zero_grad()
             total.backward()
+            settings = [p for chosen in optimizer.param_groups for p in chosen["params"] if p.grad is not None]
+            if not torch.isfinite(torch.stack([p.grad.sum() for p in settings]).sum()):
+                raise FineTuningError(f"a gradient became NaN or infinite in a {group} step")
             optimizer.step()
         self._restrain()
         return Step(round, group, losses.pixel.item(), losses.structure.item(), losses.bit.item(), bits)

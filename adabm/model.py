@@ -1,6 +1,7 @@
 """A super-resolution network with adaptive low-bit convolutions."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from .complexity import image_complexity
 from .config import QuantizationConfig
 from .errors import NetworkError
 from .layers import BitContext, Policy, QuantizedConv2d
-from .networks import NetworkDescriptor, Role, describe, fold_reparameterized
+from .networks import NetworkDescriptor, Role, describe, fold_reparameterized, registered_name
 
 
 class SROutput(NamedTuple):
@@ -52,7 +53,11 @@ class QuantizedSR(nn.Module):
         if any(isinstance(m, QuantizedConv2d) for m in network.modules()):
             raise NetworkError("the network is quantized already; start from the full-precision one")
         network = fold_reparameterized(copy.deepcopy(network).eval()).requires_grad_(False)
-        self.descriptor = descriptor if descriptor is not None else describe(network)
+        if descriptor is None:
+            descriptor = describe(network)
+            if registered_name(network) is None:
+                warnings.warn(f"{descriptor.name} is unknown; its layout was guessed. Check it:\n{descriptor.summary()}", stacklevel=2)
+        self.descriptor = descriptor
         self.config = config
         self.context = BitContext()
         self.network = network
@@ -67,12 +72,20 @@ class QuantizedSR(nn.Module):
         unknown = [name for name in (*roles, *self.descriptor.blocks) if name not in modules]
         if unknown:
             raise NetworkError(f"the descriptor names {unknown[0]!r}, which {self.descriptor.name} does not have")
+        places: dict[nn.Module, list[str]] = {}  # a convolution that several parents share has several names
+        for name, module in self.network.named_modules(remove_duplicate=False):
+            places.setdefault(module, []).append(name)
         for name, role in roles.items():
             policy = _policy(role, self.config.fully_quantized)
             if policy is None:
                 continue
             if parametrize.is_parametrized(modules[name]):
                 raise NetworkError(f"{name} has a parametrized weight; remove the parametrization first")
+            if getattr(type(modules[name]), "forward", None) is not nn.Conv2d.forward:
+                raise NetworkError(
+                    f"{name} is a {type(modules[name]).__name__}, which does not compute what nn.Conv2d does; "
+                    "give it the role 'skip' in a NetworkDescriptor"
+                )
             fixed = policy is Policy.FIXED
             layer = QuantizedConv2d(
                 modules[name], name, policy,
@@ -80,8 +93,9 @@ class QuantizedSR(nn.Module):
                 self.config.fixed_bits if fixed else self.config.weight_bits,
                 self.config.layer_mapping, self.context,
             )
-            parent, _, child = name.rpartition(".")
-            setattr(self.network.get_submodule(parent), child, layer)
+            for place in places[modules[name]]:
+                parent, _, child = place.rpartition(".")
+                setattr(self.network.get_submodule(parent), child, layer)
 
     @property
     def layers(self) -> dict[str, QuantizedConv2d]:
@@ -143,11 +157,12 @@ class QuantizedSR(nn.Module):
 
     def counts_in_fab(self, name: str) -> bool:
         """Whether a layer enters the feature average bits: all quantized ones but those at fixed bits."""
-        return self.layers[name].policy is not Policy.FIXED
+        return self.network.get_submodule(name).policy is not Policy.FIXED
 
     def complexity(self, images: Tensor) -> Tensor:
         """Return the (N,) complexities of images in the network's value range."""
-        return image_complexity(images.float(), self.descriptor.value_range)
+        half = images.dtype in (torch.float16, torch.bfloat16)
+        return image_complexity(images.float() if half else images, self.descriptor.value_range)
 
 
 def _policy(role: Role, fully_quantized: bool) -> Policy | None:

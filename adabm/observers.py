@@ -12,15 +12,22 @@ WEIGHT_OBSERVERS = ("omse", "omse_absmax", "minmax", "percentile")
 _CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates are tried
 
 
+def _full(x: Tensor) -> Tensor:
+    """Half precision as float32: ranks and sums of squares need more than it has."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def quantile(x: Tensor, q: float) -> Tensor:
     """Return the q-quantile of all elements with linear interpolation, for tensors of any size.
 
     ``torch.quantile`` sorts and refuses more than 2**24 elements; two selections do neither. The
-    rank is computed in the precision of ``x``, as there, so that both give the same value.
+    rank is computed in the precision of ``x``, as there, so that both give the same value; that of
+    half precision is too coarse for ranks, so there it is float32.
     """
-    flat = x.detach().flatten()
+    flat = _full(x.detach()).flatten()
     last = flat.numel() - 1
-    position = min(float(torch.tensor(q, dtype=flat.dtype) * last), float(last))
+    precision = flat.dtype if last < 2**24 else torch.float64  # float32 does not hold larger ranks
+    position = min(float(torch.tensor(q, dtype=precision) * last), float(last))
     below = int(position)
     low = flat.kthvalue(below + 1).values
     if below == position:
@@ -37,18 +44,25 @@ def shrink_errors(x: Tensor, lower: Tensor, upper: Tensor, bits: float, factors:
         taken in double precision, so that the best candidate does not depend on the order of sums.
     """
     steps = 2.0**bits - 1
+    flat = x.detach().flatten()
+    if not flat.is_floating_point() or flat.element_size() < 4:
+        flat = flat.float()
+    widths = [float(upper - lower) * f for f in factors]
     errors = torch.zeros(len(factors), dtype=torch.float64, device=x.device)
-    ranges = [(lower * f, upper * f) for f in factors]
-    for chunk in x.detach().flatten().split(_CHUNK):
+    scaled, code = flat.new_empty(2, min(_CHUNK, flat.numel()))
+    for chunk in flat.split(_CHUNK):
+        y, k = scaled[: chunk.numel()], code[: chunk.numel()]
         sums = []
-        for low, high in ranges:
-            width = high - low
-            q = torch.clamp(chunk, low, high).sub_(low).div_(width).mul_(steps).round_()
-            q = q.div_(steps).mul_(width).add_(low).sub_(chunk)
-            sums.append(torch.dot(q, q))
+        for factor, width in zip(factors, widths):
+            if width <= 0:
+                sums.append(flat.new_full((), float("inf")))
+                continue
+            # in units of one step: y = (x - f*lower)/step, and the error is round(clamp(y)) - y
+            torch.mul(chunk, steps / width, out=y).sub_(float(lower) * factor * steps / width)
+            torch.clamp(y, 0.0, steps, out=k).round_().sub_(y)
+            sums.append(torch.dot(k, k) * (width / steps) ** 2)
         errors += torch.stack(sums).double()
-    # a range of zero width (a constant input) divides by zero: never the best one
-    return torch.nan_to_num(errors / x.numel(), nan=float("inf"))
+    return errors / flat.numel()
 
 
 def best_shrink(x: Tensor, lower: Tensor, upper: Tensor, bits: float, candidates: int) -> tuple[Tensor, Tensor]:
@@ -70,15 +84,15 @@ def observe_activation(x: Tensor, observer: str, bits: float, percentile: float 
 
     A percentile range that collapses (an almost constant input) falls back to min/max.
     """
+    if observer not in ACTIVATION_OBSERVERS:
+        raise ConfigError(f"unknown activation observer {observer!r}; choose one of {', '.join(ACTIVATION_OBSERVERS)}")
     lower, upper = (v.reshape(1) for v in torch.aminmax(x))
     if observer == "minmax" or lower == upper:
         return lower, upper
     if observer == "percentile":
         low, high = quantile(x, 1.0 - percentile).reshape(1), quantile(x, percentile).reshape(1)
         return (low, high) if low < high else (lower, upper)
-    if observer == "omse":
-        return best_shrink(x, lower, upper, bits, 90)
-    raise ConfigError(f"unknown activation observer {observer!r}; choose one of {', '.join(ACTIVATION_OBSERVERS)}")
+    return best_shrink(x, lower, upper, bits, 90)
 
 
 @torch.no_grad()

@@ -34,16 +34,18 @@ class _FakeQuantize(torch.autograd.Function):
         x, q, lower, upper, steps = ctx.saved_tensors
         needs_x, needs_lower, needs_upper, needs_steps = ctx.needs_input_grad
         grad_x = grad_lower = grad_upper = grad_steps = None
+        clamped = torch.clamp(x, lower, upper)
         if needs_x:
-            grad_x = grad * ((x >= lower) & (x <= upper))
+            grad_x = torch.where(clamped == x, grad, 0.0)  # ends included, as in torch.clamp
         if needs_lower or needs_upper or needs_steps:
-            error = q - torch.clamp(x, lower, upper)
-            per_image = (grad * error).flatten(1).sum(1) if steps.numel() > 1 else (grad * error).sum()
+            flat = grad.flatten(1) if steps.numel() > 1 else grad.reshape(1, -1)
+            error = (q - clamped).view_as(flat)
+            per_image = torch.linalg.vecdot(flat, error)
             by_width = per_image.sum() / (upper - lower)
             if needs_lower:
-                grad_lower = ((grad * (x < lower)).sum() - by_width).view_as(lower)
+                grad_lower = (torch.where(x < lower, grad, 0.0).sum() - by_width).view_as(lower)
             if needs_upper:
-                grad_upper = ((grad * (x > upper)).sum() + by_width).view_as(upper)
+                grad_upper = (torch.where(x > upper, grad, 0.0).sum() + by_width).view_as(upper)
             if needs_steps:
                 grad_steps = -per_image.view_as(steps) / steps
         return grad_x, grad_lower, grad_upper, grad_steps
@@ -92,7 +94,7 @@ class ActivationQuantizer(nn.Module):
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:
         """Set the range; a collapsed one (a constant input) is widened so that it can divide."""
-        smallest = 1e-6 * torch.maximum(upper.abs(), torch.ones_like(upper))
+        smallest = max(1e-6, torch.finfo(self.upper.dtype).eps) * torch.maximum(upper.abs(), torch.ones_like(upper))
         self.lower.copy_(lower)
         self.upper.copy_(torch.maximum(upper, lower + smallest))
 
@@ -114,7 +116,7 @@ class WeightQuantizer(nn.Module):
     @torch.no_grad()
     def set_scale(self, scale: Tensor) -> None:
         """Set the half-width; an all-zero weight gets a tiny one so that it can divide."""
-        self.scale.copy_(scale.clamp_min(1e-12))
+        self.scale.copy_(scale.clamp_min(max(1e-12, torch.finfo(self.scale.dtype).tiny)))
 
     def extra_repr(self) -> str:
         return f"scale={self.scale.item():.4g}"

@@ -4,7 +4,7 @@ from .describe import describe
 from .descriptor import NetworkDescriptor, Role
 from .folding import fold_reparameterized
 from .rdn import RDN
-from .registry import build_network, load_network
+from .registry import build_network, load_network, registered_name
 from .srresnet import SRResNet
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "describe",
     "fold_reparameterized",
     "load_network",
+    "registered_name",
 ]

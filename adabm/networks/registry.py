@@ -90,6 +90,9 @@ def load_network(path: str | Path) -> nn.Module:
     if misfits:
         shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
         raise CheckpointError(f"{path}: the weights do not fit {name} with options {options}: {shown}")
+    spoilt = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if spoilt:
+        raise CheckpointError(f"{path}: {spoilt[0]} holds NaN or infinite values; get or export it again")
     network.load_state_dict(tensors, strict=True)
     return network.eval()
 
