@@ -1,0 +1,35 @@
+"""Stage ``prepare``: write the data set of a manifest to a folder and verify the shipped backbone."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from adabm.backbones import verify_backbone
+from adabm.datasets import prepare_bundled, read_manifest
+from adabm.errors import AdabmError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--manifest", required=True, help="YAML manifest of the data set")
+    parser.add_argument("--output", required=True, help="folder to write; replaced as a whole")
+    args = parser.parse_args()
+    output = Path(args.output)
+    partial = output.with_name(output.name + ".partial")
+    try:
+        manifest = read_manifest(args.manifest)
+        shutil.rmtree(partial, ignore_errors=True)
+        count = prepare_bundled(manifest, partial)
+        backbone = verify_backbone()
+    except (AdabmError, OSError) as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 1
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    print(f"{manifest['name']}: {count} pictures in {output}; backbone {backbone.name} verified")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
