@@ -66,6 +66,7 @@ class QuantizedSR(nn.Module):
         self.clipped = not config.clipping
         self._replace_convolutions()
         self.requires_grad_(False)  # fine-tuning asks for the gradients that it needs
+        self.eval()
 
     def _replace_convolutions(self) -> None:
         roles, modules = self.descriptor.roles, dict(self.network.named_modules())

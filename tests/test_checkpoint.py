@@ -1,0 +1,218 @@
+"""Checkpoints: what is loaded computes the same bits, and everything else is refused by name."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from test_networks import TINY, tiny
+from torch import Tensor, nn
+
+from adabm.calibration import calibrate
+from adabm.checkpoint import load_quantized, read_metadata, save_quantized
+from adabm.clipping import clip_ranges
+from adabm.config import QuantizationConfig
+from adabm.errors import CheckpointError
+from adabm.model import QuantizedSR
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*layout was guessed")
+
+
+def pictures(model: QuantizedSR, seed: int = 0) -> Tensor:
+    return torch.rand(3, 3, 10, 10, generator=torch.Generator().manual_seed(seed)) * model.descriptor.value_range
+
+
+def quantized(network: nn.Module | str = "EDSR", **settings) -> QuantizedSR:
+    model = QuantizedSR(tiny(network) if isinstance(network, str) else network, QuantizationConfig(**settings))
+    calibrate(model, [pictures(model, 1)])
+    if not model.clipped:
+        clip_ranges(model, pictures(model, 2))
+    return model
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+def rewrite(path: Path, change) -> None:
+    """Apply ``change(tensors, metadata)`` to a checkpoint in place."""
+    with safe_open(path, "pt") as file:
+        metadata = json.loads(file.metadata()["adabm"])
+    tensors = load_file(path)
+    change(tensors, metadata)
+    save_file(tensors, path, {"adabm": json.dumps(metadata)})
+
+
+def refused(path: Path, message: str, network: nn.Module | None = None) -> None:
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_quantized(path, network)
+    assert str(path) in str(caught.value)
+
+
+# -- round trips -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("fully", [False, True], ids=["body", "FQ"])
+def test_round_trip_is_bit_exact(name, fully, path):
+    model = quantized(name, fully_quantized=fully)
+    save_quantized(model, path, preset="adabm", seed=3)
+    state = torch.get_rng_state()
+    loaded = load_quantized(path)
+    assert torch.equal(torch.get_rng_state(), state)
+    ours, theirs = model.infer(pictures(model)), loaded.infer(pictures(model))
+    assert torch.equal(ours.image, theirs.image)
+    assert torch.equal(ours.feature_average_bits, theirs.feature_average_bits)
+    assert loaded.descriptor == model.descriptor and list(loaded.layers) == list(model.layers)
+    assert loaded.config == model.config and loaded.clipped
+    with loaded.full_precision(), model.full_precision():
+        assert torch.equal(loaded(pictures(model)), model(pictures(model)))
+
+
+def test_metadata_tells_how_it_was_made(path):
+    config = QuantizationConfig(activation_bits=6, fine_tuning=None)
+    model = quantized(activation_bits=6, fine_tuning=None)
+    save_quantized(model, path, preset="adabm-notune", seed=7)
+    metadata = read_metadata(path)
+    assert (metadata["preset"], metadata["seed"], metadata["clipped"]) == ("adabm-notune", 7, True)
+    assert QuantizationConfig.from_dict(metadata["config"]) == config
+    assert metadata["network"]["name"] == "EDSR" and len(metadata["network"]["sha256"]) == 64
+    save_quantized(model, path)
+    assert (read_metadata(path)["preset"], read_metadata(path)["seed"]) == ("custom", None)
+
+
+def test_a_loaded_model_can_be_saved_again(path):
+    save_quantized(quantized(), path)
+    first = path.read_bytes()
+    save_quantized(load_quantized(path), path)
+    assert path.read_bytes() == first
+
+
+def test_not_yet_clipped_is_remembered(path):
+    model = QuantizedSR(tiny("EDSR"), QuantizationConfig())
+    calibrate(model, [pictures(model)])
+    save_quantized(model, path)
+    assert not load_quantized(path).clipped
+
+
+class Homemade(nn.Sequential):
+    """A network that no name can build, with a convolution that is used twice."""
+
+    def __init__(self, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        twice = nn.Conv2d(4, 4, 3, padding=1)
+        first, last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 12, 3, padding=1)
+        super().__init__(first, twice, nn.ReLU(), twice, last, nn.PixelShuffle(2))
+
+
+def test_an_unknown_network_must_be_given(path):
+    model = quantized(Homemade())
+    save_quantized(model, path)
+    refused(path, r"Homemade cannot be built by name; pass the network: load_quantized\(path, network\)")
+    loaded = load_quantized(path, Homemade())
+    assert torch.equal(loaded(pictures(model)), model(pictures(model)))
+    refused(path, "made from another Homemade: the weights differ", Homemade(seed=1))
+
+
+def test_a_known_network_may_be_given(path):
+    model = quantized()
+    save_quantized(model, path)
+    assert torch.equal(load_quantized(path, tiny("EDSR"))(pictures(model)), model(pictures(model)))
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_missing_file(path):
+    refused(path, "no such file")
+    path.mkdir()
+    refused(path, "no such file")
+
+
+def test_full_precision_weights_are_not_taken_for_quantized(path):
+    save_file(tiny("EDSR").state_dict(), path, {"network": "EDSR", "options": "{}"})
+    refused(path, "holds no quantization state; it looks like full-precision weights.*adabm quantize")
+    torch.save(tiny("EDSR").state_dict(), path)
+    refused(path, "not a readable safetensors file")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 0.5, -1])
+def test_truncated_file(path, keep):
+    save_quantized(quantized(), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
+    refused(path, "not a readable safetensors file")
+
+
+def test_flipped_bits_in_the_weights(path):
+    save_quantized(quantized(), path)
+
+    def damage(tensors, metadata):
+        tensors["network.body.0.conv1.weight"][0, 0, 0, 0] += 1e-3
+
+    rewrite(path, damage)
+    refused(path, "do not match their recorded sha256; the file is damaged")
+
+
+def test_nan_and_missing_and_additional_tensors(path):
+    model, name = quantized(), "network.body.0.conv1.activation.upper"
+    for change, message in (
+        (lambda t, _: t[name].fill_(float("nan")), "holds NaN or infinite values"),
+        (lambda t, _: t.pop(name), f"does not fit EDSR.*{name}"),
+        (lambda t, _: t.update(extra=torch.zeros(1)), "does not fit EDSR.*extra"),
+    ):
+        save_quantized(model, path)
+        rewrite(path, change)
+        refused(path, message)
+
+
+def test_wrong_network(path):
+    save_quantized(quantized(), path)
+    refused(path, "is for EDSR, not for MSRResNet", tiny("MSRResNet"))
+    other = tiny("EDSR")
+    with torch.no_grad():
+        other.conv_last.bias += 1e-4
+    refused(path, "made from another EDSR: the weights differ from the network given", other)
+    refused(path, "quantized already", quantized().network)
+
+
+def test_foreign_metadata(path):
+    model = quantized()
+    for change, message in (
+        (lambda _, m: m.update(format="adabm-quantized-99"), "format 'adabm-quantized-99' is not"),
+        (lambda _, m: m["network"].update(name="VDSR"), "unknown network 'VDSR'"),
+        (lambda _, m: m["network"]["options"].update(num_feats=3), "EDSR has no option 'num_feats'"),
+        (lambda _, m: m["network"]["options"].update(num_block=1), "body.1.conv1"),
+    ):
+        save_quantized(model, path)
+        rewrite(path, change)
+        refused(path, message)
+    save_file({"a": torch.zeros(1)}, path, {"adabm": "{"})
+    refused(path, "metadata is damaged")
+
+
+def test_an_uncalibrated_model_has_nothing_to_save(path):
+    with pytest.raises(CheckpointError, match="not calibrated"):
+        save_quantized(QuantizedSR(tiny("EDSR"), QuantizationConfig()), path)
+    assert not path.exists()
+
+
+def test_an_interrupted_write_leaves_the_old_file(path, monkeypatch):
+    save_quantized(quantized(), path)
+    before = path.read_bytes()
+
+    def interrupted(*_args) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_quantized(quantized(weight_bits=8), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]  # no temporary file either
+    monkeypatch.undo()
+    save_quantized(quantized(weight_bits=8), path)
+    assert load_quantized(path).config.weight_bits == 8
