@@ -3,9 +3,9 @@
 from .figures import save_figure, study_style
 from .provenance import write_provenance
 from .runs import Run, RunResult, StudySettings, find_root, run_all
-from .tables import METHOD_LABELS, evaluation_tables, write_table
+from .tables import METHOD_LABELS, evaluation_tables, layer_table, write_table
 
 __all__ = [
-    "METHOD_LABELS", "Run", "RunResult", "StudySettings", "evaluation_tables", "find_root", "run_all", "save_figure",
+    "METHOD_LABELS", "Run", "RunResult", "StudySettings", "evaluation_tables", "find_root", "layer_table", "run_all", "save_figure",
     "study_style", "write_provenance", "write_table",
 ]

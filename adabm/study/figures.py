@@ -1,4 +1,7 @@
-"""Figures of the study: one style, readable in print and by the colour-blind; PNG and SVG."""
+"""Figures of the study: one style, readable in print and by the colour-blind; PNG and SVG.
+
+They are plain ``Figure`` objects, unknown to pyplot: nothing stays open behind the caller's back.
+"""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
@@ -52,7 +55,8 @@ def factor_colors() -> dict[int, tuple]:
 def plot_complexity(record: CalibrationRecord, thresholds: tuple[float, float], pictures: Mapping[str, float]) -> Figure:
     """Distribution of calibration complexities with the thresholds, and where whole pictures fall."""
     with study_style():
-        figure, axis = plt.subplots(figsize=(6.4, 2.8))
+        figure = Figure(figsize=(6.4, 2.8))
+        axis = figure.subplots()
         values = record.complexities.numpy()
         sns.histplot(x=values, bins=20, color="0.7", ax=axis)
         low, high = thresholds
@@ -78,7 +82,8 @@ def plot_layers(table: pd.DataFrame, base_bits: int) -> Figure:
         table: rows in execution order with ``layer, sigma, initial_factor, tuned_factor``.
     """
     with study_style():
-        figure, (above, below) = plt.subplots(2, 1, figsize=(7.2, 4.2), sharex=True, height_ratios=(2, 1))
+        figure = Figure(figsize=(7.2, 4.2))
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         colors = factor_colors()
         positions = np.arange(len(table))
         above.bar(positions, table["sigma"], color=[colors[int(f)] for f in table["initial_factor"]])
@@ -98,7 +103,8 @@ def plot_layers(table: pd.DataFrame, base_bits: int) -> Figure:
 def plot_bit_map(image: np.ndarray, upscaled: Upscaled, model: QuantizedSR) -> Figure:
     """Draw the FAB of each tile over the low-resolution picture."""
     with study_style():
-        figure, axis = plt.subplots(figsize=(6.0, 4.2))
+        figure = Figure(figsize=(6.0, 4.2))
+        axis = figure.subplots()
         axis.imshow(np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, 2))
         colors = factor_colors()
         for top, left, height, width, bits in upscaled.tile_bits:
@@ -116,11 +122,21 @@ def _side(upscaled: Upscaled) -> str:
     return f"{width}x{height}"
 
 
+def worst_block(image: np.ndarray, reference: np.ndarray, side: int) -> tuple[slice, slice]:
+    """Return the ``side`` x ``side`` block of the picture where two (H, W, C) pictures differ most."""
+    difference = np.abs(image.astype(float) - reference).mean(2)
+    rows, columns = (length // side for length in difference.shape)
+    blocks = difference[: rows * side, : columns * side].reshape(rows, side, columns, side).mean((1, 3))
+    row, column = np.unravel_index(blocks.argmax(), blocks.shape)
+    return np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+
+
 def plot_crops(crops: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> Figure:
     """Show crops of the same place side by side, enlarged without smoothing."""
     with study_style():
-        figure, axes = plt.subplots(1, len(crops), figsize=(2.3 * len(crops), 2.6))
-        for axis, (name, crop) in zip(np.atleast_1d(axes), crops.items()):
+        figure = Figure(figsize=(2.3 * len(crops), 2.6))
+        axes = figure.subplots(1, len(crops), squeeze=False)[0]
+        for axis, (name, crop) in zip(axes, crops.items()):
             axis.imshow(crop, interpolation="nearest")
             axis.set_title(f"{name}\n{captions.get(name, '')}", fontsize=8)
             axis.set_axis_off()
@@ -134,7 +150,8 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
     families = {"minmax": "MinMax", "percentile": "Percentile", "omse": "OMSE", "adabm": "AdaBM"}
     markers = {"MinMax": "s", "Percentile": "D", "OMSE": "^", "AdaBM": "o"}
     with study_style():
-        figure, axes = plt.subplots(1, len(settings), figsize=(4.6 * len(settings), 3.6), squeeze=False)
+        figure = Figure(figsize=(4.6 * len(settings), 3.6))
+        axes = figure.subplots(1, len(settings), squeeze=False)
         colors = dict(zip(families.values(), sns.color_palette("colorblind")))
         for axis, setting in zip(axes[0], settings):
             chosen = means[means["setting"] == setting].sort_values("psnr_y_db")
@@ -155,7 +172,7 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
             axis.text(0.02, reference["psnr_y_db"], " full precision", transform=axis.get_yaxis_transform(), fontsize=7, va="bottom")
             axis.set(title=setting, xlabel="theoretical BitOPs at 720p output (T)", ylabel="PSNR-Y (dB)")
             axis.margins(x=0.25)
-        handles = [mpl.lines.Line2D([], [], marker=markers[f], color=colors[f], ls="", label=f) for f in families.values()]
-        handles += [mpl.lines.Line2D([], [], marker="o", color="0.4", mfc="white", ls="", label="not fine-tuned")]
+        handles = [Line2D([], [], marker=markers[f], color=colors[f], ls="", label=f) for f in families.values()]
+        handles += [Line2D([], [], marker="o", color="0.4", mfc="white", ls="", label="not fine-tuned")]
         figure.legend(handles=handles, loc="outside lower center", ncols=5)
     return figure

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..calibration import CalibrationRecord
 from ..images import write_atomically
+from ..model import QuantizedSR
 from .runs import RunResult
 
 METHOD_LABELS = {
@@ -46,6 +48,21 @@ def evaluation_tables(results: Sequence[RunResult]) -> tuple[pd.DataFrame, pd.Da
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     return table.round({name: digits for name, digits in _DIGITS.items() if name in table})
+
+
+def layer_table(model: QuantizedSR, record: CalibrationRecord) -> pd.DataFrame:
+    """Return one row a quantized layer, in execution order: its part, sensitivity, factors, ranges, bits."""
+    rows = [
+        dict(
+            layer=name, role=model.descriptor.roles[name].value, policy=layer.policy.value,
+            sigma=record.sensitivities[name], initial_factor=int(record.layer_factors.get(name, 0)),
+            tuned_factor=int(layer.layer2bit.hard) if layer.layer2bit is not None else 0,
+            lower=layer.activation.lower.item(), upper=layer.activation.upper.item(),
+            scale=layer.weight_quantizer.scale.item(), weight_bits=layer.weight_bits, activation_bits=layer.activation_bits,
+        )
+        for name, layer in model.layers.items()
+    ]
+    return pd.DataFrame(rows).round(dict(sigma=3, lower=3, upper=3, scale=5))
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
