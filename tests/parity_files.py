@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from adabm.calibration import calibrate
 from adabm.config import FineTuningConfig, QuantizationConfig
 from adabm.model import QuantizedSR
 from adabm.networks import build_network, describe
@@ -102,17 +103,45 @@ class Reference:
                 return observer
         raise AssertionError(f"{self.path.name}: no weight observer gives the recorded ranges")
 
+    @property
+    def fully_quantized(self) -> bool:
+        """Whether the first convolution has quantization parameters; not every file's name tells."""
+        return any(k.startswith(("head.0.", "SFENet1.")) for k in self.group("qparams_calibrated"))
+
+    def activation_observer(self) -> str:
+        """The observer that the file's name tells; ``omse`` has to be looked at.
+
+        The released OMSE observer of activations searches a range and then discards it, so that what
+        it records is the min/max range; a corrected one records the range found.
+        """
+        named = next((name for name in ("percentile", "omse") if name in self.path.stem), "minmax")
+        if named == "omse":
+            return "minmax" if self._ranges_match("minmax") else "omse"
+        return named
+
+    def _ranges_match(self, observer: str) -> bool:
+        """Whether calibrating with ``observer`` gives the recorded activation ranges."""
+        network = self.network()
+        config = QuantizationConfig(
+            weight_bits=8, activation_bits=4, fully_quantized=self.fully_quantized,
+            activation_observer=observer, weight_observer="minmax",
+        )
+        model = QuantizedSR(network, config, describe(network, value_range=255.0))
+        calibrate(model, self.series("images/calib"))
+        ours = self.parameters(model)
+        return all(
+            torch.allclose(ours[name].detach(), value, rtol=1e-4)
+            for name, value in self.group("qparams_calibrated").items() if name.endswith(("lower_a", "upper_a"))
+        )
+
     def config(self) -> QuantizationConfig:
         weight_bits, activation_bits = (int(b) for b in re.search(r"w(\d+)a(\d+)", self.path.stem).groups())
         before, after = self.group("qparams_calibrated"), self.group("qparams_after_bac")
-        observer = "percentile" if "percentile" in self.path.stem else "minmax"
-        # The released OMSE observer of activations searches a range and then discards it: what it
-        # records is the min/max range.
         return QuantizationConfig(
-            weight_bits=weight_bits, activation_bits=activation_bits, fully_quantized=any(k.startswith(("head.0.", "SFENet1.")) for k in before),
+            weight_bits=weight_bits, activation_bits=activation_bits, fully_quantized=self.fully_quantized,
             image_mapping=self.has("measure_l"), layer_mapping=self.has("measure_layer"),
             clipping=any(not torch.equal(before[k], after[k]) for k in before),
-            activation_observer=observer, weight_observer=self.weight_observer(weight_bits),
+            activation_observer=self.activation_observer(), weight_observer=self.weight_observer(weight_bits),
             fine_tuning=FineTuningConfig(),
         )
 

@@ -88,7 +88,14 @@ def test_tables_are_complete(reproduced):
 
 
 def test_readme_shows_the_committed_table():
-    """The README's numbers are those of the committed results, to the letter."""
+    """The README's numbers are those of the committed results, to the letter.
+
+    The working copy's may differ: another processor regenerates other last digits.
+    """
+    name = "results/demo/tables/evaluation.md"
+    committed = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, text=True)
+    if committed.returncode:
+        pytest.skip(f"no git checkout with a committed {name}")
     text = (ROOT / "README.md").read_text()
     shown = re.search(r"<!-- results:start -->\n(.*?)<!-- results:end -->", text, re.DOTALL).group(1)
-    assert shown == (ROOT / "results" / "demo" / "tables" / "evaluation.md").read_text()
+    assert shown == committed.stdout
