@@ -30,6 +30,8 @@ _EXPORTS = {
     "load_quantized": "checkpoint",
     "preset": "config",
     "quantize": "api",
+    "round_to_uint8": "tiling",
+    "save_network": "networks",
     "save_quantized": "checkpoint",
     "upscale": "tiling",
 }

@@ -32,9 +32,14 @@ def to_batch(patches: Sequence[np.ndarray], value_range: float = 255.0) -> Tenso
 
 
 def _check(images: Sequence[np.ndarray], size: int) -> None:
-    if not images:
+    if len(images) == 0:
         raise DataError("no calibration picture was given")
+    if isinstance(images, np.ndarray):
+        raise DataError(f"expected a list of (H, W, C) pictures, got one array of shape {images.shape}")
     for index, image in enumerate(images):
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8:
+            found = f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "shape") else type(image).__name__
+            raise DataError(f"calibration picture {index} is {found}; expected a uint8 array of shape (H, W, 3)")
         if min(image.shape[:2]) < size:
             raise DataError(
                 f"calibration picture {index} has {image.shape[1]}x{image.shape[0]} pixels; patches need {size}x{size}. "

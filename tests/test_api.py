@@ -8,6 +8,7 @@ from test_networks import TINY, tiny
 
 from adabm.api import quantize
 from adabm.config import preset
+from adabm.errors import DataError
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -51,3 +52,19 @@ def test_same_seed_same_model():
     states = [quantize(tiny("EDSR"), images, config, patch_size=12, seed=s)[0].state_dict() for s in (1, 1, 2)]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "no calibration picture"),
+        (np.zeros((4, 16, 16, 3), np.uint8), "expected a list"),
+        ([np.zeros((16, 16), np.uint8)], r"uint8 \(16, 16\)"),
+        ([np.zeros((16, 16, 3))], "float64"),
+        ([np.zeros((3, 16, 16), np.uint8)], r"\(3, 16, 16\)"),
+        (["picture.png"], "str"),
+    ],
+)
+def test_wrong_images_are_named(images, message):
+    with pytest.raises(DataError, match=message):
+        quantize(tiny("EDSR"), images, preset("minmax"), patch_size=8)

@@ -22,6 +22,7 @@ from adabm.networks import (
     describe,
     fold_reparameterized,
     load_network,
+    save_network,
 )
 from adabm.networks.registry import KNOWN_NETWORKS
 from adabm.networks.trace import trace_network
@@ -133,7 +134,7 @@ def test_special_roles():
     assert with_role(rdn, Role.FIRST) == ["SFENet1", "SFENet2"]
     assert with_role(rdn, Role.FUSION) == ["RDBs.0.LFF", "RDBs.1.LFF"]
     assert rdn.roles["GFF.0"] is rdn.roles["GFF.1"] is Role.BODY
-    assert "x2, values 0 to 255, 2 blocks" in rdn.summary()
+    assert "x2, pixel values 0 to 255, 2 blocks" in rdn.summary()
 
 
 def test_describe_arguments():
@@ -407,3 +408,12 @@ def test_released_weights_give_the_released_output(file, name, options):
     network.load_state_dict(weights, strict=True)
     with torch.no_grad():
         torch.testing.assert_close(network(picture), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_save_network_round_trip(tmp_path):
+    network = build_network("EDSR", num_feat=4, num_block=1, upscale=2)
+    save_network(network, tmp_path / "edsr.safetensors")
+    loaded = load_network(tmp_path / "edsr.safetensors")
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in network.state_dict().items())
+    with pytest.raises(NetworkError, match="build_network"):
+        save_network(nn.Conv2d(3, 3, 3), tmp_path / "other.safetensors")

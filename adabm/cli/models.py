@@ -45,7 +45,7 @@ def is_quantized(path: Path) -> bool:
         with safe_open(path, "pt") as file:
             return "adabm" in (file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); a PyTorch .pth file has to be exported first, see adabm.save_network") from None
 
 
 def load_full_precision(path: Path) -> nn.Module:

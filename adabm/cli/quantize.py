@@ -132,7 +132,7 @@ def _read_images(folder: Path, scale: int | None, least: int) -> list[np.ndarray
         if min(height, width) < least:
             raise ImageError(
                 f"{path}: {width}x{height} low-resolution pixels are less than a patch of "
-                f"{least}x{least}; use a smaller --patch-size or leave it out"
+                f"{least}x{least}; take this picture away or give --patch-size {min(width, height)}"
             )
         images.append(image if scale is None else downscale(modcrop(image, scale), scale))
     return images

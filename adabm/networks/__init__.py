@@ -4,7 +4,7 @@ from .describe import describe
 from .descriptor import NetworkDescriptor, Role
 from .folding import fold_reparameterized
 from .rdn import RDN
-from .registry import build_network, load_network, registered_name
+from .registry import build_network, load_network, registered_name, save_network
 from .srresnet import SRResNet
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "fold_reparameterized",
     "load_network",
     "registered_name",
+    "save_network",
 ]

@@ -69,7 +69,7 @@ class NetworkDescriptor:
 
     def summary(self) -> str:
         """Return the roles as text for the user to check."""
-        lines = [f"{self.name}: x{self.scale}, values 0 to {self.value_range:g}, {len(self.blocks)} blocks"]
+        lines = [f"{self.name}: x{self.scale}, pixel values 0 to {self.value_range:g}, {len(self.blocks)} blocks"]
         for role in Role:
             names = [name for name, r in self.roles.items() if r is role]
             if names:

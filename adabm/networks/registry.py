@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from .._compat import basicsr_module
 from ..errors import CheckpointError, NetworkError
+from ..images import write_atomically
 from .folding import fold_reparameterized
 from .rdn import RDN
 from .srresnet import SRResNet
@@ -97,6 +99,22 @@ def load_network(path: str | Path) -> nn.Module:
     return network.eval()
 
 
+def save_network(network: nn.Module, path: str | Path) -> None:
+    """Write full-precision weights as safetensors with the metadata that :func:`load_network` needs.
+
+    Args:
+        network: built by :func:`build_network` (or loaded by :func:`load_network`), its weights loaded.
+
+    Raises:
+        NetworkError: a network that cannot be rebuilt by name.
+    """
+    name, options = registered_name(network), getattr(network, "adabm_options", None)
+    if name is None or options is None:
+        raise NetworkError(f"{type(network).__name__} was not built by build_network, so a file could not rebuild it")
+    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
+    write_atomically(path, save(tensors, {"network": name, "options": json.dumps(options)}))
+
+
 def registered_name(network: nn.Module) -> str | None:
     """Return the name under which exactly this class can be built, or None.
 
@@ -125,12 +143,12 @@ def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); get or export it again") from None
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); a PyTorch .pth file has to be exported by save_network") from None
     absent = [key for key in ("network", "options") if key not in metadata]
     if absent:
         raise CheckpointError(
-            f"{path}: its metadata lacks {' and '.join(absent)}; build the network with build_network "
-            "and load the weights with load_state_dict, or export them with this metadata"
+            f"{path}: its metadata lacks {' and '.join(absent)}; build the network with build_network, "
+            "load the weights with load_state_dict, and export it with save_network"
         )
     try:
         options = json.loads(metadata["options"])

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from ..api import quantize
 from ..config import QuantizationConfig, preset
 from ..datasets import PreparedSet
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..evaluation import evaluate
 from ..fine_tuning import Step
 from ..model import QuantizedSR
@@ -32,6 +33,15 @@ class Run:
     activation_bits: int = 32
     fully_quantized: bool = False
     seed: int = 0
+
+    @classmethod
+    def at(cls, method: str, setting: str, seed: int = 0) -> "Run":
+        """Return the run of a method at a setting such as ``W4A4 FQ`` (fully quantized) or ``W8A6``."""
+        match = re.fullmatch(r"W(\d+)A(\d+)( FQ)?", setting)
+        if match is None:
+            raise ConfigError(f"setting {setting!r}: expected such as 'W4A4 FQ' (fully quantized) or 'W8A6' (body alone)")
+        weight_bits, activation_bits, full = match.groups()
+        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed)
 
     @property
     def setting(self) -> str:
@@ -109,8 +119,12 @@ def run_one(run: Run, settings: StudySettings) -> RunResult:
 def run_all(runs: Sequence[Run], settings: StudySettings, workers: int | None = None) -> list[RunResult]:
     """Carry out runs in parallel processes of one thread each; results come in the order of ``runs``.
 
-    A run that fails stops the others and raises its error with the run's name.
+    Settings and data are checked before the first run. A run that fails stops the others and raises
+    its error with the run's name.
     """
+    PreparedSet(settings.data)
+    for run in runs:
+        settings.config(run)
     workers = min(workers or len(os.sched_getaffinity(0)), len(runs))
     if workers <= 1:
         return [run_one(run, settings) for run in tqdm(runs, unit="run")]
