@@ -66,20 +66,32 @@ def save_quantized(
     write_atomically(path, save(tensors, {"adabm": json.dumps(metadata)}))
 
 
-def read_metadata(path: str | Path) -> dict:
-    """Return the metadata of a quantized checkpoint.
+def file_metadata(path: str | Path) -> dict[str, str]:
+    """Return the metadata of any safetensors file, quantized checkpoint or full-precision weights.
 
     Raises:
-        CheckpointError: missing, damaged, or not a quantized checkpoint (such as full-precision weights).
+        CheckpointError: missing or damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            return file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); a PyTorch .pth file has to be exported first, "
+            "see adabm.save_network"
+        ) from None
+
+
+def read_metadata(path: str | Path) -> dict:
+    """Return the metadata of a quantized checkpoint.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a quantized checkpoint (such as full-precision weights).
+    """
+    metadata = file_metadata(path)
     if "adabm" not in metadata:
         raise CheckpointError(
             f"{path}: holds no quantization state; it looks like full-precision weights. "

@@ -13,8 +13,8 @@ _CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates ar
 
 
 def _full(x: Tensor) -> Tensor:
-    """Half precision as float32: ranks and sums of squares need more than it has."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    """Anything less as float32: ranks and sums of squares need more than half precision has."""
+    return x if x.is_floating_point() and x.element_size() >= 4 else x.float()
 
 
 def quantile(x: Tensor, q: float) -> Tensor:
@@ -44,9 +44,7 @@ def shrink_errors(x: Tensor, lower: Tensor, upper: Tensor, bits: float, factors:
         taken in double precision, so that the best candidate does not depend on the order of sums.
     """
     steps = 2.0**bits - 1
-    flat = x.detach().flatten()
-    if not flat.is_floating_point() or flat.element_size() < 4:
-        flat = flat.float()
+    flat = _full(x.detach()).flatten()
     widths = [float(upper - lower) * f for f in factors]
     errors = torch.zeros(len(factors), dtype=torch.float64, device=x.device)
     scaled, code = flat.new_empty(2, min(_CHUNK, flat.numel()))

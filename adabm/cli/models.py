@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ..checkpoint import load_quantized
+from ..checkpoint import file_metadata, load_quantized
 from ..config import preset
 from ..errors import CheckpointError, ConfigError, NetworkError
 from ..model import QuantizedSR
@@ -39,13 +38,7 @@ def is_quantized(path: Path) -> bool:
     Raises:
         CheckpointError: missing or damaged.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
-    try:
-        with safe_open(path, "pt") as file:
-            return "adabm" in (file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); a PyTorch .pth file has to be exported first, see adabm.save_network") from None
+    return "adabm" in file_metadata(path)
 
 
 def load_full_precision(path: Path) -> nn.Module:
