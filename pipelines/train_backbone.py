@@ -1,4 +1,4 @@
-"""Train the embedded EDSR backbone from scratch on folders of photographs.
+"""Train an EDSR backbone on folders of photographs, from scratch or grown from a smaller x2 one.
 
 ``python -m pipelines.train_backbone --photos DIR [DIR ...] --work DIR`` trains with L1 and Adam
 on a cosine schedule, in bfloat16 autocast and channels-last layout on a CPU, and writes a
@@ -28,6 +28,8 @@ from torch.nn import functional as F
 from adabm._compat import basicsr_module
 from adabm.images import list_images, read_raw, write_atomically
 from adabm.resize import downscale, modcrop
+
+from .growing import grow_edsr
 
 IMG_RANGE = 255.0
 
@@ -98,11 +100,16 @@ def train(args: argparse.Namespace) -> None:
     area = np.array([low.shape[0] * low.shape[1] for _, low in pairs], float)
     weights = np.sqrt(area) / np.sqrt(area).sum()
     watch = load_pairs([args.watch], args.scale)[0] if args.watch else []
-    network = build_edsr(args.features, args.blocks, args.scale, 1.0).to(memory_format=torch.channels_last)
+    network = build_edsr(args.features, args.blocks, args.scale, 1.0)
+    if args.grow_from:
+        grow_edsr(args.grow_from, network)
+    network = network.to(memory_format=torch.channels_last)
     average = build_edsr(args.features, args.blocks, args.scale, 1.0)
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=args.lr, betas=(0.9, 0.99))
-    recipe = {k: v for k, v in vars(args).items() if k not in ("work", "export", "watch", "threads", "photos", "save_seconds", "steps")}
+    recipe = {k: v for k, v in vars(args).items() if k not in ("work", "export", "watch", "threads", "photos", "save_seconds", "steps", "grow_from")}
+    if args.grow_from:
+        recipe["grown_from_sha256"] = hashlib.sha256(Path(args.grow_from).read_bytes()).hexdigest()
     checkpoint, start, seconds, schedule = work / "train.pt", 0, 0.0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -167,6 +174,7 @@ def main() -> None:
     parser.add_argument("--photos", nargs="+", required=True, help="folders of HR training pictures")
     parser.add_argument("--work", required=True, help="folder for the checkpoint")
     parser.add_argument("--export", help="write the finished network to this .safetensors file")
+    parser.add_argument("--grow-from", help="start from this EDSR x2 (.safetensors) instead of from scratch")
     parser.add_argument("--watch", help="folder of HR pictures whose PSNR is printed; never trained on")
     parser.add_argument("--features", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=8)

@@ -8,8 +8,10 @@ import torch
 from safetensors import safe_open
 
 from adabm.images import write_image
-from adabm.networks import load_network
+from adabm.errors import NetworkError
+from adabm.networks import build_network, load_network, save_network
 from pipelines import train_backbone
+from pipelines.growing import grow_edsr
 
 
 @pytest.fixture
@@ -69,3 +71,26 @@ def test_changed_schedule_is_recorded_and_other_recipes_are_refused(monkeypatch,
     write_image(photos / "new.png", np.zeros((48, 64, 3), np.uint8))
     with pytest.raises(SystemExit, match="other"):
         train(monkeypatch, photos, tmp_path / "work")
+
+
+def test_grown_network_starts_as_the_small_one_enlarged(tmp_path):
+    """With a last convolution that reads its centre pixel alone, the start is the x2 output, each pixel repeated."""
+    torch.manual_seed(0)
+    small = build_network("EDSR", num_feat=8, num_block=2, upscale=2, img_range=2.0)
+    with torch.no_grad():
+        kernel = small.conv_last.weight
+        kernel.copy_(kernel * torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]]))
+    save_network(small, tmp_path / "small.safetensors")
+    large = train_backbone.build_edsr(8, 5, 4, 1.0)
+    grow_edsr(tmp_path / "small.safetensors", large)
+    x = torch.rand(1, 3, 10, 12)
+    with torch.no_grad():
+        expected = small(x).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        torch.testing.assert_close(large(x), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [dict(upscale=4), dict(num_feat=16, upscale=2), dict(num_block=9, upscale=2)])
+def test_growing_from_an_unfit_network_is_refused(tmp_path, options):
+    save_network(build_network("EDSR", **{"num_feat": 8, "num_block": 2, **options}), tmp_path / "small.safetensors")
+    with pytest.raises(NetworkError, match="not an EDSR x2 of 8 features"):
+        grow_edsr(tmp_path / "small.safetensors", train_backbone.build_edsr(8, 5, 4, 1.0))
