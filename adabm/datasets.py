@@ -1,4 +1,4 @@
-"""Prepared data sets: folders of high- and low-resolution pictures with a manifest."""
+"""Data sets: folders of high- and low-resolution pictures, the user's own or prepared from a manifest."""
 
 import hashlib
 import importlib.util
@@ -16,6 +16,76 @@ from .resize import downscale, modcrop
 SPLITS = ("calibration", "evaluation")
 
 
+def evaluation_pictures(folder: str | Path, scale: int) -> list[Picture]:
+    """Return the pictures of a folder with ground truth and low-resolution inputs, sorted by name.
+
+    The folder holds either ``HR/`` and ``LR/`` with pictures of equal names (extensions may differ), or ``HR/``
+    alone, or simply pictures; the last two are ground truth, which is cropped to a multiple of ``scale`` and from
+    which the inputs are made as MATLAB would (:func:`adabm.resize.downscale`).
+
+    Raises:
+        DataError: no such folder, a picture without its partner, with one of the wrong size, or two of one name.
+        ImageError: no picture, or one that cannot be read or is smaller than ``scale``.
+    """
+    folder = _existing(folder)
+    high_folder, low_folder = folder / "HR", folder / "LR"
+    if low_folder.is_dir() and not high_folder.is_dir():
+        raise DataError(f"{folder}: has LR/ but no HR/; without ground truth there is nothing to measure")
+    if not low_folder.is_dir():
+        highs = _by_name(high_folder if high_folder.is_dir() else folder)
+        crops = {name: modcrop(read_rgb(path), scale) for name, path in highs.items()}
+        return [Picture(name, high, downscale(high, scale)) for name, high in crops.items()]
+    highs, lows = _by_name(high_folder), _by_name(low_folder)
+    for name in sorted(highs.keys() ^ lows.keys()):
+        there, lacking = (high_folder, low_folder) if name in highs else (low_folder, high_folder)
+        raise DataError(f"picture {name}: is in {there} but not in {lacking}; add its partner or remove it")
+    return [_pair(name, path, lows[name], scale) for name, path in highs.items()]
+
+
+def calibration_images(folder: str | Path) -> dict[str, np.ndarray]:
+    """Return the low-resolution pictures of a folder by name, each (H, W, 3) uint8; no ground truth is read.
+
+    They lie in ``LR/`` of the folder or, where there is no such subfolder, in the folder itself, and are taken
+    as they are.
+
+    Raises:
+        DataError: no such folder, only ``HR/`` in it, or two pictures of one name.
+        ImageError: no picture, or one that cannot be read.
+    """
+    folder = _existing(folder)
+    low_folder = folder / "LR"
+    if not low_folder.is_dir() and (folder / "HR").is_dir():
+        raise DataError(f"{folder}: has HR/ but no LR/; calibration takes low-resolution pictures")
+    paths = _by_name(low_folder if low_folder.is_dir() else folder)
+    return {name: read_rgb(path) for name, path in paths.items()}
+
+
+def _existing(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of pictures; name one, or run the pipeline that prepares it")
+    return folder
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    paths: dict[str, Path] = {}
+    for path in list_images(folder):
+        if path.stem in paths:
+            raise DataError(f"{folder}: {paths[path.stem].name} and {path.name} have the same name; rename one")
+        paths[path.stem] = path
+    return paths
+
+
+def _pair(name: str, high_path: Path, low_path: Path, scale: int) -> Picture:
+    high, low = read_rgb(high_path), read_rgb(low_path)
+    if high.shape[:2] != (low.shape[0] * scale, low.shape[1] * scale):
+        raise DataError(
+            f"picture {name}: {high_path} has {high.shape[1]}x{high.shape[0]} pixels, which are not {scale} times "
+            f"the {low.shape[1]}x{low.shape[0]} of {low_path}"
+        )
+    return Picture(name, high, low)
+
+
 @dataclass(frozen=True)
 class PreparedSet:
     """A data set on disk: ``<root>/<split>/{HR,LR}/<picture>.png`` for the splits of ``SPLITS``."""
@@ -28,12 +98,14 @@ class PreparedSet:
 
     def evaluation_pictures(self) -> list[Picture]:
         """Return the pictures with ground truth, sorted by name."""
-        high, low = self.root / "evaluation" / "HR", self.root / "evaluation" / "LR"
-        return [Picture(p.stem, read_rgb(p), read_rgb(low / p.name)) for p in list_images(high)]
+        folder = self.root / "evaluation"
+        high = list_images(folder / "HR")[0]
+        scale = len(read_rgb(high)) // len(read_rgb(folder / "LR" / high.name))
+        return evaluation_pictures(folder, scale)
 
     def calibration_images(self) -> dict[str, np.ndarray]:
         """Return the low-resolution calibration pictures by name; no ground truth is read."""
-        return {p.stem: read_rgb(p) for p in list_images(self.root / "calibration" / "LR")}
+        return calibration_images(self.root / "calibration")
 
 
 def read_manifest(path: str | Path) -> dict:
