@@ -10,6 +10,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from tqdm import tqdm
 from adabm.errors import DataError
 
 from .acquire import Acquired, acquire
-from .sources import Source, SourceFile, read_sources, select_sources
+from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources
 from .transfer import Network, Stopped
 from .verification import file_sha256
 
 DOWNLOADS = Path("data/downloads")
+_PATIENCE = 1.0  # seconds for threads to stop; one that waits for a silent server is left behind
 _SHOWN = 2  # missing files of a source that an error describes
 
 
@@ -123,8 +125,9 @@ def _run(work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: 
             yield result
     except BaseException:
         network.stop.set()
+        deadline = time.monotonic() + _PATIENCE
         for thread in threads:
-            thread.join(timeout=1.0)
+            thread.join(max(0.0, deadline - time.monotonic()))
         raise
 
 
@@ -202,6 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("ids", nargs="*", metavar="ID", help="entries of data/sources.yaml")
     parser.add_argument("--all", action="store_true", help="every entry (several GB)")
     parser.add_argument("--list", action="store_true", help="list all entries, or the files and addresses of the given ones")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of sources than data/sources.yaml")
     parser.add_argument("--downloads", type=Path, default=DOWNLOADS, help=f"folder to download to ({DOWNLOADS})")
     parser.add_argument("--offline", action="store_true", help="use the folders of ADABM_MIRROR alone")
     parser.add_argument("--jobs", type=int, default=4, help="files to fetch at once (4)")
@@ -211,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.jobs < 1:
         parser.error(f"--jobs {args.jobs} must be at least 1")
     try:
-        sources = read_sources()
+        sources = read_sources(args.manifest)
         if args.list:
             _list(sources, args.ids)
             return 0

@@ -24,7 +24,7 @@ from adabm.images import read_rgb, write_atomically, write_image
 from adabm.resize import downscale, modcrop
 
 from .fetch import DOWNLOADS
-from .sources import Source, read_sources
+from .sources import MANIFEST, Source, read_sources, select_sources
 from .verification import find_fault
 
 PUBLISHED = ("Set5", "Set14", "BSD100", "Urban100")  # as pairs
@@ -176,14 +176,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--calibration", choices=CALIBRATION, default="CID22", help="training set to calibrate on (CID22)")
     parser.add_argument("--calibration-pictures", type=int, default=100, help="how many of its pictures (100)")
     parser.add_argument("--seed", type=int, default=0, help="of their choice (0)")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of sources than data/sources.yaml")
     parser.add_argument("--downloads", type=Path, default=DOWNLOADS, help=f"where pipelines.fetch put them ({DOWNLOADS})")
     parser.add_argument("--output", type=Path, required=True, help="folder to write; replaced as a whole")
     args = parser.parse_args(arguments)
     partial, contents = args.output.with_name(args.output.name + ".partial"), Contents()
     try:
-        known = read_sources()
+        known = read_sources(args.manifest)
         names = list(dict.fromkeys(args.sets))
-        sources = {name: known[source_id(name, args.scale)] for name in (*names, args.calibration)}
+        wanted = [*names, args.calibration]
+        sources = dict(zip(wanted, (select_sources(known, [source_id(name, args.scale)])[0] for name in wanted)))
         check_downloads(list(sources.values()), args.downloads)
         shutil.rmtree(partial, ignore_errors=True)
         for name in names:

@@ -104,8 +104,8 @@ def select_sources(sources: dict[str, Source], ids: Iterable[str]) -> list[Sourc
         if name not in sources:
             by_lower = {known.lower(): known for known in sources}
             near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-            hint = f"; did you mean {by_lower[near[0]]}?" if near else ""
-            raise DataError(f"no source is called {name!r}{hint} There are: {', '.join(sources)}")
+            hint = f"did you mean {by_lower[near[0]]}? There" if near else "there"
+            raise DataError(f"no source is called {name!r}; {hint} are: {', '.join(sources)}")
         chosen[name] = sources[name]
     return list(chosen.values())
 
@@ -156,11 +156,20 @@ def _read_entry(name: str, entry: object, github: list[str], checksums: Path) ->
     if entry.get("repository") and not re.fullmatch(r"[0-9a-f]{40}", str(entry.get("commit"))):
         raise DataError(f"commit {entry.get('commit')!r} must be a full commit: 40 hex digits")
     templates, prefix = entry.get("urls") or github, mirror_prefix(entry)
+    if not isinstance(templates, list) or not all(isinstance(template, str) for template in templates):
+        raise DataError("'urls' must be a list of texts")
     files = []
     for sha256, size, path in read_checksums(checksums / f"{name}.txt"):
         inner = "/".join(part for part in (entry.get("folder"), path) if part)
         fields = {"repository": entry.get("repository"), "commit": entry.get("commit"), "path": quote(inner)}
-        urls = tuple(template.format(**fields) for template in templates)
+        urls = tuple(_fill(template, fields) for template in templates)
         files.append(SourceFile("/".join(part for part in (prefix, path) if part), urls, sha256, size))
     texts = {key: entry[key] for key in _REQUIRED}
     return Source(name, **texts, notes=entry.get("notes", ""), folder=prefix, files=tuple(files))
+
+
+def _fill(template: str, fields: dict[str, str | None]) -> str:
+    try:
+        return template.format(**fields)
+    except KeyError as error:
+        raise DataError(f"address {template!r} has the unknown field {error}") from None

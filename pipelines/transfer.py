@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13  # bytes; what a broken connection brought of the last piece is lost
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # such an answer may be another one a moment later
 _ENOUGH = 1 << 20  # an attempt that brought so many bytes does not count as failed
 _LONGEST_WAIT = 30.0  # seconds, whatever the server asks for
