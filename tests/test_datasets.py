@@ -1,0 +1,94 @@
+"""Folders of the user's own pictures."""
+
+import numpy as np
+import pytest
+
+from adabm.datasets import calibration_images, evaluation_pictures
+from adabm.errors import DataError, ImageError
+from adabm.images import write_image
+from adabm.resize import downscale
+
+
+def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    for i, name in enumerate(("b", "a")):
+        write_image(tmp_path / "HR" / f"{name}.png", picture(i))
+        write_image(tmp_path / "LR" / f"{name}.png", picture(10 + i, 6, 8))
+    return tmp_path
+
+
+def test_pairs_are_taken_as_they_are(pairs):
+    (pairs / "LR" / "notes.txt").touch()
+    first, second = evaluation_pictures(pairs, 4)
+    assert (first.name, second.name, first.scale) == ("a", "b", 4)
+    assert np.array_equal(first.high, picture(1)) and np.array_equal(first.low, picture(11, 6, 8))
+
+
+def test_partners_may_have_another_format(pairs):
+    (pairs / "LR" / "a.png").unlink()
+    write_image(pairs / "LR" / "a.bmp", picture(11, 6, 8))
+    assert np.array_equal(evaluation_pictures(str(pairs), 4)[0].low, picture(11, 6, 8))
+
+
+@pytest.mark.parametrize("lacking, there", [("HR", "LR"), ("LR", "HR")])
+def test_a_missing_partner(pairs, lacking, there):
+    (pairs / lacking / "a.png").unlink()
+    with pytest.raises(DataError, match=f"picture a: is in {pairs}/{there} but not in {pairs}/{lacking}"):
+        evaluation_pictures(pairs, 4)
+
+
+def test_a_wrong_size(pairs):
+    write_image(pairs / "LR" / "b.png", picture(0, 6, 9))
+    with pytest.raises(DataError, match=r"picture b: \S+ has 32x24 pixels, which are not 4 times the 9x6 of"):
+        evaluation_pictures(pairs, 4)
+    with pytest.raises(DataError, match="not 2 times"):
+        evaluation_pictures(pairs, 2)
+
+
+@pytest.mark.parametrize("inside", ["", "HR"])
+def test_inputs_are_made_from_ground_truth_alone(tmp_path, inside):
+    write_image(tmp_path / inside / "x.png", picture(0, 26, 35))
+    (made,) = evaluation_pictures(tmp_path, 4)
+    assert np.array_equal(made.high, picture(0, 26, 35)[:24, :32]) and np.array_equal(made.low, downscale(made.high, 4))
+
+
+def test_two_pictures_of_one_name(tmp_path):
+    write_image(tmp_path / "x.png", picture(0))
+    write_image(tmp_path / "x.bmp", picture(1))
+    for read in (lambda: evaluation_pictures(tmp_path, 4), lambda: calibration_images(tmp_path)):
+        with pytest.raises(DataError, match=r"x\.bmp and x\.png have the same name; rename one"):
+            read()
+
+
+def test_folders_without_use(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        evaluation_pictures(tmp_path / "nowhere", 4)
+    with pytest.raises(DataError, match="no such folder"):
+        calibration_images(tmp_path / "nowhere")
+    with pytest.raises(ImageError, match="holds no picture"):
+        calibration_images(tmp_path)
+    write_image(tmp_path / "low" / "LR" / "x.png", picture(0))
+    with pytest.raises(DataError, match="has LR/ but no HR/"):
+        evaluation_pictures(tmp_path / "low", 4)
+    write_image(tmp_path / "high" / "HR" / "x.png", picture(0))
+    with pytest.raises(DataError, match="has HR/ but no LR/"):
+        calibration_images(tmp_path / "high")
+    write_image(tmp_path / "tiny" / "x.png", picture(0, 3, 9))
+    with pytest.raises(ImageError, match="smaller than the scale 4"):
+        evaluation_pictures(tmp_path / "tiny", 4)
+
+
+def test_calibration_images(pairs, tmp_path):
+    images = calibration_images(pairs)
+    assert list(images) == ["a", "b"] and np.array_equal(images["a"], picture(11, 6, 8))
+    assert np.array_equal(calibration_images(pairs / "HR")["a"], picture(1))  # plain pictures, as they are
+
+
+def test_gray_pictures_are_repeated(tmp_path):
+    gray = picture(0)[..., 0]
+    write_image(tmp_path / "x.png", gray)
+    assert np.array_equal(calibration_images(tmp_path)["x"], np.repeat(gray[..., None], 3, 2))

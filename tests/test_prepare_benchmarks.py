@@ -1,0 +1,187 @@
+"""Preparing benchmark sets from downloads: small made-up pictures, and the real ones where they are at hand."""
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from file_server import write_manifest
+
+from adabm.images import read_rgb
+from adabm.resize import downscale
+from pipelines.fetch import fetch
+from pipelines.prepare_benchmarks import main, select
+from pipelines.sources import read_sources
+
+PHOTOGRAPHS = [f"{i}.png" for i in range(10, 16)] + ["pexels-photo-7.png"]
+DIAGRAMS = ["Pie chart (1).png", "1454613116.png"]
+MIRROR = os.environ.get("ADABM_MIRROR")
+
+
+def png(array: np.ndarray) -> bytes:
+    return cv2.imencode(".png", array[..., ::-1])[1].tobytes()
+
+
+def picture(seed: int, height: int = 32, width: int = 24) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def pairs(seed: int, scale: int) -> dict[str, bytes]:
+    files = {}
+    for number in (1, 2):
+        high = picture(seed + number)
+        files[f"img_{number:03}_SRF_{scale}_HR.png"] = png(high)
+        files[f"img_{number:03}_SRF_{scale}_LR.png"] = png(downscale(high, scale))
+    return files
+
+
+def archive() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        file.writestr("DIV2K_train_LR_bicubic/X4/", b"")
+        for number in range(1, 6):
+            file.writestr(f"DIV2K_train_LR_bicubic/X4/{number:04}x4.png", png(picture(500 + number, 12, 10)))
+    return data.getvalue()
+
+
+CONTENT = {
+    "Set5_x4": pairs(100, 4),
+    "Set5_x2": pairs(100, 2),
+    "Urban100_x4": pairs(200, 4),
+    "CLIC2025_test": {f"{'%x' % i * 8}0123.png": png(picture(300 + i, 34, 27)) for i in (1, 2)},
+    "CID22_training": {name: png(picture(400 + i)) for i, name in enumerate(PHOTOGRAPHS + DIAGRAMS)},
+    "DIV2K_train_LR_x4": {"DIV2K_train_LR_bicubic_X4.zip": archive()},
+}
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Write the given content as downloads and prepare it; return the exit status."""
+
+    def prepare(*arguments: str, content: dict = CONTENT, scale: int = 4, count: int = 3) -> int:
+        manifest = write_manifest(tmp_path / "manifest", content, "http://127.0.0.1:9")
+        for source in content:
+            for name, data in content[source].items():
+                (tmp_path / "downloads" / source).mkdir(parents=True, exist_ok=True)
+                (tmp_path / "downloads" / source / name).write_bytes(data)
+        return main(["--scale", str(scale), "--manifest", str(manifest), "--downloads", str(tmp_path / "downloads"),
+                     "--output", str(tmp_path / "out"), "--calibration-pictures", str(count), *arguments])
+
+    return prepare
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_layout(prepare, tmp_path, capsys):
+    assert prepare("--sets", "Set5", "Urban100", "CLIC2025") == 0
+    assert "x4, Set5 2, Urban100 2, CLIC2025 2, calibration 3" in capsys.readouterr().out
+    chosen = select(PHOTOGRAPHS, 3, seed=0)
+    assert listing(tmp_path / "out") == sorted(
+        [f"{name}/{kind}/img_00{i}.png" for name in ("Set5", "Urban100") for kind in ("HR", "LR") for i in (1, 2)]
+        + [f"CLIC2025/{kind}/{str(i) * 8}.png" for kind in ("HR", "LR") for i in (1, 2)]
+        + [f"calibration/LR/{name}" for name in chosen] + ["contents.json"]
+    )
+    record = json.loads((tmp_path / "out" / "contents.json").read_text())
+    assert record["scale"] == 4 and record["pictures"]["Set5"]["img_001"] == "Set5_x4/img_001_SRF_4_HR.png"
+    assert list(record["pictures"]["calibration"].values()) == [f"CID22_training/{name}" for name in chosen]
+
+
+def test_published_pairs_are_copied_byte_by_byte(prepare, tmp_path):
+    assert prepare("--sets", "Set5") == 0
+    for kind in ("HR", "LR"):
+        assert (tmp_path / "out" / "Set5" / kind / "img_002.png").read_bytes() == CONTENT["Set5_x4"][f"img_002_SRF_4_{kind}.png"]
+
+
+def test_photographs_are_cropped_and_downscaled(prepare, tmp_path):
+    assert prepare("--sets", "CLIC2025") == 0
+    high, low = (read_rgb(tmp_path / "out" / "CLIC2025" / kind / "11111111.png") for kind in ("HR", "LR"))
+    assert np.array_equal(high, picture(301, 34, 27)[:32, :24]) and np.array_equal(low, downscale(high, 4))
+
+
+def test_buildings_at_x2_come_from_the_x4_ground_truth(prepare, tmp_path):
+    assert prepare("--sets", "Set5", "Urban100", scale=2) == 0
+    high, low = (read_rgb(tmp_path / "out" / "Urban100" / kind / "img_001.png") for kind in ("HR", "LR"))
+    assert np.array_equal(high, picture(201)) and np.array_equal(low, downscale(high, 2))
+
+
+def test_calibration_pictures_are_low_resolution_photographs(prepare, tmp_path):
+    assert prepare("--sets", "Set5", count=7) == 0
+    assert listing(tmp_path / "out" / "calibration") == sorted(f"LR/{name}" for name in PHOTOGRAPHS)
+    low = read_rgb(tmp_path / "out" / "calibration" / "LR" / "12.png")
+    assert np.array_equal(low, downscale(picture(402), 4))
+
+
+def test_calibration_from_an_archive(prepare, tmp_path):
+    assert prepare("--sets", "Set5", "--calibration", "DIV2K") == 0
+    files = listing(tmp_path / "out" / "calibration")
+    assert len(files) == 3 and all(name.endswith("x4.png") for name in files)
+    number = int(files[0][3:7])
+    assert np.array_equal(read_rgb(tmp_path / "out" / "calibration" / files[0]), picture(500 + number, 12, 10))
+
+
+def test_selection_is_fixed_and_grows():
+    names = [f"{i:04}.png" for i in range(1, 801)]
+    assert select(names, 3, seed=0) == select(names[::-1], 3, seed=0) == ["0370.png", "0762.png", "0776.png"]
+    assert set(select(names, 100, seed=0)) < set(select(names, 101, seed=0))
+    assert select(names, 100, seed=0) != select(names, 100, seed=1)
+
+
+def test_shared_pictures_are_refused(prepare, tmp_path, capsys):
+    leaked = {**CONTENT, "CID22_training": {"10.png": png(picture(101)), "11.png": png(picture(9))}}
+    assert prepare("--sets", "Set5", content=leaked, count=2) == 1
+    assert "calibration/10 (CID22_training/10.png) is also Set5/img_001: calibration" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_many_calibration_pictures(prepare, capsys):
+    assert prepare("--sets", "Set5", count=8) == 1
+    assert "8 calibration pictures were asked for; there are 7" in capsys.readouterr().err
+
+
+def test_missing_and_damaged_downloads(prepare, tmp_path, capsys):
+    assert prepare("--sets", "Set5") == 0
+    before = listing(tmp_path / "out")
+    missing = tmp_path / "downloads" / "Set5_x4" / "img_001_SRF_4_LR.png"
+    arguments = ["--scale", "4", "--sets", "Set5", "--manifest", str(tmp_path / "manifest" / "sources.yaml"),
+                 "--downloads", str(tmp_path / "downloads"), "--output", str(tmp_path / "out")]
+    for fault in ("missing", "sha256 "):
+        missing.unlink() if fault == "missing" else missing.write_bytes(bytes(len(CONTENT["Set5_x4"][missing.name])))
+        assert main(arguments) == 1
+        message = capsys.readouterr().err
+        assert f"{missing}: {fault}" in message
+        assert f"run `python -m pipelines.fetch Set5_x4 CID22_training --downloads {tmp_path}/downloads`" in message
+    assert listing(tmp_path / "out") == before
+
+
+def test_replaced_as_a_whole(prepare, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "left over").touch()
+    assert prepare("--sets", "Set5") == 0
+    assert "old" not in listing(tmp_path / "out") and "left over" not in listing(tmp_path / "out")
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_pair_of_wrong_size(prepare, capsys):
+    wrong = {**CONTENT["Set5_x4"], "img_001_SRF_4_LR.png": png(picture(1, 9, 6))}
+    assert prepare("--sets", "Set5", content={**CONTENT, "Set5_x4": wrong}) == 1
+    assert "24x32 pixels are not 4 times 6x9" in capsys.readouterr().err
+
+
+@pytest.mark.paper
+@pytest.mark.skipif(not MIRROR, reason="ADABM_MIRROR names no folder with the published files")
+def test_the_published_files(tmp_path):
+    """Set5 and 100 calibration pictures, from the mirror to the prepared folder."""
+    fetch(["Set5_x4", "CID22_training"], tmp_path / "downloads", offline=True)
+    assert main(["--scale", "4", "--sets", "Set5", "--downloads", str(tmp_path / "downloads"), "--output", str(tmp_path / "x4")]) == 0
+    assert len(listing(tmp_path / "x4" / "calibration" / "LR")) == 100
+    for low in sorted((tmp_path / "x4" / "Set5" / "LR").iterdir()):
+        assert np.array_equal(downscale(read_rgb(tmp_path / "x4" / "Set5" / "HR" / low.name), 4), read_rgb(low))
+    assert len(read_sources()["CID22_training"].files) == 209
