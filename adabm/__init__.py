@@ -26,6 +26,7 @@ _EXPORTS = {
     "evaluate": "evaluation",
     "fine_tune": "fine_tuning",
     "image_complexity": "complexity",
+    "import_weights": "networks",
     "load_network": "networks",
     "load_quantized": "checkpoint",
     "preset": "config",

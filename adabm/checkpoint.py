@@ -80,8 +80,8 @@ def file_metadata(path: str | Path) -> dict[str, str]:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}); a PyTorch .pth file has to be exported first, "
-            "see adabm.save_network"
+            f"{path}: not a readable safetensors file ({error}); weights in another format, such as a "
+            "PyTorch .pth file, are converted by `adabm import`"
         ) from None
 
 

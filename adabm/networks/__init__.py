@@ -3,11 +3,13 @@
 from .describe import describe
 from .descriptor import NetworkDescriptor, Role
 from .folding import fold_reparameterized
+from .importing import IMPORT_KINDS, import_weights
 from .rdn import RDN
 from .registry import build_network, load_network, registered_name, save_network
 from .srresnet import SRResNet
 
 __all__ = [
+    "IMPORT_KINDS",
     "RDN",
     "NetworkDescriptor",
     "Role",
@@ -15,6 +17,7 @@ __all__ = [
     "build_network",
     "describe",
     "fold_reparameterized",
+    "import_weights",
     "load_network",
     "registered_name",
     "save_network",

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -88,15 +89,24 @@ def load_network(path: str | Path) -> nn.Module:
         raise CheckpointError(f"{path}: {error}") from error
     if tensors.keys() != network.state_dict().keys():
         network = fold_reparameterized(network)
+    load_weights(network, tensors, f"{path}: the weights do not fit {name} with options {options}", path)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], misfit: str, path: Path) -> None:
+    """Load ``tensors``, read from ``path``, into ``network``: all of them, each of the right shape and finite.
+
+    Raises:
+        CheckpointError: otherwise; where names or shapes are wrong it begins with ``misfit``.
+    """
     misfits = _misfits(network.state_dict(), tensors)
     if misfits:
         shown = "; ".join(misfits[:4]) + (f"; and {len(misfits) - 4} more" if len(misfits) > 4 else "")
-        raise CheckpointError(f"{path}: the weights do not fit {name} with options {options}: {shown}")
+        raise CheckpointError(f"{misfit}: {shown}")
     spoilt = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if spoilt:
         raise CheckpointError(f"{path}: {spoilt[0]} holds NaN or infinite values; get or export it again")
     network.load_state_dict(tensors, strict=True)
-    return network.eval()
 
 
 def save_network(network: nn.Module, path: str | Path) -> None:
@@ -143,12 +153,15 @@ def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); a PyTorch .pth file has to be exported by save_network") from None
+        raise CheckpointError(
+            f"{path}: damaged or not a safetensors file ({error}); weights in another format, such as a PyTorch .pth "
+            "file, are converted by `adabm import`, or by save_network for a network built with build_network"
+        ) from None
     absent = [key for key in ("network", "options") if key not in metadata]
     if absent:
         raise CheckpointError(
-            f"{path}: its metadata lacks {' and '.join(absent)}; build the network with build_network, "
-            "load the weights with load_state_dict, and export it with save_network"
+            f"{path}: its metadata lacks {' and '.join(absent)}; run `adabm import` on it, or build the network "
+            "with build_network, load the weights with load_state_dict, and export it with save_network"
         )
     try:
         options = json.loads(metadata["options"])
@@ -159,7 +172,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor]]:
     return metadata["network"], options, tensors
 
 
-def _misfits(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
+def _misfits(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
     misfits = [f"{key} is missing" for key in expected if key not in found]
     misfits += [f"{key} is not part of the network" for key in found if key not in expected]
     misfits += [

@@ -1,0 +1,155 @@
+"""Import weights of other implementations and other file formats."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, NetworkError
+from . import basicsr_zoo, foreign
+from .conversion import Conversion, State
+from .mxnet_params import LIST_MAGIC, read_mxnet_params
+from .raw_tensors import read_raw_tensors
+from .registry import build_network, load_weights
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A source of weights: its converter, and tensors that it alone has all of."""
+
+    convert: Callable[[State], Conversion]
+    signature: tuple[str, ...]
+
+
+_KINDS = {
+    "edsr-krasserm": _Kind(foreign.from_krasserm_edsr, ("arg:DIV2K_mean", "arg:convolution0_weight")),
+    "srresnet-tutorial": _Kind(foreign.from_tutorial_srresnet, ("arg:batchnorm0_gamma", "arg:leakyrelu0_weight")),
+    "rrdbnet-esrgan": _Kind(foreign.from_esrgan, ("RRDB_trunk.0.RDB1.conv1.weight",)),
+    "edsr-pytorch": _Kind(foreign.from_edsr_pytorch, ("head.0.weight", "body.0.body.0.weight", "tail.1.weight")),
+    "basicsr-edsr": _Kind(basicsr_zoo.from_edsr, ("body.0.conv1.weight", "conv_after_body.weight")),
+    "basicsr-rcan": _Kind(basicsr_zoo.from_rcan, ("body.0.residual_group.0.rcab.0.weight",)),
+    "basicsr-rrdbnet": _Kind(basicsr_zoo.from_rrdbnet, ("body.0.rdb1.conv1.weight",)),
+    "basicsr-msrresnet": _Kind(basicsr_zoo.from_msrresnet, ("body.0.conv1.weight", "upconv1.weight")),
+    "basicsr-srvgg": _Kind(basicsr_zoo.from_srvgg, ("body.0.weight", "body.2.weight")),
+}
+IMPORT_KINDS = tuple(_KINDS)
+
+
+def import_weights(path: str | Path, kind: str | None = None, **options: object) -> nn.Module:
+    """Build a network from weights that another implementation trained.
+
+    ================== ============================================================ ================
+    kind               source                                                       becomes
+    ================== ============================================================ ================
+    edsr-krasserm      krasserm/wdsr's EDSR as MXNet .params                        EDSR
+    srresnet-tutorial  PyTorch tutorial's SRResNet as MXNet .params                 SRResNet
+    rrdbnet-esrgan     xinntao/ESRGAN's names, .pth or a folder of raw tensors      RRDBNet
+    edsr-pytorch       sanghyun-son/EDSR-PyTorch .pt                                EDSR
+    basicsr-edsr       BasicSR .pth; likewise -rcan, -rrdbnet, -msrresnet, -srvgg   the same network
+    ================== ============================================================ ================
+
+    Args:
+        path: a PyTorch state dict (possibly under ``params_ema``, ``params`` or ``state_dict``, in this
+            order of preference; read without running pickled code), a safetensors or MXNet .params file,
+            or a folder of raw tensors (see :func:`read_raw_tensors`).
+        kind: one of ``IMPORT_KINDS``; guessed from the tensors' names if None.
+        options: constructor arguments that take precedence over what the tensors' shapes tell, such as
+            ``res_scale`` or ``img_range``.
+
+    Returns:
+        The network in float32 on the CPU, in evaluation mode, ready for :func:`save_network`; torch's random
+        state is left as it was.
+
+    Raises:
+        CheckpointError: unreadable, of no known kind, or not fitting the network it should be.
+    """
+    path = Path(path)
+    if kind is not None and kind not in _KINDS:
+        raise CheckpointError(f"unknown kind {kind!r}; known are {', '.join(_KINDS)}")
+    state = read_state(path)
+    kind = kind or _guess(path, state)
+    try:
+        conversion = _KINDS[kind].convert(state)
+        missing = [option for option in conversion.undecided if option not in options]
+        if missing:
+            raise CheckpointError(f"no tensor tells {missing[0]} of {conversion.network}; give it as an option")
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(conversion.network, **(conversion.options | options))
+    except (CheckpointError, NetworkError) as error:
+        raise CheckpointError(f"{path}: not of kind {kind}: {error}") from None
+    load_weights(network, conversion.state, f"{path}: not of kind {kind}: does not fit {conversion.network}", path)
+    return network.eval()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the named tensors of any format that :func:`import_weights` takes; floats become float32.
+
+    Raises:
+        CheckpointError: missing, damaged, or something else than named tensors.
+    """
+    if path.is_dir():
+        found: object = read_raw_tensors(path)
+    elif not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    else:
+        try:
+            with path.open("rb") as file:
+                head = file.read(len(LIST_MAGIC))
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
+        if head == LIST_MAGIC:
+            found = read_mxnet_params(path)
+        else:
+            found = _unwrap(path, _load(path))
+    return {name: _float32(value) for name, value in found.items()}
+
+
+def _load(path: Path) -> object:
+    try:
+        if path.suffix.lower() == ".safetensors":
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                if "network" in metadata or "adabm" in metadata:  # a guess must not replace what it says of itself
+                    raise CheckpointError(f"{path}: was written by adabm already; use it as it is")
+                return {name: file.get_tensor(name) for name in file.keys()}
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever reading a damaged file or one of another format raises
+        # torch's own message recommends to load without weights_only, which would run any code in the file
+        raise CheckpointError(
+            f"{path}: damaged, or no PyTorch state dict, safetensors or MXNet file ({type(error).__name__}); "
+            "of a whole pickled model, save its state_dict() first"
+        ) from None
+
+
+def _unwrap(path: Path, found: object) -> dict[str, Tensor]:
+    """Return the state dict inside what training code saves around it."""
+    for key in ("params_ema", "params", "state_dict"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not found:
+        raise CheckpointError(f"{path}: holds no named tensors but a {type(found).__name__}")
+    foreign_entry = next((name for name, value in found.items() if not isinstance(value, Tensor)), None)
+    if foreign_entry is not None:
+        raise CheckpointError(f"{path}: its entry {foreign_entry!r} is no tensor, so this is not a state dict")
+    prefix = "module." if all(str(name).startswith("module.") for name in found) else ""  # nn.DataParallel's
+    return {str(name).removeprefix(prefix): value for name, value in found.items()}
+
+
+def _float32(value: Tensor | np.ndarray) -> Tensor:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(np.array(value, np.float32))  # a copy: arrays over a file's bytes are read-only
+    return value.detach().float() if value.is_floating_point() else value.detach()
+
+
+def _guess(path: Path, state: State) -> str:
+    kinds = [name for name, kind in _KINDS.items() if all(tensor in state for tensor in kind.signature)]
+    if len(kinds) != 1:
+        problem = f"fits the kinds {', '.join(kinds)}" if kinds else f"has tensors of no known kind ({next(iter(state))}, ...)"
+        raise CheckpointError(f"{path}: {problem}; name one of {', '.join(_KINDS)} if it is one")
+    return kinds[0]
