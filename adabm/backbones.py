@@ -1,4 +1,4 @@
-"""The pretrained full-precision networks that ship with the package."""
+"""Find pretrained full-precision networks: those that ship with the package, and others by their path."""
 
 import hashlib
 from importlib import resources
@@ -15,11 +15,19 @@ def default_backbone() -> Path:
 
 
 def backbone_path(name: str) -> Path:
-    """Return the .safetensors file of a shipped network.
+    """Return the .safetensors file of a shipped network, or of any other.
+
+    Args:
+        name: of a shipped network, such as ``edsr_f32b8_x4``; or, if it ends in ``.safetensors``, the path of a
+            file that :func:`adabm.save_network` or ``adabm import`` wrote.
 
     Raises:
-        CheckpointError: no such network; those that ship are named.
+        CheckpointError: no such file, or no such network; those that ship are named.
     """
+    if name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise CheckpointError(f"{name}: no such file")
+        return Path(name)
     folder = Path(str(resources.files("adabm"))) / "weights"
     path = folder / f"{name}.safetensors"
     if not path.is_file():

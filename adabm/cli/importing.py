@@ -1,0 +1,85 @@
+"""``adabm import``: from weights of another implementation to a file that the other commands take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from .console import Console
+from .options import add_overwrite, check_output, new_parser
+
+_DETAILS = """\
+SOURCE is a PyTorch .pt or .pth state dict (read without running code in it), a .safetensors file, an MXNet .params
+file, or a folder of raw tensors with a modelinfo.json. Its kind is guessed from the tensors' names:
+  edsr-krasserm      EDSR of krasserm/wdsr, converted to MXNet
+  srresnet-tutorial  SRResNet of PyTorch's tutorial, converted to MXNet
+  rrdbnet-esrgan     RRDBNet under the names of xinntao/ESRGAN
+  edsr-pytorch       EDSR of sanghyun-son/EDSR-PyTorch
+  basicsr-edsr, basicsr-rcan, basicsr-rrdbnet, basicsr-msrresnet, basicsr-srvgg
+                     networks of BasicSR, such as those of its model zoo
+Sizes and scale are read from the tensors' shapes. What no tensor tells, such as res_scale or img_range, is what the
+source's published networks have; give it with --set where yours differ.
+
+examples:
+  adabm import edsr_baseline_x4-6b446fab.pt edsr_baseline_x4.safetensors
+  adabm import my_edsr.pth my_edsr.safetensors --set res_scale=0.1
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the command ``import``."""
+    parser = new_parser(commands, "import", "convert weights of another implementation or file format", _DETAILS)
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="weights to convert: a file or a folder")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="full-precision weights to write (.safetensors)")
+    parser.add_argument("--kind", metavar="KIND", help="what the weights are (default: guessed)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="an option of the network that takes precedence, e.g. res_scale=0.1 or act_type=relu; may be repeated",
+    )
+    add_overwrite(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Import, save and say what it is."""
+    from ..checkpoint import network_hash
+    from ..errors import ConfigError
+    from ..networks import describe, import_weights, save_network
+
+    if args.output.suffix != ".safetensors":
+        raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")
+    check_output(args.output, args.overwrite, [args.source])
+    network = import_weights(args.source, args.kind, **_options(args.set))
+    descriptor = describe(network)
+    save_network(network, args.output)
+    console.say(descriptor.summary())
+    console.result(f"{args.output}: {descriptor.name} x{descriptor.scale}, full precision")
+    console.document({
+        "source": str(args.source), "output": str(args.output),
+        "network": {
+            "name": descriptor.name, "scale": descriptor.scale, "value_range": descriptor.value_range,
+            "options": dict(descriptor.options), "sha256": network_hash(network.state_dict()),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        },
+    })
+    return 0
+
+
+def _options(items: Iterable[str]) -> dict[str, object]:
+    """Parse ``name=value`` texts; a value is JSON (a number, true, a list) or else the text itself."""
+    from ..errors import ConfigError
+
+    options: dict[str, object] = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not equals or not name.isidentifier() or name in ("path", "kind"):
+            raise ConfigError(f"--set {item}: expected an option of the network, e.g. --set res_scale=0.1")
+        if name in options:
+            raise ConfigError(f"{name} is set twice; give it once")
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    return options

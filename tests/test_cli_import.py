@@ -1,0 +1,96 @@
+"""``adabm import``, and networks named by the path of their file."""
+
+import json
+
+import pytest
+import torch
+
+from adabm.backbones import backbone_path, default_backbone
+from adabm.cli import importing, main
+from adabm.errors import CheckpointError
+from adabm.networks import IMPORT_KINDS, build_network, load_network, save_network
+
+
+@pytest.fixture
+def source(tmp_path):
+    torch.manual_seed(0)
+    network = build_network("EDSR", num_feat=4, num_block=2, upscale=2)
+    torch.save({"params": network.state_dict()}, tmp_path / "edsr.pth")
+    return tmp_path / "edsr.pth"
+
+
+def run(*parts: object) -> int:
+    return main([str(part) for part in parts])
+
+
+def fails(capsys, *parts: object) -> str:
+    """Run a command that must fail; return its only line on standard error."""
+    capsys.readouterr()
+    assert run(*parts) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.startswith("adabm: error: ")
+    return captured.err
+
+
+def test_import_then_use(source, tmp_path, capsys):
+    target = tmp_path / "sub" / "edsr.safetensors"
+    assert run("import", source, target) == 0
+    assert f"{target}: EDSR x2, full precision" in capsys.readouterr().out
+    state = torch.load(source)["params"]
+    assert all(torch.equal(value, state[name]) for name, value in load_network(target).state_dict().items())
+    assert run("info", target, "--quiet") == 0
+    assert backbone_path(str(target)) == target
+
+
+def test_json_and_options(source, tmp_path, capsys):
+    command = ["import", source, tmp_path / "e.safetensors", "--json", "--kind", "basicsr-edsr"]
+    assert run(*command, "--set", "res_scale=0.5", "--set", "rgb_mean=[0.5, 0.5, 0.5]") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["source"] == str(source) and found["output"] == str(tmp_path / "e.safetensors")
+    network = found["network"]
+    assert (network["name"], network["scale"], network["value_range"]) == ("EDSR", 2, 1.0)
+    assert network["options"]["res_scale"] == 0.5 and network["options"]["rgb_mean"] == [0.5, 0.5, 0.5]
+    assert network["parameters"] == sum(value.numel() for value in torch.load(source)["params"].values())
+    assert load_network(tmp_path / "e.safetensors").adabm_options == network["options"]
+
+
+def test_failures_are_one_line(source, tmp_path, capsys):
+    target = tmp_path / "out.safetensors"
+    assert "must end in .safetensors" in fails(capsys, "import", source, tmp_path / "out.pth")
+    assert "nowhere.pth: no such file" in fails(capsys, "import", tmp_path / "nowhere.pth", target)
+    assert "unknown kind 'edsr'; known are" in fails(capsys, "import", source, target, "--kind", "edsr")
+    assert "EDSR has no option 'depth'" in fails(capsys, "import", source, target, "--set", "depth=3")
+    assert "--set num_feat: expected" in fails(capsys, "import", source, target, "--set", "num_feat")
+    assert "--set path=1: expected" in fails(capsys, "import", source, target, "--set", "path=1")
+    assert "res_scale is set twice" in fails(
+        capsys, "import", source, target, "--set", "res_scale=1", "--set", "res_scale=1"
+    )
+    assert "does not fit EDSR" in fails(capsys, "import", source, target, "--set", "num_block=3")
+    assert not target.exists()
+    target.write_bytes(b"precious")
+    assert "exists; add --overwrite" in fails(capsys, "import", source, target)
+    assert run("import", source, target, "--overwrite", "--quiet") == 0
+
+
+def test_other_commands_point_to_it(source, tmp_path, capsys):
+    assert "converted by `adabm import`" in fails(capsys, "info", source)
+    with pytest.raises(CheckpointError, match="converted by `adabm import`"):
+        load_network(source)
+
+
+def test_help_names_every_kind():
+    assert all(kind in importing._DETAILS for kind in IMPORT_KINDS)
+
+
+def test_backbones_by_name_and_by_path(tmp_path, monkeypatch):
+    assert backbone_path("edsr_f32b8_x4") == default_backbone()
+    with pytest.raises(CheckpointError, match="no such backbone; shipped are: edsr_f32b8_x4"):
+        backbone_path("edsr_f99")
+    with pytest.raises(CheckpointError, match="own.safetensors: no such file"):
+        backbone_path(str(tmp_path / "own.safetensors"))
+    with pytest.raises(CheckpointError, match="no such file"):
+        backbone_path("edsr_f32b8_x4.safetensors")  # a path, not a shipped network's name
+    save_network(build_network("EDSR", num_feat=4, num_block=1, upscale=2), tmp_path / "own.safetensors")
+    assert backbone_path(str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
+    monkeypatch.chdir(tmp_path)
+    assert load_network(backbone_path("own.safetensors")).adabm_options["num_feat"] == 4
