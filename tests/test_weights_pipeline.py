@@ -1,0 +1,45 @@
+"""The stage that converts downloaded weights."""
+
+import pytest
+import torch
+from foreign_forwards import edsr_pytorch_weights, esrgan_weights
+from test_weights_import import tensors_folder
+
+from adabm.errors import DataError
+from adabm.networks import load_network
+from pipelines import weights
+from pipelines.sources import read_sources
+
+
+def test_every_entry_has_its_source():
+    sources = read_sources()
+    for name, entry in weights.WEIGHTS.items():
+        inner = "/".join(part for part in (sources[entry.source].folder, entry.path or "modelinfo.json") if part)
+        assert inner in {file.path for file in sources[entry.source].files}, name
+
+
+def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
+    torch.save(dict(edsr_pytorch_weights(4, 2, (2, 2))), tmp_path / "edsr_baseline_x4-6b446fab.pt")
+    folder = weights.location("rrdbnet_psnr_x4", tmp_path)
+    folder.parent.mkdir(parents=True)
+    tensors_folder(folder, esrgan_weights(4, 1, 2))
+    arguments = ["weights", "edsr_baseline_x4", "rrdbnet_psnr_x4", "--downloads", str(tmp_path), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert weights.main() == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{name}.safetensors") for name in arguments[1:3]]
+    assert load_network(tmp_path / "out" / "edsr_baseline_x4.safetensors").adabm_options["num_block"] == 2
+    assert load_network(tmp_path / "out" / "rrdbnet_psnr_x4.safetensors").adabm_options["num_grow_ch"] == 2
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", weights.WEIGHTS)
+def test_missing_downloads_are_named(tmp_path, name):
+    with pytest.raises(DataError, match=f"not there; run `python -m pipelines.fetch {weights.WEIGHTS[name].source}` first") as caught:
+        weights.convert(name, tmp_path, tmp_path / "out")
+    assert str(weights.location(name, tmp_path)) in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_main_reports_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["weights", "edsr_f64b8_x2", "--downloads", str(tmp_path)])
+    assert weights.main() == 1
+    assert capsys.readouterr().err.count("\n") == 1
