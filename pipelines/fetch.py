@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -42,14 +43,14 @@ def mirrors_from_environment() -> list[Path]:
 
 
 def fetch(
-    ids: Iterable[str], downloads: str | Path = DOWNLOADS, *, mirrors: Sequence[Path] | None = None, offline: bool = False,
+    ids: str | Iterable[str], downloads: str | Path = DOWNLOADS, *, mirrors: Sequence[Path] | None = None, offline: bool = False,
     jobs: int = 4, sources: dict[str, Source] | None = None, network: Network | None = None,
     say: Callable[[str], None] = lambda line: tqdm.write(line, file=sys.stderr),
 ) -> dict[str, Path]:
     """Bring sources into ``downloads``, all files verified; return by id where each lies.
 
     Args:
-        ids: entries of the manifest.
+        ids: one or more entries of the manifest.
         mirrors: folders to look into first; None: those of ADABM_MIRROR.
         offline: use mirrors alone.
         jobs: files to fetch at once.
@@ -79,10 +80,11 @@ def fetch(
         def work(file: SourceFile) -> Acquired:
             return acquire(file, downloads, mirrors, network, offline, progress)
 
-        for result in _run(work, list(files.values()), jobs, network):
-            done[result.file.path] = result
-            for warning in result.warnings:
-                say(f"warning: {warning}")
+        with closing(_run(work, list(files.values()), jobs, network)) as results:
+            for result in results:
+                done[result.file.path] = result
+                for warning in result.warnings:
+                    say(f"warning: {warning}")
     missing = {}
     for source in chosen:
         results = [done[file.path] for file in source.files]
@@ -97,7 +99,7 @@ def fetch(
     return {source.id: source.location(downloads) for source in chosen}
 
 
-def _run(work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: int, network: Network) -> Iterable[Acquired]:
+def _run(work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: int, network: Network) -> Iterator[Acquired]:
     """Yield results as they come, from threads that an interrupted process does not wait for."""
     waiting: queue.SimpleQueue = queue.SimpleQueue()
     results: queue.SimpleQueue = queue.SimpleQueue()

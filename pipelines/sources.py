@@ -93,14 +93,14 @@ def read_sources(manifest: str | Path = MANIFEST) -> dict[str, Source]:
     return sources
 
 
-def select_sources(sources: dict[str, Source], ids: Iterable[str]) -> list[Source]:
+def select_sources(sources: dict[str, Source], ids: str | Iterable[str]) -> list[Source]:
     """Return the sources named, each once, in the order given.
 
     Raises:
         DataError: an unknown id, with the nearest one and the list of all.
     """
     chosen: dict[str, Source] = {}
-    for name in ids:
+    for name in [ids] if isinstance(ids, str) else ids:
         if name not in sources:
             by_lower = {known.lower(): known for known in sources}
             near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)

@@ -1,5 +1,6 @@
 """Download one file over HTTP: resume what is there, try again after passing faults."""
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -156,7 +157,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _reason(error: BaseException) -> str:
     last = _chain(error)[-1]
-    return " ".join(str(last).split()) or type(last).__name__
+    text = re.sub(r"^<?\w*Connection\w*[^:]*?\)?>?: ", "", " ".join(str(last).split()))  # the host is named anyway
+    return text or type(last).__name__
 
 
 def _was_connected(error: BaseException) -> bool:
