@@ -43,8 +43,8 @@ def mirrors_from_environment() -> list[Path]:
 
 
 def fetch(
-    ids: str | Iterable[str], downloads: str | Path = DOWNLOADS, *, mirrors: Sequence[Path] | None = None, offline: bool = False,
-    jobs: int = 4, sources: dict[str, Source] | None = None, network: Network | None = None,
+    ids: str | Iterable[str], downloads: str | Path = DOWNLOADS, *, mirrors: Sequence[Path] | None = None,
+    offline: bool = False, jobs: int = 4, sources: dict[str, Source] | None = None, network: Network | None = None,
     say: Callable[[str], None] = lambda line: tqdm.write(line, file=sys.stderr),
 ) -> dict[str, Path]:
     """Bring sources into ``downloads``, all files verified; return by id where each lies.
@@ -99,7 +99,9 @@ def fetch(
     return {source.id: source.location(downloads) for source in chosen}
 
 
-def _run(work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: int, network: Network) -> Iterator[Acquired]:
+def _run(
+    work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: int, network: Network
+) -> Iterator[Acquired]:
     """Yield results as they come, from threads that an interrupted process does not wait for."""
     waiting: queue.SimpleQueue = queue.SimpleQueue()
     results: queue.SimpleQueue = queue.SimpleQueue()
@@ -206,8 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("ids", nargs="*", metavar="ID", help="entries of data/sources.yaml")
     parser.add_argument("--all", action="store_true", help="every entry (several GB)")
-    parser.add_argument("--list", action="store_true", help="list all entries, or the files and addresses of the given ones")
-    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of sources than data/sources.yaml")
+    parser.add_argument("--list", action="store_true", help="list all entries, or the files of the given ones")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
     parser.add_argument("--downloads", type=Path, default=DOWNLOADS, help=f"folder to download to ({DOWNLOADS})")
     parser.add_argument("--offline", action="store_true", help="use the folders of ADABM_MIRROR alone")
     parser.add_argument("--jobs", type=int, default=4, help="files to fetch at once (4)")
@@ -221,12 +223,14 @@ def main(arguments: list[str] | None = None) -> int:
         if args.list:
             _list(sources, args.ids)
             return 0
-        fetch(list(sources) if args.all else args.ids, args.downloads, offline=args.offline, jobs=args.jobs, sources=sources)
+        ids = list(sources) if args.all else args.ids
+        fetch(ids, args.downloads, offline=args.offline, jobs=args.jobs, sources=sources)
     except DataError as error:
         print(f"fetch: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"fetch: {error.filename}: {error.strerror}; complete files stay, run the same command again", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}"
+        print(f"fetch: {what}; complete files stay, run the same command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print("fetch: interrupted; complete files stay, run the same command again to go on", file=sys.stderr)

@@ -103,23 +103,30 @@ class FileServer:
                 time.sleep(self.pause)
 
 
-def write_manifest(folder: Path, sources: dict[str, dict[str, bytes]], *urls: str, digits: int = 64, sizes: bool = True) -> Path:
+def write_manifest(
+    folder: Path, sources: dict[str, dict[str, bytes]], *urls: str, digits: int = 64, sizes: bool = True
+) -> Path:
     """Write ``sources.yaml`` and checksums of files given by id and path; return the manifest.
 
     Args:
         urls: templates, tried in this order.
         digits: of the checksums.
+        sizes: whether they are told.
     """
     fields = dict(kind="dataset", title="a title", licence="a licence", citation="a citation")
     entries = {name: {**fields, "urls": [f"{url}/{{path}}" for url in urls], "folder": name} for name in sources}
     (folder / "checksums").mkdir(parents=True, exist_ok=True)
     for name, files in sources.items():
-        lines = [f"{hashlib.sha256(data).hexdigest()[:digits]}  {len(data) if sizes else '-'}  {path}\n" for path, data in files.items()]
-        (folder / "checksums" / f"{name}.txt").write_text("".join(lines))
+        with open(folder / "checksums" / f"{name}.txt", "w") as file:
+            for path, data in files.items():
+                digest = hashlib.sha256(data).hexdigest()[:digits]
+                file.write(f"{digest}  {len(data) if sizes else '-'}  {path}\n")
     (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": entries}))
     return folder / "sources.yaml"
 
 
-def make_sources(folder: Path, sources: dict[str, dict[str, bytes]], *urls: str, **options: object) -> dict[str, Source]:
+def make_sources(
+    folder: Path, sources: dict[str, dict[str, bytes]], *urls: str, **options: object
+) -> dict[str, Source]:
     """As :func:`write_manifest`, read again."""
     return read_sources(write_manifest(folder, sources, *urls, **options))

@@ -39,7 +39,7 @@ def server():
 def get(tmp_path, server):
     """Fetch with quick retries; its attribute ``said`` holds the lines that the user would see."""
 
-    def get(*urls: str, content: dict = CONTENT, mirrors: tuple = (), digits: int = 64, sizes: bool = True, **options) -> Path:
+    def get(*urls: str, content: dict = CONTENT, mirrors: tuple = (), digits: int = 64, sizes: bool = True, **options):
         sources = make_sources(tmp_path / "manifest", content, *(urls or (server.url,)), digits=digits, sizes=sizes)
         get.said = []
         network = Network(backoff=0.001, timeout=(5.0, options.pop("timeout", 5.0)))
@@ -118,7 +118,9 @@ def test_resumes_an_earlier_run(get, server, tmp_path):
     assert server.requests == [("Set/c.png", "bytes=50000-")] and stored(part.parent) == {"c.png": C}
 
 
-@pytest.mark.parametrize("left", [b"x" * 30_000, b"x" * 60_000, b"x" * 90_000, C], ids=["other", "full", "longer", "whole"])
+@pytest.mark.parametrize(
+    "left", [b"x" * 30_000, b"x" * 60_000, b"x" * 90_000, C], ids=["other", "full", "longer", "whole"]
+)
 @pytest.mark.parametrize("sizes", [True, False])
 def test_whatever_an_earlier_run_left(get, server, tmp_path, left, sizes):
     part = tmp_path / "downloads" / "Set" / "c.png.part"
@@ -178,7 +180,7 @@ def test_wrong_bytes_then_another_address(get, server, tmp_path):
 @pytest.mark.parametrize("data", [B, C + b"x", b""], ids=["other", "longer", "empty"])
 def test_wrong_bytes_never_get_the_name(get, server, tmp_path, data):
     server.files["Set/c.png"] = data
-    with pytest.raises(DataError, match=r"damaged: sha256|more than the expected 60000 bytes|ended after 0 of 60000 bytes"):
+    with pytest.raises(DataError, match="damaged: sha256|more than the expected 60000|ended after 0 of 60000 bytes"):
         get(content=ONE)
     assert not (tmp_path / "downloads" / "Set" / "c.png").exists()
     server.files["Set/c.png"] = C
@@ -248,8 +250,8 @@ def test_disk_full(server, tmp_path, monkeypatch, capsys, mirrored):
     manifest = write_manifest(tmp_path / "manifest", CONTENT, server.url)
     command = ["Set", "--manifest", str(manifest), "--downloads", str(tmp_path / "downloads")]
     monkeypatch.setenv("ADABM_MIRROR", str(mirror(tmp_path / "mirror")) if mirrored else "")
-    monkeypatch.setattr(pipelines.acquire, "open", lambda path, mode: FullDisk(path, mode) if "a" in mode else open(path, mode),
-                        raising=False)
+    small = lambda path, mode: FullDisk(path, mode) if "a" in mode else open(path, mode)  # noqa: E731
+    monkeypatch.setattr(pipelines.acquire, "open", small, raising=False)
     assert main(command) == 1
     message = capsys.readouterr().err
     assert re.fullmatch(r"fetch: \S+/downloads/Set/.*: No space left on device; complete files stay.*\n", message)
@@ -288,7 +290,8 @@ def test_a_complete_folder_need_not_be_writable(server, tmp_path, monkeypatch):
 
 def start(manifest: Path, downloads: Path) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ADABM_MIRROR": ""}
-    command = [sys.executable, "-m", "pipelines.fetch", "Set", "--manifest", str(manifest), "--downloads", str(downloads)]
+    arguments = ["Set", "--manifest", str(manifest), "--downloads", str(downloads)]
+    command = [sys.executable, "-m", "pipelines.fetch", *arguments]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 

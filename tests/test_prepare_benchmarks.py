@@ -95,7 +95,8 @@ def test_layout(prepare, tmp_path, capsys):
 def test_published_pairs_are_copied_byte_by_byte(prepare, tmp_path):
     assert prepare("--sets", "Set5") == 0
     for kind in ("HR", "LR"):
-        assert (tmp_path / "out" / "Set5" / kind / "img_002.png").read_bytes() == CONTENT["Set5_x4"][f"img_002_SRF_4_{kind}.png"]
+        published = CONTENT["Set5_x4"][f"img_002_SRF_4_{kind}.png"]
+        assert (tmp_path / "out" / "Set5" / kind / "img_002.png").read_bytes() == published
 
 
 def test_photographs_are_cropped_and_downscaled(prepare, tmp_path):
@@ -180,7 +181,8 @@ def test_a_pair_of_wrong_size(prepare, capsys):
 def test_the_published_files(tmp_path):
     """Set5 and 100 calibration pictures, from the mirror to the prepared folder."""
     fetch(["Set5_x4", "CID22_training"], tmp_path / "downloads", offline=True)
-    assert main(["--scale", "4", "--sets", "Set5", "--downloads", str(tmp_path / "downloads"), "--output", str(tmp_path / "x4")]) == 0
+    folders = ["--downloads", str(tmp_path / "downloads"), "--output", str(tmp_path / "x4")]
+    assert main(["--scale", "4", "--sets", "Set5", *folders]) == 0
     assert len(listing(tmp_path / "x4" / "calibration" / "LR")) == 100
     for low in sorted((tmp_path / "x4" / "Set5" / "LR").iterdir()):
         assert np.array_equal(downscale(read_rgb(tmp_path / "x4" / "Set5" / "HR" / low.name), 4), read_rgb(low))
