@@ -52,7 +52,9 @@ def convert(name: str, downloads: Path, output: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="+", metavar="NAME", choices=WEIGHTS, help=", ".join(WEIGHTS))
-    parser.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="what pipelines.fetch wrote, or a mirror")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("data/downloads"), help="what pipelines.fetch wrote, or a mirror"
+    )
     parser.add_argument("--output", type=Path, default=Path("data/prepared/weights"), help="folder to write to")
     args = parser.parse_args()
     try:

@@ -157,7 +157,7 @@ def edsr_pytorch_weights(features: int, blocks: int, steps: tuple[int, ...], rgb
     return weights
 
 
-def edsr_pytorch(w: dict[str, Tensor], x: Tensor, blocks: int, steps: tuple[int, ...], res_scale: float = 1.0) -> Tensor:
+def edsr_pytorch(w: dict[str, Tensor], x: Tensor, blocks: int, steps: tuple[int, ...], res_scale: float = 1) -> Tensor:
     """Pictures in [0, rgb_range]."""
 
     def conv(name: str, x: Tensor) -> Tensor:

@@ -1,35 +1,13 @@
-"""The reader of MXNet .params files, on files that this test writes itself."""
+"""The reader of MXNet .params files, on files written by weight_files.py."""
 
 import struct
 
 import numpy as np
 import pytest
+from weight_files import MAGICS, array, content, write_params
 
 from adabm.errors import CheckpointError
 from adabm.networks.mxnet_params import read_mxnet_params
-
-MAGICS = {1: 0xF993FAC8, 2: 0xF993FAC9, 3: 0xF993FACA}
-TYPES = {"float32": 0, "float64": 1, "float16": 2, "int32": 4}
-
-
-def array(value: np.ndarray, version: int, storage: int = 0) -> bytes:
-    """One NDArray; version 0 is the format without a magic."""
-    if version == 0:
-        head = struct.pack("<I", value.ndim) + struct.pack(f"<{value.ndim}I", *value.shape)
-    else:
-        head = struct.pack("<I", MAGICS[version]) + (struct.pack("<i", storage) if version > 1 else b"")
-        head += struct.pack("<I", value.ndim) + struct.pack(f"<{value.ndim}q", *value.shape)
-    return head + struct.pack("<iii", 1, 0, TYPES[value.dtype.name]) + value.tobytes()
-
-
-def content(arrays: list[bytes], names: list[str]) -> bytes:
-    data = struct.pack("<QQQ", 0x112, 0, len(arrays)) + b"".join(arrays) + struct.pack("<Q", len(names))
-    return data + b"".join(struct.pack("<Q", len(name.encode())) + name.encode() for name in names)
-
-
-def write_params(path, values: dict[str, np.ndarray], version: int = 2) -> None:
-    path.write_bytes(content([array(value, version) for value in values.values()], list(values)))
-
 
 def samples() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)

@@ -1,7 +1,5 @@
 """Importing weights: converted networks compute what the source computes."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from foreign_forwards import (
     tutorial_srresnet, tutorial_weights,
 )
 from safetensors.torch import save_file
-from test_mxnet_params import write_params
+from weight_files import params, tensors_folder
 
 import adabm
 from adabm.errors import CheckpointError
@@ -28,22 +26,6 @@ def output(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def same(found: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-
-
-def params(path, weights: dict[str, torch.Tensor]):
-    write_params(path, {name: value.numpy() for name, value in weights.items()})
-    return path
-
-
-def tensors_folder(folder, weights: dict[str, torch.Tensor], **more: object):
-    folder.mkdir()
-    layers = []
-    for name in dict.fromkeys(name.rpartition(".")[0] for name in weights):
-        layers.append({"name": name, "wshape": weights[f"{name}.weight"].shape, "bshape": weights[f"{name}.bias"].shape})
-    for name, value in weights.items():
-        value.numpy().astype("<f4").tofile(folder / f"{name}.bin")
-    (folder / "modelinfo.json").write_text(json.dumps({"arch": "any", "is_quantized": False, "layers": layers} | more))
-    return folder
 
 
 # -- each source ----------------------------------------------------------------------------------
@@ -81,7 +63,8 @@ def test_esrgan(tmp_path, container):
         save_file(dict(weights), path := tmp_path / "rrdb.safetensors")
     else:
         found = dict(weights)
-        torch.save({"params_ema": found, "params": {}} if container == "params_ema" else found, path := tmp_path / "r.pth")
+        path = tmp_path / "rrdb.pth"
+        torch.save({"params_ema": found, "params": {}} if container == "params_ema" else found, path)
     network = import_weights(path)
     same(output(network, picture()), esrgan_rrdbnet(weights, picture(), 2))
     options = {name: network.adabm_options[name] for name in ("scale", "num_feat", "num_block", "num_grow_ch")}
@@ -166,7 +149,7 @@ def edsr_state() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda s: s.pop("body.1.conv2.bias"), "not of kind basicsr-edsr: does not fit EDSR: body.1.conv2.bias is missing"),
+        (lambda s: s.pop("body.1.conv2.bias"), "not of kind basicsr-edsr: does not fit EDSR: body.1.conv2.bias is miss"),
         (lambda s: s.update(extra=torch.ones(1)), "extra is not part of the network"),
         (lambda s: s["conv_last.bias"].fill_(float("nan")), "conv_last.bias holds NaN"),
         (lambda s: s.update({"upsample.0.weight": torch.ones(20, 4, 3, 3)}), "makes 20 channels of 4"),
@@ -271,3 +254,22 @@ def test_damaged_folders(tmp_path, change, message):
 def test_odd_indexes(tmp_path, more, message):
     with pytest.raises(CheckpointError, match=message):
         import_weights(tensors_folder(tmp_path / "rrdb", esrgan_weights(4, 1, 2), **more))
+
+
+# -- and then -------------------------------------------------------------------------------------
+
+
+def test_an_imported_srresnet_quantizes_with_its_batch_norm_frozen(tmp_path):
+    network = import_weights(params(tmp_path / "srresnet.params", tutorial_weights(4, 2, 2)))
+    roles = {name: role.value for name, role in describe(network).roles.items()}
+    body = [f"body.{i}.conv{j}" for i in range(2) for j in (1, 2)]
+    ends = {"body.2": "after_body", "tail.0.0": "upsampler", "tail.0.3": "upsampler", "tail.1": "last"}
+    assert roles == {"head.0": "first"} | dict.fromkeys(body, "body") | ends
+    images = [(picture(16, 16)[0].permute(1, 2, 0) * 255).byte().numpy()]
+    config = adabm.preset("minmax", weight_bits=8, activation_bits=8, fully_quantized=False)
+    model, _, _ = adabm.quantize(network, images, config, patch_size=16)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert set(model.layers) == set(body) and len(norms) == 5
+    assert not any(norm.training or norm.num_batches_tracked for norm in norms)
+    adabm.save_quantized(model, tmp_path / "q.safetensors")
+    assert adabm.load_quantized(tmp_path / "q.safetensors").descriptor.options["prelu_per_channel"] is True

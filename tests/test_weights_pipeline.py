@@ -3,7 +3,7 @@
 import pytest
 import torch
 from foreign_forwards import edsr_pytorch_weights, esrgan_weights
-from test_weights_import import tensors_folder
+from weight_files import tensors_folder
 
 from adabm.errors import DataError
 from adabm.networks import load_network
@@ -23,7 +23,8 @@ def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
     folder = weights.location("rrdbnet_psnr_x4", tmp_path)
     folder.parent.mkdir(parents=True)
     tensors_folder(folder, esrgan_weights(4, 1, 2))
-    arguments = ["weights", "edsr_baseline_x4", "rrdbnet_psnr_x4", "--downloads", str(tmp_path), "--output", str(tmp_path / "out")]
+    places = ["--downloads", str(tmp_path), "--output", str(tmp_path / "out")]
+    arguments = ["weights", "edsr_baseline_x4", "rrdbnet_psnr_x4", *places]
     monkeypatch.setattr("sys.argv", arguments)
     assert weights.main() == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{name}.safetensors") for name in arguments[1:3]]
@@ -34,7 +35,8 @@ def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", weights.WEIGHTS)
 def test_missing_downloads_are_named(tmp_path, name):
-    with pytest.raises(DataError, match=f"not there; run `python -m pipelines.fetch {weights.WEIGHTS[name].source}` first") as caught:
+    remedy = f"not there; run `python -m pipelines.fetch {weights.WEIGHTS[name].source}` first"
+    with pytest.raises(DataError, match=remedy) as caught:
         weights.convert(name, tmp_path, tmp_path / "out")
     assert str(weights.location(name, tmp_path)) in str(caught.value) and not (tmp_path / "out").exists()
 

@@ -152,12 +152,10 @@ def _rgb_range(state: State) -> float:
         return 255.0
     shift = tensor(state, "sub_mean.bias", 3)
     value = round(-shift[0].item() / _RGB_MEAN[0], 3)  # the stored float32 is off by 1e-7 of it
-    expected = torch.tensor(_RGB_MEAN) * value
-    identity = torch.eye(3).reshape(3, 3, 1, 1)
     for name, sign in (("sub_mean", -1), ("add_mean", 1)):
         weight, bias = tensor(state, f"{name}.weight", 3, 3, 1, 1), tensor(state, f"{name}.bias", 3)
-        shifts = 0 < value < math.inf
-        if not shifts or not torch.allclose(bias, sign * expected, rtol=1e-4, atol=0) or not torch.equal(weight, identity):
+        as_expected = torch.allclose(bias, sign * value * torch.tensor(_RGB_MEAN), rtol=1e-4, atol=0)
+        if not (0 < value < math.inf and as_expected and torch.equal(weight[..., 0, 0], torch.eye(3))):
             raise CheckpointError(f"{name} does not shift by a multiple of DIV2K's mean {_RGB_MEAN}")
     return value
 

@@ -150,6 +150,8 @@ def _float32(value: Tensor | np.ndarray) -> Tensor:
 def _guess(path: Path, state: State) -> str:
     kinds = [name for name, kind in _KINDS.items() if all(tensor in state for tensor in kind.signature)]
     if len(kinds) != 1:
-        problem = f"fits the kinds {', '.join(kinds)}" if kinds else f"has tensors of no known kind ({next(iter(state))}, ...)"
+        problem = f"has tensors of no known kind ({next(iter(state), 'none')}, ...)"
+        if kinds:
+            problem = f"fits the kinds {', '.join(kinds)}"
         raise CheckpointError(f"{path}: {problem}; name one of {', '.join(_KINDS)} if it is one")
     return kinds[0]

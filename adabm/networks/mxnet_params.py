@@ -91,7 +91,7 @@ class _Reader:
         if magic in (_V2, _V3):
             (storage,) = self.numbers("i", what)
             if storage != _DENSE:
-                raise CheckpointError(f"{self.path}: {what} is sparse (storage type {storage}); only dense ones are read")
+                raise CheckpointError(f"{self.path}: {what} is sparse (storage type {storage}); only dense is read")
         dimensions = self.numbers("i", what)[0] if magic in (_V1, _V2, _V3) else magic
         if not 0 <= dimensions <= _MOST_DIMENSIONS:
             raise CheckpointError(f"{self.path}: damaged: {what} has {dimensions} dimensions")
