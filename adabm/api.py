@@ -1,6 +1,7 @@
 """The whole recipe in one call."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -25,6 +26,7 @@ def quantize(
     batch_size: int = 16,
     seed: int = 0,
     on_step: Callable[[Step], None] | None = None,
+    progress: str | Path | None = None,
 ) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
     """Quantize a pretrained super-resolution network from low-resolution pictures without ground truth.
 
@@ -36,6 +38,7 @@ def quantize(
         patch_size, patches, batch_size: calibration patches; fine-tuning has its own in ``config``.
         seed: fixes patches and augmentation.
         on_step: called after each fine-tuning step.
+        progress: file from which an interrupted fine-tuning continues, see :func:`adabm.fine_tune`.
 
     Returns:
         The quantized model, what calibration saw, and the fine-tuning steps (empty without).
@@ -56,4 +59,4 @@ def quantize(
         if config.clipping:
             clip_ranges(model, next(stream))
         return model, record, []
-    return model, record, fine_tune(model, stream, on_step=on_step)
+    return model, record, fine_tune(model, stream, on_step=on_step, progress=progress)

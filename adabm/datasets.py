@@ -16,16 +16,37 @@ from .resize import downscale, modcrop
 SPLITS = ("calibration", "evaluation")
 
 
-def evaluation_pictures(folder: str | Path, scale: int) -> list[Picture]:
-    """Return the pictures of a folder with ground truth and low-resolution inputs, sorted by name.
+@dataclass(frozen=True)
+class PictureFiles:
+    """Where a picture with ground truth lies; without ``low``, the input is made from ``high``."""
+
+    name: str
+    high: Path
+    low: Path | None = None
+
+    def read(self, scale: int) -> Picture:
+        """Read the pair.
+
+        Raises:
+            DataError: the ground truth is not ``scale`` times as large as the input.
+            ImageError: a picture cannot be read or is smaller than ``scale``.
+        """
+        if self.low is not None:
+            return _pair(self.name, self.high, self.low, scale)
+        high = modcrop(read_rgb(self.high), scale)
+        return Picture(self.name, high, downscale(high, scale))
+
+
+def evaluation_files(folder: str | Path) -> list[PictureFiles]:
+    """Return where the pictures of a folder with ground truth lie, sorted by name; none is read.
 
     The folder holds either ``HR/`` and ``LR/`` with pictures of equal names (extensions may differ), or ``HR/``
-    alone, or simply pictures; the last two are ground truth, which is cropped to a multiple of ``scale`` and from
+    alone, or simply pictures; the last two are ground truth, which is cropped to a multiple of the scale and from
     which the inputs are made as MATLAB would (:func:`adabm.resize.downscale`).
 
     Raises:
-        DataError: no such folder, a picture without its partner, with one of the wrong size, or two of one name.
-        ImageError: no picture, or one that cannot be read or is smaller than ``scale``.
+        DataError: no such folder, a picture without its partner, or two of one name.
+        ImageError: no picture.
     """
     folder = _existing(folder)
     high_folder, low_folder = folder / "HR", folder / "LR"
@@ -33,31 +54,38 @@ def evaluation_pictures(folder: str | Path, scale: int) -> list[Picture]:
         raise DataError(f"{folder}: has LR/ but no HR/; without ground truth there is nothing to measure")
     if not low_folder.is_dir():
         highs = _by_name(high_folder if high_folder.is_dir() else folder)
-        crops = {name: modcrop(read_rgb(path), scale) for name, path in highs.items()}
-        return [Picture(name, high, downscale(high, scale)) for name, high in crops.items()]
+        return [PictureFiles(name, path) for name, path in highs.items()]
     highs, lows = _by_name(high_folder), _by_name(low_folder)
     for name in sorted(highs.keys() ^ lows.keys()):
         there, lacking = (high_folder, low_folder) if name in highs else (low_folder, high_folder)
         raise DataError(f"picture {name}: is in {there} but not in {lacking}; add its partner or remove it")
-    return [_pair(name, path, lows[name], scale) for name, path in highs.items()]
+    return [PictureFiles(name, path, lows[name]) for name, path in highs.items()]
 
 
-def calibration_images(folder: str | Path) -> dict[str, np.ndarray]:
-    """Return the low-resolution pictures of a folder by name, each (H, W, 3) uint8; no ground truth is read.
+def evaluation_pictures(folder: str | Path, scale: int) -> list[Picture]:
+    """Read all pictures of :func:`evaluation_files`; it and :meth:`PictureFiles.read` tell what can be wrong."""
+    return [files.read(scale) for files in evaluation_files(folder)]
 
-    They lie in ``LR/`` of the folder or, where there is no such subfolder, in the folder itself, and are taken
-    as they are.
+
+def calibration_files(folder: str | Path) -> dict[str, Path]:
+    """Return the low-resolution pictures of a folder by name; no ground truth is among them.
+
+    They lie in ``LR/`` of the folder or, where there is no such subfolder, in the folder itself.
 
     Raises:
         DataError: no such folder, only ``HR/`` in it, or two pictures of one name.
-        ImageError: no picture, or one that cannot be read.
+        ImageError: no picture.
     """
     folder = _existing(folder)
     low_folder = folder / "LR"
     if not low_folder.is_dir() and (folder / "HR").is_dir():
         raise DataError(f"{folder}: has HR/ but no LR/; calibration takes low-resolution pictures")
-    paths = _by_name(low_folder if low_folder.is_dir() else folder)
-    return {name: read_rgb(path) for name, path in paths.items()}
+    return _by_name(low_folder if low_folder.is_dir() else folder)
+
+
+def calibration_images(folder: str | Path) -> dict[str, np.ndarray]:
+    """Read the pictures of :func:`calibration_files` as they are, each (H, W, 3) uint8."""
+    return {name: read_rgb(path) for name, path in calibration_files(folder).items()}
 
 
 def _existing(folder: str | Path) -> Path:

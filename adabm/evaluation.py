@@ -35,6 +35,17 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What was measured on one picture: dB, SSIM, FAB and the bits of each quantized layer (empty for FP)."""
+
+    picture: str
+    psnr_y_db: float
+    ssim_y: float
+    fab: float
+    layer_bits: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Results of one model on one set.
 
@@ -45,6 +56,16 @@ class Evaluation:
 
     pictures: pd.DataFrame
     layer_bits: dict[str, float]
+
+    @classmethod
+    def of(cls, measurements: Sequence[Measurement]) -> "Evaluation":
+        """Gather the measurements of a set, at least one."""
+        rows = [{k: v for k, v in vars(m).items() if k != "layer_bits"} for m in measurements]
+        totals: dict[str, float] = {}
+        for measurement in measurements:
+            for name, bits in measurement.layer_bits.items():
+                totals[name] = totals.get(name, 0.0) + bits / len(measurements)
+        return cls(pd.DataFrame(rows), totals)
 
     def summary(self, model: QuantizedSR) -> dict[str, float]:
         """Return means over the pictures and the theoretical cost at 1280x720 output."""
@@ -73,22 +94,25 @@ def evaluate(
     """
     if not pictures:
         raise ImageError("no picture to evaluate")
-    scale = model.descriptor.scale
-    rows, totals = [], {}
+    measurements = []
     for picture in pictures:
-        if picture.scale != scale:
-            raise ImageError(f"{picture.name}: a x{picture.scale} pair for a x{scale} network")
-        result = upscale(model, picture.low, tile)
-        if not np.isfinite(result.image).all():
-            raise ImageError(f"{picture.name}: the model's output has NaN or infinite values")
-        output = round_to_uint8(result.image)
-        try:
-            psnr, ssim = psnr_y(output, picture.high, scale), ssim_y(output, picture.high, scale)
-        except ImageError as error:
-            raise ImageError(f"{picture.name}: {error}") from None
-        rows.append(dict(picture=picture.name, psnr_y_db=psnr, ssim_y=ssim, fab=result.feature_average_bits))
-        for name, bits in result.layer_bits.items():
-            totals[name] = totals.get(name, 0.0) + bits / len(pictures)
+        measurements.append(measure(model, picture, tile))
         if on_picture is not None:
             on_picture(picture.name)
-    return Evaluation(pd.DataFrame(rows), totals)
+    return Evaluation.of(measurements)
+
+
+def measure(model: QuantizedSR, picture: Picture, tile: int | None = None) -> Measurement:
+    """Upscale one picture and compare; see :func:`evaluate`."""
+    scale = model.descriptor.scale
+    if picture.scale != scale:
+        raise ImageError(f"{picture.name}: a x{picture.scale} pair for a x{scale} network")
+    result = upscale(model, picture.low, tile)
+    if not np.isfinite(result.image).all():
+        raise ImageError(f"{picture.name}: the model's output has NaN or infinite values")
+    output = round_to_uint8(result.image)
+    try:
+        psnr, ssim = psnr_y(output, picture.high, scale), ssim_y(output, picture.high, scale)
+    except ImageError as error:
+        raise ImageError(f"{picture.name}: {error}") from None
+    return Measurement(picture.name, psnr, ssim, result.feature_average_bits, result.layer_bits)

@@ -1,8 +1,11 @@
 """Fine-tune ranges and bit mapping against the full-precision network (method section 6)."""
 
+import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,7 @@ from .config import FineTuningConfig
 from .errors import ConfigError, FineTuningError
 from .losses import Losses, distillation_losses
 from .model import QuantizedSR
+from .progress import ProgressFile
 
 GROUPS = ("weight", "activation", "mapping")
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
@@ -111,6 +115,16 @@ class FineTuner:
         for settings in self._optimizers[group].param_groups:
             settings["lr"] *= self.config.lr_decay
 
+    def state_dict(self) -> dict:
+        """Return what a later tuner of the same model needs to go on: Adam's state, rates, calibrated widths."""
+        return {"widths": self._widths, "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()}}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue where the tuner stood that gave this state."""
+        self._widths = state["widths"]
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
     @torch.no_grad()
     def _restrain(self) -> None:
         """Keep lower < upper, scale > 0 and c_l < c_u, whatever the learning rate did."""
@@ -127,6 +141,7 @@ def fine_tune(
     batches: Iterable[Tensor],
     config: FineTuningConfig | None = None,
     on_step: Callable[[Step], None] | None = None,
+    progress: str | Path | None = None,
 ) -> list[Step]:
     """Run the whole recipe: clip ranges on the first batch, then rounds that rotate through the groups.
 
@@ -136,34 +151,48 @@ def fine_tune(
             range, such as :func:`adabm.patches.random_batches` gives.
         config: by default the model's.
         on_step: called after each step, e.g. to show progress.
+        progress: file that keeps the state after each round. Where it exists already, an interrupted
+            run with the same model, recipe and batches continues behind its last round, to the same
+            result. It stays when the run ends.
 
     Returns:
-        One :class:`Step` per step taken.
+        One :class:`Step` per step taken, those of an earlier part of the run included.
 
     Raises:
         FineTuningError: the loss diverged or became NaN; the model is back at the state after the last
             good round (or after clipping), which the message names.
-        ConfigError: fewer batches than steps.
+        ConfigError: fewer batches than steps, or ``progress`` belongs to another model or recipe.
     """
     config = config if config is not None else model.config.fine_tuning
     if config is None:
         raise ConfigError("the model's configuration has no fine-tuning recipe; pass one")
     stream = iter(batches)
-    first = _next(stream)
-    if not model.clipped:
-        clip_ranges(model, first)
-    tuner = FineTuner(model, config)
+    kept = ProgressFile(progress, model, config) if progress is not None else None
+    state = kept.load() if kept is not None else None
     steps: list[Step] = []
-    good, good_name = _snapshot(model), "before fine-tuning"
-    guard = _DivergenceGuard(config.divergence_factor)
-    images: Tensor | None = first
-    for index in range(config.rounds):
+    begin = 0
+    if state is not None:
+        model.load_state_dict(state["model"])
+        model.clipped = True
+        begin, steps = state["round"], [Step(*values) for values in state["steps"]]
+        for _ in steps:
+            _next(stream)
+    else:
+        first = _next(stream)
+        stream = itertools.chain([first], stream)
+        if not model.clipped:
+            clip_ranges(model, first)
+    tuner, guard = FineTuner(model, config), _DivergenceGuard(config.divergence_factor)
+    if state is not None:
+        tuner.load_state_dict(state["tuner"])
+        for step in steps:
+            guard.check(step)
+    good, good_name = _snapshot(model), f"after round {begin}" if begin else "before fine-tuning"
+    for index in range(begin, config.rounds):
         group = tuner.groups[index % len(tuner.groups)]
         try:
             for _ in range(config.steps_per_round):
-                images = images if images is not None else _next(stream)
-                step = tuner.step(group, images, index)
-                images = None
+                step = tuner.step(group, _next(stream), index)
                 guard.check(step)
                 steps.append(step)
                 if on_step is not None:
@@ -176,6 +205,8 @@ def fine_tune(
             ) from None
         tuner.decay(group)
         good, good_name = _snapshot(model), f"after round {index + 1}"
+        if kept is not None:
+            kept.save(dict(round=index + 1, model=good, tuner=tuner.state_dict(), steps=[dataclasses.astuple(s) for s in steps]))
     return steps
 
 

@@ -3,6 +3,8 @@
 Quantization is simulated: values are rounded to the low-bit grid and stored in floating point.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -17,15 +19,18 @@ class _FakeQuantize(torch.autograd.Function):
 
         dq = dclamp(x) + (k/n - t)*(dupper - dlower) - (upper - lower)/n*(k/n - t)*dn,
 
-    where (k/n - t)*(upper - lower) = q - clamp(x) is the rounding error. One reduction per image
-    thus serves all three range gradients, and nothing but x and q has to be kept.
+    where (k/n - t)*(upper - lower) = q - clamp(x) is the rounding error. Nothing but x and q has to
+    be kept, and both directions work through the tensors in pieces that stay in the processor's cache.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, lower: Tensor, upper: Tensor, steps: Tensor) -> Tensor:
         width = upper - lower
-        q = torch.clamp(x, lower, upper)
-        q = q.sub_(lower).div_(width).mul_(steps).round_().div_(steps).mul_(width).add_(lower)
+        q = torch.empty_like(x)
+        for _, n, (source, target) in _pieces(steps, x, q):
+            torch.maximum(source, lower, out=target)
+            torch.minimum(target, upper, out=target)
+            target.sub_(lower).div_(width).mul_(n).round_().div_(n).mul_(width).add_(lower)
         ctx.save_for_backward(x, q, lower, upper, steps)
         return q
 
@@ -33,22 +38,54 @@ class _FakeQuantize(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, q, lower, upper, steps = ctx.saved_tensors
         needs_x, needs_lower, needs_upper, needs_steps = ctx.needs_input_grad
-        grad_x = grad_lower = grad_upper = grad_steps = None
-        clamped = torch.clamp(x, lower, upper)
-        if needs_x:
-            grad_x = torch.where(clamped == x, grad, 0.0)  # ends included, as in torch.clamp
-        if needs_lower or needs_upper or needs_steps:
-            flat = grad.flatten(1) if steps.numel() > 1 else grad.reshape(1, -1)
-            error = (q - clamped).view_as(flat)
-            per_image = torch.linalg.vecdot(flat, error)
-            by_width = per_image.sum() / (upper - lower)
-            if needs_lower:
-                grad_lower = (torch.where(x < lower, grad, 0.0).sum() - by_width).view_as(lower)
-            if needs_upper:
-                grad_upper = (torch.where(x > upper, grad, 0.0).sum() + by_width).view_as(upper)
-            if needs_steps:
-                grad_steps = -per_image.view_as(steps) / steps
+        grad_x = torch.empty_like(x) if needs_x else None
+        inside = grad.new_zeros(steps.numel())  # grad . (q - clamp(x)) of each image
+        signed, outside = grad.new_zeros(()), grad.new_zeros(())  # grad . sign and grad . |sign| of x - clamp(x)
+        grad = grad.contiguous(memory_format=_format(x))
+        for image, _, pieces in _pieces(steps, x, q, grad, grad_x if needs_x else x):
+            values, rounded, gradient, result = pieces
+            clamped = torch.minimum(torch.maximum(values, lower), upper)
+            if needs_lower or needs_upper or needs_steps:
+                inside[image] += torch.dot(gradient, rounded - clamped)
+            sign = torch.sub(values, clamped, out=clamped).sign_()  # -1 below the range, 1 above, 0 inside with its ends
+            if needs_lower or needs_upper:
+                signed += torch.dot(gradient, sign)
+            magnitude = sign.abs_()
+            if needs_lower or needs_upper:
+                outside += torch.dot(gradient, magnitude)
+            if needs_x:
+                torch.mul(gradient, magnitude.neg_().add_(1), out=result)
+        by_width = inside.sum() / (upper - lower)
+        grad_lower = ((outside - signed) / 2 - by_width).view_as(lower) if needs_lower else None
+        grad_upper = ((outside + signed) / 2 + by_width).view_as(upper) if needs_upper else None
+        grad_steps = -inside.view_as(steps) / steps if needs_steps else None
         return grad_x, grad_lower, grad_upper, grad_steps
+
+
+_PIECE = 1 << 16  # values; with the temporaries of a step, less than a megabyte of float32
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    """The dense layout of ``x``, or the contiguous one where it has none of torch's."""
+    channels_last = x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _pieces(steps: Tensor, *tensors: Tensor) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
+    """Yield (image, its steps, the same flat piece of every tensor, in memory order).
+
+    The tensors have one shape and layout. One number of steps is for all images: they then count as one.
+    On an accelerator an image is one piece, since every piece costs kernel launches there.
+    """
+    count = steps.numel()
+    if _format(tensors[0]) is torch.channels_last:
+        tensors = tuple(t.permute(0, 2, 3, 1) for t in tensors)
+    rows = [t.view(count, -1) for t in tensors]
+    length = rows[0].shape[1]
+    size = _PIECE if rows[0].device.type == "cpu" else max(length, 1)
+    for image, n in enumerate(steps.view(-1, 1)):
+        for start in range(0, length, size):
+            yield image, n, [row[image, start : start + size] for row in rows]
 
 
 def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float) -> Tensor:
@@ -76,7 +113,7 @@ def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float)
         steps = torch.tensor(2.0**bits - 1, dtype=x.dtype, device=x.device)
     else:
         steps = 2 ** bits.to(x.dtype) - 1
-    return _FakeQuantize.apply(x, lower, upper, steps)
+    return _FakeQuantize.apply(x.contiguous(memory_format=_format(x)), lower, upper, steps)
 
 
 class ActivationQuantizer(nn.Module):

@@ -1,11 +1,14 @@
-"""The study: runs of methods on data sets, their tables, figures and provenance."""
+"""The study: methods measured on networks and data sets, their tables, figures and provenance."""
 
+from .cache import ResultCache
 from .figures import save_figure, study_style
+from .plan import Recipe, Run, read_plan
 from .provenance import write_provenance
-from .runs import Run, RunResult, StudySettings, find_root, run_all
+from .runs import CellResult, find_root, run_plan
+from .summary import evaluation_markdown, summarize, with_published
 from .tables import METHOD_LABELS, evaluation_tables, layer_table, write_table
 
 __all__ = [
-    "METHOD_LABELS", "Run", "RunResult", "StudySettings", "evaluation_tables", "find_root", "layer_table", "run_all", "save_figure",
-    "study_style", "write_provenance", "write_table",
+    "METHOD_LABELS", "CellResult", "Recipe", "ResultCache", "Run", "evaluation_markdown", "evaluation_tables", "find_root", "layer_table",
+    "read_plan", "run_plan", "save_figure", "study_style", "summarize", "with_published", "write_provenance", "write_table",
 ]

@@ -1,92 +1,39 @@
-"""Quantize and evaluate one method after the other, several at once."""
+"""Carry out a plan: several processes at once, every result kept, the most valuable cells first."""
 
+import heapq
+import itertools
 import multiprocessing
 import os
-import re
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ..api import quantize
-from ..config import QuantizationConfig, preset
-from ..datasets import PreparedSet
-from ..errors import ConfigError, DataError
-from ..evaluation import evaluate
-from ..fine_tuning import Step
+from ..errors import AdabmError, DataError
+from ..evaluation import Evaluation
 from ..model import QuantizedSR
 from ..networks import load_network
+from .cache import ResultCache
+from .plan import FULL_PRECISION, Cell, Recipe
+from .tasks import MeasureTask, ModelTask
 
-FULL_PRECISION = "fp32"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row of a result table: a preset (or ``fp32``) at given bits with a seed."""
-
-    method: str
-    weight_bits: int = 32
-    activation_bits: int = 32
-    fully_quantized: bool = False
-    seed: int = 0
-
-    @classmethod
-    def at(cls, method: str, setting: str, seed: int = 0) -> "Run":
-        """Return the run of a method at a setting such as ``W4A4 FQ`` (fully quantized) or ``W8A6``."""
-        match = re.fullmatch(r"W(\d+)A(\d+)( FQ)?", setting)
-        if match is None:
-            raise ConfigError(f"setting {setting!r}: expected such as 'W4A4 FQ' (fully quantized) or 'W8A6' (body alone)")
-        weight_bits, activation_bits, full = match.groups()
-        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed)
-
-    @property
-    def setting(self) -> str:
-        """``W4A4 FQ``, ``W8A6`` or, for full precision, ``FP32``."""
-        if self.method == FULL_PRECISION:
-            return "FP32"
-        return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
+_CHUNK = 5  # pictures a task; small, so that no core waits long for the others at the end
+MEASURED, NOT_RUN, DIVERGED = "measured", "not run", "diverged"
 
 
 @dataclass(frozen=True)
-class StudySettings:
-    """What all runs of a table share.
+class CellResult:
+    """A cell with its per-picture rows and means; both None unless ``status`` is ``measured``."""
 
-    Attributes:
-        data, backbone: prepared data set and weight file.
-        patch_size, patches: calibration patches, in LR pixels, and how many.
-        fine_tuning: changes to the recipe's defaults, see :class:`adabm.config.FineTuningConfig`.
-        tile: None to evaluate whole pictures.
-    """
-
-    data: Path
-    backbone: Path
-    patch_size: int = 96
-    patches: int | None = None
-    fine_tuning: dict = field(default_factory=dict)
-    tile: int | None = None
-
-    def config(self, run: Run) -> QuantizationConfig:
-        """Return the configuration of a run; full precision gets any, it is not used."""
-        if run.method == FULL_PRECISION:
-            return preset("minmax")
-        return preset(
-            run.method, weight_bits=run.weight_bits, activation_bits=run.activation_bits,
-            fully_quantized=run.fully_quantized, fine_tuning=dict(self.fine_tuning),
-        )
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A run with its per-picture rows (:class:`adabm.evaluation.Evaluation`), means and steps."""
-
-    run: Run
-    pictures: pd.DataFrame
-    summary: dict[str, float]
-    steps: list[Step]
+    cell: Cell
+    status: str
+    pictures: pd.DataFrame | None = None
+    summary: dict[str, float] | None = None
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -98,45 +45,152 @@ def find_root(start: Path | None = None) -> Path:
     raise DataError(f"no dvc.yaml at or above {start}; start from inside the repository")
 
 
-def run_one(run: Run, settings: StudySettings) -> RunResult:
-    """Quantize as ``run`` says and evaluate; on one thread, so that the result is the same on any number of cores."""
-    torch.set_num_threads(1)
-    data, network = PreparedSet(settings.data), load_network(settings.backbone)
-    pictures, config = data.evaluation_pictures(), settings.config(run)
-    if run.method == FULL_PRECISION:
-        model = QuantizedSR(network, config)
-        with model.full_precision():
-            result = evaluate(model, pictures, settings.tile)
-            return RunResult(run, result.pictures, result.summary(model), [])
-    images = list(data.calibration_images().values())
-    model, _, steps = quantize(
-        network, images, config, patch_size=settings.patch_size, patches=settings.patches, seed=run.seed
-    )
-    result = evaluate(model, pictures, settings.tile)
-    return RunResult(run, result.pictures, result.summary(model), steps)
+def run_plan(
+    cells: Sequence[Cell], recipe: Recipe, cache: ResultCache, workers: int | None = None, device: str = "auto"
+) -> list[CellResult]:
+    """Measure the wanted cells in their order, several at once; results come in the order of ``cells``.
 
+    On the CPU each process computes on one thread, so that the results are the same on any number of
+    cores. What the cache holds is not computed again; an interrupted run goes on at the picture, or the
+    round of fine-tuning, where it stopped.
 
-def run_all(runs: Sequence[Run], settings: StudySettings, workers: int | None = None) -> list[RunResult]:
-    """Carry out runs in parallel processes of one thread each; results come in the order of ``runs``.
+    Args:
+        workers: processes; by default one a core, or one on a GPU.
+        device: ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
 
-    Settings and data are checked before the first run. A run that fails stops the others and raises
-    its error with the run's name.
+    Raises:
+        RuntimeError: a task failed; its message names the run. What was completed is kept.
     """
-    PreparedSet(settings.data)
-    for run in runs:
-        settings.config(run)
-    workers = min(workers or len(os.sched_getaffinity(0)), len(runs))
-    if workers <= 1:
-        return [run_one(run, settings) for run in tqdm(runs, unit="run")]
-    results: dict[Run, RunResult] = {}
-    context = multiprocessing.get_context("spawn")  # a forked torch with live threads can hang
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(run_one, run, settings): run for run in runs}
-        for future in tqdm(as_completed(futures), total=len(runs), unit="run"):
-            run = futures[future]
-            try:
-                results[run] = future.result()
-            except Exception as error:
-                pool.shutdown(cancel_futures=True)
-                raise RuntimeError(f"{run.method} at {run.setting}, seed {run.seed}: {error}") from error
-    return [results[run] for run in runs]
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
+    models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache, device) for cell in cells}
+    queue = _Queue()
+    for order, cell in enumerate(cells):
+        if cell.wanted:
+            queue.add(order, models[cell], cell)
+    _carry_out(queue, workers)
+    return [_result(cell, models[cell]) for cell in cells]
+
+
+class _Queue:
+    """Tasks by priority; pictures of a model wait until the model is there."""
+
+    def __init__(self) -> None:
+        self._ready: list[tuple[int, int, ModelTask | MeasureTask]] = []
+        self._waiting: dict[str, list[tuple[int, MeasureTask]]] = {}
+        self._ties = itertools.count()
+        self.size = 0
+
+    def add(self, order: int, model: ModelTask, cell: Cell) -> None:
+        task = MeasureTask(model, cell.pictures.files, cell.pictures.tile)
+        missing = task.missing()
+        if not missing or model.divergence() is not None:
+            return
+        chunks = [MeasureTask(model, tuple(missing[i : i + _CHUNK]), task.tile) for i in range(0, len(missing), _CHUNK)]
+        self.size += len(chunks)
+        if model.done():
+            for chunk in chunks:
+                self._push(order, chunk)
+            return
+        if model.key not in self._waiting:
+            self._waiting[model.key] = []
+            self._push(order, model)
+            self.size += 1
+        self._waiting[model.key] += [(order, chunk) for chunk in chunks]
+
+    def _push(self, order: int, task: ModelTask | MeasureTask) -> None:
+        heapq.heappush(self._ready, (order, next(self._ties), task))
+
+    def pop(self) -> ModelTask | MeasureTask | None:
+        return heapq.heappop(self._ready)[2] if self._ready else None
+
+    def finished(self, task: ModelTask | MeasureTask) -> int:
+        """Release what waited for a model; return how many tasks fell away because it diverged."""
+        if not isinstance(task, ModelTask):
+            return 0
+        waiting = self._waiting.pop(task.key)
+        if task.divergence() is not None:
+            return len(waiting)
+        for order, chunk in waiting:
+            self._push(order, chunk)
+        return 0
+
+
+def _carry_out(queue: _Queue, workers: int) -> None:
+    with tqdm(total=queue.size, unit="task", mininterval=1.0) as bar, _pool(min(workers, queue.size)) as pool:
+        running: dict[Future, ModelTask | MeasureTask] = {}
+        try:
+            while True:
+                while len(running) < workers and (task := queue.pop()) is not None:
+                    running[pool.submit(_run_task, task)] = task
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task = running.pop(future)
+                    _check(future, task)
+                    bar.update(1 + queue.finished(task))
+                    bar.set_postfix_str(_name(task))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _run_task(task: ModelTask | MeasureTask) -> None:
+    if (task if isinstance(task, ModelTask) else task.model).device == "cpu":
+        torch.set_num_threads(1)
+    task.carry_out()
+
+
+def _check(future: Future, task: ModelTask | MeasureTask) -> None:
+    try:
+        future.result()
+    except Exception as error:
+        reason = str(error) if isinstance(error, (AdabmError, OSError)) else f"{type(error).__name__}: {error}"
+        raise RuntimeError(f"{_name(task)}: {reason}. What was completed is kept; the next run goes on from there.") from error
+
+
+def _name(task: ModelTask | MeasureTask) -> str:
+    model = task if isinstance(task, ModelTask) else task.model
+    run = model.run
+    return f"{model.backbone.stem}, {run.method} at {run.setting}, seed {run.seed}"
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
+    if workers < 1:  # nothing to do
+        yield _NoPool()
+        return
+    # glibc returns large blocks to the system at once and gets them back page by page, a tenth of the
+    # time of a step; the workers, which read this when they start, keep them.
+    settings = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+    saved = {name: os.environ.get(name) for name in settings}
+    os.environ.update({name: value for name, value in settings.items() if saved[name] is None})
+    try:
+        context = multiprocessing.get_context("spawn")  # a forked torch with live threads can hang
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield pool
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+class _NoPool:
+    """Stands in for a pool where every result is there already."""
+
+    def shutdown(self, **_: bool) -> None:
+        pass
+
+
+def _result(cell: Cell, model_task: ModelTask) -> CellResult:
+    if not cell.wanted:
+        return CellResult(cell, NOT_RUN)
+    if model_task.divergence() is not None:
+        return CellResult(cell, DIVERGED)
+    evaluation = Evaluation.of(MeasureTask(model_task, cell.pictures.files, cell.pictures.tile).results())
+    if cell.run.method == FULL_PRECISION:
+        model = QuantizedSR(load_network(cell.backbone), cell.run.config({}))
+        with model.full_precision():
+            return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))
+    model, _ = model_task.cache.load_model(model_task.key)
+    return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))

@@ -8,7 +8,8 @@ import pandas as pd
 from ..calibration import CalibrationRecord
 from ..images import write_atomically
 from ..model import QuantizedSR
-from .runs import RunResult
+from .plan import network_scale
+from .runs import CellResult
 
 METHOD_LABELS = {
     "fp32": "Full precision",
@@ -25,25 +26,29 @@ METHOD_LABELS = {
     "adabm": "AdaBM",
     "adabm-relative": "AdaBM, relative learning rates",
 }
-KEYS = ["method", "setting", "weight_bits", "activation_bits", "fully_quantized", "seed"]
+KEYS = ["backbone", "scale", "dataset", "tile", "method", "setting", "weight_bits", "activation_bits", "fully_quantized", "seed"]
+_VALUES = ["psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"]
 # digits to which values are the same on the same machine, whatever the number of cores
 _DIGITS = {"psnr_y_db": 3, "ssim_y": 4, "fab": 3, "bitops_g": 1, "relative_bitops": 4, "size_kib": 1}
-_MARKDOWN_NAMES = {
-    "psnr_y_db": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "fab": "FAB (simulated bits)",
-    "bitops_g": "BitOPs at 720p (G, theoretical)", "relative_bitops": "of FP32", "size_kib": "size (KiB, theoretical)",
-    "setting": "setting", "method": "method",
-}
 
 
-def evaluation_tables(results: Sequence[RunResult]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (one row a run and picture, one row a run), with the columns ``KEYS`` in front."""
+def evaluation_tables(results: Sequence[CellResult]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return (one row a cell and picture, one row a cell).
+
+    Both begin with the columns ``KEYS``; ``tile`` is 0 where pictures were upscaled whole. Cells that
+    were not measured have rows in the second table alone, with empty values; ``status`` tells why.
+    """
     pictures, means = [], []
     for result in results:
-        run = result.run
-        keys = {name: getattr(run, name) for name in KEYS}
-        pictures.append(pd.DataFrame(keys, index=result.pictures.index).join(result.pictures))
-        means.append({**keys, **result.summary})
-    return _rounded(pd.concat(pictures, ignore_index=True)), _rounded(pd.DataFrame(means))
+        cell = result.cell
+        of_run = {name: getattr(cell.run, name) for name in KEYS[4:]}
+        keys = {"backbone": cell.backbone.stem, "scale": network_scale(cell.backbone), "dataset": cell.pictures.name,
+                "tile": cell.pictures.tile or 0, **of_run}
+        if result.pictures is not None:
+            pictures.append(pd.DataFrame(keys, index=result.pictures.index).join(result.pictures))
+        means.append({**keys, "status": result.status, "pictures": len(cell.pictures.files), **(result.summary or {})})
+    columns = [*KEYS, "status", "pictures", *_VALUES]
+    return _rounded(pd.concat(pictures, ignore_index=True)), _rounded(pd.DataFrame(means).reindex(columns=columns))
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,15 +73,3 @@ def layer_table(model: QuantizedSR, record: CalibrationRecord) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write ``path`` (.csv), atomically."""
     write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def evaluation_markdown(means: pd.DataFrame) -> str:
-    """Return the table of means as Markdown, grouped by setting, methods in the order of ``METHOD_LABELS``."""
-    order = {method: i for i, method in enumerate(METHOD_LABELS)}
-    shown = means.assign(_order=means["method"].map(order))
-    shown["_setting"] = shown["setting"].map({s: i for i, s in enumerate(dict.fromkeys(means["setting"]))})
-    shown = shown.sort_values(["_setting", "_order"])
-    shown["method"] = shown["method"].map(METHOD_LABELS)
-    shown = shown[list(_MARKDOWN_NAMES)[-2:] + list(_MARKDOWN_NAMES)[:-2]].rename(columns=_MARKDOWN_NAMES)
-    formats = ["", "", ".2f", ".4f", ".2f", ".0f", ".3f", ".0f"]
-    return shown.to_markdown(index=False, floatfmt=formats) + "\n"

@@ -1,0 +1,61 @@
+"""What a number depends on: the code that computes it, files, settings; each as a sha256."""
+
+import ast
+import hashlib
+import json
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+# A change in one of these can change a quantized model; a change in the others of the package cannot.
+QUANTIZING = (
+    "api", "bit_mapping", "calibration", "clipping", "complexity", "fine_tuning", "layers", "losses", "model", "observers",
+    "patches", "quantizers", "networks.describe", "networks.folding", "networks.infer", "networks.rdn", "networks.srresnet",
+    "networks.trace",
+)
+# These can change what is measured on a picture with a given model.
+MEASURING = (
+    "bit_mapping", "complexity", "evaluation", "layers", "metrics", "model", "quantizers", "resize", "tiling",
+    "networks.folding", "networks.rdn", "networks.srresnet",
+)
+# Reading, writing, checking, describing: no number depends on how they do it.
+NEUTRAL = (
+    "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",
+    "progress", "networks.__init__", "networks.descriptor", "networks.registry",
+)
+
+
+@cache
+def code_hash(modules: tuple[str, ...]) -> str:
+    """Hash the syntax trees of modules of this package and torch's version.
+
+    Comments, docstrings and formatting do not count, so that improving them leaves measured results valid.
+    """
+    digest = hashlib.sha256(torch.__version__.encode())
+    for module in modules:
+        source = resources.files("adabm").joinpath(*module.split(".")[:-1], module.split(".")[-1] + ".py")
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                del body[0]
+        digest.update(f"{module}\0{ast.dump(tree)}\0".encode())
+    return digest.hexdigest()
+
+
+def key(**parts: object) -> str:
+    """Hash named JSON-ready parts, whatever their order."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def file_hash(path: Path) -> str:
+    """sha256 of a file that does not change while the study runs."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def folder_hash(paths: list[Path]) -> str:
+    """Hash names and contents of pictures in their order, which calibration depends on."""
+    return key(files=[(path.name, file_hash(path)) for path in paths])

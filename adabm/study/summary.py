@@ -1,0 +1,125 @@
+"""From one row a cell to what people read: mean and spread over seeds, loss, published numbers, Markdown."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from .runs import MEASURED
+from .tables import METHOD_LABELS
+
+_CELL = ["backbone", "scale", "dataset", "tile", "method", "setting", "weight_bits", "activation_bits", "fully_quantized"]
+_MEANS = ["psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"]
+_PUBLISHED_METHODS = {"fp32": "FP32", "minmax": "MinMax", "percentile": "Percentile", "adabm": "AdaBM"}
+_COLUMNS = {
+    "setting": "setting", "method": "method", "psnr_y_db": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "fab": "FAB (simulated bits)",
+    "bitops_g": "BitOPs at 720p (G, theoretical)", "relative_bitops": "of FP32", "size_kib": "size (KiB, theoretical)",
+}
+_FORMATS = {"ssim_y": ".4f", "fab": ".2f", "bitops_g": ".0f", "relative_bitops": ".3f", "size_kib": ".0f"}
+
+
+def summarize(means: pd.DataFrame) -> pd.DataFrame:
+    """Merge the seeds of each cell: means, standard deviations (n - 1), loss against full precision.
+
+    ``seeds`` counts the seeds measured, ``planned`` those in the plan. ``status`` is ``measured`` where
+    at least one seed was. Losses are in dB against the same network on the same set.
+    """
+    grouped = means.groupby(_CELL, sort=False, dropna=False)
+    table = grouped[_MEANS].mean()
+    table["psnr_std_db"], table["fab_std"] = grouped["psnr_y_db"].std(), grouped["fab"].std()
+    table["seeds"], table["planned"] = grouped["psnr_y_db"].count(), grouped.size()
+    table["status"] = grouped["status"].agg(lambda s: MEASURED if (s == MEASURED).any() else s.iloc[0])
+    table["pictures"] = grouped["pictures"].first()
+    table = table.reset_index()
+    place = ["backbone", "dataset", "tile"]
+    full = table[table["method"] == "fp32"].set_index(place)["psnr_y_db"]
+    table["loss_db"] = [full[tuple(row)] for row in table[place].itertuples(index=False)] - table["psnr_y_db"]
+    return table.round(dict(psnr_y_db=3, ssim_y=4, fab=3, bitops_g=1, relative_bitops=4, size_kib=1, psnr_std_db=3, fab_std=3, loss_db=3))
+
+
+def with_published(summary: pd.DataFrame, published: pd.DataFrame, same_as: Mapping[str, str]) -> pd.DataFrame:
+    """Add the literature's number, its loss against its own full precision, and its source.
+
+    Args:
+        published: the table ``data/published.csv``.
+        same_as: the published model that each backbone stands beside, e.g. ``{"edsr_f64b16_x4": "EDSR-baseline"}``.
+            The architecture is the same; the weights need not be.
+    """
+    numbers = published[published["fully_quantized"].isin(["yes", "no"])].copy()
+    lookup: dict[tuple, pd.Series] = {}
+    for _, row in numbers.iterrows():
+        lookup.setdefault((row["model"], row["scale"], row["method"], str(row["a_bits"]), row["fully_quantized"], row["dataset"]), row)
+
+    def find(row: pd.Series) -> pd.Series | None:
+        full = "yes" if row["fully_quantized"] else "no"
+        if row["weight_bits"] != row["activation_bits"] or row["tile"]:
+            return None
+        name = _PUBLISHED_METHODS.get(row["method"])
+        return lookup.get((same_as.get(row["backbone"]), row["scale"], name, str(row["activation_bits"]), full, row["dataset"]))
+
+    found = [find(row) for _, row in summary.iterrows()]
+    full = {(r["model"], r["scale"], r["dataset"]): r["psnr_y_db"] for _, r in numbers[numbers["method"] == "FP32"].iterrows()}
+    return summary.assign(
+        published_psnr_y_db=[None if f is None else f["psnr_y_db"] for f in found],
+        published_loss_db=[None if f is None else round(full[f["model"], f["scale"], f["dataset"]] - f["psnr_y_db"], 3) for f in found],
+        published_source=[None if f is None else f["source"] for f in found],
+    )
+
+
+def evaluation_markdown(summary: pd.DataFrame) -> str:
+    """Return tables as Markdown: an overview of several sets of a network first, then each set in full.
+
+    Methods come in the order of ``METHOD_LABELS``. A cell that was not measured says why.
+    """
+    parts: list[str] = []
+    single = summary[["backbone", "dataset", "tile"]].drop_duplicates().shape[0] == 1
+    for backbone, of_network in summary.groupby("backbone", sort=False):
+        ordered = _ordered(of_network)
+        if of_network[["dataset", "tile"]].drop_duplicates().shape[0] > 1:
+            parts.append(f"## {backbone}: PSNR-Y (dB)\n\n{_overview(ordered)}")
+        for (dataset, tile), of_set in ordered.groupby(["dataset", "tile"], sort=False):
+            title = f"{backbone}, {dataset}" + (f", patches of {tile}x{tile} LR pixels" if tile else "")
+            parts.append(("" if single else f"### {title}\n\n") + _full(of_set))
+    return "\n\n".join(parts) + "\n"
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    methods = {method: i for i, method in enumerate(METHOD_LABELS)}
+    settings = {s: i for i, s in enumerate(dict.fromkeys(table["setting"]))}
+    keys = table.assign(_s=table["setting"].map(settings), _m=table["method"].map(methods))
+    return table.loc[keys.sort_values(["_s", "_m"], kind="stable").index]
+
+
+def _psnr(row: pd.Series) -> str:
+    if row["status"] != MEASURED:
+        return row["status"]
+    spread = f" ± {row['psnr_std_db']:.2f}" if row["seeds"] > 1 else ""
+    return f"{row['psnr_y_db']:.2f}{spread}"
+
+
+def _overview(table: pd.DataFrame) -> str:
+    table = table.assign(
+        value=[_psnr(row) for _, row in table.iterrows()],
+        place=[d + (f" ({t}px patches)" if t else "") for d, t in zip(table["dataset"], table["tile"])],
+        label=table["method"].map(METHOD_LABELS),
+    )
+    wide = table.pivot_table(index=["setting", "label"], columns="place", values="value", aggfunc="first", sort=False)
+    wide = wide.reindex(columns=list(dict.fromkeys(table["place"]))).fillna("").reset_index()
+    return wide.rename(columns={"label": "method"}).to_markdown(index=False, disable_numparse=True)
+
+
+def _full(table: pd.DataFrame) -> str:
+    rows = []
+    published = "published_psnr_y_db" in table and table["published_psnr_y_db"].notna().any()
+    for _, row in table.iterrows():
+        cells = {"setting": row["setting"], "method": METHOD_LABELS[row["method"]], "psnr_y_db": _psnr(row)}
+        for name, form in _FORMATS.items():
+            cells[name] = format(row[name], form) if row["status"] == MEASURED else ""
+        shown = {_COLUMNS[name]: value for name, value in cells.items()}
+        if published:
+            has = pd.notna(row["published_psnr_y_db"])
+            shown["loss (dB)"] = f"{row['loss_db']:.2f}" if row["status"] == MEASURED else ""
+            shown["published PSNR-Y"] = f"{row['published_psnr_y_db']:.2f}" if has else ""
+            shown["published loss"] = f"{row['published_loss_db']:.2f}" if has else ""
+        rows.append(shown)
+    numbers = ("left", "left", *["right"] * (len(rows[0]) - 2))
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=numbers)

@@ -1,0 +1,40 @@
+"""Measure the cells of an evaluation plan with a progress bar, ahead of the notebook that shows them.
+
+``python -m pipelines.measure --params params.yaml`` fills the result cache as the stage ``evaluate`` would;
+that stage then finds everything there. Made for runs of hours: interrupt it whenever you like and start it again.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from adabm.errors import AdabmError
+from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
+
+from .notebook_parameters import read_block
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `evaluation`")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0: one a core, or one on a GPU")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    args = parser.parse_args()
+    try:
+        root = find_root()
+        block = read_block(args.params, "evaluation")
+        recipe = Recipe(**block["recipe"])
+        cells = read_plan(block["plan"], root, recipe)
+        results = run_plan(cells, recipe, ResultCache.default(root), args.workers or None, args.device)
+    except (AdabmError, OSError, RuntimeError) as error:
+        print(f"measure: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("measure: interrupted; what was completed is kept", file=sys.stderr)
+        return 130
+    print(f"{sum(r.summary is not None for r in results)} of {len(results)} cells measured")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

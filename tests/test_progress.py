@@ -1,0 +1,45 @@
+"""An interrupted fine-tuning continues behind its last whole round, to the same result."""
+
+import dataclasses
+
+import pytest
+import torch
+from test_fine_tuning import calibrated, recipe, state_of, stream_of
+
+from adabm.errors import ConfigError
+from adabm.fine_tuning import fine_tune
+
+
+def interrupted(model, config, progress, at):
+    def stop(step, count=iter(range(1000))):
+        if next(count) == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(model, stream_of(model), config, stop, progress)
+
+
+@pytest.mark.parametrize("at", [1, 3, 8])
+@pytest.mark.parametrize("relative", [False, True])
+def test_interruption_changes_nothing(tmp_path, at, relative):
+    config = recipe(rounds=5, relative_lr=relative)
+    whole = calibrated(fine_tuning=config)
+    expected = fine_tune(whole, stream_of(whole))
+    interrupted(calibrated(fine_tuning=config), config, tmp_path / "state.pt", at)
+    assert (tmp_path / "state.pt").exists() == (at >= 2)
+    resumed, taken = calibrated(fine_tuning=config), []
+    steps = fine_tune(resumed, stream_of(resumed), on_step=taken.append, progress=tmp_path / "state.pt")
+    assert steps == expected and len(taken) == 10 - at // 2 * 2
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in state_of(resumed).items())
+    assert fine_tune(calibrated(fine_tuning=config), stream_of(whole), progress=tmp_path / "state.pt") == expected  # a finished one
+
+
+def test_state_of_another_run_or_a_damaged_one_is_refused(tmp_path):
+    model, config, path = calibrated(), recipe(), tmp_path / "state.pt"
+    fine_tune(model, stream_of(model), config, progress=path)
+    for other, settings in ((calibrated("RDN"), config), (calibrated(), dataclasses.replace(config, lr_weight=0.5))):
+        with pytest.raises(ConfigError, match="another model or fine-tuning recipe"):
+            fine_tune(other, stream_of(other), settings, progress=path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ConfigError, match="not a readable"):
+        fine_tune(calibrated(), stream_of(model), config, progress=path)
