@@ -36,13 +36,15 @@ def backbone_path(name: str) -> Path:
     return path
 
 
-def verify_backbone(name: str = DEFAULT) -> Path:
-    """Return the weight file after comparing it with its line in ``weights/SHA256SUMS``."""
-    path = backbone_path(name)
-    sums = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines() if line)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != sums.get(path.name):
-        raise CheckpointError(
-            f"{path}: sha256 {digest} is not the recorded {sums.get(path.name)}; restore the file (git checkout {path.name})"
-        )
-    return path
+def verify_backbones() -> list[Path]:
+    """Return the shipped weight files after comparing each with its line in ``weights/SHA256SUMS``."""
+    folder = default_backbone().parent
+    sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines() if line)
+    paths = [backbone_path(name.removesuffix(".safetensors")) for name in sums]
+    for path in paths:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != sums[path.name]:
+            raise CheckpointError(
+                f"{path}: sha256 {digest} is not the recorded {sums[path.name]}; restore the file (git checkout {path.name})"
+            )
+    return paths

@@ -114,28 +114,6 @@ def _pair(name: str, high_path: Path, low_path: Path, scale: int) -> Picture:
     return Picture(name, high, low)
 
 
-@dataclass(frozen=True)
-class PreparedSet:
-    """A data set on disk: ``<root>/<split>/{HR,LR}/<picture>.png`` for the splits of ``SPLITS``."""
-
-    root: Path
-
-    def __post_init__(self) -> None:
-        if not self.root.is_dir():
-            raise DataError(f"{self.root}: no prepared data set; run `dvc repro prepare` first")
-
-    def evaluation_pictures(self) -> list[Picture]:
-        """Return the pictures with ground truth, sorted by name."""
-        folder = self.root / "evaluation"
-        high = list_images(folder / "HR")[0]
-        scale = len(read_rgb(high)) // len(read_rgb(folder / "LR" / high.name))
-        return evaluation_pictures(folder, scale)
-
-    def calibration_images(self) -> dict[str, np.ndarray]:
-        """Return the low-resolution calibration pictures by name; no ground truth is read."""
-        return calibration_images(self.root / "calibration")
-
-
 def read_manifest(path: str | Path) -> dict:
     """Read a manifest of pictures that installed packages bundle (see ``data/demo_photos.yaml``).
 
@@ -173,12 +151,17 @@ def bundled_path(entry: dict) -> Path:
 
 
 def prepare_bundled(manifest: dict, root: str | Path) -> int:
-    """Write HR (cropped to a multiple of the scale) and MATLAB-style LR pictures; return how many pairs."""
-    count = 0
+    """Write what a manifest names; return how many pictures.
+
+    ``<root>/<name of the set>/{HR,LR}`` get the evaluation pairs (HR cropped to a multiple of the scale, LR
+    MATLAB-style), ``<root>/calibration/LR`` the inputs of the calibration pictures, without their ground truth.
+    """
+    root, scale = Path(root), manifest["scale"]
     for split in SPLITS:
         for entry in manifest[split]:
-            high = modcrop(read_rgb(bundled_path(entry)), manifest["scale"])
-            write_image(Path(root) / split / "HR" / f"{entry['name']}.png", high)
-            write_image(Path(root) / split / "LR" / f"{entry['name']}.png", downscale(high, manifest["scale"]))
-            count += 1
-    return count
+            high = modcrop(read_rgb(bundled_path(entry)), scale)
+            folder = root / (manifest["name"] if split == "evaluation" else split)
+            if split == "evaluation":
+                write_image(folder / "HR" / f"{entry['name']}.png", high)
+            write_image(folder / "LR" / f"{entry['name']}.png", downscale(high, scale))
+    return sum(len(manifest[split]) for split in SPLITS)

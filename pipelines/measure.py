@@ -23,7 +23,7 @@ def main() -> int:
     try:
         root = find_root()
         block = read_block(args.params, "evaluation")
-        recipe = Recipe(**block["recipe"])
+        recipe = Recipe(*(block[name] for name in ("patch_size", "patches", "rounds", "steps_per_round")))
         cells = read_plan(block["plan"], root, recipe)
         results = run_plan(cells, recipe, ResultCache.default(root), args.workers or None, args.device)
     except (AdabmError, OSError, RuntimeError) as error:

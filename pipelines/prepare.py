@@ -1,11 +1,11 @@
-"""Stage ``prepare``: write the data set of a manifest to a folder and verify the shipped backbone."""
+"""Stage ``prepare``: write the data set of a manifest to a folder and verify the shipped backbones."""
 
 import argparse
 import shutil
 import sys
 from pathlib import Path
 
-from adabm.backbones import verify_backbone
+from adabm.backbones import verify_backbones
 from adabm.datasets import prepare_bundled, read_manifest
 from adabm.errors import AdabmError
 
@@ -21,13 +21,13 @@ def main() -> int:
         manifest = read_manifest(args.manifest)
         shutil.rmtree(partial, ignore_errors=True)
         count = prepare_bundled(manifest, partial)
-        backbone = verify_backbone()
+        backbones = verify_backbones()
     except (AdabmError, OSError) as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 1
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
-    print(f"{manifest['name']}: {count} pictures in {output}; backbone {backbone.name} verified")
+    print(f"{manifest['name']}: {count} pictures in {output}; verified {', '.join(p.name for p in backbones)}")
     return 0
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import ScalarFormatter
 
 from ..calibration import CalibrationRecord
 from ..images import write_atomically
@@ -23,6 +24,7 @@ from ..model import QuantizedSR
 from ..tiling import Upscaled
 from .tables import METHOD_LABELS
 
+_LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
 
@@ -140,6 +142,44 @@ def plot_crops(crops: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> 
             axis.imshow(crop, interpolation="nearest")
             axis.set_title(f"{name}\n{captions.get(name, '')}", fontsize=8)
             axis.set_axis_off()
+    return figure
+
+
+def plot_losses(summary: pd.DataFrame) -> Figure:
+    """PSNR loss against full precision: a panel a set, a row a method, a colour a setting.
+
+    Bars span one standard deviation over seeds to each side; open diamonds are the published losses of
+    the same method at the same setting with the published weights. The axis is logarithmic.
+    """
+    rows = summary[(summary["status"] == "measured") & (summary["method"] != "fp32")]
+    places = list(dict.fromkeys(zip(rows["dataset"], rows["tile"])))
+    methods = [m for m in METHOD_LABELS if m in set(rows["method"])]
+    settings = list(dict.fromkeys(rows["setting"]))
+    has_published = "published_loss_db" in rows and rows["published_loss_db"].notna().any()
+    with study_style():
+        colors = dict(zip(settings, sns.color_palette("colorblind")))
+        markers = dict(zip(settings, "os^vP"))
+        figure = Figure(figsize=(2.2 + 1.9 * max(2, len(places)), 1.3 + 0.27 * len(methods)))
+        axes = figure.subplots(1, len(places), squeeze=False, sharey=True, sharex=True)
+        for axis, (dataset, tile) in zip(axes[0], places):
+            here = rows[(rows["dataset"] == dataset) & (rows["tile"] == tile)]
+            for _, row in here.iterrows():
+                y = methods.index(row["method"]) + 0.16 * (settings.index(row["setting"]) - (len(settings) - 1) / 2)
+                color, loss = colors[row["setting"]], max(row["loss_db"], _LEAST_LOSS)
+                spread = row["psnr_std_db"] if row["seeds"] > 1 else 0.0
+                axis.plot([max(loss - spread, _LEAST_LOSS), loss + spread], [y, y], color=color, lw=1.5)
+                axis.plot(loss, y, markers[row["setting"]], color=color, ms=5)
+                if has_published and pd.notna(row["published_loss_db"]):
+                    axis.plot(max(row["published_loss_db"], _LEAST_LOSS), y, "D", mfc="none", mec=color, ms=7)
+            axis.set(xscale="log", title=dataset + (f"\n({tile}px patches)" if tile else ""))
+            axis.xaxis.set_major_formatter(ScalarFormatter())
+            axis.set_yticks(range(len(methods)), [METHOD_LABELS[m] for m in methods])
+        axes[0][0].set_ylim(len(methods) - 0.5, -0.5)
+        figure.supxlabel("loss of PSNR-Y against full precision (dB, logarithmic)", fontsize=9)
+        handles = [Line2D([], [], marker=markers[s], color=colors[s], label=s) for s in settings]
+        if has_published:
+            handles.append(Line2D([], [], marker="D", color="0.3", mfc="none", ls="", label="published"))
+        figure.legend(handles=handles, loc="outside upper center", ncols=5)
     return figure
 
 

@@ -92,6 +92,10 @@ class Cell:
     wanted: bool = True
 
     @property
+    def scale(self) -> int:
+        return network_scale(self.backbone)
+
+    @property
     def model_identity(self) -> tuple:
         return self.backbone, self.calibration, self.run
 
@@ -139,6 +143,13 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
     if not cells:
         raise ConfigError("the plan is empty; give at least one part with backbone, data, sets, settings and methods")
     return list(cells.values())
+
+
+def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
+    """Return the weight files and the folders of pictures that cells read, for the provenance of their tables."""
+    inputs = {cell.backbone for cell in cells} | {path.parent for cell in cells for path in cell.calibration}
+    inputs |= {path.parent for cell in cells for f in cell.pictures.files for path in (f.high, f.low) if path is not None}
+    return sorted(inputs)
 
 
 @cache

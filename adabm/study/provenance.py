@@ -45,9 +45,9 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
 
 
-def provenance(root: Path, parameters: dict, inputs: Sequence[Path], seed: int) -> dict:
+def provenance(root: Path, parameters: dict, inputs: Sequence[Path], seed: int | list[int]) -> dict:
     """Return everything needed to tell whether a table can be compared with another run."""
-    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "adabm", "pipelines", "notebooks", "params.yaml", "dvc.yaml", "data")
+    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "adabm", "pipelines", "notebooks", "params.yaml", "dvc.yaml", "profiles", "data")
     return {
         "adabm_version": __version__,
         "git_commit": _git(root, "rev-parse", "HEAD"),
@@ -78,7 +78,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def write_provenance(table: str | Path, root: Path, parameters: dict, inputs: Sequence[Path], seed: int) -> None:
+def write_provenance(table: str | Path, root: Path, parameters: dict, inputs: Sequence[Path], seed: int | list[int]) -> None:
     """Write ``<table without suffix>.provenance.json`` beside a table."""
     record = provenance(root.resolve(), parameters, inputs, seed)
     write_atomically(Path(table).with_suffix(".provenance.json"), (json.dumps(record, indent=2) + "\n").encode())

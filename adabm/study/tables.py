@@ -8,7 +8,6 @@ import pandas as pd
 from ..calibration import CalibrationRecord
 from ..images import write_atomically
 from ..model import QuantizedSR
-from .plan import network_scale
 from .runs import CellResult
 
 METHOD_LABELS = {
@@ -42,7 +41,7 @@ def evaluation_tables(results: Sequence[CellResult]) -> tuple[pd.DataFrame, pd.D
     for result in results:
         cell = result.cell
         of_run = {name: getattr(cell.run, name) for name in KEYS[4:]}
-        keys = {"backbone": cell.backbone.stem, "scale": network_scale(cell.backbone), "dataset": cell.pictures.name,
+        keys = {"backbone": cell.backbone.stem, "scale": cell.scale, "dataset": cell.pictures.name,
                 "tile": cell.pictures.tile or 0, **of_run}
         if result.pictures is not None:
             pictures.append(pd.DataFrame(keys, index=result.pictures.index).join(result.pictures))

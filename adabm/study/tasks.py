@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..api import quantize
+from ..calibration import CalibrationRecord, calibrate
 from ..datasets import PictureFiles
 from ..errors import FineTuningError
 from ..evaluation import Measurement, measure
@@ -16,6 +17,7 @@ from ..fine_tuning import Step
 from ..images import read_rgb
 from ..model import QuantizedSR
 from ..networks import load_network
+from ..patches import calibration_batches
 from .cache import ResultCache
 from .fingerprint import MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
 from .plan import FULL_PRECISION, Recipe, Run
@@ -65,6 +67,24 @@ class ModelTask:
             self.cache.keep_picture(key(diverged=self.key), {"reason": str(error)})
             return
         self.cache.keep_model(self.key, model, steps, self.run.seed)
+
+
+    def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
+        """Return the model, quantized now unless it is kept, what its calibration saw, and its fine-tuning steps.
+
+        Raises:
+            FineTuningError: fine-tuning diverged.
+        """
+        if not self.done():
+            self.carry_out()
+        if (reason := self.divergence()) is not None:
+            raise FineTuningError(reason)
+        model, steps = self.cache.load_model(self.key)
+        images = [read_rgb(path) for path in self.calibration]
+        value_range = model.descriptor.value_range
+        batches = calibration_batches(images, self.recipe.patch_size, 16, self.run.seed, value_range, self.recipe.patches)
+        fresh = QuantizedSR(load_network(self.backbone), self.run.config(self.recipe.fine_tuning))
+        return model.to(self.device), calibrate(fresh, batches), steps
 
 
 @dataclass(frozen=True)
