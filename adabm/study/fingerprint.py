@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -23,20 +24,27 @@ MEASURING = (
 # Reading, writing, checking, describing: no number depends on how they do it.
 NEUTRAL = (
     "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",
-    "progress", "networks.__init__", "networks.descriptor", "networks.registry",
+    "progress", "networks.__init__", "networks.basicsr_zoo", "networks.conversion", "networks.descriptor", "networks.foreign",
+    "networks.importing", "networks.mxnet_params", "networks.raw_tensors", "networks.registry",
 )
 
 
 @cache
 def code_hash(modules: tuple[str, ...]) -> str:
-    """Hash the syntax trees of modules of this package and torch's version.
+    """Hash what modules of this package compute; see :func:`source_hash`."""
+    package = resources.files("adabm")
+    sources = {m: package.joinpath(*m.split(".")[:-1], m.split(".")[-1] + ".py").read_text(encoding="utf-8") for m in modules}
+    return source_hash(sources)
+
+
+def source_hash(sources: Mapping[str, str]) -> str:
+    """Hash the syntax trees of modules, given as name and text, and torch's version.
 
     Comments, docstrings and formatting do not count, so that improving them leaves measured results valid.
     """
     digest = hashlib.sha256(torch.__version__.encode())
-    for module in modules:
-        source = resources.files("adabm").joinpath(*module.split(".")[:-1], module.split(".")[-1] + ".py")
-        tree = ast.parse(source.read_text(encoding="utf-8"))
+    for module, source in sources.items():
+        tree = ast.parse(source)
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
