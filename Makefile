@@ -1,5 +1,6 @@
 # make env       install the pinned environment into .venv
 # make repro     run the pipeline: every table and figure that is out of date
+# make repro-paper  the same on real benchmarks (downloads 0.4 GB, hours; profiles/paper)
 # make test      fast tests;  make test-all: every test
 # make lab       open the notebooks in JupyterLab
 # make clean     remove .venv and caches; results stay
@@ -28,7 +29,7 @@ export DVC_NO_ANALYTICS := 1
 # The kernel "python3" is .venv's, even where the user has registered another of that name.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help env repro test test-all lab clean
+.PHONY: help env repro repro-paper test test-all lab clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -57,6 +58,9 @@ $(STAMP): pyproject.toml requirements.lock
 # The stages run "python -m ...": PATH makes that .venv's interpreter.
 repro: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro $(ARGS)
+
+repro-paper: env
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro profiles/paper/dvc.yaml $(ARGS)
 
 # One thread a worker: torch and BLAS would otherwise start as many threads as there are cores in each.
 test: env

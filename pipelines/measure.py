@@ -8,10 +8,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from adabm.errors import AdabmError
+from adabm.errors import AdabmError, ConfigError
 from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
 
 from .notebook_parameters import read_block
+
+
+_RECIPE = ("patch_size", "patches", "rounds", "steps_per_round")
 
 
 def main() -> int:
@@ -23,7 +26,10 @@ def main() -> int:
     try:
         root = find_root()
         block = read_block(args.params, "evaluation")
-        recipe = Recipe(*(block[name] for name in ("patch_size", "patches", "rounds", "steps_per_round")))
+        for name in (*_RECIPE, "plan"):
+            if name not in block:
+                raise ConfigError(f"{args.params}: block 'evaluation' has no {name!r}")
+        recipe = Recipe(*(block[name] for name in _RECIPE))
         cells = read_plan(block["plan"], root, recipe)
         results = run_plan(cells, recipe, ResultCache.default(root), args.workers or None, args.device)
     except (AdabmError, OSError, RuntimeError) as error:
@@ -32,6 +38,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("measure: interrupted; what was completed is kept", file=sys.stderr)
         return 130
+    for result in results:
+        if result.reason is not None:
+            run = result.cell.run
+            print(f"{result.cell.backbone.stem}, {run.method} at {run.setting}, seed {run.seed} {result.status}: {result.reason}")
     print(f"{sum(r.summary is not None for r in results)} of {len(results)} cells measured")
     return 0
 

@@ -74,7 +74,8 @@ def run_notebook(source: Path, out: Path, given: dict[str, Any]) -> None:
         try:
             executed = papermill.execute_notebook(
                 notebook, working_copy, values, kernel_name="python3", language="python", cwd=ROOT,
-                progress_bar=sys.stderr.isatty(), kernel_manager_class=_OwnKernel)
+                progress_bar=False, kernel_manager_class=_OwnKernel,
+                stderr_file=sys.stderr)  # progress bars of the cells, as they move
             _check_complete(executed)
         except (PapermillExecutionError, DeadKernelError) as error:
             failed.parent.mkdir(parents=True, exist_ok=True)

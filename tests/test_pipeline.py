@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("adabm", "pipelines", "notebooks", "data/demo_photos.yaml", "dvc.yaml", ".dvcignore", ".dvc/config")
+COPIED = ("adabm", "pipelines", "notebooks", "data/demo_photos.yaml", "data/published.csv", "dvc.yaml", ".dvcignore", ".dvc/config")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,8 @@ def project(tmp_path_factory) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     tiny = dict(patch_size=16, patches=4, steps_per_round=1, rounds=3)
     params["calibration"].update(tiny)
-    params["evaluation"].update(tiny, methods=["minmax", "adabm"], settings=["W4A4 FQ"])
+    params["evaluation"].update(tiny)
+    params["evaluation"]["plan"][0].update(methods=["minmax", "adabm"], settings=["W4A4 FQ"], seeds=[0, 1])
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     return root
@@ -66,6 +67,7 @@ def test_second_run_does_nothing(reproduced):
 
 
 def test_forced_run_gives_the_same_bytes(reproduced):
+    shutil.rmtree(reproduced / "data" / "cache")  # else nothing would be computed
     folder = reproduced / "results" / "demo"
     kept = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".provenance.json")}
     assert any(p.suffix == ".ipynb" for p in kept)
@@ -77,14 +79,27 @@ def test_forced_run_gives_the_same_bytes(reproduced):
 def test_tables_are_complete(reproduced):
     tables = reproduced / "results" / "demo" / "tables"
     means = pd.read_csv(tables / "evaluation.csv")
-    assert means["method"].tolist() == ["fp32", "minmax", "adabm"]
-    assert means.notna().all().all()
+    assert list(zip(means["method"], means["seed"])) == [("fp32", 0), ("minmax", 0), ("minmax", 1), ("adabm", 0), ("adabm", 1)]
+    assert means.notna().all().all() and (means["status"] == "measured").all()
     pictures = pd.read_csv(tables / "evaluation_pictures.csv")
-    for method, rows in pictures.groupby("method"):
-        assert rows["psnr_y_db"].mean() == pytest.approx(means.set_index("method").loc[method, "psnr_y_db"], abs=2e-3)
+    for keys, rows in pictures.groupby(["method", "seed"]):
+        assert rows["psnr_y_db"].mean() == pytest.approx(means.set_index(["method", "seed"]).loc[keys, "psnr_y_db"], abs=2e-3)
+    summary = pd.read_csv(tables / "evaluation_summary.csv").set_index("method")
+    assert summary["seeds"].to_dict() == {"fp32": 1, "minmax": 2, "adabm": 2}
     for table in tables.glob("*.csv"):
         record = json.loads(table.with_suffix(".provenance.json").read_text())
-        assert record["parameters"]["seed"] == 0 and len(record["inputs_sha256"]) == 2
+        assert record["seed"] in (0, [0, 1]) and "adabm/weights/edsr_f32b8_x4.safetensors" in record["inputs_sha256"]
+
+
+def test_profiles_have_the_same_stages_and_notebooks():
+    """The paper profile differs in its data and networks alone."""
+    demo, paper = (yaml.safe_load((ROOT / p / "dvc.yaml").read_text())["stages"] for p in (".", "profiles/paper"))
+    for stage in ("calibrate", "evaluate"):
+        expected = demo[stage]["cmd"].replace("results/demo", "results/paper").replace(" --block", " --params profiles/paper/params.yaml --block")
+        assert paper[stage]["cmd"] == expected
+    blocks = [yaml.safe_load((ROOT / p / "params.yaml").read_text()) for p in (".", "profiles/paper")]
+    assert blocks[0]["evaluation"].keys() == blocks[1]["evaluation"].keys()
+    assert blocks[0]["calibration"].keys() == blocks[1]["calibration"].keys()
 
 
 def test_readme_shows_the_committed_table():
