@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import ScalarFormatter
 
 from ..calibration import CalibrationRecord
 from ..images import write_atomically
@@ -172,7 +171,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
                 if has_published and pd.notna(row["published_loss_db"]):
                     axis.plot(max(row["published_loss_db"], _LEAST_LOSS), y, "D", mfc="none", mec=color, ms=7)
             axis.set(xscale="log", title=dataset + (f"\n({tile}px patches)" if tile else ""))
-            axis.xaxis.set_major_formatter(ScalarFormatter())
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.set_yticks(range(len(methods)), [METHOD_LABELS[m] for m in methods])
         axes[0][0].set_ylim(len(methods) - 0.5, -0.5)
         figure.supxlabel("loss of PSNR-Y against full precision (dB, logarithmic)", fontsize=9)
