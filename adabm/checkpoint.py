@@ -63,6 +63,7 @@ def save_quantized(
         ),
     }
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    metadata["sha256"] = network_hash(tensors)
     write_atomically(path, save(tensors, {"adabm": json.dumps(metadata)}))
 
 
@@ -148,6 +149,8 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise CheckpointError(f"{path}: holds NaN or infinite values")
+    if metadata.get("sha256", network_hash(tensors)) != network_hash(tensors):  # the first files lack it
+        raise CheckpointError(f"{path}: the quantization parameters do not match their recorded sha256; the file is damaged")
     model.calibrated, model.clipped = True, metadata["clipped"]
     return model
 

@@ -13,6 +13,10 @@ class ConfigError(AdabmError, ValueError):
     """A setting has an impossible value or an unknown name."""
 
 
+class ProgressError(ConfigError):
+    """The state file of an unfinished fine-tuning is damaged, or belongs to another one."""
+
+
 class NetworkError(AdabmError, ValueError):
     """A network cannot be built, described or quantized."""
 

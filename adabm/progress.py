@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .config import FineTuningConfig
-from .errors import ConfigError
+from .errors import ProgressError
 from .images import write_atomically
 
 _FORMAT = "adabm-fine-tuning-1"
@@ -26,16 +26,16 @@ class ProgressFile:
         """Return the last state, or None where there is none yet.
 
         Raises:
-            ConfigError: unreadable, or of another model or recipe.
+            ProgressError: unreadable, or of another model or recipe.
         """
         if not self.path.exists():
             return None
         try:
             content = torch.load(self.path, weights_only=True)
         except Exception as error:  # torch raises many kinds on a damaged file
-            raise ConfigError(f"{self.path}: not a readable fine-tuning state ({type(error).__name__}); remove it") from None
+            raise ProgressError(f"{self.path}: not a readable fine-tuning state ({type(error).__name__}); remove it") from None
         if not isinstance(content, dict) or content.get("identity") != self._identity:
-            raise ConfigError(f"{self.path}: belongs to another model or fine-tuning recipe; remove it or choose another file")
+            raise ProgressError(f"{self.path}: belongs to another model or fine-tuning recipe; remove it or choose another file")
         return content["state"]
 
     def save(self, state: dict) -> None:
