@@ -3,16 +3,15 @@
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from ..backbones import backbone_path
 from ..checkpoint import file_metadata
-from ..config import QuantizationConfig, preset
+from ..config import FineTuningConfig, QuantizationConfig, preset
 from ..datasets import PictureFiles, calibration_files, evaluation_files
-from ..errors import ConfigError
+from ..errors import AdabmError, ConfigError
 
 FULL_PRECISION = "fp32"
 
@@ -67,6 +66,11 @@ class Recipe:
     rounds: int = 10
     steps_per_round: int = 50
 
+    def __post_init__(self) -> None:
+        FineTuningConfig(**self.fine_tuning)  # refuses impossible values
+        if self.patches is not None and not (isinstance(self.patches, int) and self.patches >= 1):
+            raise ConfigError(f"patches = {self.patches!r}: must be a whole number >= 1, or null for one a picture")
+
     @property
     def fine_tuning(self) -> dict[str, int]:
         return dict(patch_size=self.patch_size, rounds=self.rounds, steps_per_round=self.steps_per_round)
@@ -83,7 +87,10 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the result table: a run of a network on a set, and whether the plan says to run it."""
+    """One cell of the result table: a run of a network on a set, and whether the plan says to run it.
+
+    Full precision has no calibration pictures.
+    """
 
     backbone: Path
     calibration: tuple[Path, ...]
@@ -100,7 +107,8 @@ class Cell:
         return self.backbone, self.calibration, self.run
 
 
-_KEYS = {"backbone", "data", "sets", "settings", "methods", "seeds", "tile", "calibration", "run"}
+_TEXTS, _LISTS = ("backbone", "data", "calibration"), ("sets", "settings", "methods", "seeds")
+_KEYS = (*_TEXTS, *_LISTS, "tile", "run")
 _REQUIRED = ("backbone", "data", "sets", "settings", "methods")
 
 
@@ -116,33 +124,60 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
     * ``settings``, ``methods``, ``seeds`` (optional, [0]): every combination is a run;
     * ``run`` (optional, true): false lists the cells as not run.
 
-    Paths are relative to ``root``. A cell named twice is kept once, and is run if one of them says so.
+    Paths are relative to ``root``. A cell named twice is kept once, at its first place, and is run if one
+    of them says so. In the tables networks and sets are known by the names of their files and folders,
+    so that one name cannot stand for two of them.
 
     Raises:
-        ConfigError, DataError, CheckpointError, ImageError: naming what is wrong, before anything is computed.
+        ConfigError, DataError, CheckpointError, ImageError: naming the part and what is wrong with it,
+            before anything is computed.
     """
+    if not isinstance(parts, Sequence) or isinstance(parts, str):
+        raise ConfigError(f"plan = {parts!r}: must be a list of parts")
     cells: dict[tuple, Cell] = {}
+    names: dict[tuple, Path] = {}
     for index, part in enumerate(parts):
-        where = f"part {index + 1} of the plan"
-        _check(part, where)
-        backbone = _backbone(part["backbone"], root)
-        data = root / part["data"]
-        calibration = tuple(calibration_files(root / part["calibration"] if "calibration" in part else data / "calibration").values())
-        runs = [Run(FULL_PRECISION)]
-        runs += [Run.at(m, s, seed) for s in part["settings"] for m in part["methods"] for seed in part.get("seeds", [0])]
-        for run in runs:
-            run.config(recipe.fine_tuning)
-        for name in part["sets"]:
-            folder = root / name if "/" in name else data / name
-            pictures = EvaluationSet(Path(name).name, tuple(evaluation_files(folder)), part.get("tile") or None)
-            for run in runs:
-                cell = Cell(backbone, calibration, run, pictures, part.get("run", True))
-                identity = (cell.model_identity, pictures.name, pictures.tile)
-                if identity not in cells or cell.wanted:
+        try:
+            _check(part)
+            for cell, folder in _cells(part, root, recipe):
+                pictures, stem = cell.pictures, cell.backbone.stem
+                _claim(names, ("backbone", stem), cell.backbone.resolve())
+                _claim(names, ("set", pictures.name, "of backbone", stem), folder.resolve())
+                identity = (cell.backbone, cell.run, pictures.name, pictures.tile)
+                known = cells.setdefault(identity, cell)
+                if known.calibration != cell.calibration:
+                    raise ConfigError(
+                        f"{cell.run.method} at {cell.run.setting} on {pictures.name} is planned with other calibration "
+                        "pictures already; make another plan of it"
+                    )
+                if cell.wanted:
                     cells[identity] = cell
+        except AdabmError as error:
+            raise type(error)(f"part {index + 1} of the plan: {error}") from None
     if not cells:
         raise ConfigError("the plan is empty; give at least one part with backbone, data, sets, settings and methods")
     return list(cells.values())
+
+
+def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Path]]:
+    """Yield the cells of a part, each with the folder of its set."""
+    backbone = backbone_path(str(root / part["backbone"]) if part["backbone"].endswith(".safetensors") else part["backbone"])
+    network_scale(backbone)
+    data = root / part["data"]
+    seeds = part.get("seeds", [0])
+    quantized = [Run.at(method, setting, seed) for setting in part["settings"] for method in part["methods"] for seed in seeds]
+    for run in quantized:
+        run.config(recipe.fine_tuning)
+    calibration: tuple[Path, ...] = ()
+    if quantized:
+        calibration = tuple(calibration_files(root / part["calibration"] if "calibration" in part else data / "calibration").values())
+    for name in part["sets"]:
+        folder = root / name if "/" in name else data / name
+        pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder)), part.get("tile") or None)
+        wanted = part.get("run", True)
+        yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted), folder
+        for run in quantized:
+            yield Cell(backbone, calibration, run, pictures, wanted), folder
 
 
 def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
@@ -152,29 +187,51 @@ def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
     return sorted(inputs)
 
 
-@cache
 def network_scale(backbone: Path) -> int:
     """The upsampling factor that a weight file's metadata tells."""
-    options = json.loads(file_metadata(backbone).get("options", "{}"))
-    scale = options.get("upscale", options.get("scale"))
+    try:
+        options = json.loads(file_metadata(backbone)["options"])
+        scale = options.get("upscale", options.get("scale"))
+    except (KeyError, AttributeError, json.JSONDecodeError):
+        scale = None
     if not isinstance(scale, int):
-        raise ConfigError(f"{backbone}: its metadata does not tell the scale; export it with adabm.save_network")
+        raise ConfigError(f"{backbone}: its metadata does not tell the scale; run `adabm import` on it, or export it with adabm.save_network")
     return scale
 
 
-def _check(part: Mapping, where: str) -> None:
+def _check(part: Mapping) -> None:
+    if not isinstance(part, Mapping):
+        raise ConfigError(f"{part!r} is no mapping of {', '.join(_REQUIRED)}")
     for key in part:
         if key not in _KEYS:
-            close = difflib.get_close_matches(key, _KEYS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(_KEYS))}"
-            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
+            close = difflib.get_close_matches(str(key), _KEYS, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
+            raise ConfigError(f"unknown key {key!r}; {hint}")
     for key in _REQUIRED:
         if key not in part:
-            raise ConfigError(f"{where}: {key!r} is missing")
-    for key in ("sets", "settings", "methods", "seeds"):
-        if not isinstance(part.get(key, []), list):
-            raise ConfigError(f"{where}: {key} = {part[key]!r} must be a list")
+            raise ConfigError(f"{key!r} is missing")
+    for key in _TEXTS:
+        _require(isinstance(part.get(key, ""), str), part, key, "text")
+    for key in _LISTS:
+        values = part.get(key, [])
+        _require(isinstance(values, list), part, key, "a list")
+        if key == "seeds":
+            _require(all(type(seed) is int and seed >= 0 for seed in values), part, key, "a list of whole numbers")
+        else:
+            _require(all(isinstance(value, str) for value in values), part, key, "a list of names")
+        _require(key not in ("sets", "seeds") or key not in part or len(values) > 0, part, key, "not empty")
+    _require(bool(part["settings"]) == bool(part["methods"]), part, "settings", "empty where methods is, and only there")
+    _require(FULL_PRECISION not in part["methods"], part, "methods", f"without {FULL_PRECISION!r}, which is always measured")
+    tile = part.get("tile")
+    _require(tile is None or (type(tile) is int and (tile == 0 or tile >= 8)), part, "tile", "at least 8 LR pixels, or 0 for whole pictures")
+    _require(isinstance(part.get("run", True), bool), part, "run", "true or false")
 
 
-def _backbone(name: str, root: Path) -> Path:
-    return backbone_path(str(root / name) if name.endswith(".safetensors") else name)
+def _require(condition: bool, part: Mapping, key: str, rule: str) -> None:
+    if not condition:
+        raise ConfigError(f"{key} = {part[key]!r}: must be {rule}")
+
+
+def _claim(names: dict[tuple, Path], name: tuple, path: Path) -> None:
+    if names.setdefault(name, path) != path:
+        raise ConfigError(f"{' '.join(name)}: {names[name]} and {path} have the same name, by which the tables know them; rename one")
