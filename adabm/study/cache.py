@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoint import load_quantized, save_quantized
-from ..errors import CheckpointError
 from ..fine_tuning import Step
 from ..images import write_atomically
 from ..model import QuantizedSR
@@ -35,18 +34,13 @@ class ResultCache:
         return path
 
     def load_model(self, model_key: str) -> tuple[QuantizedSR, list[Step]] | None:
-        """Return a kept model and its fine-tuning steps, or None."""
+        """Return a kept model and its fine-tuning steps, or None where they are missing or damaged."""
         path = self._model(model_key)
         try:
             steps = [Step(*values) for values in json.loads(path.with_suffix(".json").read_text())]
             return load_quantized(path), steps
-        except (CheckpointError, OSError, ValueError, TypeError):
+        except Exception:  # damaged metadata can raise anything
             return None
-
-    def has_model(self, model_key: str) -> bool:
-        """Whether a model is kept, without reading it."""
-        path = self._model(model_key)
-        return path.is_file() and path.with_suffix(".json").is_file()
 
     def keep_model(self, model_key: str, model: QuantizedSR, steps: list[Step], seed: int) -> None:
         """Keep a model that :func:`adabm.load_quantized` reads too; drop its unfinished state."""

@@ -4,22 +4,27 @@ import heapq
 import itertools
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ..errors import AdabmError, DataError
+from ..errors import AdabmError, ConfigError, DataError
 from ..evaluation import Evaluation
 from ..model import QuantizedSR
 from ..networks import load_network
 from .cache import ResultCache
-from .plan import FULL_PRECISION, Cell, Recipe
+from .fingerprint import file_hash
+from .plan import Cell, Recipe
 from .tasks import MeasureTask, ModelTask
 
 _CHUNK = 5  # pictures a task; small, so that no core waits long for the others at the end
@@ -28,12 +33,16 @@ MEASURED, NOT_RUN, DIVERGED = "measured", "not run", "diverged"
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell with its per-picture rows and means; both None unless ``status`` is ``measured``."""
+    """A cell with its per-picture rows and means; both None unless ``status`` is ``measured``.
+
+    Where it is ``diverged``, ``reason`` tells why.
+    """
 
     cell: Cell
     status: str
     pictures: pd.DataFrame | None = None
     summary: dict[str, float] | None = None
+    reason: str | None = None
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -59,8 +68,13 @@ def run_plan(
         device: ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
 
     Raises:
-        RuntimeError: a task failed; its message names the run. What was completed is kept.
+        RuntimeError: a task failed; its message names the run. What was completed is kept, and so it is
+            after Ctrl-C; the processes end at once.
+        ConfigError: ``workers`` is not positive.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers = {workers}: must be at least 1")
+    file_hash.cache_clear()  # an earlier plan of this process may have seen other contents
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache, device) for cell in cells}
@@ -79,6 +93,7 @@ class _Queue:
         self._ready: list[tuple[int, int, ModelTask | MeasureTask]] = []
         self._waiting: dict[str, list[tuple[int, MeasureTask]]] = {}
         self._ties = itertools.count()
+        self._done: set[str] = set()
         self.size = 0
 
     def add(self, order: int, model: ModelTask, cell: Cell) -> None:
@@ -88,7 +103,8 @@ class _Queue:
             return
         chunks = [MeasureTask(model, tuple(missing[i : i + _CHUNK]), task.tile) for i in range(0, len(missing), _CHUNK)]
         self.size += len(chunks)
-        if model.done():
+        if model.key in self._done or (model.key not in self._waiting and model.done()):
+            self._done.add(model.key)
             for chunk in chunks:
                 self._push(order, chunk)
             return
@@ -117,35 +133,34 @@ class _Queue:
 
 
 def _carry_out(queue: _Queue, workers: int) -> None:
+    if queue.size == 0:
+        return
     with tqdm(total=queue.size, unit="task", mininterval=1.0) as bar, _pool(min(workers, queue.size)) as pool:
         running: dict[Future, ModelTask | MeasureTask] = {}
-        try:
-            while True:
-                while len(running) < workers and (task := queue.pop()) is not None:
-                    running[pool.submit(_run_task, task)] = task
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    task = running.pop(future)
-                    _check(future, task)
-                    bar.update(1 + queue.finished(task))
-                    bar.set_postfix_str(_name(task))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _run_task(task: ModelTask | MeasureTask) -> None:
-    if (task if isinstance(task, ModelTask) else task.model).device == "cpu":
-        torch.set_num_threads(1)
-    task.carry_out()
+        while True:
+            while len(running) < workers and (task := queue.pop()) is not None:
+                with _ctrl_c_held_back():
+                    running[pool.submit(task.carry_out)] = task
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                task = running.pop(future)
+                _check(future, task)
+                bar.update(1 + queue.finished(task))
+                bar.set_postfix_str(_name(task))
 
 
 def _check(future: Future, task: ModelTask | MeasureTask) -> None:
     try:
         future.result()
     except Exception as error:
-        reason = str(error) if isinstance(error, (AdabmError, OSError)) else f"{type(error).__name__}: {error}"
+        if isinstance(error, BrokenProcessPool):
+            reason = "a process was killed, perhaps for lack of memory; fewer workers need less"
+        elif isinstance(error, (AdabmError, OSError)):
+            reason = str(error)
+        else:
+            reason = f"{type(error).__name__}: {error}"
         raise RuntimeError(f"{_name(task)}: {reason}. What was completed is kept; the next run goes on from there.") from error
 
 
@@ -156,41 +171,65 @@ def _name(task: ModelTask | MeasureTask) -> str:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    if workers < 1:  # nothing to do
-        yield _NoPool()
-        return
-    # glibc returns large blocks to the system at once and gets them back page by page, a tenth of the
-    # time of a step; the workers, which read this when they start, keep them.
-    settings = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
-    saved = {name: os.environ.get(name) for name in settings}
-    os.environ.update({name: value for name, value in settings.items() if saved[name] is None})
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end when this one does, whatever ends it, and at once after an error or Ctrl-C."""
+    context = multiprocessing.get_context("spawn")  # a forked torch with live threads can hang
+    watched, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with, initargs=(watched,))
     try:
-        context = multiprocessing.get_context("spawn")  # a forked torch with live threads can hang
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with _keeping_memory():
             yield pool
+    except BaseException:
+        held.close()
+        raise
     finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
+        pool.shutdown(cancel_futures=True)
+        held.close()
+        watched.close()
 
 
-class _NoPool:
-    """Stands in for a pool where every result is there already."""
+def _end_with(watched: Connection) -> None:
+    """End this process as soon as nobody holds the other end of the pipe any more."""
 
-    def shutdown(self, **_: bool) -> None:
-        pass
+    def watch() -> None:
+        watched.poll(None)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Processes that start inside never see Ctrl-C, which terminals send to all: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _keeping_memory() -> Iterator[None]:
+    """Processes that start inside keep the memory they free.
+
+    glibc returns large blocks to the system at once and gets them back page by page, a tenth of the
+    time of a fine-tuning step.
+    """
+    settings = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _result(cell: Cell, model_task: ModelTask) -> CellResult:
     if not cell.wanted:
         return CellResult(cell, NOT_RUN)
-    if model_task.divergence() is not None:
-        return CellResult(cell, DIVERGED)
+    if (reason := model_task.divergence()) is not None:
+        return CellResult(cell, DIVERGED, reason=reason)
     evaluation = Evaluation.of(MeasureTask(model_task, cell.pictures.files, cell.pictures.tile).results())
-    if cell.run.method == FULL_PRECISION:
-        model = QuantizedSR(load_network(cell.backbone), cell.run.config({}))
-        with model.full_precision():
-            return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))
-    model, _ = model_task.cache.load_model(model_task.key)
+    model = QuantizedSR(load_network(cell.backbone), cell.run.config({}))  # its cost is the same, whatever its ranges
     return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))

@@ -47,6 +47,8 @@ def evaluation_tables(results: Sequence[CellResult]) -> tuple[pd.DataFrame, pd.D
             pictures.append(pd.DataFrame(keys, index=result.pictures.index).join(result.pictures))
         means.append({**keys, "status": result.status, "pictures": len(cell.pictures.files), **(result.summary or {})})
     columns = [*KEYS, "status", "pictures", *_VALUES]
+    if not pictures:
+        pictures.append(pd.DataFrame(columns=[*KEYS, "picture", *_VALUES[:3]]))
     return _rounded(pd.concat(pictures, ignore_index=True)), _rounded(pd.DataFrame(means).reindex(columns=columns))
 
 

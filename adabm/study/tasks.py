@@ -1,7 +1,7 @@
 """The two kinds of work of a study: quantize a network, measure a model on pictures. Each fills the cache."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from ..api import quantize
 from ..calibration import CalibrationRecord, calibrate
 from ..datasets import PictureFiles
-from ..errors import FineTuningError
+from ..errors import DataError, FineTuningError, ProgressError
 from ..evaluation import Measurement, measure
 from ..fine_tuning import Step
 from ..images import read_rgb
@@ -47,30 +47,40 @@ class ModelTask:
         )
 
     def done(self) -> bool:
-        return self.run.method == FULL_PRECISION or self.cache.has_model(self.key) or self.divergence() is not None
+        """Whether nothing is to be computed: a readable model is kept, or that it diverged."""
+        return self.run.method == FULL_PRECISION or self.divergence() is not None or self.cache.load_model(self.key) is not None
 
     def divergence(self) -> str | None:
         """Why fine-tuning failed, if it did."""
         kept = self.cache.load_picture(key(diverged=self.key))
         return kept["reason"] if kept is not None else None
 
-    def carry_out(self, on_step: Callable[[Step], None] | None = None) -> None:
+    def carry_out(self) -> None:
         """Quantize and keep the model, or keep the reason why fine-tuning failed."""
-        network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)  # a tenth faster
-        images = [read_rgb(path) for path in self.calibration]
+        progress = self.cache.progress(self.key)
         try:
-            model, _, steps = quantize(
-                network, images, self.run.config(self.recipe.fine_tuning), patch_size=self.recipe.patch_size,
-                patches=self.recipe.patches, seed=self.run.seed, on_step=on_step, progress=self.cache.progress(self.key),
-            )
+            try:
+                model, steps = self._quantize(progress)
+            except ProgressError:  # damaged, or of another processor, which calibrates to other last digits
+                progress.unlink()
+                model, steps = self._quantize(progress)
         except FineTuningError as error:
             self.cache.keep_picture(key(diverged=self.key), {"reason": str(error)})
+            progress.unlink(missing_ok=True)
             return
         self.cache.keep_model(self.key, model, steps, self.run.seed)
 
+    def _quantize(self, progress: Path) -> tuple[QuantizedSR, list[Step]]:
+        with one_thread(self.device):
+            network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)  # a tenth faster
+            model, _, steps = quantize(
+                network, [read_rgb(path) for path in self.calibration], self.run.config(self.recipe.fine_tuning),
+                patch_size=self.recipe.patch_size, patches=self.recipe.patches, seed=self.run.seed, progress=progress,
+            )
+        return model, steps
 
-    def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
-        """Return the model, quantized now unless it is kept, what its calibration saw, and its fine-tuning steps.
+    def load(self) -> tuple[QuantizedSR, list[Step]]:
+        """Return the kept model and its fine-tuning steps; what was damaged or deleted meanwhile is computed again.
 
         Raises:
             FineTuningError: fine-tuning diverged.
@@ -79,12 +89,21 @@ class ModelTask:
             self.carry_out()
         if (reason := self.divergence()) is not None:
             raise FineTuningError(reason)
-        model, steps = self.cache.load_model(self.key)
-        images = [read_rgb(path) for path in self.calibration]
-        value_range = model.descriptor.value_range
-        batches = calibration_batches(images, self.recipe.patch_size, 16, self.run.seed, value_range, self.recipe.patches)
-        fresh = QuantizedSR(load_network(self.backbone), self.run.config(self.recipe.fine_tuning))
-        return model.to(self.device), calibrate(fresh, batches), steps
+        kept = self.cache.load_model(self.key)
+        if kept is None:
+            raise DataError(f"{self.cache.folder}: the model just kept there cannot be read again; is the disk in order?")
+        return kept
+
+    def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
+        """Return the quantized model as :meth:`load` does, with what its calibration saw."""
+        model, steps = self.load()
+        batches = calibration_batches(
+            [read_rgb(path) for path in self.calibration], self.recipe.patch_size, 16, self.run.seed,
+            model.descriptor.value_range, self.recipe.patches,
+        )
+        with one_thread(self.device):
+            record = calibrate(QuantizedSR(load_network(self.backbone), model.config), batches)
+        return model.to(self.device), record, steps
 
 
 @dataclass(frozen=True)
@@ -105,34 +124,45 @@ class MeasureTask:
         return [files for files in self.files if self.model.cache.load_picture(self.picture_key(files)) is None]
 
     def results(self) -> list[Measurement]:
-        """All measurements, which must be there."""
+        """All measurements.
+
+        Raises:
+            DataError: one is missing.
+        """
         kept = [self.model.cache.load_picture(self.picture_key(files)) for files in self.files]
+        if None in kept:
+            raise DataError(
+                f"{self.files[kept.index(None)].name}: its measurement is not there; the code, a picture or the cache changed "
+                "while the study ran. Run it again"
+            )
         return [Measurement(files.name, **result) for files, result in zip(self.files, kept)]
 
-    def carry_out(self, on_picture: Callable[[PictureFiles], None] | None = None) -> None:
+    def carry_out(self) -> None:
         """Measure each picture that is missing, and keep the result at once."""
-        missing = self.missing()
-        if not missing:
-            return
-        model = _model(self.model)
-        scale = model.descriptor.scale
-        for files in missing:
-            with model.full_precision() if self.model.run.method == FULL_PRECISION else nullcontext():
-                result = vars(measure(model, files.read(scale), self.tile))
+        for files in self.missing():
+            model = _loaded(self.model)
+            with one_thread(self.model.device), model.full_precision() if self.model.run.method == FULL_PRECISION else nullcontext():
+                result = vars(measure(model, files.read(model.descriptor.scale), self.tile))
             self.model.cache.keep_picture(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
-            if on_picture is not None:
-                on_picture(files)
 
 
 @lru_cache(maxsize=1)
-def _model(task: ModelTask) -> QuantizedSR:
+def _loaded(task: ModelTask) -> QuantizedSR:
     """The model of the last task of this process: consecutive tasks often share it."""
     if task.run.method == FULL_PRECISION:
         model = QuantizedSR(load_network(task.backbone), task.run.config({}))
     else:
-        kept = task.cache.load_model(task.key)
-        if kept is None:  # has_model saw the files, so one is damaged
-            task.carry_out()
-            kept = task.cache.load_model(task.key)
-        model = kept[0]
+        model, _ = task.load()
     return model.to(task.device, memory_format=torch.channels_last)
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """Compute on one thread of the CPU inside: numbers depend on how many share a sum."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

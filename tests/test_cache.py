@@ -1,0 +1,283 @@
+"""What is kept is found again, what is damaged is computed again, and nothing is found under a changed input."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_study
+
+import adabm
+from adabm.datasets import PictureFiles
+from adabm.errors import CheckpointError
+from adabm.images import read_rgb, write_image
+from adabm.networks import load_network
+from adabm.study import Recipe, ResultCache, read_plan, run_plan
+from adabm.study.fingerprint import MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
+from adabm.study.tasks import MeasureTask, ModelTask
+
+PACKAGE = Path(adabm.__file__).parent
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    compute_here(monkeypatch)
+    forget()
+    return write_study(tmp_path)
+
+
+@pytest.fixture
+def cache(root):
+    return ResultCache(root / "cache")
+
+
+def tasks_of(root: Path, cache: ResultCache, recipe=RECIPE, **changes) -> tuple[ModelTask, MeasureTask]:
+    """The tasks of the last cell of a part."""
+    forget()
+    cell = read_plan([part(**changes)], root, recipe)[-1]
+    model = ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache)
+    return model, MeasureTask(model, cell.pictures.files, cell.pictures.tile)
+
+
+# -- keeping and loading ---------------------------------------------------------------------------
+
+
+def test_a_picture(cache):
+    result = dict(psnr_y_db=30.123456789012345, ssim_y=0.1, fab=4.0, layer_bits={"head.0": 1 / 3})
+    assert cache.load_picture("abc") is None
+    cache.keep_picture("abc", result)
+    assert cache.load_picture("abc") == result and cache.load_picture("abd") is None
+
+
+def test_a_model(root, cache):
+    task, _ = tasks_of(root, cache, methods=["adabm"])
+    assert not task.done() and cache.load_model(task.key) is None
+    task.carry_out()
+    assert task.done()
+    model, steps = cache.load_model(task.key)
+    assert len(steps) == RECIPE.rounds * RECIPE.steps_per_round and steps[0].group == "weight"
+    assert not cache.progress(task.key).exists()
+    images = [read_rgb(path) for path in task.calibration]
+    config = adabm.preset("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
+    network = load_network(task.backbone).to(memory_format=torch.channels_last)
+    expected, _, expected_steps = adabm.quantize(network, images, config, patch_size=12, patches=4)
+    assert steps == expected_steps
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def damages(content: bytes) -> dict[str, bytes]:
+    third, middle = len(content) // 3, len(content) // 2
+    return {
+        "empty": b"", "halved": content[:middle], "one byte short": content[:-1], "other bytes": b"\x80" * 50,
+        "zeros at the end": content[:middle] + bytes(len(content) - middle), "text": b"[]", "null": b"null",
+        "a bit": content[:third] + bytes([content[third] ^ 4]) + content[third + 1 :],
+    }
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_a_damaged_model_is_computed_again(root, cache, suffix):
+    task, measuring = tasks_of(root, cache)
+    task.carry_out()
+    path = (cache.folder / "models" / task.key).with_suffix(suffix)
+    content = path.read_bytes()
+    assert path.is_file()
+    for name, damaged in damages(content).items():
+        if (suffix, name) in ((".json", "text"), (".json", "a bit")):
+            continue  # no steps is what this model has; a bit of "[]" is the same or no JSON
+        path.write_bytes(damaged)
+        assert cache.load_model(task.key) is None and not task.done(), name
+    (cache.folder / "models" / f"{task.key}.json").unlink()
+    forget()
+    measuring.carry_out()  # finds the model missing when it needs it
+    assert task.done() and not measuring.missing() and path.read_bytes() == content
+
+
+def test_every_changed_number_of_a_model_is_noticed(root, cache):
+    task, _ = tasks_of(root, cache, methods=["adabm"])
+    task.carry_out()
+    path = cache.folder / "models" / f"{task.key}.safetensors"
+    content = path.read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    assert begin + sum(t.numel() * t.element_size() for t in load_file(path).values()) == len(content)
+    for at in range(begin, len(content), 997):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(CheckpointError):
+            adabm.load_quantized(path)
+
+
+def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
+    plan = read_plan([part(settings=[], methods=[])], root, RECIPE)
+    counted = Counted(monkeypatch)
+    first = run_plan(plan, RECIPE, cache)[0]
+    kept = sorted((cache.folder / "pictures").rglob("*.json"))
+    assert len(kept) == 2 and counted.take() == (0, 2)
+    content = kept[0].read_bytes()
+    changed = json.dumps({"result": {"psnr_y_db": 99.0}, "sha256": json.loads(content)["sha256"]}).encode()
+    for name, damaged in {**damages(content), "changed": changed}.items():
+        kept[0].write_bytes(damaged)
+        forget()
+        assert run_plan(plan, RECIPE, cache)[0].summary == first.summary
+        assert counted.take() == (0, 1) and kept[0].read_bytes() == content, name
+
+
+@pytest.mark.parametrize("damage", ["halved", "empty", "of another network"])
+def test_an_unusable_state_of_fine_tuning_is_dropped(root, cache, damage):
+    task, _ = tasks_of(root, cache, methods=["adabm"])
+    task.carry_out()
+    expected = cache.load_model(task.key)[0].state_dict()
+    (cache.folder / "models" / f"{task.key}.safetensors").unlink()
+    write_network(root / "other.safetensors", seed=5)
+    other = dataclasses.replace(task, backbone=root / "other.safetensors")
+    partial = cache.progress(task.key)
+    other._quantize(partial)
+    if damage != "of another network":
+        partial.write_bytes(partial.read_bytes()[: len(partial.read_bytes()) // 2] if damage == "halved" else b"")
+    task.carry_out()
+    assert not partial.exists()
+    assert all(torch.equal(value, expected[name]) for name, value in cache.load_model(task.key)[0].state_dict().items())
+
+
+def test_the_folder_that_the_environment_names(monkeypatch, tmp_path):
+    monkeypatch.delenv("ADABM_CACHE", raising=False)
+    assert ResultCache.default(tmp_path).folder == tmp_path / "data" / "cache"
+    monkeypatch.setenv("ADABM_CACHE", str(tmp_path / "elsewhere"))
+    assert ResultCache.default(tmp_path).folder == tmp_path / "elsewhere"
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+SOURCE = '''
+"""A module."""
+import math
+
+
+class Scale:
+    """A class."""
+
+    def of(self, value: float) -> float:
+        """A method."""
+        return math.exp(value) * 2
+
+
+def nothing():
+    """Only a docstring."""
+'''
+
+
+def test_comments_docstrings_and_formatting_do_not_count():
+    same = SOURCE.replace('"""A module."""', "# nothing").replace("        return", "\n        # why\n        return")
+    same = same.replace("math.exp(value) * 2", "(\n            math.exp( value )*2  # twice\n        )").replace("A method.", "Another.\n\n    Text")
+    assert source_hash({"a": same}) == source_hash({"a": SOURCE})
+
+
+@pytest.mark.parametrize("before, after", [
+    ("* 2", "* 3"), ("* 2", "/ 2"), ("math.exp", "math.log"), ("value) * 2", "value * 2)"), ("def nothing", "def something"),
+    ("return math", "print('text')\n        return math"), ("value: float", "value: float = 1.0"), ("class Scale", "class Other"),
+])
+def test_changed_code_counts(before, after):
+    assert source_hash({"a": SOURCE.replace(before, after)}) != source_hash({"a": SOURCE})
+
+
+def test_names_of_modules_count():
+    assert len({source_hash({"a": SOURCE}), source_hash({"b": SOURCE}), source_hash({"a": SOURCE, "b": SOURCE}), source_hash({})}) == 4
+
+
+def test_the_hash_of_the_package_is_that_of_its_files():
+    for modules in (QUANTIZING, MEASURING):
+        sources = {m: (PACKAGE / f"{m.replace('.', '/')}.py").read_text() for m in modules}
+        assert code_hash(modules) == source_hash(sources)
+        changed = {**sources, "layers": sources["layers"] + "\n# a remark\n"}
+        assert code_hash(modules) == source_hash(changed)
+        assert code_hash(modules) != source_hash({**changed, "layers": changed["layers"] + "\nx = 1\n"})
+
+
+def test_no_module_is_forgotten():
+    paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    modules = {".".join(path.with_suffix("").parts) for path in paths if path.parts[0] not in ("cli", "study")}
+    assert set(QUANTIZING) | set(MEASURING) | set(NEUTRAL) == modules, "name a new module in adabm/study/fingerprint.py"
+    assert not set(NEUTRAL) & (set(QUANTIZING) | set(MEASURING))
+    assert all(len(names) == len(set(names)) for names in (QUANTIZING, MEASURING, NEUTRAL))
+
+
+def change_picture(path: Path) -> None:
+    image = read_rgb(path)
+    image[0, 0, 0] ^= 1
+    write_image(path, image)
+
+
+QUANTIZED, WHOLE = {"model", "first", "others"}, {"fp model", "fp first", "fp others"}
+# what changes (settings of the part, the recipe, or files), and the keys that change with it
+CHANGES = {
+    "nothing": (lambda root: {}, set()),
+    "seed": (lambda root: dict(seeds=[1]), QUANTIZED),
+    "bits of weights": (lambda root: dict(settings=["W5A4 FQ"]), QUANTIZED),
+    "bits of activations": (lambda root: dict(settings=["W4A5 FQ"]), QUANTIZED),
+    "body alone": (lambda root: dict(settings=["W4A4"]), QUANTIZED),
+    "method": (lambda root: dict(methods=["omse"]), QUANTIZED),
+    "a calibration picture": (lambda root: change_picture(root / "data/calibration/LR/b.png"), QUANTIZED),
+    "the order of calibration pictures": (
+        lambda root: (root / "data/calibration/LR/b.png").rename(root / "data/calibration/LR/z.png"), QUANTIZED
+    ),
+    "a weight": (lambda root: write_network(root / "net.safetensors", seed=1), QUANTIZED | WHOLE),
+    "patches": (lambda root: dataclasses.replace(RECIPE, patches=5), QUANTIZED),
+    "patch size": (lambda root: dataclasses.replace(RECIPE, patch_size=10), QUANTIZED),
+    "rounds": (lambda root: dataclasses.replace(RECIPE, rounds=4), set()),  # this method has no fine-tuning
+    "tile": (lambda root: dict(tile=8), {"first", "others", "fp first", "fp others"}),
+    "an evaluation picture": (lambda root: change_picture(root / "data/First/HR/a.png"), {"first", "fp first"}),
+    "the name of an evaluation picture": (lambda root: (root / "data/First/HR/a.png").rename(root / "data/First/HR/A.png"), set()),
+    "the name of the set": (lambda root: (root / "data/First").rename(root / "data/Third") and dict(sets=["Third"]), set()),
+}  # fmt: skip
+
+
+def keys(root: Path, cache: ResultCache, recipe, changes: dict) -> dict[str, object]:
+    model, measuring = tasks_of(root, cache, recipe, **changes)
+    whole, measuring_whole = tasks_of(root, cache, recipe, **{**changes, "settings": [], "methods": []})
+    first, *others = [measuring.picture_key(files) for files in measuring.files]
+    whole_first, *whole_others = [measuring_whole.picture_key(files) for files in measuring_whole.files]
+    return {
+        "model": model.key, "first": first, "others": others,
+        "fp model": whole.key, "fp first": whole_first, "fp others": whole_others,
+    }
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_concerns_exactly_what_depends_on_it(root, cache, case):
+    change, expected = CHANGES[case]
+    before = keys(root, cache, RECIPE, {})
+    changed = change(root)
+    recipe = changed if isinstance(changed, Recipe) else RECIPE
+    after = keys(root, cache, recipe, changed if isinstance(changed, dict) else {})
+    assert {name for name in before if before[name] != after[name]} == expected
+
+
+def test_fine_tuning_counts_where_there_is_some(root, cache):
+    before, _ = tasks_of(root, cache, methods=["adabm"])
+    after, _ = tasks_of(root, cache, dataclasses.replace(RECIPE, rounds=4), methods=["adabm"])
+    assert before.key != after.key
+
+
+def test_a_given_input_picture_counts(root, cache):
+    _, made = tasks_of(root, cache)
+    high, low = made.files[0].high, root / "low.png"
+    write_image(low, read_rgb(high)[::2, ::2])
+    given = PictureFiles("a", high, low)
+    keys = [made.picture_key(made.files[0]), made.picture_key(given)]
+    change_picture(low)
+    forget()
+    assert len({*keys, made.picture_key(given)}) == 3
+
+
+def test_code_torch_and_device_count(root, cache, monkeypatch):
+    model, measuring = tasks_of(root, cache)
+    before = model.key, measuring.picture_key(measuring.files[0])
+    on_gpu = dataclasses.replace(model, device="cuda")
+    assert on_gpu.key != before[0]
+    monkeypatch.setattr("adabm.study.tasks.code_hash", lambda modules: "changed" if modules == MEASURING else code_hash(modules))
+    assert model.key == before[0] and measuring.picture_key(measuring.files[0]) != before[1]
+    monkeypatch.setattr("adabm.study.tasks.code_hash", lambda modules: "changed" if modules == QUANTIZING else code_hash(modules))
+    assert model.key != before[0]
+    here = source_hash({"a": SOURCE})
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert source_hash({"a": SOURCE}) != here
