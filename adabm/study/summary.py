@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from .runs import MEASURED
+from .runs import DIVERGED, MEASURED
 from .tables import METHOD_LABELS
 
 _CELL = ["backbone", "scale", "dataset", "tile", "method", "setting", "weight_bits", "activation_bits", "fully_quantized"]
@@ -21,13 +21,13 @@ def summarize(means: pd.DataFrame) -> pd.DataFrame:
     """Merge the seeds of each cell: means, standard deviations (n - 1), loss against full precision.
 
     ``seeds`` counts the seeds measured, ``planned`` those in the plan. ``status`` is ``measured`` where
-    at least one seed was. Losses are in dB against the same network on the same set.
+    at least one seed was, else ``diverged`` where one did. Losses are in dB against the same network on the same set.
     """
     grouped = means.groupby(_CELL, sort=False, dropna=False)
     table = grouped[_MEANS].mean()
     table["psnr_std_db"], table["fab_std"] = grouped["psnr_y_db"].std(), grouped["fab"].std()
     table["seeds"], table["planned"] = grouped["psnr_y_db"].count(), grouped.size()
-    table["status"] = grouped["status"].agg(lambda s: MEASURED if (s == MEASURED).any() else s.iloc[0])
+    table["status"] = grouped["status"].agg(lambda seeds: next((s for s in (MEASURED, DIVERGED) if s in set(seeds)), seeds.iloc[0]))
     table["pictures"] = grouped["pictures"].first()
     table = table.reset_index()
     place = ["backbone", "dataset", "tile"]
@@ -39,30 +39,31 @@ def summarize(means: pd.DataFrame) -> pd.DataFrame:
 def with_published(summary: pd.DataFrame, published: pd.DataFrame, same_as: Mapping[str, str]) -> pd.DataFrame:
     """Add the literature's number, its loss against its own full precision, and its source.
 
+    A row has a number where weights and activations had the same bits in both, as many convolutions were
+    quantized, and pictures were upscaled whole; the first of several sources counts.
+
     Args:
         published: the table ``data/published.csv``.
         same_as: the published model that each backbone stands beside, e.g. ``{"edsr_f64b16_x4": "EDSR-baseline"}``.
             The architecture is the same; the weights need not be.
     """
-    numbers = published[published["fully_quantized"].isin(["yes", "no"])].copy()
-    lookup: dict[tuple, pd.Series] = {}
-    for _, row in numbers.iterrows():
-        lookup.setdefault((row["model"], row["scale"], row["method"], str(row["a_bits"]), row["fully_quantized"], row["dataset"]), row)
+    numbers: dict[tuple, pd.Series] = {}
+    for _, row in published.iterrows():
+        bits = str(row["w_bits"]), str(row["a_bits"]), row["fully_quantized"]  # also "FAB 5.73", and "not stated"
+        numbers.setdefault((row["model"], row["scale"], row["dataset"], row["method"], *bits), row)
 
-    def find(row: pd.Series) -> pd.Series | None:
-        full = "yes" if row["fully_quantized"] else "no"
-        if row["weight_bits"] != row["activation_bits"] or row["tile"]:
-            return None
-        name = _PUBLISHED_METHODS.get(row["method"])
-        return lookup.get((same_as.get(row["backbone"]), row["scale"], name, str(row["activation_bits"]), full, row["dataset"]))
+    def find(row: pd.Series, method: str | None, *bits: str) -> pd.Series | None:
+        model = None if row["tile"] else same_as.get(row["backbone"])
+        return numbers.get((model, row["scale"], row["dataset"], method, *bits))
 
-    found = [find(row) for _, row in summary.iterrows()]
-    full = {(r["model"], r["scale"], r["dataset"]): r["psnr_y_db"] for _, r in numbers[numbers["method"] == "FP32"].iterrows()}
-    return summary.assign(
-        published_psnr_y_db=[None if f is None else f["psnr_y_db"] for f in found],
-        published_loss_db=[None if f is None else round(full[f["model"], f["scale"], f["dataset"]] - f["psnr_y_db"], 3) for f in found],
-        published_source=[None if f is None else f["source"] for f in found],
-    )
+    columns: dict[str, list] = {"published_psnr_y_db": [], "published_loss_db": [], "published_source": []}
+    for _, row in summary.iterrows():
+        bits = str(row["weight_bits"]), str(row["activation_bits"]), "yes" if row["fully_quantized"] else "no"
+        found, full = find(row, _PUBLISHED_METHODS.get(row["method"]), *bits), find(row, "FP32", "32", "32", "no")
+        columns["published_psnr_y_db"].append(None if found is None else found["psnr_y_db"])
+        columns["published_loss_db"].append(None if found is None or full is None else round(full["psnr_y_db"] - found["psnr_y_db"], 3))
+        columns["published_source"].append(None if found is None else found["source"])
+    return summary.assign(**columns)
 
 
 def evaluation_markdown(summary: pd.DataFrame) -> str:
@@ -93,7 +94,8 @@ def _psnr(row: pd.Series) -> str:
     if row["status"] != MEASURED:
         return row["status"]
     spread = f" ± {row['psnr_std_db']:.2f}" if row["seeds"] > 1 else ""
-    return f"{row['psnr_y_db']:.2f}{spread}"
+    part = f" ({row['seeds']} of {row['planned']} seeds)" if row["seeds"] < row["planned"] else ""
+    return f"{row['psnr_y_db']:.2f}{spread}{part}"
 
 
 def _overview(table: pd.DataFrame) -> str:
@@ -119,7 +121,7 @@ def _full(table: pd.DataFrame) -> str:
             has = pd.notna(row["published_psnr_y_db"])
             shown["loss (dB)"] = f"{row['loss_db']:.2f}" if row["status"] == MEASURED else ""
             shown["published PSNR-Y"] = f"{row['published_psnr_y_db']:.2f}" if has else ""
-            shown["published loss"] = f"{row['published_loss_db']:.2f}" if has else ""
+            shown["published loss"] = f"{row['published_loss_db']:.2f}" if pd.notna(row["published_loss_db"]) else ""
         rows.append(shown)
     numbers = ("left", "left", *["right"] * (len(rows[0]) - 2))
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=numbers)
