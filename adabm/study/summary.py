@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from .runs import DIVERGED, MEASURED
+from .runs import DIVERGED, MEASURED, NOT_RUN
 from .tables import METHOD_LABELS
 
 _CELL = ["backbone", "scale", "dataset", "tile", "method", "setting", "weight_bits", "activation_bits", "fully_quantized"]
@@ -69,18 +69,35 @@ def with_published(summary: pd.DataFrame, published: pd.DataFrame, same_as: Mapp
 def evaluation_markdown(summary: pd.DataFrame) -> str:
     """Return tables as Markdown: an overview of several sets of a network first, then each set in full.
 
-    Methods come in the order of ``METHOD_LABELS``. A cell that was not measured says why.
+    Methods come in the order of ``METHOD_LABELS``. A cell that was not measured says why; where there are
+    several sets or networks, methods that were run on none are named in a sentence instead.
     """
     parts: list[str] = []
     single = summary[["backbone", "dataset", "tile"]].drop_duplicates().shape[0] == 1
     for backbone, of_network in summary.groupby("backbone", sort=False):
-        ordered = _ordered(of_network)
+        ordered, left_out = _ordered(of_network), ""
+        if not single:
+            ordered, left_out = _without_empty_rows(ordered)
         if of_network[["dataset", "tile"]].drop_duplicates().shape[0] > 1:
             parts.append(f"## {backbone}: PSNR-Y (dB)\n\n{_overview(ordered)}")
         for (dataset, tile), of_set in ordered.groupby(["dataset", "tile"], sort=False):
             title = f"{backbone}, {dataset}" + (f", patches of {tile}x{tile} LR pixels" if tile else "")
+            if not single:
+                of_set = of_set[of_set["status"] != NOT_RUN]
+            if len(of_set) == 0:
+                continue
             parts.append(("" if single else f"### {title}\n\n") + _full(of_set))
+        if left_out:
+            parts.append(left_out)
     return "\n\n".join(parts) + "\n"
+
+
+def _without_empty_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Drop the methods that were run on no set, and return a sentence that names them."""
+    run = table.groupby(["setting", "method"])["status"].transform(lambda status: (status != NOT_RUN).any())
+    names = table[~run].drop_duplicates(["setting", "method"]).groupby("setting", sort=False)["method"]
+    listed = "; ".join(f"{setting}: {', '.join(METHOD_LABELS[m] for m in methods)}" for setting, methods in names)
+    return table[run], f"Planned for {table['backbone'].iloc[0]} and not run: {listed}." if listed else ""
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
