@@ -255,16 +255,16 @@ def _kill_own_process() -> None:
 # -- interruptions ---------------------------------------------------------------------------------
 
 
-def start(root: Path) -> subprocess.Popen:
+def start(root: Path, workers: int) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "ADABM_CACHE": str(root / "cache")}
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.measure", "--params", "params.yaml", "--device", "cpu", "--workers", "2"], cwd=root,
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [sys.executable, "-m", "pipelines.measure", "--params", "params.yaml", "--device", "cpu", "--workers", str(workers)],
+        cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )
 
 
-def kept(root: Path, pattern: str = "*.json") -> dict[Path, int]:
-    paths = [path for path in (root / "cache" / "pictures").rglob(pattern) if not path.name.startswith(".")]
+def kept(root: Path) -> dict[Path, int]:
+    paths = [path for path in (root / "cache" / "pictures").rglob("*.json") if not path.name.startswith(".")]
     return {path: path.stat().st_mtime_ns for path in paths}
 
 
@@ -288,7 +288,7 @@ def group(leader: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A study with its tables, for which no process was started."""
+    """A study with its tables, computed without other processes."""
     root = write_study(tmp_path_factory.mktemp("undisturbed"), 8)
     with pytest.MonkeyPatch.context() as patch:
         compute_here(patch)
@@ -300,17 +300,17 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lists processes as Linux does")
-@pytest.mark.parametrize("endings", [
-    ("kill the parent alone", "interrupt the group"),
-    pytest.param(("kill", "interrupt", "kill", "kill the parent alone", "interrupt the group"), marks=pytest.mark.slow),
-], ids=len)
-def test_kill_interrupt_and_go_on(undisturbed, monkeypatch, endings):
+@pytest.mark.parametrize("workers, endings", [
+    (1, ("kill the parent alone", "interrupt the group")),
+    pytest.param(2, ("kill", "interrupt", "kill", "kill the parent alone", "interrupt the group"), marks=pytest.mark.slow),
+], ids=["two", "five"])  # fmt: skip
+def test_kill_interrupt_and_go_on(undisturbed, monkeypatch, workers, endings):
     root, expected = undisturbed
     shutil.rmtree(root / "cache", ignore_errors=True)
     rng = random.Random(os.getpid())
     done: dict[Path, int] = {}
     for ending in endings:
-        process = start(root)
+        process = start(root, workers)
         aim = len(done) + rng.randint(1, 40 // len(endings))
         wait_for(lambda: len(kept(root)) >= aim or process.poll() is not None)
         assert process.poll() is None, process.communicate()
