@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.images import write_atomically
-from adabm.study import evaluation_markdown, figures, save_figure, write_table
+from adabm.study import comparison_markdown, evaluation_markdown, figures, save_figure, write_table
 
 _REFERENCE_DIGITS = 2  # of the references
 
@@ -26,7 +26,7 @@ def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataF
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--results", type=Path, required=True, help="folder with tables/evaluation_summary.csv")
-    parser.add_argument("--references", type=Path, help="table of reference PSNR; writes tables/reference.{csv,md}")
+    parser.add_argument("--references", type=Path, help="table of reference PSNR; writes tables/reference.{csv,md} and comparison.md")
     args = parser.parse_args()
     tables, drawn = args.results / "tables", args.results / "figures"
     source = tables / "evaluation_summary.csv"
@@ -44,6 +44,7 @@ def main() -> int:
         write_table(table, tables / "reference.csv")
         text = table.to_markdown(index=False, floatfmt=("", "", "", "", ".3f", f".{_REFERENCE_DIGITS}f", "+.3f", ""))
         write_atomically(tables / "reference.md", f"{text}\n".encode())
+        write_atomically(tables / "comparison.md", comparison_markdown(summary).encode())
     metrics: dict[str, dict] = {}
     for _, row in first[(first["status"] == "measured") & first["method"].isin(["fp32", "minmax", "adabm"])].iterrows():
         name = row["setting"] + ("" if row["method"] == "fp32" else f" {row['method']}")

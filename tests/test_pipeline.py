@@ -102,15 +102,19 @@ def test_profiles_have_the_same_stages_and_notebooks():
     assert blocks[0]["calibration"].keys() == blocks[1]["calibration"].keys()
 
 
-def test_readme_shows_the_committed_table():
+@pytest.mark.parametrize("marker, name", [
+    ("results", "results/demo/tables/evaluation.md"),
+    ("reference", "results/paper/tables/reference.md"),
+    ("comparison", "results/paper/tables/comparison.md"),
+])
+def test_readme_shows_the_committed_tables(marker, name):
     """The README's numbers are those of the committed results, to the letter.
 
     The working copy's may differ: another processor regenerates other last digits.
     """
-    name = "results/demo/tables/evaluation.md"
     committed = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, text=True)
     if committed.returncode:
         pytest.skip(f"no git checkout with a committed {name}")
     text = (ROOT / "README.md").read_text()
-    shown = re.search(r"<!-- results:start -->\n(.*?)<!-- results:end -->", text, re.DOTALL).group(1)
+    shown = re.search(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL).group(1)
     assert shown == committed.stdout

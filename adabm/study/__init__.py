@@ -4,13 +4,13 @@ from .cache import ResultCache
 from .plan import Recipe, Run, plan_inputs, read_plan
 from .provenance import write_provenance
 from .runs import CellResult, find_root, run_plan
-from .summary import evaluation_markdown, summarize, with_published
+from .summary import comparison_markdown, evaluation_markdown, summarize, with_published
 from .tables import METHOD_LABELS, evaluation_tables, layer_table, write_table
 from .tasks import ModelTask
 
 __all__ = [
-    "METHOD_LABELS", "CellResult", "Recipe", "ResultCache", "Run", "evaluation_markdown", "evaluation_tables", "find_root", "layer_table",
-    "ModelTask", "plan_inputs", "read_plan", "run_plan", "save_figure", "study_style", "summarize", "with_published", "write_provenance", "write_table",
+    "METHOD_LABELS", "CellResult", "Recipe", "ResultCache", "Run", "comparison_markdown", "evaluation_markdown", "evaluation_tables", "find_root",
+    "layer_table", "ModelTask", "plan_inputs", "read_plan", "run_plan", "save_figure", "study_style", "summarize", "with_published", "write_provenance", "write_table",
 ]
 
 

@@ -92,6 +92,23 @@ def evaluation_markdown(summary: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def comparison_markdown(summary: pd.DataFrame) -> str:
+    """Return, as Markdown, the measured losses that have a published counterpart beside it; empty without any.
+
+    Args:
+        summary: with the columns of :func:`with_published`.
+    """
+    rows = summary[(summary["status"] == MEASURED) & summary["published_psnr_y_db"].notna()]
+    order = {method: i for i, method in enumerate(METHOD_LABELS)}
+    rows = rows.assign(_m=rows["method"].map(order)).sort_values("_m", kind="stable").sort_values("setting", key=lambda s: s != "FP32", kind="stable")
+    table = pd.DataFrame({
+        "network": rows["backbone"], "setting": rows["setting"], "method": rows["method"].map(METHOD_LABELS), "set": rows["dataset"],
+        "PSNR-Y (dB)": [_psnr(row) for _, row in rows.iterrows()], "loss": rows["loss_db"].map("{:.2f}".format),
+        "published PSNR-Y": rows["published_psnr_y_db"].map("{:.2f}".format), "published loss": rows["published_loss_db"].map("{:.2f}".format),
+    })
+    return table.to_markdown(index=False, disable_numparse=True, colalign=("left",) * 4 + ("right",) * 4) + "\n" if len(table) else ""
+
+
 def _without_empty_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Drop the methods that were run on no set, and return a sentence that names them."""
     run = table.groupby(["setting", "method"])["status"].transform(lambda status: (status != NOT_RUN).any())
