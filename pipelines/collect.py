@@ -19,7 +19,7 @@ def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataF
     measured = summary[(summary["method"] == "fp32") & (summary["status"] == "measured") & (summary["tile"] == 0)]
     measured = measured.rename(columns={"backbone": "network", "psnr_y_db": "measured_db"})[[*keys, "pictures", "measured_db"]]
     table = measured.merge(references.rename(columns={"psnr_y_db": "reference_db"}), on=keys, how="inner")
-    table.insert(5, "difference_db", (table["measured_db"] - table["reference_db"]).round(3))
+    table.insert(6, "difference_db", (table["measured_db"] - table["reference_db"]).round(3))
     return table
 
 
