@@ -47,7 +47,7 @@ def _cpu() -> str:
 
 def provenance(root: Path, parameters: dict, inputs: Sequence[Path], seed: int | list[int]) -> dict:
     """Return everything needed to tell whether a table can be compared with another run."""
-    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "adabm", "pipelines", "notebooks", "params.yaml", "dvc.yaml", "profiles", "data")
+    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "adabm", "pipelines", "notebooks", "params.yaml", "dvc.yaml", "profiles", "data", ":(exclude)profiles/*/dvc.lock")
     return {
         "adabm_version": __version__,
         "git_commit": _git(root, "rev-parse", "HEAD"),
