@@ -8,6 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
+
 from adabm.errors import AdabmError, ConfigError
 from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
 
@@ -15,13 +17,14 @@ from .notebook_parameters import read_block
 
 
 _RECIPE = ("patch_size", "patches", "rounds", "steps_per_round")
+_KNOWN = ("plan", *_RECIPE, "same_as", "workers", "device", "results")  # the parameters of the notebook
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `evaluation`")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0: one a core, or one on a GPU")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--workers", type=int, help="processes instead of the block's; 0: one a core, or one on a GPU")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="instead of the block's")
     args = parser.parse_args()
     try:
         root = find_root()
@@ -29,9 +32,16 @@ def main() -> int:
         for name in (*_RECIPE, "plan"):
             if name not in block:
                 raise ConfigError(f"{args.params}: block 'evaluation' has no {name!r}")
+        for name in block:
+            if name not in _KNOWN:
+                raise ConfigError(f"{args.params}: block 'evaluation' has an unknown key {name!r}; known are {', '.join(_KNOWN)}")
+        workers = args.workers if args.workers is not None else block.get("workers", 0)
+        device = args.device or block.get("device", "auto")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("device cuda: torch finds no GPU here; use cpu or auto")
         recipe = Recipe(*(block[name] for name in _RECIPE))
         cells = read_plan(block["plan"], root, recipe)
-        results = run_plan(cells, recipe, ResultCache.default(root), args.workers or None, args.device)
+        results = run_plan(cells, recipe, ResultCache.default(root), workers or None, device)
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
