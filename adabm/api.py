@@ -25,6 +25,7 @@ def quantize(
     patches: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
+    after_calibration: Callable[[QuantizedSR], None] | None = None,
     on_step: Callable[[Step], None] | None = None,
     progress: str | Path | None = None,
 ) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
@@ -37,6 +38,8 @@ def quantize(
         descriptor: see :class:`QuantizedSR`.
         patch_size, patches, batch_size: calibration patches; fine-tuning has its own in ``config``.
         seed: fixes patches and augmentation.
+        after_calibration: called with the calibrated model before ranges are clipped, e.g. to set layer
+            factors by a rule of your own.
         on_step: called after each fine-tuning step.
         progress: file from which an interrupted fine-tuning continues, see :func:`adabm.fine_tune`.
 
@@ -51,6 +54,8 @@ def quantize(
     batches = calibration_batches(images, patch_size, batch_size, seed, value_range, patches)
     device = next(model.parameters()).device
     record = calibrate(model, (batch.to(device) for batch in batches))
+    if after_calibration is not None:
+        after_calibration(model)
     tuning = config.fine_tuning
     size, count = (tuning.patch_size, tuning.batch_size) if tuning is not None else (patch_size, 2)
     stream = random_batches(images, size, count, seed, value_range)

@@ -58,7 +58,8 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
             upper = _moving_average(layer.activation.upper, upper, config.ema)
         else:
             # the released code searches the weight range at the base bits in 8-bit layers as well
-            scale = observe_weight(layer.weight, config.weight_observer, config.weight_bits, config.percentile)
+            bits = layer.weight_bits if config.weight_observer == "omse_own_bits" else config.weight_bits
+            scale = observe_weight(layer.weight, config.weight_observer, bits, config.percentile)
             layer.weight_quantizer.set_scale(scale)
         layer.activation.set_range(lower, upper)
         sensitivities[layer.name].append(spread)

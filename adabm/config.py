@@ -8,6 +8,9 @@ from .errors import ConfigError
 from .observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
 
 
+GROUPS = ("weight", "activation", "mapping")  # of parameters, in the rotation of fine-tuning
+
+
 def _require(condition: bool, name: str, value: object, rule: str) -> None:
     if not condition:
         raise ConfigError(f"{name} = {value!r}: must be {rule}")
@@ -25,6 +28,8 @@ class FineTuningConfig:
             which makes the recipe independent of the network's value range (not in the paper).
         lr_decay: factor on a group's rate after each of its rounds.
         structure_weight, bit_weight: weights of the structure and bit losses.
+        target_bits: feature average above which the bit loss punishes; None: the base bits.
+        groups: parameter groups that take turns; leaving one out keeps it as calibrated.
         divergence_factor: stop when the mean loss of 10 steps exceeds this multiple of the least
             such mean seen so far in rounds of the same group.
     """
@@ -41,6 +46,8 @@ class FineTuningConfig:
     lr_decay: float = 0.9
     structure_weight: float = 10.0
     bit_weight: float = 50.0
+    target_bits: float | None = None
+    groups: tuple[str, ...] = GROUPS
     divergence_factor: float = 20.0
 
     def __post_init__(self) -> None:
@@ -50,6 +57,12 @@ class FineTuningConfig:
         _require(isinstance(self.rounds, int) and self.rounds >= 0, "rounds", self.rounds, "a whole number >= 0")
         for name in ("lr_weight", "lr_activation", "lr_layer", "lr_image", "structure_weight", "bit_weight"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        object.__setattr__(self, "groups", tuple(self.groups))  # a list where it comes from JSON
+        _require(
+            0 < len(self.groups) == len(set(self.groups)) and set(self.groups) <= set(GROUPS),
+            "groups", self.groups, "some of " + ", ".join(GROUPS) + ", each once",
+        )
+        _require(self.target_bits is None or self.target_bits > 0, "target_bits", self.target_bits, "> 0, or None for the base bits")
         _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "in (0, 1]")
         _require(self.divergence_factor > 1, "divergence_factor", self.divergence_factor, "> 1")
 
@@ -136,6 +149,7 @@ _UNIFORM = dict(image_mapping=False, layer_mapping=False, clipping=False)
 
 PRESETS: dict[str, dict] = {
     "adabm": {},
+    "adabm-own-bits": dict(weight_observer="omse_own_bits"),
     "adabm-relative": dict(weight_observer="omse_absmax", fine_tuning=dict(lr_weight=0.001, lr_activation=0.001, relative_lr=True)),
     "adabm-image": dict(layer_mapping=False),
     "adabm-layer": dict(image_mapping=False),
@@ -155,7 +169,8 @@ def preset(name: str, **changes: object) -> QuantizationConfig:
 
     ``adabm`` is the released recipe. ``adabm-image``, ``-layer``, ``-noclip`` and ``-notune`` each
     leave out one component; ``minmax``, ``percentile`` and ``omse`` are uniform quantization, and
-    their ``-tuned`` forms fine-tune ranges. ``adabm-relative`` scales learning rates with the ranges.
+    their ``-tuned`` forms fine-tune ranges. ``adabm-relative`` scales learning rates with the ranges;
+    ``adabm-own-bits`` searches each weight range at the layer's own bits, from max |W|.
 
     A dictionary given as ``fine_tuning`` changes the preset's recipe; a preset without fine-tuning
     ignores it.

@@ -17,7 +17,6 @@ from .losses import Losses, distillation_losses
 from .model import QuantizedSR
 from .progress import ProgressFile
 
-GROUPS = ("weight", "activation", "mapping")
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
 _LEAST_WIDTH = 0.01  # of the calibrated width; a range never gets narrower
 
@@ -45,13 +44,16 @@ class FineTuner:
         self.model, self.config = model, config
         self._widths = _range_widths(model)
         self._optimizers: dict[str, torch.optim.Adam] = {}
-        for group, settings in self._parameters().items():
-            if settings:
-                self._optimizers[group] = torch.optim.Adam(settings, betas=(0.9, 0.999), eps=1e-8)
+        parameters = self._parameters()
+        for group in config.groups:
+            if parameters[group]:
+                self._optimizers[group] = torch.optim.Adam(parameters[group], betas=(0.9, 0.999), eps=1e-8)
+        if not self._optimizers:
+            raise ConfigError(f"nothing to fine-tune: this model has no parameters of {', '.join(config.groups)}")
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups that have parameters, in their rotation: no ``mapping`` without mapping modules."""
+        """The recipe's groups that have parameters, in their rotation: no ``mapping`` without mapping modules."""
         return tuple(self._optimizers)
 
     def _parameters(self) -> dict[str, list[dict]]:
@@ -78,8 +80,9 @@ class FineTuner:
         with torch.no_grad(), self.model.full_precision():
             teacher = self.model.infer(images, blocks=True)
         student = self.model.infer(images, blocks=True)
+        target = self.config.target_bits
         losses = distillation_losses(
-            student, teacher, self.model.descriptor, self.model.config.activation_bits, self.config
+            student, teacher, self.model.descriptor, self.model.config.activation_bits if target is None else target, self.config
         )
         return losses, float(student.feature_average_bits.detach().mean())
 

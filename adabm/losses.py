@@ -17,7 +17,7 @@ class Losses:
     Attributes:
         pixel: mean |SR_q - SR_fp| on the 0-255 scale.
         structure: distance of normalized block outputs.
-        bit: penalty on a FAB above the base bits.
+        bit: penalty on a FAB above the target.
     """
 
     pixel: Tensor
@@ -26,7 +26,7 @@ class Losses:
 
 
 def distillation_losses(
-    student: SROutput, teacher: SROutput, descriptor: NetworkDescriptor, base_bits: int, config: FineTuningConfig
+    student: SROutput, teacher: SROutput, descriptor: NetworkDescriptor, target_bits: float, config: FineTuningConfig
 ) -> Losses:
     """Compare a quantized pass with the full-precision pass on the same batch."""
     pixel = (student.image - teacher.image).abs().mean() * (255.0 / descriptor.value_range)
@@ -35,7 +35,7 @@ def distillation_losses(
         for q, t in zip(student.blocks, teacher.blocks)
     ]
     structure = pixel.new_zeros(()) if not distances else torch.stack(distances).mean() * config.structure_weight
-    excess = student.feature_average_bits.mean() - base_bits
+    excess = student.feature_average_bits.mean() - target_bits
     # maximum, not clamp: at a FAB of exactly the target it passes half the gradient, as released
     excess = torch.maximum(excess, torch.zeros_like(excess))
     return Losses(pixel, structure, excess * config.bit_weight)

@@ -8,7 +8,7 @@ from torch import Tensor
 from .errors import ConfigError
 
 ACTIVATION_OBSERVERS = ("minmax", "percentile", "omse")
-WEIGHT_OBSERVERS = ("omse", "omse_absmax", "minmax", "percentile")
+WEIGHT_OBSERVERS = ("omse", "omse_absmax", "omse_own_bits", "minmax", "percentile")
 _CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates are tried
 
 
@@ -100,7 +100,8 @@ def observe_weight(weight: Tensor, observer: str, bits: float, percentile: float
     Args:
         observer: ``omse``: of 50 values ``max(W)*(1 - 0.01 i)`` the one of least mean squared error
             at ``bits``; it starts from the largest signed weight, as the released code does;
-            ``omse_absmax``: the same from max |W|; ``minmax``: max |W|; ``percentile``: the
+            ``omse_absmax``: the same from max |W|; ``omse_own_bits``: as that, and :func:`adabm.calibrate`
+            searches at each layer's own bits instead of the base bits; ``minmax``: max |W|; ``percentile``: the
             percentile-quantile of W. Where a rule gives no positive value, max |W| is used.
     """
     largest = weight.abs().max().reshape(1)
@@ -109,7 +110,7 @@ def observe_weight(weight: Tensor, observer: str, bits: float, percentile: float
     if observer == "percentile":
         value = quantile(weight, percentile).reshape(1)
         return value if value > 0 else largest
-    if observer in ("omse", "omse_absmax"):
+    if observer in ("omse", "omse_absmax", "omse_own_bits"):
         start = weight.max().reshape(1) if observer == "omse" else largest
         start = start if start > 0 else largest
         return best_shrink(weight, -start, start, bits, 50)[1] if start > 0 else start

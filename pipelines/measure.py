@@ -8,8 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-
 from adabm.errors import AdabmError, ConfigError
 from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
 
@@ -37,9 +35,7 @@ def main() -> int:
                 raise ConfigError(f"{args.params}: block 'evaluation' has an unknown key {name!r}; known are {', '.join(_KNOWN)}")
         workers = args.workers if args.workers is not None else block.get("workers", 0)
         device = args.device or block.get("device", "auto")
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("device cuda: torch finds no GPU here; use cpu or auto")
-        recipe = Recipe(*(block[name] for name in _RECIPE))
+        recipe = Recipe.from_parameters(block)
         cells = read_plan(block["plan"], root, recipe)
         results = run_plan(cells, recipe, ResultCache.default(root), workers or None, device)
     except (AdabmError, OSError, RuntimeError) as error:

@@ -55,7 +55,7 @@ def main() -> int:
         setting = f"W{block['weight_bits']}A{block['activation_bits']}" + (" FQ" if block["fully_quantized"] else "")
         part = {key: block[key] for key in ("backbone", "data")} | dict(
             sets=[args.evaluated], settings=[setting], methods=["adabm-notune"], seeds=[block["seed"]])
-        recipe = Recipe(*(block[name] for name in ("patch_size", "patches", "rounds", "steps_per_round")))
+        recipe = Recipe.from_parameters(block)
         cells = read_plan([part], root, recipe)
         cell = next(cell for cell in cells if cell.run.method == "adabm-notune")
         task = ModelTask(cell.backbone, cell.calibration, cell.run, recipe, ResultCache.default(root))

@@ -35,6 +35,7 @@ def write_pictures(folder: Path, count: int, side: int = 32, seed: int = 0) -> N
 
 def write_study(root: Path, pictures: int = 2) -> Path:
     """Write ``net.safetensors`` and ``data`` with the sets ``First`` and ``Second``; return ``root``."""
+    root.mkdir(parents=True, exist_ok=True)
     (root / "dvc.yaml").touch()
     write_network(root / "net.safetensors")
     write_pictures(root / "data" / "calibration" / "LR", 3, 16)

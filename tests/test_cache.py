@@ -15,7 +15,7 @@ from adabm.errors import CheckpointError
 from adabm.images import read_rgb, write_image
 from adabm.networks import load_network
 from adabm.study import Recipe, ResultCache, read_plan, run_plan
-from adabm.study.fingerprint import MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
+from adabm.study.fingerprint import INTERVENING, MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
 from adabm.study.tasks import MeasureTask, ModelTask
 
 PACKAGE = Path(adabm.__file__).parent
@@ -46,9 +46,9 @@ def tasks_of(root: Path, cache: ResultCache, recipe=RECIPE, **changes) -> tuple[
 
 def test_a_picture(cache):
     result = dict(psnr_y_db=30.123456789012345, ssim_y=0.1, fab=4.0, layer_bits={"head.0": 1 / 3})
-    assert cache.load_picture("abc") is None
-    cache.keep_picture("abc", result)
-    assert cache.load_picture("abc") == result and cache.load_picture("abd") is None
+    assert cache.load_record("abc") is None
+    cache.keep_record("abc", result)
+    assert cache.load_record("abc") == result and cache.load_record("abd") is None
 
 
 def test_a_model(root, cache):
@@ -194,6 +194,7 @@ def test_the_hash_of_the_package_is_that_of_its_files():
 
 
 def test_no_module_is_forgotten():
+    assert (PACKAGE / "study" / "interventions.py").is_file() and INTERVENING == ("study.interventions",)
     paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
     modules = {".".join(path.with_suffix("").parts) for path in paths if path.parts[0] not in ("cli", "study")}
     assert set(QUANTIZING) | set(MEASURING) | set(NEUTRAL) == modules, "name a new module in adabm/study/fingerprint.py"

@@ -329,7 +329,7 @@ def test_kill_interrupt_and_go_on(undisturbed, monkeypatch, workers, endings):
         assert all(kept(root)[path] == changed for path, changed in done.items()), "measured again"
         done = kept(root)
         cache = ResultCache(root / "cache")
-        assert all(cache.load_picture(path.stem) is not None for path in done)
+        assert all(cache.load_record(path.stem) is not None for path in done)
         models = [path.stem for path in (root / "cache" / "models").glob("*.safetensors")]
         assert all(cache.load_model(model) is not None for model in models)
     assert len(done) < len(expected[0])

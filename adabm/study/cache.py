@@ -43,27 +43,26 @@ class ResultCache:
             return None
 
     def keep_model(self, model_key: str, model: QuantizedSR, steps: list[Step], seed: int) -> None:
-        """Keep a model that :func:`adabm.load_quantized` reads too; drop its unfinished state."""
+        """Keep a model that :func:`adabm.load_quantized` reads too."""
         path = self._model(model_key)
         write_atomically(path.with_suffix(".json"), json.dumps([list(vars(step).values()) for step in steps]).encode())
         save_quantized(model, path, seed=seed)
-        self.progress(model_key).unlink(missing_ok=True)
 
     def _model(self, model_key: str) -> Path:
         return self.folder / "models" / f"{model_key}.safetensors"
 
-    def load_picture(self, picture_key: str) -> dict | None:
-        """Return what was measured on a picture, or None."""
+    def load_record(self, record_key: str) -> dict | None:
+        """Return a kept measurement (of a picture, say), or None."""
         try:
-            content = json.loads(self._picture(picture_key).read_text())
+            content = json.loads(self._record(record_key).read_text())
             return content["result"] if content["sha256"] == key(result=content["result"]) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep_picture(self, picture_key: str, result: dict) -> None:
+    def keep_record(self, record_key: str, result: dict) -> None:
         """Keep a JSON-ready measurement."""
         content = json.dumps({"result": result, "sha256": key(result=result)})
-        write_atomically(self._picture(picture_key), content.encode())
+        write_atomically(self._record(record_key), content.encode())
 
-    def _picture(self, picture_key: str) -> Path:
-        return self.folder / "pictures" / picture_key[:2] / f"{picture_key}.json"
+    def _record(self, record_key: str) -> Path:
+        return self.folder / "pictures" / record_key[:2] / f"{record_key}.json"

@@ -21,6 +21,8 @@ MEASURING = (
     "bit_mapping", "complexity", "evaluation", "layers", "metrics", "model", "quantizers", "resize", "tiling",
     "networks.folding", "networks.rdn", "networks.srresnet",
 )
+# These change a calibrated model by a rule of the study, where a run asks for it.
+INTERVENING = ("study.interventions",)
 # Reading, writing, checking, describing: no number depends on how they do it.
 NEUTRAL = (
     "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",

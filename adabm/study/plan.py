@@ -1,5 +1,6 @@
 """Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
 
+import dataclasses
 import difflib
 import json
 import re
@@ -12,28 +13,44 @@ from ..checkpoint import file_metadata
 from ..config import FineTuningConfig, QuantizationConfig, preset
 from ..datasets import PictureFiles, calibration_files, evaluation_files
 from ..errors import AdabmError, ConfigError
+from .interventions import INTERVENTIONS
 
 FULL_PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A preset (or ``fp32``) at given bits with a seed."""
+    """A preset (or ``fp32``) at given bits with a seed.
+
+    Attributes:
+        changes: settings that differ from the preset, by name, those of fine-tuning as
+            ``("fine_tuning.lr_weight", 0.001)``; ``("fine_tuning", None)`` leaves fine-tuning out.
+        intervention: what is done to the calibrated model before clipping; a name of
+            :data:`adabm.study.interventions.INTERVENTIONS`, or empty.
+    """
 
     method: str
     weight_bits: int = 32
     activation_bits: int = 32
     fully_quantized: bool = False
     seed: int = 0
+    changes: tuple[tuple[str, object], ...] = ()
+    intervention: str = ""
+
+    def __post_init__(self) -> None:
+        if self.intervention and self.intervention not in INTERVENTIONS:
+            raise ConfigError(f"unknown intervention {self.intervention!r}; choose one of {', '.join(INTERVENTIONS)}")
 
     @classmethod
-    def at(cls, method: str, setting: str, seed: int = 0) -> "Run":
+    def at(
+        cls, method: str, setting: str, seed: int = 0, changes: Mapping[str, object] | None = None, intervention: str = ""
+    ) -> "Run":
         """Return the run of a method at a setting such as ``W4A4 FQ`` (fully quantized) or ``W8A6``."""
         match = re.fullmatch(r"W(\d+)A(\d+)( FQ)?", setting)
         if match is None:
             raise ConfigError(f"setting {setting!r}: expected such as 'W4A4 FQ' (fully quantized) or 'W8A6' (body alone)")
         weight_bits, activation_bits, full = match.groups()
-        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed)
+        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed, tuple((changes or {}).items()), intervention)
 
     @property
     def setting(self) -> str:
@@ -46,9 +63,16 @@ class Run:
         """Return the configuration; ``fine_tuning`` changes the recipe of presets that fine-tune."""
         if self.method == FULL_PRECISION:
             return preset("minmax")  # nothing of it is used
+        changes: dict[str, object] = {"fine_tuning": dict(fine_tuning)}
+        for name, value in self.changes:
+            part, _, setting = name.rpartition(".")
+            if part == "fine_tuning" and isinstance(changes[part], dict):
+                changes[part][setting] = value
+            else:
+                changes[name] = value
         return preset(
             self.method, weight_bits=self.weight_bits, activation_bits=self.activation_bits,
-            fully_quantized=self.fully_quantized, fine_tuning=dict(fine_tuning),
+            fully_quantized=self.fully_quantized, **changes,
         )
 
 
@@ -70,6 +94,19 @@ class Recipe:
         FineTuningConfig(**self.fine_tuning)  # refuses impossible values
         if self.patches is not None and not (isinstance(self.patches, int) and self.patches >= 1):
             raise ConfigError(f"patches = {self.patches!r}: must be a whole number >= 1, or null for one a picture")
+
+    @classmethod
+    def from_parameters(cls, block: Mapping) -> "Recipe":
+        """Build from a block of parameters that has an entry for each attribute.
+
+        Raises:
+            ConfigError: naming the entry that is missing.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in names:
+            if name not in block:
+                raise ConfigError(f"{name!r} is missing; a recipe has {', '.join(names)}")
+        return cls(**{name: block[name] for name in names})
 
     @property
     def fine_tuning(self) -> dict[str, int]:

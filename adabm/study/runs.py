@@ -26,7 +26,9 @@ from .cache import ResultCache
 from .fingerprint import file_hash
 from .plan import Cell, Recipe
 from .tasks import MeasureTask, ModelTask
+from .traces import TraceTask
 
+Task = ModelTask | MeasureTask | TraceTask
 _CHUNK = 5  # pictures a task; small, so that no core waits long for the others at the end
 MEASURED, NOT_RUN, DIVERGED = "measured", "not run", "diverged"
 
@@ -70,11 +72,13 @@ def run_plan(
     Raises:
         RuntimeError: a task failed; its message names the run. What was completed is kept, and so it is
             after Ctrl-C; the processes end at once.
-        ConfigError: ``workers`` is not positive.
+        ConfigError: ``workers`` is not positive, or there is no GPU where ``device`` says so.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers = {workers}: must be at least 1")
     file_hash.cache_clear()  # an earlier plan of this process may have seen other contents
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda: torch finds no GPU here; use cpu or auto")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache, device) for cell in cells}
@@ -86,11 +90,21 @@ def run_plan(
     return [_result(cell, models[cell]) for cell in cells]
 
 
+def run_traces(tasks: Sequence[TraceTask], workers: int | None = None) -> None:
+    """Carry out the traces that the cache lacks, several at once, as :func:`run_plan` does its tasks."""
+    file_hash.cache_clear()
+    queue = _Queue()
+    for order, task in enumerate(tasks):
+        if not task.done():
+            queue.add_trace(order, task)
+    _carry_out(queue, workers or len(os.sched_getaffinity(0)))
+
+
 class _Queue:
     """Tasks by priority; pictures of a model wait until the model is there."""
 
     def __init__(self) -> None:
-        self._ready: list[tuple[int, int, ModelTask | MeasureTask]] = []
+        self._ready: list[tuple[int, int, Task]] = []
         self._waiting: dict[str, list[tuple[int, MeasureTask]]] = {}
         self._ties = itertools.count()
         self._done: set[str] = set()
@@ -114,13 +128,17 @@ class _Queue:
             self.size += 1
         self._waiting[model.key] += [(order, chunk) for chunk in chunks]
 
-    def _push(self, order: int, task: ModelTask | MeasureTask) -> None:
+    def add_trace(self, order: int, task: TraceTask) -> None:
+        self._push(order, task)
+        self.size += 1
+
+    def _push(self, order: int, task: Task) -> None:
         heapq.heappush(self._ready, (order, next(self._ties), task))
 
-    def pop(self) -> ModelTask | MeasureTask | None:
+    def pop(self) -> Task | None:
         return heapq.heappop(self._ready)[2] if self._ready else None
 
-    def finished(self, task: ModelTask | MeasureTask) -> int:
+    def finished(self, task: Task) -> int:
         """Release what waited for a model; return how many tasks fell away because it diverged."""
         if not isinstance(task, ModelTask):
             return 0
@@ -136,7 +154,7 @@ def _carry_out(queue: _Queue, workers: int) -> None:
     if queue.size == 0:
         return
     with tqdm(total=queue.size, unit="task", mininterval=1.0) as bar, _pool(min(workers, queue.size)) as pool:
-        running: dict[Future, ModelTask | MeasureTask] = {}
+        running: dict[Future, Task] = {}
         while True:
             while len(running) < workers and (task := queue.pop()) is not None:
                 with _ctrl_c_held_back():
@@ -151,7 +169,7 @@ def _carry_out(queue: _Queue, workers: int) -> None:
                 bar.set_postfix_str(_name(task))
 
 
-def _check(future: Future, task: ModelTask | MeasureTask) -> None:
+def _check(future: Future, task: Task) -> None:
     try:
         future.result()
     except Exception as error:
@@ -164,7 +182,7 @@ def _check(future: Future, task: ModelTask | MeasureTask) -> None:
         raise RuntimeError(f"{_name(task)}: {reason}. What was completed is kept; the next run goes on from there.") from error
 
 
-def _name(task: ModelTask | MeasureTask) -> str:
+def _name(task: Task) -> str:
     model = task if isinstance(task, ModelTask) else task.model
     run = model.run
     return f"{model.backbone.stem}, {run.method} at {run.setting}, seed {run.seed}"

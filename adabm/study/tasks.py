@@ -1,6 +1,6 @@
 """The two kinds of work of a study: quantize a network, measure a model on pictures. Each fills the cache."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,8 @@ from ..model import QuantizedSR
 from ..networks import load_network
 from ..patches import calibration_batches
 from .cache import ResultCache
-from .fingerprint import MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from .fingerprint import INTERVENING, MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from .interventions import INTERVENTIONS
 from .plan import FULL_PRECISION, Recipe, Run
 
 
@@ -40,10 +41,11 @@ class ModelTask:
         if self.run.method == FULL_PRECISION:
             return key(network=file_hash(self.backbone))
         config = self.run.config(self.recipe.fine_tuning)
+        intervened = dict(intervention=self.run.intervention, rule=code_hash(INTERVENING)) if self.run.intervention else {}
         return key(
             network=file_hash(self.backbone), calibration=folder_hash(list(self.calibration)), config=config.to_dict(),
             patch_size=self.recipe.patch_size, patches=self.recipe.patches, seed=self.run.seed,
-            device=self.device, code=code_hash(QUANTIZING),
+            device=self.device, code=code_hash(QUANTIZING), **intervened,
         )
 
     def done(self) -> bool:
@@ -52,30 +54,49 @@ class ModelTask:
 
     def divergence(self) -> str | None:
         """Why fine-tuning failed, if it did."""
-        kept = self.cache.load_picture(key(diverged=self.key))
+        kept = self.cache.load_record(key(diverged=self.key))
         return kept["reason"] if kept is not None else None
 
-    def carry_out(self) -> None:
-        """Quantize and keep the model, or keep the reason why fine-tuning failed."""
-        progress = self.cache.progress(self.key)
+    def carry_out(
+        self, on_start: Callable[[QuantizedSR], None] | None = None, on_step: Callable[[Step], None] | None = None,
+        progress_key: str | None = None,
+    ) -> None:
+        """Quantize and keep the model, or keep the reason why fine-tuning failed.
+
+        Args:
+            on_start: called with the calibrated model, which fine-tuning then changes.
+            on_step: called after each step of fine-tuning.
+            progress_key: of the state of an unfinished fine-tuning; by default the model's.
+        """
+        progress = self.cache.progress(progress_key or self.key)
         try:
             try:
-                model, steps = self._quantize(progress)
+                model, steps = self._quantize(progress, on_start, on_step)
             except ProgressError:  # damaged, or of another processor, which calibrates to other last digits
                 progress.unlink()
-                model, steps = self._quantize(progress)
+                model, steps = self._quantize(progress, on_start, on_step)
         except FineTuningError as error:
-            self.cache.keep_picture(key(diverged=self.key), {"reason": str(error)})
-            progress.unlink(missing_ok=True)
-            return
-        self.cache.keep_model(self.key, model, steps, self.run.seed)
+            self.cache.keep_record(key(diverged=self.key), {"reason": str(error)})
+        else:
+            self.cache.keep_model(self.key, model, steps, self.run.seed)
+        progress.unlink(missing_ok=True)
 
-    def _quantize(self, progress: Path) -> tuple[QuantizedSR, list[Step]]:
+    def _quantize(
+        self, progress: Path, on_start: Callable[[QuantizedSR], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> tuple[QuantizedSR, list[Step]]:
+        def start(model: QuantizedSR) -> None:
+            if self.run.intervention:
+                INTERVENTIONS[self.run.intervention](model, self.run.seed)
+            if on_start is not None:
+                on_start(model)
+
         with one_thread(self.device):
             network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)  # a tenth faster
             model, _, steps = quantize(
                 network, [read_rgb(path) for path in self.calibration], self.run.config(self.recipe.fine_tuning),
                 patch_size=self.recipe.patch_size, patches=self.recipe.patches, seed=self.run.seed, progress=progress,
+                after_calibration=start, on_step=on_step,
             )
         return model, steps
 
@@ -121,7 +142,7 @@ class MeasureTask:
 
     def missing(self) -> list[PictureFiles]:
         """The pictures without a kept measurement."""
-        return [files for files in self.files if self.model.cache.load_picture(self.picture_key(files)) is None]
+        return [files for files in self.files if self.model.cache.load_record(self.picture_key(files)) is None]
 
     def results(self) -> list[Measurement]:
         """All measurements.
@@ -129,7 +150,7 @@ class MeasureTask:
         Raises:
             DataError: one is missing.
         """
-        kept = [self.model.cache.load_picture(self.picture_key(files)) for files in self.files]
+        kept = [self.model.cache.load_record(self.picture_key(files)) for files in self.files]
         if None in kept:
             raise DataError(
                 f"{self.files[kept.index(None)].name}: its measurement is not there; the code, a picture or the cache changed "
@@ -143,7 +164,7 @@ class MeasureTask:
             model = _loaded(self.model)
             with one_thread(self.model.device), model.full_precision() if self.model.run.method == FULL_PRECISION else nullcontext():
                 result = vars(measure(model, files.read(model.descriptor.scale), self.tile))
-            self.model.cache.keep_picture(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
+            self.model.cache.keep_record(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
 
 
 @lru_cache(maxsize=1)
