@@ -23,6 +23,8 @@ MEASURING = (
 )
 # These change a calibrated model by a rule of the study, where a run asks for it.
 INTERVENING = ("study.interventions",)
+# These decide which calibration pictures a strategy chooses.
+SAMPLING = ("complexity", "model", "quantizers", "sampling.adaptive", "sampling.pool", "sampling.registry", "sampling.statistics", "sampling.strategies")
 # Reading, writing, checking, describing: no number depends on how they do it.
 NEUTRAL = (
     "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",

@@ -1,0 +1,165 @@
+"""A question's workbench: one network, its evaluation sets, a pool of calibration pictures; trials become tidy rows."""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from ..datasets import calibration_files
+from ..errors import ConfigError
+from ..images import read_rgb
+from ..networks import load_network
+from ..sampling import STRATEGIES, Pool, select
+from .cache import ResultCache
+from .fingerprint import SAMPLING, code_hash, file_hash, folder_hash, key
+from .plan import FULL_PRECISION, Cell, EvaluationSet, Recipe, Run, plan_inputs, read_plan
+from .runs import MEASURED, find_root, run_plan, run_traces
+from .schema import study_table
+from .tasks import ModelTask, one_thread
+from .traces import TraceTask
+
+SCENE_SEPARATOR = "@"  # "<scene>@<index>.png" are excerpts of one scene
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model of a question and where it stands in the table: a curve (``series``), the swept ``variable``, its ``level``."""
+
+    series: str
+    variable: str
+    level: str
+    run: Run
+    calibration: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the trials of a question share.
+
+    Attributes:
+        backbone: weight file.
+        sets: pictures to measure on.
+        pool: low-resolution pictures to calibrate on, by name.
+        recipe: its ``patches`` None takes one patch of each calibration picture.
+    """
+
+    root: Path
+    backbone: Path
+    sets: tuple[EvaluationSet, ...]
+    pool: tuple[Path, ...]
+    recipe: Recipe
+    cache: ResultCache
+    workers: int | None = None
+    device: str = "cpu"
+
+    @classmethod
+    def open(
+        cls, backbone: str, data: str, sets: Sequence[str], pool: str, recipe: Recipe, workers: int = 0, device: str = "cpu"
+    ) -> "Bench":
+        """Find everything that the parameters of a notebook name; ``pool`` is a folder of low-resolution pictures.
+
+        Raises:
+            AdabmError: naming what is missing or does not fit.
+        """
+        root = find_root()
+        cells = read_plan([dict(backbone=backbone, data=data, sets=list(sets), settings=[], methods=[])], root, recipe)
+        files = tuple(calibration_files(root / pool).values())
+        return cls(root, cells[0].backbone, tuple(c.pictures for c in cells), files, recipe, ResultCache.default(root), workers or None, device)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Files and folders that all trials read, for the provenance."""
+        return plan_inputs([Cell(self.backbone, self.pool, Run(FULL_PRECISION), pictures) for pictures in self.sets])
+
+    def choose(self, strategy: str, count: int, run: Run) -> tuple[Path, ...]:
+        """Choose calibration pictures from the pool with the seed and bits of a run; what was chosen is kept.
+
+        Raises:
+            ConfigError: unknown strategy, or more pictures than the pool has.
+        """
+        if strategy not in STRATEGIES:
+            raise ConfigError(f"unknown sampling strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
+        identity = key(
+            strategy=strategy, source=inspect.getsource(STRATEGIES[strategy].choose), code=code_hash(SAMPLING),
+            network=file_hash(self.backbone), pool=folder_hash(list(self.pool)), count=count, seed=run.seed,
+            bits=[run.weight_bits, run.activation_bits, run.fully_quantized],
+        )
+        kept = self.cache.load_record(identity)
+        if kept is None:
+            pool = self._pool(run.setting)
+            with one_thread(self.device):
+                kept = {"chosen": [int(i) for i in select(strategy, pool, count, run.seed)]}
+            self.cache.keep_record(identity, kept)
+        return tuple(self.pool[i] for i in kept["chosen"])
+
+    def _pool(self, setting: str) -> Pool:
+        if setting not in self._pools:
+            config = Run.at("adabm", setting).config(self.recipe.fine_tuning)
+            scenes = [path.stem.split(SCENE_SEPARATOR)[0] for path in self.pool]
+            self._pools[setting] = Pool([read_rgb(path) for path in self.pool], load_network(self.backbone), scenes, config)
+        return self._pools[setting]
+
+    @cached_property
+    def _pools(self) -> dict[str, Pool]:
+        return {}
+
+    def measure(self, question: str, trials: Iterable[Trial]) -> pd.DataFrame:
+        """Quantize and measure what the cache lacks, on all cores; return a table of :mod:`adabm.study.schema`.
+
+        Full precision is its first rows, one a set.
+        """
+        trials = list(trials)
+        models = [(None, Run(FULL_PRECISION), ()), *((trial, trial.run, trial.calibration) for trial in trials)]
+        cells = [(trial, Cell(self.backbone, calibration, run, pictures)) for trial, run, calibration in models for pictures in self.sets]
+        results = run_plan([cell for _, cell in cells], self.recipe, self.cache, self.workers, self.device)
+        full = {r.cell.pictures.name: r.summary["psnr_y_db"] for r in results if r.cell.run.method == FULL_PRECISION}
+        rows = []
+        for (trial, cell), result in zip(cells, results):
+            row = self._keys(question, trial, cell) | dict(status=result.status, pictures=len(cell.pictures.files))
+            if result.status == MEASURED:
+                values = {name: result.summary[name] for name in ("psnr_y_db", "ssim_y", "fab", "relative_bitops")}
+                row |= values | dict(loss_db=full[cell.pictures.name] - values["psnr_y_db"])
+            rows.append(row)
+        return study_table(rows)
+
+    def trace(self, question: str, trials: Iterable[Trial], steps: Sequence[int]) -> pd.DataFrame:
+        """Measure fine-tunings after the given steps, on the first set; ``level`` becomes the step.
+
+        Step 0 is the same run without fine-tuning. A run that diverges has its last rows empty.
+        """
+        trials = list(trials)
+        pictures = self.sets[0]
+        before = self.measure(question, [self._untuned(trial) for trial in trials])
+        before = before[before["dataset"] == pictures.name]
+        full = float(before.loc[before["setting"] == "FP32", "psnr_y_db"].iloc[0])
+        tasks = [
+            TraceTask(ModelTask(self.backbone, t.calibration, t.run, self.recipe, self.cache, self.device), pictures.files, tuple(steps))
+            for t in trials
+        ]
+        run_traces(tasks, self.workers)
+        rows = before.to_dict("records")
+        for trial, task in zip(trials, tasks):
+            keys = self._keys(question, trial, Cell(self.backbone, trial.calibration, trial.run, pictures)) | dict(pictures=len(pictures.files))
+            measured = {record["step"]: record for record in task.results()}
+            for step in steps:
+                record = measured.get(step)
+                values = dict(status="diverged") if record is None else dict(
+                    status=MEASURED, psnr_y_db=record["psnr_y_db"], ssim_y=record["ssim_y"], fab=record["fab"], loss_db=full - record["psnr_y_db"])
+                rows.append(keys | values | dict(level=str(step)))
+        return study_table(rows)
+
+    @staticmethod
+    def _untuned(trial: Trial) -> Trial:
+        changes = tuple(change for change in trial.run.changes if not change[0].startswith("fine_tuning"))
+        run = Run(**{**vars(trial.run), "changes": (*changes, ("fine_tuning", None))})
+        return Trial(trial.series, trial.variable, "0", run, trial.calibration)
+
+    def _keys(self, question: str, trial: Trial | None, cell: Cell) -> dict[str, object]:
+        place: Mapping[str, object] = dict(question=question, backbone=self.backbone.stem, dataset=cell.pictures.name, setting=cell.run.setting)
+        if trial is None:
+            return {**place, "series": "full precision", "variable": "none", "level": "none", "seed": 0, "sample": 0}
+        return {**place, "series": trial.series, "variable": trial.variable, "level": trial.level, "seed": trial.run.seed,
+                "sample": 0, "calibration_pictures": len(cell.calibration)}

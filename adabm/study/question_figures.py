@@ -1,0 +1,143 @@
+"""Figures that answer the study's questions, from tables of :mod:`adabm.study.schema`. One style, colour-blind safe."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from .figures import study_style
+
+LABELS = {
+    "psnr_y_db": "PSNR-Y (dB)", "loss_db": "loss against\nfull precision (dB)", "fab": "FAB\n(simulated bits)", "seconds": "measured time (s)",
+    "peak_mib": "peak memory (MiB)",
+}
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+
+
+def plot_sweep(
+    table: pd.DataFrame, values: Sequence[str], label: str, log: bool = True, full: Mapping[str, float] | None = None,
+    shades: Sequence[tuple[float, float, str]] = (),
+) -> Figure:
+    """Draw values against a numeric level: a row a value, a column a set, a line a series; bars: one standard deviation over seeds.
+
+    Args:
+        table: measured rows of one variable; ``level`` holds numbers.
+        label: of the horizontal axis.
+        log: logarithmic axis, on which a level 0 is drawn left of the rest.
+        full: PSNR of full precision by set, drawn as a dotted line.
+        shades: (begin, end, name) stretches of the axis to be told apart.
+    """
+    data = table.assign(x=pd.to_numeric(table["level"]))
+    datasets = list(dict.fromkeys(data["dataset"]))
+    series = list(dict.fromkeys(data["series"]))
+    with study_style():
+        figure = Figure(figsize=(1.2 + 3.3 * max(len(datasets), 1.4), 0.7 + 2.1 * len(values)))
+        axes = figure.subplots(len(values), len(datasets), squeeze=False, sharex=True, sharey="row")
+        for column, dataset in enumerate(datasets):
+            here = data[data["dataset"] == dataset]
+            for row, value in enumerate(values):
+                axis = axes[row][column]
+                _lines(axis, here.dropna(subset=[value]), value, series)
+                if full is not None and value == "psnr_y_db":
+                    axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
+                    axis.annotate("full precision", (1, full[dataset]), xycoords=axis.get_yaxis_transform(), fontsize=7, ha="right", va="bottom")
+                _shade(axis, shades, labelled=row == 0)
+                axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
+                _ticks(axis, sorted(data["x"].unique()), log)
+            axes[0][column].set_title(dataset)
+        _legend(figure, axes[0][0], len(series))
+    return figure
+
+
+def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) -> None:
+    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    for index, name in enumerate(series):
+        grouped = data[data["series"] == name].groupby("x")[value].agg(["mean", "std"])
+        if len(grouped):
+            axis.errorbar(grouped.index, grouped["mean"], grouped["std"].fillna(0.0), color=colors[name], marker=_MARKERS[index % len(_MARKERS)],
+                          ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=name)
+
+
+def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
+    if log:
+        least = min((level for level in levels if level > 0), default=1.0)
+        axis.set_xscale("symlog", linthresh=least, linscale=0.5)
+    shown = list(levels)
+    while len(shown) > 9:
+        shown = shown[::2]
+    axis.xaxis.set_major_locator(FixedLocator(shown))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticklabels([f"{level:g}" for level in shown])
+
+
+def _shade(axis: Axes, shades: Sequence[tuple[float, float, str]], labelled: bool) -> None:
+    for index, (begin, end, name) in enumerate(shades):
+        axis.axvspan(begin, end, color="0.5", alpha=0.12 if index % 2 == 0 else 0.0, lw=0)
+        if labelled:
+            axis.annotate(name, ((begin + end) / 2, 0.01), xycoords=axis.get_xaxis_transform(), fontsize=6, ha="center", va="bottom", color="0.4")
+
+
+def _legend(figure: Figure, axis: Axes, count: int) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    handles = [handle[0] if hasattr(handle, "lines") else handle for handle in handles]
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(count, 3), fontsize=8)
+
+
+def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, float] | None = None) -> Figure:
+    """Draw a value of named levels: a row a level, a column a set, a colour a series; small dots: seeds, large: their mean.
+
+    Args:
+        table: measured rows of one variable; levels are drawn in their order of appearance, the first at the top.
+        label: of the value's axis.
+        full: PSNR of full precision by set, drawn as a dotted line.
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    series = list(dict.fromkeys(table["series"]))
+    levels = list(dict.fromkeys(table["level"]))
+    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    with study_style():
+        figure = Figure(figsize=(2.6 + 2.7 * max(len(datasets), 1.2), 1.2 + 0.3 * len(levels)))
+        axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+        for axis, dataset in zip(axes, datasets):
+            for index, name in enumerate(series):
+                offset = 0.18 * (index - (len(series) - 1) / 2)
+                here = table[(table["dataset"] == dataset) & (table["series"] == name)]
+                places = np.array([levels.index(level) for level in here["level"]]) + offset
+                axis.plot(here[value], places, ".", color=colors[name], alpha=0.45, ms=4)
+                means = here.groupby("level", sort=False)[value].mean()
+                axis.plot(means, [levels.index(level) + offset for level in means.index], _MARKERS[index], color=colors[name], ms=6, label=name)
+            if full is not None:
+                axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
+            axis.set(title=dataset, xlabel=label)
+            axis.set_yticks(range(len(levels)), levels)
+            axis.tick_params(axis="y", length=0)
+        axes[0].set_ylim(len(levels) - 0.5, -0.5)
+        _legend(figure, axes[0], len(series))
+    return figure
+
+
+def plot_frontier(table: pd.DataFrame, full: Mapping[str, float]) -> Figure:
+    """Draw PSNR against FAB: a column a set, a line a series through the means of its levels, bars over seeds both ways."""
+    datasets = list(dict.fromkeys(table["dataset"]))
+    series = list(dict.fromkeys(table["series"]))
+    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    with study_style():
+        figure = Figure(figsize=(1.2 + 3.9 * max(len(datasets), 1.2), 3.9))
+        axes = figure.subplots(1, len(datasets), squeeze=False)[0]
+        for axis, dataset in zip(axes, datasets):
+            for index, name in enumerate(series):
+                here = table[(table["dataset"] == dataset) & (table["series"] == name)]
+                grouped = here.groupby("level", sort=False)[["fab", "psnr_y_db"]]
+                means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
+                spreads = spreads.loc[means.index]
+                axis.errorbar(means["fab"], means["psnr_y_db"], spreads["psnr_y_db"], spreads["fab"], color=colors[name],
+                              marker=_MARKERS[index % len(_MARKERS)], ms=5, lw=1.2, capsize=2, elinewidth=1, label=name)
+            axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
+            axis.annotate("full precision", (1, full[dataset]), xycoords=axis.get_yaxis_transform(), fontsize=7, ha="right", va="bottom")
+            axis.set(title=dataset, xlabel="FAB (simulated bits)", ylabel="PSNR-Y (dB)" if axis is axes[0] else "")
+        _legend(figure, axes[0], len(series))
+    return figure

@@ -1,0 +1,56 @@
+"""Whether a difference between two sets of seeds is more than their spread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of one sample minus the mean of another.
+
+    Attributes:
+        mean: the difference, in the samples' unit.
+        spread: root mean square of the two standard deviations (n - 1) over seeds; 0 where each has one value.
+        p_value: of Welch's t-test, two-sided; NaN where a sample has fewer than two values or neither varies.
+    """
+
+    mean: float
+    spread: float
+    p_value: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the difference exceeds the spread over seeds."""
+        return abs(self.mean) > self.spread
+
+    def tell(self, unit: str = "dB") -> str:
+        """Return e.g. ``+0.12 dB (p = 0.03)`` or ``-0.01 dB, within the spread over seeds``."""
+        text = f"{self.mean:+.2f} {unit}"
+        if not self.clear:
+            return f"{text}, within the spread over seeds"
+        return text if np.isnan(self.p_value) else f"{text} (p = {self.p_value:.2g})"
+
+
+def difference(sample: Sequence[float], reference: Sequence[float]) -> Difference:
+    """Compare the values of two settings over seeds.
+
+    >>> difference([2.0, 2.2], [1.0, 1.2]).tell()
+    '+1.00 dB (p = 0.019)'
+    """
+    a, b = (np.asarray(values, dtype=float) for values in (sample, reference))
+    variances = [float(x.var(ddof=1)) if len(x) > 1 else 0.0 for x in (a, b)]
+    testable = min(len(a), len(b)) > 1 and max(variances) > 0
+    p_value = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if testable else float("nan")
+    return Difference(float(a.mean() - b.mean()), float(np.sqrt(np.mean(variances))), p_value)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values of several comparisons by Benjamini and Hochberg's false discovery rate; NaN stays."""
+    values = np.asarray(p_values, dtype=float)
+    known = ~np.isnan(values)
+    if known.any():
+        values[known] = stats.false_discovery_control(values[known])
+    return values.tolist()

@@ -1,0 +1,46 @@
+"""Small excerpts of the demo pictures, with which dozens of models can be calibrated and measured in minutes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from adabm.datasets import evaluation_pictures
+from adabm.errors import DataError
+from adabm.images import list_images, read_rgb, write_image
+
+SCENE_SEPARATOR = "@"  # "<picture>@<index>.png": tiles of one picture are one scene to adabm.study.Bench
+
+
+def tiles(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:
+    """Return up to ``most`` square tiles on an even grid that reaches all borders; neighbours overlap by half at most."""
+    if side > min(image.shape[:2]):
+        raise DataError(f"a tile of {side} pixels does not fit into a picture of {image.shape[1]}x{image.shape[0]}")
+    counts = [1 + 2 * (length - side) // side for length in image.shape[:2]]
+    while counts[0] * counts[1] > most:
+        counts[int(counts[1] >= counts[0])] -= 1
+    rows, columns = (np.linspace(0, length - side, count).round().astype(int) for length, count in zip(image.shape, counts))
+    return [image[top : top + side, left : left + side] for top in rows for left in columns]
+
+
+def write_pool(calibration: Path, folder: Path, side: int, most: int) -> int:
+    """Write the tiles of all low-resolution calibration pictures; return how many."""
+    written = 0
+    for path in list_images(calibration):
+        for index, tile in enumerate(tiles(read_rgb(path), side, most)):
+            write_image(folder / f"{path.stem}{SCENE_SEPARATOR}{index:02d}.png", tile)
+            written += 1
+    return written
+
+
+def write_crops(pictures: Path, folder: Path, side: int, scale: int) -> int:
+    """Write the central ``side`` x ``side`` LR pixels of each evaluation pair, and its ground truth; return how many."""
+    pairs = evaluation_pictures(pictures, scale)
+    for picture in pairs:
+        top, left = ((length - side) // 2 for length in picture.low.shape[:2])
+        if min(top, left) < 0:
+            raise DataError(f"{picture.name}: a crop of {side} pixels does not fit into {picture.low.shape[1]}x{picture.low.shape[0]}")
+        rows, columns = slice(top, top + side), slice(left, left + side)
+        write_image(folder / "LR" / f"{picture.name}.png", picture.low[rows, columns])
+        big = tuple(slice(s.start * scale, s.stop * scale) for s in (rows, columns))
+        write_image(folder / "HR" / f"{picture.name}.png", picture.high[big])
+    return len(pairs)
