@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console, table
 from .options import add_compute, add_overwrite, check_output, new_parser, whole
+from .sampling import add_sampling, check_sampling, choose
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,7 @@ examples:
   adabm quantize --images photos/LR --output edsr_w4a4.safetensors
   adabm quantize --images photos --high-resolution --preset adabm-relative --activation-bits 6 \\
       --set fine_tuning.lr_image=0.05 --output edsr_w4a6.safetensors
+  adabm quantize --images frames --sampling diverse --pictures 100 --output edsr_w4a4.safetensors
 """
 
 
@@ -41,6 +43,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--high-resolution", "--images-are-high-resolution", "--hr", action="store_true",
         help="the pictures are high-resolution: shrink them first, as MATLAB's imresize would",
     )
+    add_sampling(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="checkpoint to write (.safetensors)")
     parser.add_argument(
         "--network", type=Path, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
@@ -63,7 +66,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="any setting, e.g. ema=0.8, fine_tuning.batch_size=4 or fine_tuning=none; may be repeated",
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="of patches and augmentation (default: 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="of patches, augmentation and sampling (default: 0)"
     )
     add_compute(parser)
     add_overwrite(parser)
@@ -81,6 +84,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from .settings import configuration
 
     config, name = configuration(args)
+    check_sampling(args)
     source = args.network if args.network is not None else default_backbone()
     if args.output.suffix.lower() != ".safetensors":
         raise ConfigError(f"--output {args.output}: the name must end in .safetensors")
@@ -92,7 +96,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.say(descriptor.summary())
         size = args.patch_size or 96
         sizes = [size] if config.fine_tuning is None else [size, config.fine_tuning.patch_size]
-        images = _read_images(args.images, descriptor.scale if args.high_resolution else None, max(sizes))
+        pictures = _read_images(args.images, descriptor.scale if args.high_resolution else None, max(sizes))
+        chosen = choose(args, console, pictures, network, config, descriptor)
+        images = [pictures[file] for file in chosen]
         console.say(f"{len(images)} pictures; preset {name}, seed {args.seed}; calibrating ...")
         tuning = config.fine_tuning
         begun = time.perf_counter()
@@ -113,19 +119,19 @@ def run(args: argparse.Namespace, console: Console) -> int:
     report = _report(model, record, steps)
     _show(console, model, report, args.output, seconds)
     console.document(
-        {"output": str(args.output), "preset": name, "seed": args.seed, "pictures": len(images), "seconds": seconds}
+        {"output": str(args.output), "preset": name, "seed": args.seed, "pictures": len(images), "files": chosen, "seconds": seconds}
         | report | {"config": config.to_dict()}
     )
     return 0
 
 
-def _read_images(folder: Path, scale: int | None, least: int) -> list[np.ndarray]:
-    """Read the pictures, made low-resolution if ``scale`` is given; each must hold a patch of side ``least``."""
+def _read_images(folder: Path, scale: int | None, least: int) -> dict[str, np.ndarray]:
+    """Read the pictures by file name, made low-resolution if ``scale`` is given; each must hold a patch of side ``least``."""
     from ..errors import ImageError
     from ..images import list_images, read_rgb
     from ..resize import downscale, modcrop
 
-    images = []
+    images = {}
     for path in list_images(folder):
         image = read_rgb(path)
         height, width = (side // (scale or 1) for side in image.shape[:2])
@@ -134,7 +140,7 @@ def _read_images(folder: Path, scale: int | None, least: int) -> list[np.ndarray
                 f"{path}: {width}x{height} low-resolution pixels are less than a patch of "
                 f"{least}x{least}; take this picture away or give --patch-size {min(width, height)}"
             )
-        images.append(image if scale is None else downscale(modcrop(image, scale), scale))
+        images[path.name] = image if scale is None else downscale(modcrop(image, scale), scale)
     return images
 
 

@@ -1,0 +1,140 @@
+"""The pictures to choose from, with everything a strategy may want to know of them, computed when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..config import QuantizationConfig, preset
+from ..errors import DataError
+from ..model import QuantizedSR
+from ..networks import NetworkDescriptor
+from ..observers import observe_weight
+from .statistics import Statistics, as_batch, measure, picture_complexity
+
+
+class Pool:
+    """Low-resolution pictures, and the network that is to be calibrated on some of them.
+
+    The network is copied and never changed. Pictures run through it whole, one at a time: cut large ones into tiles
+    first. Extreme values grow with the size of a picture, so that tiles of one size also compare best.
+
+    Args:
+        images: (H, W, 3) uint8 RGB low-resolution pictures; sizes may differ.
+        network: full precision; pictures are computed on its device, in its dtype.
+        scenes: by picture, the scene or photograph that it shows a part of; ``single_scene`` needs it.
+        config: the quantization that is planned, by default ``preset("adabm")``. It says which layers are quantized,
+            the bits of ``errors`` and the percentile of the complexity thresholds.
+        descriptor: see :class:`adabm.QuantizedSR`.
+        statistics: what ``pool.statistics`` gave earlier for the same pictures, network and layers.
+        errors: likewise ``pool.errors``, which depend on the bits too.
+
+    Raises:
+        DataError: no picture, one of the wrong kind, or arguments of another length.
+
+    >>> pool = Pool(images, adabm.load_network(adabm.default_backbone()))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, images: Sequence[np.ndarray], network: nn.Module, scenes: Sequence[str] | None = None,
+        config: QuantizationConfig | None = None, *, descriptor: NetworkDescriptor | None = None,
+        statistics: Statistics | None = None, errors: np.ndarray | None = None,
+    ) -> None:
+        _check(images)
+        for name, given in (("scenes", scenes), ("statistics", statistics), ("errors", errors)):
+            if given is not None and len(given) != len(images):
+                raise DataError(f"{name} of {len(given)} pictures were given for a pool of {len(images)}")
+        self.images = images
+        self.network = network
+        self.scenes = list(scenes) if scenes is not None else None
+        self.config = config if config is not None else preset("adabm")
+        self.descriptor = descriptor
+        # an instance attribute takes the place of the cached property of its name
+        if statistics is not None:
+            self.statistics = statistics
+        if errors is not None:
+            self.errors = np.asarray(errors)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """All that one full-precision pass over each picture tells."""
+        return measure(self._model, self.images)
+
+    @cached_property
+    def complexities(self) -> np.ndarray:
+        """(n,) image complexities; strategies that need nothing else do not run the network."""
+        if "statistics" in vars(self):
+            return self.statistics.complexities
+        return np.array([picture_complexity(image) for image in self.images])
+
+    @property
+    def ranges(self) -> np.ndarray:
+        """(n, layers, 2) least and greatest value of each quantized layer's input."""
+        return self.statistics.ranges
+
+    @property
+    def spreads(self) -> np.ndarray:
+        """(n, layers) standard deviation of each quantized layer's input."""
+        return self.statistics.spreads
+
+    @property
+    def features(self) -> np.ndarray:
+        """(n, d) descriptors of the pictures, see :class:`Statistics`."""
+        return self.statistics.features
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """(n,) mean |SR_q - SR_fp| of each picture, unclamped, on the scale 0 to 255.
+
+        SR_q is uniform MinMax quantization at the bits of ``config``, calibrated on the whole pool: each layer's range is
+        the mean over pictures of least and greatest value, weights have the range max |W|. No mapping, clipping or
+        fine-tuning takes part.
+
+        Raises:
+            DataError: the statistics that were given belong to other layers.
+        """
+        model = self._model
+        self._set_ranges(model)
+        errors = []
+        with torch.no_grad():
+            for image in self.images:
+                batch = as_batch(model, image)
+                with model.full_precision():
+                    teacher = model(batch).float()
+                errors.append((model(batch).float() - teacher).abs().mean().item())
+        return np.array(errors) * 255 / model.descriptor.value_range
+
+    def _set_ranges(self, model: QuantizedSR) -> None:
+        layers = model.layers
+        for name, (lower, upper) in zip(self.statistics.layers.tolist(), self.ranges.mean(0)):
+            if name not in layers:
+                raise DataError(f"the statistics name the layer {name!r}, which is not quantized here; measure them again")
+            layer = layers[name]
+            ends = (torch.tensor([end]).to(layer.weight) for end in (lower, upper))
+            layer.activation.set_range(*ends)
+            layer.weight_quantizer.set_scale(observe_weight(layer.weight, "minmax", layer.weight_bits))
+        model.calibrated = True
+
+    @cached_property
+    def _model(self) -> QuantizedSR:
+        kept = ("weight_bits", "activation_bits", "fully_quantized", "fixed_bits")
+        config = preset("minmax", **{name: getattr(self.config, name) for name in kept})
+        return QuantizedSR(self.network, config, self.descriptor)
+
+
+def _check(images: Sequence[np.ndarray]) -> None:
+    if isinstance(images, np.ndarray):
+        raise DataError(f"expected a list of (H, W, 3) pictures, got one array of shape {images.shape}")
+    if len(images) == 0:
+        raise DataError("the pool holds no picture")
+    for index, image in enumerate(images):
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8 or not image.size:
+            found = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise DataError(f"picture {index} of the pool is {found}; expected a uint8 array of shape (H, W, 3)")

@@ -1,0 +1,142 @@
+"""Strategies by name, and the one call that runs and checks them."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+Choose = Callable[["Pool", int, np.random.Generator], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to choose calibration pictures.
+
+    Attributes:
+        name: what :func:`select` calls it.
+        description: one sentence for tables and help.
+        choose: ``f(pool, count, rng)``, which returns indices into the pool.
+        variable_size: it may return fewer than ``count`` pictures.
+        repeats: it may return a picture more than once.
+    """
+
+    name: str
+    description: str
+    choose: Choose
+    variable_size: bool = False
+    repeats: bool = False
+
+
+STRATEGIES: dict[str, Strategy] = {}
+
+
+def strategy(
+    name: str, description: str, *, variable_size: bool = False, repeats: bool = False, replace: bool = False
+) -> Callable[[Choose], Choose]:
+    """Register the decorated function as a strategy and return it as it is.
+
+    Args:
+        name, description, variable_size, repeats: see :class:`Strategy`.
+        replace: allow a name that is taken, e.g. in a notebook cell that runs again.
+
+    Raises:
+        ConfigError: the name is empty or taken.
+
+    >>> @strategy("first", description="the first pictures of the pool", replace=True)
+    ... def first(pool, count, rng):
+    ...     return range(count)
+    >>> STRATEGIES.pop("first").description
+    'the first pictures of the pool'
+    """
+    if not name:
+        raise ConfigError("a sampling strategy needs a name")
+    if name in STRATEGIES and not replace:
+        raise ConfigError(f"a sampling strategy {name!r} exists already; choose another name or pass replace=True")
+
+    def register(choose: Choose) -> Choose:
+        STRATEGIES[name] = Strategy(name, description, choose, variable_size, repeats)
+        return choose
+
+    return register
+
+
+def find(name: str) -> Strategy:
+    """Return a strategy by its name; an unknown one raises :class:`ConfigError` with a close match."""
+    if name not in STRATEGIES:
+        close = difflib.get_close_matches(name, STRATEGIES, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(STRATEGIES)}"
+        raise ConfigError(f"unknown sampling strategy {name!r}: {hint}")
+    return STRATEGIES[name]
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Return the random numbers of a selection; those of patches and fine-tuning with this seed are others.
+
+    Raises:
+        ConfigError: the seed is no whole number >= 0.
+    """
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ConfigError(f"seed = {seed!r}: must be a whole number >= 0")
+    return np.random.default_rng((int(seed), 2))  # (seed, 0) and (seed, 1) draw patches
+
+
+def check_count(count: int, pool: Pool) -> None:
+    """Raise :class:`ConfigError` unless ``count`` is a whole number from 1 to the size of the pool."""
+    if not isinstance(count, (int, np.integer)) or not 1 <= count <= len(pool):
+        raise ConfigError(f"count = {count!r}: must be a whole number from 1 to {len(pool)}, the pictures in the pool")
+
+
+def select(name: str, pool: Pool, count: int, seed: int = 0) -> list[int]:
+    """Choose pictures of a pool for calibration.
+
+    The order is the strategy's own and nothing is shuffled afterwards. It matters: calibration sets ranges from its
+    first batch (16 patches) and updates them by a moving average with the later ones. The strategies of this package
+    therefore put no kind of picture first, except ``diverse`` (the most representative first) and ``hardest`` (the
+    greatest error first). With one seed, fewer pictures are the beginning of more, except by
+    ``stratified`` and ``kmeans``; ``adaptive`` is the beginning of ``random``.
+
+    Args:
+        name: one of ``STRATEGIES``, your own among them (:func:`strategy`).
+        pool: the pictures.
+        count: how many; the most, for a strategy of variable size.
+        seed: fixes the choice.
+
+    Returns:
+        Indices into the pool, without duplicates unless the strategy repeats pictures.
+
+    Raises:
+        ConfigError: unknown name, impossible count, or a strategy that returned what it must not.
+
+    >>> chosen = select("diverse", pool, 20)  # doctest: +SKIP
+    """
+    entry = find(name)
+    check_count(count, pool)
+    return _checked(entry, entry.choose(pool, int(count), generator(seed)), len(pool), int(count))
+
+
+def _checked(entry: Strategy, result: Sequence[int], size: int, count: int) -> list[int]:
+    try:
+        chosen = [operator.index(index) for index in result]
+    except TypeError:
+        raise ConfigError(f"strategy {entry.name!r} returned {result!r}; expected whole numbers, indices into the pool") from None
+    outside = [index for index in chosen if not 0 <= index < size]
+    if outside:
+        raise ConfigError(f"strategy {entry.name!r} returned the index {outside[0]}; the pool has 0 to {size - 1}")
+    if not chosen or len(chosen) > count:
+        raise ConfigError(f"strategy {entry.name!r} returned {len(chosen)} pictures; expected 1 to {count}")
+    if len(chosen) < count and not entry.variable_size:
+        raise ConfigError(f"strategy {entry.name!r} returned {len(chosen)} pictures instead of {count}; register it with variable_size=True if it may")
+    if not entry.repeats and len(set(chosen)) < len(chosen):
+        twice = next(index for index in chosen if chosen.count(index) > 1)
+        raise ConfigError(f"strategy {entry.name!r} returned picture {twice} more than once; register it with repeats=True if it may")
+    return chosen
