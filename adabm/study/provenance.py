@@ -51,7 +51,7 @@ def write_provenance(
         record |= {"params_file": input_names(root, [root / params_file])[0], "block": block, "block_values": values}
     if notebook is not None:
         record |= {"notebook": input_names(root, [root / notebook])[0], "notebook_code_sha256": notebook_code_hash(root / notebook)}
-    write_atomically(provenance_path(table), (json.dumps(record, indent=2) + "\n").encode())
+    write_atomically(provenance_path(table), (json.dumps(record, indent=2, default=str) + "\n").encode())
 
 
 def provenance(root: Path, parameters: Mapping, inputs: Sequence[Path], seed: int | list[int], device: str = "cpu") -> dict:
