@@ -33,5 +33,9 @@ class DataError(AdabmError, ValueError):
     """A data set or weight file is missing, incomplete or fails its checksum."""
 
 
+class TableError(AdabmError, ValueError):
+    """A result table is missing, damaged or does not fit its schema."""
+
+
 class FineTuningError(AdabmError, RuntimeError):
     """Fine-tuning diverged; the model was put back to its last good state."""

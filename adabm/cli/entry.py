@@ -7,14 +7,14 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
-from . import evaluate, importing, info, presets, quantize, upscale
+from . import evaluate, importing, info, presets, quantize, upscale, verify
 from .console import Console
 from .failures import explain
 
 _EPILOG = """\
 exit status:
   0    success
-  1    some of several inputs failed, the others are done
+  1    some of several inputs failed, the others are done; some results do not verify
   2    wrong usage, or an error that one line on standard error names
   130  interrupted
 
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"adabm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (quantize, evaluate, upscale, importing, info, presets):
+    for module in (quantize, evaluate, upscale, importing, info, presets, verify):
         module.add_parser(commands)
     return parser
 

@@ -36,19 +36,19 @@ NEUTRAL = (
 
 
 @cache
-def code_hash(modules: tuple[str, ...]) -> str:
+def code_hash(modules: tuple[str, ...], torch_version: str | None = None) -> str:
     """Hash what modules of this package compute; see :func:`source_hash`."""
     package = resources.files("adabm")
     sources = {m: package.joinpath(*m.split(".")[:-1], m.split(".")[-1] + ".py").read_text(encoding="utf-8") for m in modules}
-    return source_hash(sources)
+    return source_hash(sources, torch_version)
 
 
-def source_hash(sources: Mapping[str, str]) -> str:
-    """Hash the syntax trees of modules, given as name and text, and torch's version.
+def source_hash(sources: Mapping[str, str], torch_version: str | None = None) -> str:
+    """Hash the syntax trees of modules, given as name and text, and torch's version (default: that of this process).
 
     Comments, docstrings and formatting do not count, so that improving them leaves measured results valid.
     """
-    digest = hashlib.sha256(torch.__version__.encode())
+    digest = hashlib.sha256((torch_version or torch.__version__).encode())
     for module, source in sources.items():
         tree = ast.parse(source)
         for node in ast.walk(tree):
@@ -64,10 +64,21 @@ def key(**parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def sha256(path: Path) -> str:
+    """sha256 of a file, or of a folder's relative file names and contents in sorted order, as they are now."""
+    if not path.is_dir():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 @cache
 def file_hash(path: Path) -> str:
     """sha256 of a file that does not change while the study runs."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path)
 
 
 def folder_hash(paths: list[Path]) -> str:

@@ -79,17 +79,38 @@ def evaluation_markdown(summary: pd.DataFrame) -> str:
         if not single:
             ordered, left_out = _without_empty_rows(ordered)
         if of_network[["dataset", "tile"]].drop_duplicates().shape[0] > 1:
-            parts.append(f"## {backbone}: PSNR-Y (dB)\n\n{_overview(ordered)}")
+            parts.append(f"## {backbone}: PSNR-Y (dB)\n\n{_overview(ordered).to_markdown(index=False, disable_numparse=True)}")
         for (dataset, tile), of_set in ordered.groupby(["dataset", "tile"], sort=False):
             title = f"{backbone}, {dataset}" + (f", patches of {tile}x{tile} LR pixels" if tile else "")
             if not single:
                 of_set = of_set[of_set["status"] != NOT_RUN]
             if len(of_set) == 0:
                 continue
-            parts.append(("" if single else f"### {title}\n\n") + _full(of_set))
+            table = _full(of_set)
+            numbers = ("left", "left", *["right"] * (table.shape[1] - 2))
+            parts.append(("" if single else f"### {title}\n\n") + table.to_markdown(index=False, disable_numparse=True, colalign=numbers))
         if left_out:
             parts.append(left_out)
     return "\n\n".join(parts) + "\n"
+
+
+def main_tables(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return a table of text for each network: PSNR-Y by method and set, or, of a single set, all its columns.
+
+    The same as in :func:`evaluation_markdown`; networks of which nothing was measured are left out.
+    """
+    tables = {}
+    for backbone, of_network in summary.groupby("backbone", sort=False):
+        if (of_network["status"] != MEASURED).all():
+            continue
+        ordered, _ = _without_empty_rows(_ordered(of_network))
+        places = ordered[["dataset", "tile"]].drop_duplicates()
+        if len(places) > 1:
+            tables[f"{backbone}: PSNR-Y (dB)"] = _overview(ordered)
+        else:
+            tile = places["tile"].iloc[0]
+            tables[f"{backbone} on {places['dataset'].iloc[0]}" + (f" in patches of {tile}x{tile} LR pixels" if tile else "")] = _full(ordered)
+    return tables
 
 
 def comparison_markdown(summary: pd.DataFrame) -> str:
@@ -132,7 +153,7 @@ def _psnr(row: pd.Series) -> str:
     return f"{row['psnr_y_db']:.2f}{spread}{part}"
 
 
-def _overview(table: pd.DataFrame) -> str:
+def _overview(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(
         value=[_psnr(row) for _, row in table.iterrows()],
         place=[d + (f" ({t}px patches)" if t else "") for d, t in zip(table["dataset"], table["tile"])],
@@ -140,10 +161,10 @@ def _overview(table: pd.DataFrame) -> str:
     )
     wide = table.pivot_table(index=["setting", "label"], columns="place", values="value", aggfunc="first", sort=False)
     wide = wide.reindex(columns=list(dict.fromkeys(table["place"]))).fillna("").reset_index()
-    return wide.rename(columns={"label": "method"}).to_markdown(index=False, disable_numparse=True)
+    return wide.rename(columns={"label": "method"})
 
 
-def _full(table: pd.DataFrame) -> str:
+def _full(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     published = "published_psnr_y_db" in table and table["published_psnr_y_db"].notna().any()
     for _, row in table.iterrows():
@@ -157,5 +178,4 @@ def _full(table: pd.DataFrame) -> str:
             shown["published PSNR-Y"] = f"{row['published_psnr_y_db']:.2f}" if has else ""
             shown["published loss"] = f"{row['published_loss_db']:.2f}" if pd.notna(row["published_loss_db"]) else ""
         rows.append(shown)
-    numbers = ("left", "left", *["right"] * (len(rows[0]) - 2))
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=numbers)
+    return pd.DataFrame(rows)
