@@ -50,7 +50,7 @@ class Run:
         if match is None:
             raise ConfigError(f"setting {setting!r}: expected such as 'W4A4 FQ' (fully quantized) or 'W8A6' (body alone)")
         weight_bits, activation_bits, full = match.groups()
-        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed, tuple((changes or {}).items()), intervention)
+        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed, tuple((name, _hashable(value)) for name, value in (changes or {}).items()), intervention)
 
     @property
     def setting(self) -> str:
@@ -74,6 +74,10 @@ class Run:
             self.method, weight_bits=self.weight_bits, activation_bits=self.activation_bits,
             fully_quantized=self.fully_quantized, **changes,
         )
+
+
+def _hashable(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
