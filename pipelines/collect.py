@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.images import write_atomically
-from adabm.study import comparison_markdown, evaluation_markdown, figures, save_figure, write_table
+from adabm.study import comparison_markdown, evaluation_markdown, figures, find_root, save_figure, write_provenance, write_table
 
 _REFERENCE_DIGITS = 2  # of the references
 
@@ -42,6 +42,7 @@ def main() -> int:
     if args.references is not None:
         table = reference_table(summary, pd.read_csv(args.references))
         write_table(table, tables / "reference.csv")
+        write_provenance(tables / "reference.csv", find_root(), {}, [source, args.references], [])
         text = table.to_markdown(index=False, floatfmt=("", "", "", "", ".3f", f".{_REFERENCE_DIGITS}f", "+.3f", ""))
         write_atomically(tables / "reference.md", f"{text}\n".encode())
         write_atomically(tables / "comparison.md", comparison_markdown(summary).encode())

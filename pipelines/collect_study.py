@@ -80,15 +80,16 @@ def main() -> int:
             write_table(table, tables / f"{name}.csv")
             write_provenance(tables / f"{name}.csv", find_root(), {}, parts, sorted({int(seed) for seed in study["seed"]}))
         shown = {q: readable(q, summary[summary["question"] == q.id]) for q in QUESTIONS if q.id in found}
-        write_atomically(tables / "study.md", "\n".join(f"## {q.id}\n\n{table.markdown()}" for q, table in shown.items()).encode())
+        left_out = ", ".join(q.id for q in QUESTIONS if q.id not in found)
+        text = "\n".join(f"## {q.id}\n\n{table.markdown()}" for q, table in shown.items()) + (f"\nNot run: {left_out}.\n" if left_out else "")
+        write_atomically(tables / "study.md", text.encode())
         write_atomically(tables / "study.tex", (_TEX_HEAD + "\n".join(table.latex(f"tab:{q.id}") for q, table in shown.items())).encode())
         write_atomically(args.results / "study_metrics.json", (json.dumps(main_numbers(summary), indent=2) + "\n").encode())
         write_report(args.results, study, summary, args.title)
     except (AdabmError, OSError) as error:
         print(f"collect_study: {error}", file=sys.stderr)
         return 1
-    left_out = [q.id for q in QUESTIONS if q.id not in found]
-    print(f"collected {', '.join(found)}" + (f"; not run: {', '.join(left_out)}" if left_out else ""))
+    print(f"collected {', '.join(found)}" + (f"; not run: {left_out}" if left_out else ""))
     return 0
 
 

@@ -35,6 +35,7 @@ def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"Set5": {
         "FP32": {"psnr_y_db": 32.0, "fab": 32.0}, "W4A4 FQ adabm": {"psnr_y_db": 31.5, "fab": 4.0}, "W4A4 FQ minmax": {"psnr_y_db": 30.0, "fab": 4.0},
     }}
+    assert json.loads((tmp_path / "tables" / "reference.provenance.json").read_text())["table"].endswith("/reference")
     assert "-0.100" in (tmp_path / "tables" / "reference.md").read_text()
     for figure in ("loss", "psnr_versus_bitops"):
         assert all((tmp_path / "figures" / f"{figure}.{kind}").stat().st_size > 1000 for kind in ("png", "svg"))

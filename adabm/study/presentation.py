@@ -26,11 +26,16 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class ReadableTable:
-    """Cells of text, a caption that holds what all rows share, and how many of the first columns are words."""
+    """Cells of text, its title, how many of the first columns are words, and what all rows share."""
 
     cells: pd.DataFrame
-    caption: str
+    title: str
     words: int
+    shared: str = ""
+
+    @property
+    def caption(self) -> str:
+        return f"{self.title} {self.shared}".strip()
 
     def markdown(self) -> str:
         """A table in Markdown, under its caption."""
@@ -41,13 +46,13 @@ class ReadableTable:
     def latex(self, label: str) -> str:
         """An environment ``table`` of booktabs, escaped."""
         sides = "l" * self.words + "r" * (self.cells.shape[1] - self.words)
-        escaped = self.cells.map(latex_text).rename(columns=latex_text)
+        escaped = self.cells.map(latex_text).rename(columns=_latex_heading)
         text = escaped.to_latex(index=False, escape=False, column_format=sides, caption=latex_text(self.caption), label=label, position="htbp")
         return text.replace("\\begin{tabular}", "\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n\\begin{tabular}", 1)
 
 
 def readable(question: Question, summary: pd.DataFrame) -> ReadableTable:
-    """Turn the summary of one question into text; columns without a value are left out, those with one text for all go to the caption.
+    """Turn the summary of one question into text; columns without a value are left out, what is one text for all goes to the caption.
 
     Args:
         summary: the rows of ``summarize_study`` for this question, at least one.
@@ -66,22 +71,28 @@ def readable(question: Question, summary: pd.DataFrame) -> ReadableTable:
         columns["variable"], columns["level"] = list(summary["variable"]), levels
     else:
         columns[variables[0] if variables[0] not in columns else "level"] = levels
+    if (summary["status"] != MEASURED).any():
+        columns["status"] = list(summary["status"])
     words = len(columns)
     for name, (heading, form) in _VALUES.items():
         if name == "samples" and (summary[name] <= 1).all():
             continue
         texts = [_cell(row, name, form) for _, row in summary.iterrows()]
-        if any(texts):
+        swept = name == "calibration_pictures" and all(text in ("", level) for text, level in zip(texts, levels))
+        if any(texts) and not swept:
             columns[heading] = texts
-    if (summary["status"] != MEASURED).any():
-        columns["status"] = list(summary["status"])
-    caption = question.heading + (f" {', '.join(shared)}." if shared else "")
-    return ReadableTable(pd.DataFrame(columns), caption, words)
+    return ReadableTable(pd.DataFrame(columns), question.heading, words, f"{', '.join(shared)}." if shared else "")
 
 
 def latex_text(text: str) -> str:
     """Escape what LaTeX would not print as it stands."""
     return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def _latex_heading(text: str) -> str:
+    """A unit goes to a second line, so that the table fits a page."""
+    first, bracket, rest = latex_text(text).partition(" (")
+    return f"\\shortstack{{{first}\\\\({rest}}}" if bracket else first
 
 
 def _cell(row: pd.Series, name: str, form: str) -> str:

@@ -106,11 +106,11 @@ def input_names(root: Path, paths: Sequence[Path]) -> list[str]:
             names[index] = inside.relative_to(root).as_posix()
         else:
             tails[index] = _without_home(here)
-    distinct = set(tails.values())
     for index, tail in tails.items():
-        length = next(n for n in range(min(2, len(tail)), len(tail) + 1) if n == len(tail) or not any(t != tail and t[-n:] == tail[-n:] for t in distinct))
-        same = [i for i in tails if tails[i] == tail]  # the same place in two homes
-        names[index] = "/".join((OUTSIDE, *tail[-length:])) + (f" ({same.index(index) + 1})" if len(same) > 1 else "")
+        others = set(tails.values()) - {tail}
+        length = next(n for n in range(min(2, len(tail)), len(tail) + 1) if n == len(tail) or all(t[-n:] != tail[-n:] for t in others))
+        same = sorted({os.path.abspath(paths[i]) for i in tails if tails[i] == tail})  # the same place in two homes
+        names[index] = "/".join((OUTSIDE, *tail[-length:])) + (f" ({same.index(os.path.abspath(paths[index])) + 1})" if len(same) > 1 else "")
     return names
 
 

@@ -20,7 +20,7 @@ from .. import __version__
 from ..errors import TableError
 from ..images import write_atomically
 from .presentation import ReadableTable, readable
-from .provenance import provenance_path
+from .provenance import provenance_path, table_id
 from .questions import QUESTIONS, Question
 from .runs import MEASURED
 from .summary import main_tables
@@ -130,7 +130,7 @@ def _made_with(tables: Sequence[Path]) -> list[dict[str, str]]:
             continue
         packages = record.get("packages")
         rows.append({
-            "table": str(record.get("table", table.stem)), "version": str(record.get("version", "older")),
+            "table": table_id(table), "version": str(record.get("version", "not recorded")),
             **{heading: str(record.get(key, "")) for heading, key in _MADE_WITH.items()},
             "torch": str(packages.get("torch", "")) if isinstance(packages, Mapping) else "",
             "file": os.path.relpath(provenance_path(table), table.parents[1]),

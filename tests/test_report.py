@@ -1,0 +1,158 @@
+"""The report: complete in itself, escaped, the same bytes for the same results."""
+
+import base64
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from matplotlib.figure import Figure
+from study_tables import row, write_results
+from test_summary import row as cell
+from test_summary import summary as evaluation_summary
+
+from adabm.errors import TableError
+from adabm.study import report, save_figure
+from adabm.study.questions import QUESTIONS
+from adabm.study.report import studied, write_report
+from adabm.study.schema import read_study_table, study_table
+from adabm.study.study_summary import summarize_study
+
+VOID = {"meta", "img", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and the text; complains about what is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.words, self.open = "", []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def render(results, title="A study") -> str:
+    tables = [read_study_table(results / "tables" / f"{q.id}.csv") for q in QUESTIONS if (results / "tables" / f"{q.id}.csv").is_file()]
+    study = study_table(r for table in tables for r in table.astype(object).where(table.notna(), None).to_dict("records"))
+    write_report(results, study, summarize_study(study), title)
+    return (results / "report.html").read_text()
+
+
+@pytest.fixture
+def results(tmp_path):
+    return write_results(tmp_path, "set_size", "timing")
+
+
+def test_page_needs_nothing_outside(results):
+    shutil.copy(results / "figures" / "timing.png", results / "figures" / "set_size_spread.png")
+    text = render(results)
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
+    assert "url(" not in text and "@import" not in text
+    assert [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in page.all("img")] == [
+        (results / "figures" / f"{name}.png").read_bytes() for name in ("set_size", "set_size_spread", "timing")]
+    assert all(image["alt"] for image in page.all("img")) and len({image["alt"] for image in page.all("img")}) == 3
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    for link in page.all("a"):
+        target = link["href"]
+        if target.startswith("http"):
+            assert target.startswith("https://arxiv.org/")
+        elif target.startswith("#"):
+            assert target[1:] in ids
+        else:
+            assert (results / target).is_file(), target
+
+
+def test_a_link_needs_a_file(results):
+    assert "notebooks/03_set_size.ipynb" not in render(results)
+    (results / "notebooks").mkdir()
+    (results / "notebooks" / "03_set_size.ipynb").write_text("{}")
+    assert 'href="notebooks/03_set_size.ipynb"' in render(results)
+
+
+def test_same_results_give_the_same_bytes(results):
+    first = render(results)
+    record = results / "tables" / "set_size.provenance.json"
+    text = re.sub(r'"(date|git_commit)": ("[^"]*"|null)', r'"\1": "another"', record.read_text())
+    assert text.count("another") == 2
+    record.write_text(text)
+    assert render(results) == first
+    record.write_text(re.sub(r'"cpu": "[^"]*"', '"cpu": "Another processor"', text))
+    assert render(results) != first
+
+
+def test_texts_are_escaped(results):
+    (results / "conclusions" / "set_size.md").write_text(
+        "It *gains* <script>alert(1)</script> 3 < 4.\n\n![a picture](https://example.org/x.png) [bad](javascript:alert(1))\n")
+    text = render(results, title="<b>Bold</b> & co")
+    page = Page(text)
+    assert page.all("script") == [] and page.all("b") == [] and len(page.all("em")) >= 1
+    assert "<script>alert(1)</script> 3 < 4." in page.words and "<b>Bold</b> & co" in page.words
+    assert all(not link["href"].startswith("javascript") for link in page.all("a")) and "example.org" not in "".join(i["src"] for i in page.all("img"))
+
+
+def test_each_question_tells_its_state(results):
+    page = Page(render(results))
+    for question in QUESTIONS:
+        assert question.heading in page.words and question.explanation in page.words
+    assert page.words.count("With 20 pictures, set_size loses 1.05 dB.") == 1
+    for section in re.findall(r"<section id=\"(\w+)\">(.*?)</section>", (results / "report.html").read_text(), re.DOTALL):
+        if section[0] in {q.id for q in QUESTIONS}:
+            assert ('class="notrun"' in section[1]) == (section[0] not in ("set_size", "timing"))
+            assert ("<details>" in section[1]) == (section[0] in ("set_size", "timing"))
+
+
+def test_tables_carry_id_and_version(results):
+    version = json.loads((results / "tables" / "set_size.provenance.json").read_text())["version"]
+    words = Page(render(results)).words
+    assert f"Table test/set_size, version {version}" in words and f"table test/set_size, version {version}." in words
+
+
+def test_damaged_provenance_is_no_obstacle(results):
+    (results / "tables" / "set_size.provenance.json").write_text("{")
+    (results / "tables" / "timing.provenance.json").write_text('{"packages": 3}')
+    assert "Table test/set_size" in Page(render(results)).words
+
+
+def test_main_results_are_shown_by_method_and_set(results):
+    assert 'id="main-results"' in render(results) and "AdaBM without clipping" not in render(results)
+    measured = [cell("fp32", psnr=32.0), cell("adabm", psnr=31.5), cell("fp32", psnr=29.0, dataset="Set14"), cell("adabm", psnr=28.25, dataset="Set14")]
+    evaluation_summary(*measured).to_csv(results / "tables" / "evaluation_summary.csv", index=False)
+    text = render(results)
+    assert "net: PSNR-Y (dB)" in text
+    assert re.search(r"<td>AdaBM</td><td class=\"number\">31.50</td><td class=\"number\">28.25</td>", text)
+
+
+def test_figures_of_a_longer_id_are_not_taken(results, monkeypatch):
+    save_figure(Figure(figsize=(1, 1)), results / "figures" / "set_size_two")
+    assert len(report._figures(results / "figures", QUESTIONS[0])) == 2
+    monkeypatch.setattr(report, "QUESTIONS", (*QUESTIONS, replace(QUESTIONS[0], id="set_size_two")))
+    assert len(report._figures(results / "figures", QUESTIONS[0])) == 1
+
+
+def test_an_unreadable_conclusion_is_named(results):
+    (results / "conclusions" / "timing.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(TableError, match="timing.md: cannot be read"):
+        render(results)
+
+
+def test_studied_names_networks_settings_sets_and_seeds():
+    rows = [row(), row(setting="W8A6", seed=2), row(setting="FP32", dataset="Set14")]
+    assert studied(study_table(rows)).startswith("AdaBM quantizes net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. ")
