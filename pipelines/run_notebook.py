@@ -13,6 +13,7 @@ do not fit, 130 if interrupted; ``OUT.ipynb`` is written on success alone.
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import re
@@ -36,6 +37,7 @@ from traitlets import default
 
 from adabm.errors import ConfigError
 from adabm.images import write_atomically
+from adabm.study.provenance import STAGE_VARIABLE
 
 from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block
 
@@ -59,8 +61,10 @@ class _OwnKernel(AsyncKernelManager):
         return KernelSpecManager(kernel_dirs=[])
 
 
-def run_notebook(source: Path, out: Path, given: dict[str, Any]) -> None:
+def run_notebook(source: Path, out: Path, given: dict[str, Any], params: Path | None = None, block: str | None = None) -> None:
     """Execute ``source`` with the parameters ``given`` and write the canonical copy to ``out``.
+
+    ``params`` and ``block`` tell where the parameters come from; the provenance of the notebook's tables names them.
 
     Raises:
         ConfigError: the parameters do not fit the notebook; no cell has run.
@@ -69,7 +73,7 @@ def run_notebook(source: Path, out: Path, given: dict[str, Any]) -> None:
     notebook = read_notebook(source)
     values = check_parameters(declared_parameters(notebook, str(source)), given, str(source))
     failed = out.with_suffix(".failed.ipynb")
-    with tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch, _kernel_environment(scratch):
+    with tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch, _kernel_environment(scratch, _stage(source, params, block)):
         working_copy = Path(scratch) / "notebook.ipynb"
         try:
             executed = papermill.execute_notebook(
@@ -86,6 +90,12 @@ def run_notebook(source: Path, out: Path, given: dict[str, Any]) -> None:
     failed.unlink(missing_ok=True)
 
 
+def _stage(source: Path, params: Path | None, block: str | None) -> str:
+    inside = {name: path.resolve() for name, path in (("notebook", source), ("params_file", params)) if path is not None and (block or name == "notebook")}
+    names = {name: path.relative_to(ROOT).as_posix() for name, path in inside.items() if path.is_relative_to(ROOT)}
+    return json.dumps(names | ({"block": block} if "params_file" in names else {}))
+
+
 def read_notebook(path: Path) -> NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
@@ -96,10 +106,11 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 @contextlib.contextmanager
-def _kernel_environment(scratch: str) -> Iterator[None]:
+def _kernel_environment(scratch: str, stage: str) -> Iterator[None]:
     """Keep from the kernel what would make its output depend on the user or the run."""
     settings = {
         "PYTHONHASHSEED": "0",  # the order of sets of strings
+        STAGE_VARIABLE: stage,
         "IPYTHONDIR": scratch,  # the user's start-up files and settings
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a preset "agg" would show no figure
     }
@@ -191,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     begun = time.monotonic()
     try:
         given = read_block(options.params, options.block) if options.block else {}
-        run_notebook(options.notebook, options.out, {**given, **parse_overrides(options.overrides)})
+        run_notebook(options.notebook, options.out, {**given, **parse_overrides(options.overrides)}, options.params, options.block)
     except ConfigError as error:
         print(f"run_notebook: {error}", file=sys.stderr)
         return 2

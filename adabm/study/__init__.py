@@ -16,7 +16,7 @@ __all__ = [
     "evaluation_tables", "find_root", "layer_table", "plan_inputs", "publish", "read_plan", "read_study_table", "run_plan", "save_figure", "study_style",
     "study_table", "summarize", "summarize_study", "with_published", "write_provenance", "write_table",
 ]
-_DRAWING = {"publish": "publish", "save_figure": "figures", "study_style": "figures"}
+_DRAWING = {"publish": "publishing", "save_figure": "figures", "study_style": "figures"}
 
 
 def __getattr__(name: str):

@@ -22,6 +22,7 @@ PACKAGES = ("torch", "torchvision", "basicsr", "numpy", "scikit-image", "opencv-
 CODE = {"quantizing": QUANTIZING, "measuring": MEASURING}
 OUTSIDE = "..."  # begins the names of inputs outside the repository; no file is looked for under them
 _TRACKED = ("adabm", "pipelines", "notebooks", "params.yaml", "dvc.yaml", "profiles", "data", ":(exclude)profiles/*/dvc.lock")
+STAGE_VARIABLE = "ADABM_STAGE"  # JSON of params_file, block and notebook, set by the stage that runs a notebook
 _HOMES = ("home", "Users")
 
 
@@ -37,12 +38,15 @@ def write_provenance(
         inputs: files and folders that were read.
         device: where the networks were computed.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
-        notebook: the notebook (its source) that wrote the table.
+        notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
+            given: the environment tells them.
 
     Raises:
         TableError: the table is not there, or ``params_file`` has no such block.
     """
     table, root = Path(table), Path(root).resolve()
+    stage = json.loads(os.environ.get(STAGE_VARIABLE, "{}"))
+    params_file, block, notebook = params_file or stage.get("params_file"), block or stage.get("block"), notebook or stage.get("notebook")
     record = {"table": table_id(table), "table_sha256": _table_hash(table)}
     record["version"] = table_version(record["table_sha256"])
     record |= provenance(root, parameters, inputs, seed, device)
