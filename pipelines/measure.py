@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from adabm.errors import AdabmError, ConfigError
+from adabm.images import remove_stale_temporaries
 from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
 
 from .notebook_parameters import read_block
@@ -39,9 +40,11 @@ def main() -> int:
         device = args.device or block.get("device", "auto")
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device cuda: torch finds no GPU here; use cpu or auto")
+        cache = ResultCache.default(root)
+        remove_stale_temporaries(cache.folder)
         recipe = Recipe(*(block[name] for name in _RECIPE))
         cells = read_plan(block["plan"], root, recipe)
-        results = run_plan(cells, recipe, ResultCache.default(root), workers or None, device)
+        results = run_plan(cells, recipe, cache, workers or None, device)
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
