@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,37 @@ def test_evaluate_pairs_by_name(files, tmp_path, capsys):
     assert values[0] == values[1]
     assert run("evaluate", files / "q.safetensors", "--hr", both, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["results"][0]["pictures"]) == 1
+
+
+def evaluated(capsys, files, *folders: object) -> list[dict]:
+    assert run("evaluate", files / "q.safetensors", *folders, "--json") == 0
+    return json.loads(capsys.readouterr().out)["results"][0]["pictures"]
+
+
+def test_evaluate_takes_a_folder_of_both(files, tmp_path, capsys, monkeypatch):
+    given = evaluated(capsys, files, "--hr", files / "HR", "--lr", files / "LR")
+    made = evaluated(capsys, files, "--hr", files / "HR")
+    assert given != made
+    assert evaluated(capsys, files, "--hr", files) == given
+    assert evaluated(capsys, files, "--hr", files, "--lr", files) == given
+    assert evaluated(capsys, files, "--hr", files / "HR", "--lr", files) == given
+    shutil.copytree(files / "HR", tmp_path / "high" / "HR")
+    assert evaluated(capsys, files, "--hr", tmp_path / "high") == made
+    assert evaluated(capsys, files, "--hr", tmp_path / "high", "--lr", files / "LR") == given
+    for index in range(3):
+        write_image(tmp_path / "other" / "LR" / f"p{index}.png", smooth(9, 24, 28))
+    shutil.copytree(files / "HR", tmp_path / "other" / "HR")
+    assert evaluated(capsys, files, "--hr", tmp_path / "other", "--lr", files / "LR") == given  # the folder asked for
+    monkeypatch.setenv("HOME", str(files))
+    assert evaluated(capsys, files, "--hr=~/HR", "--lr=~/LR") == evaluated(capsys, files, "--hr=~") == given
+
+
+def test_evaluate_refuses_folders_of_a_part(files, tmp_path, capsys):
+    shutil.copytree(files / "LR", tmp_path / "low" / "LR")
+    assert "low holds no picture" in fails(capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "low")
+    shutil.copytree(files / "HR", tmp_path / "low" / "HR")
+    (tmp_path / "low" / "LR" / "p1.png").unlink()
+    assert "LR: holds no x2 low-resolution picture for p1.png" in fails(capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "low")
 
 
 def test_evaluate_refuses(files, tmp_path, capsys):

@@ -49,7 +49,9 @@ def test_reported_bits_are_the_models(files):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--preset", "adabn"], "unknown preset 'adabn'"),
+        (["--preset", "adabn"], "unknown preset 'adabn'; did you mean 'adabm'?"),
+        (["--preset", "minmax-tune", "--rounds", "1"], "did you mean 'minmax-tuned'?"),
+        (["--preset", "xyz"], "unknown preset 'xyz'; choose one of adabm, adabm-relative"),
         (["--set", "emma=0.5"], "did you mean 'ema'"),
         (["--set", "fine_tuning.lr_wait=1"], "did you mean 'lr_weight'"),
         (["--set", "ema"], "expected name=value"),

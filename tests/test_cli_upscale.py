@@ -127,6 +127,50 @@ def test_upscale_folder_goes_on_after_a_bad_file(files, tmp_path, capsys):
     assert list(report["failures"]) == [str(source / "b.png")]
 
 
+def test_upscale_goes_on_with_a_folder(files, tmp_path, capsys):
+    source, target = tmp_path / "in", tmp_path / "out"
+    for index, name in enumerate(("a.png", "b.jpg", "c.png", "d.png", "e.png")):
+        write_image(source / name, smooth(index))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(smooth(4)).save(source / "e.png", exif=exif)  # its output is turned
+    command = ["upscale", source, target, "--checkpoint", files / "q.safetensors", "--skip-existing"]
+    assert run(*command) == 0
+    assert "5 of 5 pictures done\n" in capsys.readouterr().out
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in target.iterdir()}
+    (target / "a.png").unlink()
+    assert run(*command) == 0
+    assert "1 of 5 pictures done, 4 skipped, since they exist\n" in capsys.readouterr().out
+    after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in target.iterdir()}
+    assert {name for name in before if after[name] != before[name]} == {"a.png"} and after["a.png"][0] == before["a.png"][0]
+    (target / "c.png").write_bytes(before["c.png"][0][:-40])  # not ours: cut off
+    write_image(target / "d.png", smooth(0))  # of another size
+    assert run(*command, "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [entry["output"] for entry in report["skipped"]] == [str(target / name) for name in ("a.png", "b.png", "e.png")]
+    assert report["pictures"] == [] and "exists; add --overwrite" in report["failures"][str(source / "c.png")] and len(report["failures"]) == 2
+    assert run(*command, "--overwrite") == 0
+    assert "2 of 5 pictures done, 3 skipped" in capsys.readouterr().out
+    assert (target / "c.png").read_bytes() == before["c.png"][0] and (target / "d.png").read_bytes() == before["d.png"][0]
+
+
+def test_upscale_skips_a_single_picture(files, tmp_path, capsys):
+    write_image(tmp_path / "a.png", smooth(0))
+    command = ["upscale", tmp_path / "a.png", tmp_path / "b.png", "--checkpoint", files / "q.safetensors"]
+    assert run(*command) == 0 and run(*command, "--skip-existing") == 0
+    assert "0 of 1 pictures done, 1 skipped" in capsys.readouterr().out
+    assert "exists; add --overwrite" in fails(capsys, *command)
+    own = ["upscale", tmp_path / "a.png", tmp_path / "a.png", "--checkpoint", files / "q.safetensors", "--skip-existing"]
+    assert "is an input" in fails(capsys, *own)
+
+
+def test_paths_that_no_shell_expanded(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_image(tmp_path / "a.png", smooth(0))
+    assert run("upscale", "~/a.png", "~/b.png", f"--checkpoint={files / 'q.safetensors'}") == 0
+    assert (tmp_path / "b.png").exists()
+
+
 def test_upscale_refuses(files, tmp_path, capsys):
     quantized = ["--checkpoint", files / "q.safetensors"]
     picture = tmp_path / "a.png"
