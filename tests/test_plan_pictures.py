@@ -39,7 +39,8 @@ def test_ground_truth_smaller_than_the_scale(root):
 def test_calibration_pictures_smaller_than_a_patch(root):
     write_image(root / "data" / "calibration" / "LR" / "narrow.png", np.zeros((40, 14, 3), np.uint8))
     assert len(read_plan([part()], root, Recipe(patch_size=14))) == 2
-    refused(root, DataError, "narrow.png: 14x40 low-resolution pixels are less than a calibration patch of 15x15", Recipe(patch_size=15), sets=["First"])
+    message = "narrow.png: 14x40 low-resolution pixels are less than a calibration patch of 15x15"
+    refused(root, DataError, message, Recipe(patch_size=15))
     shutil.rmtree(root / "data" / "calibration")
     assert len(read_plan([part(methods=[], settings=[])], root, Recipe(patch_size=15))) == 1  # which uses none
 
