@@ -7,6 +7,7 @@ from pathlib import Path
 from .errors import CheckpointError
 
 DEFAULT = "edsr_f32b8_x4"
+_FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".params", ".onnx")
 
 
 def default_backbone() -> Path:
@@ -28,6 +29,8 @@ def backbone_path(name: str) -> Path:
         if not Path(name).is_file():
             raise CheckpointError(f"{name}: no such file")
         return Path(name)
+    if "/" in name or name.lower().endswith(_FOREIGN):
+        raise CheckpointError(f"{name}: a network is a .safetensors file; run `adabm import {name} out.safetensors` first, and name the result")
     folder = Path(str(resources.files("adabm"))) / "weights"
     path = folder / f"{name}.safetensors"
     if not path.is_file():

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from . import __version__
@@ -16,6 +15,7 @@ from .images import write_atomically
 from .layers import QuantizedConv2d
 from .model import QuantizedSR
 from .networks import NetworkDescriptor, Role, build_network
+from .serialization import safetensors_bytes
 
 FORMAT = "adabm-quantized-1"
 
@@ -64,7 +64,7 @@ def save_quantized(
     }
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     metadata["sha256"] = network_hash(tensors)
-    write_atomically(path, save(tensors, {"adabm": json.dumps(metadata)}))
+    write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
 
 
 def file_metadata(path: str | Path) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from .errors import DataError
+from .errors import DataError, ImageError
 from .evaluation import Picture
-from .images import list_images, read_rgb, write_image
+from .images import list_images, picture_size, read_rgb, write_image
 from .resize import downscale, modcrop
 
 SPLITS = ("calibration", "evaluation")
@@ -35,6 +36,14 @@ class PictureFiles:
             return _pair(self.name, self.high, self.low, scale)
         high = modcrop(read_rgb(self.high), scale)
         return Picture(self.name, high, downscale(high, scale))
+
+    def check(self, scale: int) -> None:
+        """Raise what :meth:`read` would, as far as the files' headers tell (:func:`adabm.images.picture_size`)."""
+        high = picture_size(self.high)
+        if self.low is not None:
+            _check_pair(self.name, self.high, self.low, high, picture_size(self.low), scale)
+        elif min(high) < scale:
+            raise ImageError(f"{self.high}: {high[1]}x{high[0]} pixels are less than the scale {scale}; remove this picture")
 
 
 def evaluation_files(folder: str | Path) -> list[PictureFiles]:
@@ -88,6 +97,22 @@ def calibration_images(folder: str | Path) -> dict[str, np.ndarray]:
     return {name: read_rgb(path) for name, path in calibration_files(folder).items()}
 
 
+def check_calibration(paths: Iterable[Path], patch_size: int) -> None:
+    """Check by their headers that low-resolution pictures can be read and hold a patch of ``patch_size`` pixels a side.
+
+    Raises:
+        DataError: a picture is smaller.
+        ImageError: a picture is damaged.
+    """
+    for path in paths:
+        height, width = picture_size(path)
+        if min(height, width) < patch_size:
+            raise DataError(
+                f"{path}: {width}x{height} low-resolution pixels are less than a calibration patch of "
+                f"{patch_size}x{patch_size}; remove this picture or lower patch_size to {min(height, width)}"
+            )
+
+
 def _existing(folder: str | Path) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
@@ -106,12 +131,17 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 def _pair(name: str, high_path: Path, low_path: Path, scale: int) -> Picture:
     high, low = read_rgb(high_path), read_rgb(low_path)
-    if high.shape[:2] != (low.shape[0] * scale, low.shape[1] * scale):
-        raise DataError(
-            f"picture {name}: {high_path} has {high.shape[1]}x{high.shape[0]} pixels, which are not {scale} times "
-            f"the {low.shape[1]}x{low.shape[0]} of {low_path}"
-        )
+    _check_pair(name, high_path, low_path, high.shape, low.shape, scale)
     return Picture(name, high, low)
+
+
+def _check_pair(name: str, high_path: Path, low_path: Path, high: tuple[int, ...], low: tuple[int, ...], scale: int) -> None:
+    """Compare shapes that begin with height and width."""
+    if high[:2] != (low[0] * scale, low[1] * scale):
+        raise DataError(
+            f"picture {name}: {high_path} has {high[1]}x{high[0]} pixels, which are not {scale} times "
+            f"the {low[1]}x{low[0]} of {low_path}"
+        )
 
 
 def read_manifest(path: str | Path) -> dict:

@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+import time
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from .errors import ImageError
 
@@ -13,6 +16,9 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
 _WITH_16_BITS = (".png", ".tif", ".tiff")
 _LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+# How a complete file of a format ends; None: Pillow refuses to open an incomplete one.
+_ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "WEBP": None}
+_TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -68,6 +74,36 @@ def read_rgb(path: str | Path) -> np.ndarray:
             raise ImageError(f"{path}: has a non-trivial alpha channel; flatten it first")
         image = np.ascontiguousarray(image[..., :3])
     return image
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Return height and width of the array that :func:`read_raw` would return, in pixels, without decoding where possible.
+
+    PNG, JPEG and WebP tell them in their header. Other formats are decoded, as is a file whose header or end
+    is not as its format wants it, which settles whether it is damaged. Damage in the middle of a file does not show.
+
+    Raises:
+        ImageError: unreadable, or cut off.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd headers and sizes: the decoder has the last word
+            with Image.open(path) as image:
+                (width, height), form = image.size, image.format
+        if form in _ENDINGS and _ends_with(Path(path), _ENDINGS[form]):
+            return height, width
+    except Exception:  # whatever Pillow raises on a damaged file
+        pass
+    height, width = read_raw(path).shape[:2]
+    return height, width
+
+
+def _ends_with(path: Path, ending: bytes | None) -> bool:
+    if ending is None:
+        return True
+    with path.open("rb") as file:
+        file.seek(-len(ending), os.SEEK_END)
+        return file.read() == ending
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -127,7 +163,8 @@ def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
 
 
 def _write_and_rename(path: Path, data: bytes | memoryview) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # a part of the name, since the whole may be as long as a name can be
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=_TEMPORARY)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -136,6 +173,23 @@ def _write_and_rename(path: Path, data: bytes | memoryview) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def remove_stale_temporaries(folder: str | Path, older_than_s: float = 86400) -> int:
+    """Delete what killed processes left of :func:`write_atomically` in a folder and all below it; return how many files.
+
+    Nothing but such files is touched, known by their names, and none that was changed in the last ``older_than_s``
+    seconds, which a living process may be writing. A missing folder holds none; a file that cannot be deleted stays.
+    """
+    removed = 0
+    for path in Path(folder).rglob(f".*{_TEMPORARY}"):
+        try:
+            if path.is_file() and not path.is_symlink() and time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
+                removed += 1
+        except OSError:  # gone already, or another user's; tidying up is no reason to fail
+            continue
+    return removed
 
 
 def _umask() -> int:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from adabm.errors import AdabmError, ConfigError
+from adabm.images import remove_stale_temporaries
 from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
 
 from .notebook_parameters import read_block
@@ -35,9 +36,11 @@ def main() -> int:
                 raise ConfigError(f"{args.params}: block 'evaluation' has an unknown key {name!r}; known are {', '.join(_KNOWN)}")
         workers = args.workers if args.workers is not None else block.get("workers", 0)
         device = args.device or block.get("device", "auto")
+        cache = ResultCache.default(root)
+        remove_stale_temporaries(cache.folder)
         recipe = Recipe.from_parameters(block)
         cells = read_plan(block["plan"], root, recipe)
-        results = run_plan(cells, recipe, ResultCache.default(root), workers or None, device)
+        results = run_plan(cells, recipe, cache, workers or None, device)
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1

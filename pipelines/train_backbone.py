@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from adabm._compat import basicsr_module
 from adabm.images import list_images, read_raw, write_atomically
 from adabm.resize import downscale, modcrop
+from adabm.serialization import safetensors_bytes
 
 from .growing import grow_edsr
 
@@ -161,11 +161,7 @@ def export(network: torch.nn.Module, recipe: dict, data_hash: str, seconds: floa
     options = dict(num_in_ch=3, num_out_ch=3, num_feat=args.features, num_block=args.blocks, upscale=args.scale, img_range=IMG_RANGE)
     metadata = {"network": "EDSR", "options": json.dumps(options), "recipe": json.dumps(recipe),
                 "training_data_sha256": data_hash, "training_seconds": f"{seconds:.0f}"}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata)
-    write_atomically(path, temporary.read_bytes())
-    temporary.unlink()
+    write_atomically(path, safetensors_bytes(tensors, metadata))
     print(f"{path}: sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
 

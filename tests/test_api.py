@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from test_model import pictures
-from test_networks import TINY, tiny
+from tiny_networks import TINY, tiny
 
 from adabm.api import quantize
 from adabm.config import preset

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from test_model import calibrated, pictures, wrapped
-from test_networks import tiny
+from tiny_networks import tiny
 
 from adabm.calibration import calibrate
 from adabm.clipping import clip_ranges

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_networks import TINY, tiny
+from tiny_networks import TINY, tiny
 from torch import Tensor, nn
 
 from adabm.calibration import calibrate

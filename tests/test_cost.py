@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_networks import TINY, tiny
+from tiny_networks import TINY, tiny
 
 from adabm.calibration import calibrate
 from adabm.config import QuantizationConfig

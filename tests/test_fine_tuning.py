@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from test_networks import tiny
+from tiny_networks import tiny
 from torch import Tensor, nn
 
 from adabm.calibration import calibrate

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from test_networks import TINY, tiny
+from tiny_networks import TINY, tiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 

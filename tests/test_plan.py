@@ -96,6 +96,21 @@ def test_sets_and_calibration_of_users(root):
     assert plan_inputs(cells) == sorted(inputs)
 
 
+def test_data_is_needed_only_for_what_it_holds(root):
+    paths = dict(data=..., sets=["data/First", "./data/Second"])
+    assert read_plan([part(**paths, calibration="data/calibration")], root, RECIPE) == read_plan([part(sets=["First", "Second"])], root, RECIPE)
+    assert len(read_plan([part(**paths, methods=[], settings=[])], root, RECIPE)) == 2
+
+
+def test_paths_in_the_users_folder(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(root))
+    expected = read_plan([part(sets=["First", "data/Second"], calibration="data/calibration")], root, RECIPE)
+    of_user = dict(backbone="~/net.safetensors", data="~/data", sets=["First", "~/data/Second"], calibration="~/data/calibration")
+    assert read_plan([part(**of_user)], tmp_path, RECIPE) == expected
+    monkeypatch.setenv("HOME", str(root / "data" / "Second"))
+    assert read_plan([part(sets=["~"])], root, RECIPE)[0].pictures.name == "Second"
+
+
 @pytest.mark.parametrize("tile, expected", [(0, None), (None, None), (..., None), (8, 8)])
 def test_tiles(root, tile, expected):
     assert {cell.pictures.tile for cell in read_plan([part(tile=tile)], root, RECIPE)} == {expected}
@@ -112,6 +127,8 @@ WRONG = {
     "key": (dict(seting=["W4A4"]), ConfigError, "unknown key 'seting'; did you mean 'settings'"),
     "strange key": (dict(xyz=1), ConfigError, "'xyz'; known are backbone, data"),
     "no backbone": (dict(backbone=...), ConfigError, "'backbone' is missing"),
+    "no data for a set": (dict(data=..., sets=["./data/First", "Second"]), ConfigError, "'data' is missing, the folder that holds 'Second'"),
+    "no data for calibration": (dict(data=..., sets=["data/First"]), ConfigError, "'data' is missing, and 'calibration' too"),
     "no methods": (dict(methods=...), ConfigError, "'methods' is missing"),
     "preset": (dict(methods=["minmax", "adabmm"]), ConfigError, "unknown preset 'adabmm'"),
     "full precision": (dict(methods=["fp32"]), ConfigError, "'fp32', which is always measured"),
@@ -126,6 +143,8 @@ WRONG = {
     "calibration with ground truth": (dict(calibration="data/First"), DataError, "calibration takes low-resolution pictures"),
     "backbone": (dict(backbone="edsr_f32b9_x4"), CheckpointError, "no such backbone; shipped are"),
     "weight file": (dict(backbone="nets.safetensors"), CheckpointError, "nets.safetensors: no such file"),
+    "weights of another format": (dict(backbone="my/net.pth"), CheckpointError, "run `adabm import my/net.pth out.safetensors` first"),
+    "shipped, in another format": (dict(backbone="edsr_f32b8_x4.pt"), CheckpointError, "adabm import edsr_f32b8_x4.pt out.safetensors"),
     "damaged backbone": (dict(backbone="damaged.safetensors"), CheckpointError, "damaged.safetensors: not a readable safetensors"),
     "backbone without metadata": (dict(backbone="bare.safetensors"), ConfigError, "bare.safetensors: its metadata does not tell the scale"),
     "backbone with other metadata": (dict(backbone="odd.safetensors"), ConfigError, "odd.safetensors: its metadata does not tell"),

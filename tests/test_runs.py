@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -21,6 +22,7 @@ import adabm
 from adabm.datasets import calibration_images, evaluation_pictures
 from adabm.errors import ConfigError, DataError, FineTuningError
 from adabm.evaluation import evaluate
+from adabm.images import write_image
 from adabm.model import QuantizedSR
 from adabm.networks import load_network
 from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan, tasks
@@ -179,8 +181,8 @@ def test_tables_of_a_plan_of_which_nothing_runs(root, here):
 
 
 def test_a_failure_names_its_run_and_keeps_the_rest(root, here):
-    (root / "data" / "Second" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(RuntimeError, match="net, fp32 at FP32, seed 0: .*Second/a.png: not a readable picture.*is kept") as error:
+    write_image(root / "data" / "Second" / "a.png", np.zeros((32, 32, 3), np.uint16))
+    with pytest.raises(RuntimeError, match="net, fp32 at FP32, seed 0: .*Second/a.png: has 16 bits a channel.*is kept") as error:
         tables(root)
     assert "\n" not in str(error.value) and "adabm" not in str(error.value)
     assert here.take() == (2, 6)  # the first set; then full precision on the second is next
@@ -191,8 +193,9 @@ def test_a_failure_names_its_run_and_keeps_the_rest(root, here):
 
 def test_a_calibration_picture_that_is_too_small(root, here):
     write_pictures(root / "data" / "calibration" / "LR", 1, 8)
-    with pytest.raises(RuntimeError, match="net, adabm at W4A4 FQ, seed 0: calibration picture 0 has 8x8 pixels; patches need 12x12"):
+    with pytest.raises(DataError, match="LR/a.png: 8x8 low-resolution pixels are less than a calibration patch of 12x12"):
         tables(root)
+    assert here.take() == (0, 0)
 
 
 @pytest.mark.parametrize("lacking", ["pictures", "models"])

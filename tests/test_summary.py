@@ -79,6 +79,11 @@ def published(*rows: dict, numbers: pd.DataFrame = PUBLISHED, same_as: dict = SA
     return list(chosen.where(chosen.notna(), None).itertuples(index=False, name=None))
 
 
+def test_every_published_number_says_where_it_stands():
+    assert PUBLISHED["source_url"].str.fullmatch(r"https://[^\s,]+").all()
+    assert PUBLISHED.groupby("source")["source_url"].nunique().eq(1).all() and PUBLISHED["source_url"].nunique() == PUBLISHED["source"].nunique()
+
+
 def test_published_numbers_stand_beside_the_same_method_and_setting():
     source = "OAQ-SR (ICCV 2025) project page"
     full, adabm, minmax, six = published(row("adabm", psnr=31.0), row("minmax"), row("adabm", "W6A6 FQ", psnr=31.9))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_networks import tiny
+from tiny_networks import tiny
 
 from adabm.calibration import calibrate
 from adabm.config import QuantizationConfig

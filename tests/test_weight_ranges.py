@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import yaml
-from test_networks import tiny
+from tiny_networks import tiny
 
 from adabm.images import write_image
 from adabm.networks import save_network

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console, table
 from .failures import explain
-from .options import add_compute, add_overwrite, check_output, new_parser, side, whole
+from .options import add_compute, add_overwrite, check_output, expanded, new_parser, side, whole
 
 if TYPE_CHECKING:
     import torch
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from ..evaluation import Picture
 
 _DETAILS = """\
-PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at each border. Without --lr the
-inputs are made from the ground truth as MATLAB's imresize makes them. LR names may differ from HR names by
+PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at each border. --hr is a folder
+of pictures or of HR/ and LR/; without --lr and LR/ the inputs are made as MATLAB's imresize makes them. LR names may differ from HR names by
 img_001_SRF_4_HR / img_001_SRF_4_LR, _HR / _LR, or an x4 at the end of the LR name.
 FAB is the feature average bits of the simulated quantization. BitOPs (for a 1280x720 output) and size are
 theoretical counts; full-precision weights give the row of 32 bits to compare with.
 
-example:
+examples:
   adabm evaluate fp.safetensors w4a4.safetensors --hr Set14/HR --lr Set14/LR_x4 --csv set14.csv
+  adabm evaluate w4a4.safetensors --hr Set14   # with Set14/HR and Set14/LR
 """
 _COLUMNS = {  # of a row -> heading
     "psnr_y_db": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "fab": "FAB (simulated bits)",
@@ -41,11 +42,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``evaluate``."""
     parser = new_parser(commands, "evaluate", "compare checkpoints on pictures with ground truth", _DETAILS)
     parser.add_argument(
-        "checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="quantized, or full-precision weights"
+        "checkpoints", nargs="+", type=expanded, metavar="CHECKPOINT", help="quantized, or full-precision weights"
     )
-    parser.add_argument("--hr", required=True, type=Path, metavar="FOLDER", help="ground truth")
+    parser.add_argument("--hr", required=True, type=expanded, metavar="FOLDER", help="ground truth, or a folder with HR/ and LR/")
     parser.add_argument(
-        "--lr", type=Path, metavar="FOLDER", help="low-resolution inputs (default: made from the ground truth)"
+        "--lr", type=expanded, metavar="FOLDER",
+        help="low-resolution inputs (default: LR/ beside HR/, else made from the ground truth)",
     )
     parser.add_argument("--scale", type=whole(1), metavar="N", help="refuse checkpoints of another scale")
     parser.add_argument(
@@ -54,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "pictures (default: 0, whole pictures)",
     )
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write one row a picture and one of means a checkpoint"
+        "--csv", type=expanded, metavar="FILE", help="write one row a picture and one of means a checkpoint"
     )
     add_compute(parser)
     add_overwrite(parser)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
 from .console import Console
-from .options import add_overwrite, check_output, new_parser
+from .options import add_overwrite, check_output, expanded, new_parser
 
 _DETAILS = """\
 SOURCE is a PyTorch .pt or .pth state dict (read without running code in it), a .safetensors file, an MXNet .params
@@ -31,8 +30,8 @@ examples:
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``import``."""
     parser = new_parser(commands, "import", "convert weights of another implementation or file format", _DETAILS)
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="weights to convert: a file or a folder")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="full-precision weights to write (.safetensors)")
+    parser.add_argument("source", type=expanded, metavar="SOURCE", help="weights to convert: a file or a folder")
+    parser.add_argument("output", type=expanded, metavar="OUTPUT", help="full-precision weights to write (.safetensors)")
     parser.add_argument("--kind", metavar="KIND", help="what the weights are (default: guessed)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console, table
-from .options import new_parser
+from .options import expanded, new_parser
 
 if TYPE_CHECKING:
     from ..model import QuantizedSR
@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``info``."""
     parser = new_parser(commands, "info", "show what a quantized or full-precision checkpoint holds", _DETAILS)
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="quantized, or full-precision weights (.safetensors)"
+        "checkpoint", type=expanded, metavar="CHECKPOINT", help="quantized, or full-precision weights (.safetensors)"
     )
     parser.set_defaults(run=run)
 

@@ -31,6 +31,11 @@ def side(text: str) -> int:
     return value
 
 
+def expanded(text: str) -> Path:
+    """An argparse type: a path; ``~``, which shells leave as it is in ``--option=~/x``, is the user's folder."""
+    return Path(os.path.expanduser(text))
+
+
 def new_parser(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
     """Add a command with the options that all have."""
     parser = commands.add_parser(

@@ -18,13 +18,15 @@ def read_pictures(high_folder: Path, low_folder: Path | None, scale: int) -> lis
     """Read the pictures to evaluate, sorted by name.
 
     Args:
-        high_folder: ground truth; sides that are no multiples of ``scale`` are cropped.
-        low_folder: the inputs, paired by name (see :func:`pair`); None makes them as MATLAB's
-            imresize would.
+        high_folder: ground truth, or a folder that holds it as ``HR/``; sides that are no multiples of ``scale``
+            are cropped.
+        low_folder: the inputs or a folder that holds them as ``LR/``, paired by name (see :func:`pair`); None takes
+            ``LR/`` beside ``HR/`` or, without, makes them as MATLAB's imresize would.
 
     Raises:
         ImageError: a picture without partner, of another scale, or unreadable.
     """
+    high_folder, low_folder = _inside(high_folder, low_folder)
     if low_folder is not None:
         return [_read_pair(high, low, scale) for high, low in pair(high_folder, low_folder, scale)]
     pictures = []
@@ -32,6 +34,16 @@ def read_pictures(high_folder: Path, low_folder: Path | None, scale: int) -> lis
         high = _cropped(path, scale)
         pictures.append(Picture(path.stem, high, downscale(high, scale)))
     return pictures
+
+
+def _inside(high_folder: Path, low_folder: Path | None) -> tuple[Path, Path | None]:
+    """Return the folders of pictures that are meant where a folder of a whole set is named."""
+    whole = (high_folder / "HR").is_dir()
+    if low_folder is None and whole:
+        low_folder = high_folder if (high_folder / "LR").is_dir() else None
+    if low_folder is not None and (low_folder / "LR").is_dir():
+        low_folder = low_folder / "LR"
+    return high_folder / "HR" if whole else high_folder, low_folder
 
 
 def pair(high_folder: Path, low_folder: Path, scale: int) -> list[tuple[Path, Path]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console, table
-from .options import add_compute, add_overwrite, check_output, new_parser, whole
+from .options import add_compute, add_overwrite, check_output, expanded, new_parser, whole
 from .sampling import add_sampling, check_sampling, choose
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         commands, "quantize", "quantize a super-resolution network from pictures without ground truth", _DETAILS
     )
     parser.add_argument(
-        "--images", required=True, type=Path, metavar="FOLDER", help="low-resolution pictures, about 100"
+        "--images", required=True, type=expanded, metavar="FOLDER", help="low-resolution pictures, about 100"
     )
     parser.add_argument(
         "--high-resolution", "--images-are-high-resolution", "--hr", action="store_true",
         help="the pictures are high-resolution: shrink them first, as MATLAB's imresize would",
     )
     add_sampling(parser)
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="checkpoint to write (.safetensors)")
+    parser.add_argument("--output", required=True, type=expanded, metavar="FILE", help="checkpoint to write (.safetensors)")
     parser.add_argument(
-        "--network", type=Path, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
+        "--network", type=expanded, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
     )
     parser.add_argument("--preset", default="adabm", metavar="NAME", help="see `adabm presets` (default: adabm)")
     parser.add_argument("--weight-bits", type=whole(1), metavar="N", help="(default: the preset's 4)")

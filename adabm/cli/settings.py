@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import difflib
 from collections.abc import Iterable
 
 from ..config import PRESETS, FineTuningConfig, QuantizationConfig, preset
@@ -19,6 +20,10 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
     Raises:
         ConfigError: an unknown preset or setting, a bad value, or a setting given twice.
     """
+    if args.preset not in PRESETS:
+        close = difflib.get_close_matches(args.preset, PRESETS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(PRESETS)}"
+        raise ConfigError(f"unknown preset {args.preset!r}; {hint}")
     bits = {"weight_bits": args.weight_bits, "activation_bits": args.activation_bits}
     if args.body_only:
         bits["fully_quantized"] = False

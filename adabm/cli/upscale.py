@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .failures import ends_the_run, explain
-from .options import add_compute, add_overwrite, check_output, new_parser, side, whole
+from .options import add_compute, add_overwrite, check_output, expanded, new_parser, side, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,8 @@ _DETAILS = """\
 Reads and writes PNG, JPEG, WebP, TIFF and BMP. Gray stays gray; 16 bits a channel stay 16 bits (PNG, TIFF);
 an alpha channel is enlarged bicubically and kept (PNG, WebP, TIFF). What a format cannot hold is an error, not
 a loss. The EXIF orientation is applied; other metadata and colour profiles are not kept. Each tile decides its
-own bits; the tiles overlap to hide seams. A picture that fails does not stop the others of a folder.
+own bits; the tiles overlap to hide seams. A picture that fails does not stop the others of a folder. An output
+appears complete or not at all, so that --skip-existing goes on with a folder where an interrupted run stopped.
 
 examples:
   adabm upscale photo.jpg photo_x4.png --checkpoint w4a4.safetensors
@@ -33,9 +34,9 @@ examples:
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``upscale``."""
     parser = new_parser(commands, "upscale", "enlarge a picture or a folder of pictures", _DETAILS)
-    parser.add_argument("input", type=Path, metavar="IN", help="picture, or folder of pictures")
-    parser.add_argument("output", type=Path, metavar="OUT", help="picture to write, or folder if IN is one")
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="written by `adabm quantize`")
+    parser.add_argument("input", type=expanded, metavar="IN", help="picture, or folder of pictures")
+    parser.add_argument("output", type=expanded, metavar="OUT", help="picture to write, or folder if IN is one")
+    parser.add_argument("--checkpoint", required=True, type=expanded, metavar="FILE", help="written by `adabm quantize`")
     parser.add_argument(
         "--tile", type=side, default=256, metavar="N",
         help="largest side of a tile in input pixels; 0: none (default: 256)",
@@ -45,6 +46,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--format", choices=_FORMATS, help="of a folder's outputs (default: png); for one picture OUT tells it"
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="leave outputs alone that are there already, complete and of the right size"
     )
     add_compute(parser)
     add_overwrite(parser)
@@ -60,22 +64,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
     jobs = _folder_jobs(args.input, args.output, args.format or "png") if folder else [
         _job(args.input, args.output, args.format)
     ]
-    done, failures = [], {}
+    done, skipped, failures = [], [], {}
     with computing(args.threads, args.device) as device:
         model = load_quantized(args.checkpoint)
         check_channels(args.checkpoint, model.descriptor)
         model.to(device)
         for source, target in jobs:
             try:
+                if args.skip_existing and _is_done(source, target, model.descriptor.scale):
+                    skipped.append({"input": str(source), "output": str(target)})
+                    continue
                 done.append(_upscale(model, source, target, args, console))
             except Exception as error:
                 if not folder or explain(error) is None or ends_the_run(error):
                     raise
                 failures[str(source)] = explain(error)
                 console.note(f"error: {explain(error)}")
-    if folder:
-        console.say(f"{len(done)} of {len(jobs)} pictures done" + (f", {len(failures)} failed" if failures else ""))
-    console.document({"checkpoint": str(args.checkpoint), "pictures": done, "failures": failures})
+    if folder or skipped:
+        parts = {"skipped, since they exist": skipped, "failed": failures}
+        counts = "".join(f", {len(items)} {what}" for what, items in parts.items() if items)
+        console.say(f"{len(done)} of {len(jobs)} pictures done{counts}")
+    console.document({"checkpoint": str(args.checkpoint), "pictures": done, "skipped": skipped, "failures": failures})
     return 1 if failures else 0
 
 
@@ -142,6 +151,19 @@ def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Name
         "input": str(source), "output": str(target), "width": width * scale, "height": height * scale,
         "feature_average_bits": bits, "seconds": seconds,
     }
+
+
+def _is_done(source: Path, target: Path, scale: int) -> bool:
+    """Whether ``target`` is ``source`` enlarged, as far as sizes tell; either may be turned, by its EXIF tag."""
+    from ..errors import ImageError
+    from ..images import picture_size
+
+    if not target.is_file() or target.samefile(source):
+        return False
+    try:
+        return sorted(picture_size(target)) == sorted(side * scale for side in picture_size(source))
+    except ImageError:  # reading the source, or check_output for the target, tells what is wrong
+        return False
 
 
 def _fitted(picture: np.ndarray, target: Path, scale: int) -> np.ndarray:

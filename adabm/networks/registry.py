@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from .._compat import basicsr_module
 from ..errors import CheckpointError, NetworkError
 from ..images import write_atomically
+from ..serialization import safetensors_bytes
 from .folding import fold_reparameterized
 from .rdn import RDN
 from .srresnet import SRResNet
@@ -122,7 +122,7 @@ def save_network(network: nn.Module, path: str | Path) -> None:
     if name is None or options is None:
         raise NetworkError(f"{type(network).__name__} was not built by build_network, so a file could not rebuild it")
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
-    write_atomically(path, save(tensors, {"network": name, "options": json.dumps(options)}))
+    write_atomically(path, safetensors_bytes(tensors, {"network": name, "options": json.dumps(options)}))
 
 
 def registered_name(network: nn.Module) -> str | None:

@@ -28,8 +28,8 @@ SAMPLING = ("complexity", "model", "quantizers", "sampling.adaptive", "sampling.
 # Reading, writing, checking, describing: no number depends on how they do it.
 NEUTRAL = (
     "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",
-    "progress", "networks.__init__", "networks.basicsr_zoo", "networks.conversion", "networks.descriptor", "networks.foreign",
-    "networks.importing", "networks.mxnet_params", "networks.raw_tensors", "networks.registry",
+    "progress", "serialization", "networks.__init__", "networks.basicsr_zoo", "networks.conversion", "networks.descriptor",
+    "networks.foreign", "networks.importing", "networks.mxnet_params", "networks.raw_tensors", "networks.registry",
     # a selection counts by the pictures that it chose
     "sampling.__init__", "sampling.adaptive", "sampling.pool", "sampling.registry", "sampling.statistics", "sampling.strategies",
 )

@@ -1,7 +1,6 @@
 """Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
 
 import dataclasses
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +10,10 @@ from pathlib import Path
 from ..backbones import backbone_path
 from ..checkpoint import file_metadata
 from ..config import FineTuningConfig, QuantizationConfig, preset
-from ..datasets import PictureFiles, calibration_files, evaluation_files
+from ..datasets import PictureFiles, calibration_files, check_calibration, evaluation_files
 from ..errors import AdabmError, ConfigError
 from .interventions import INTERVENTIONS
-
-FULL_PRECISION = "fp32"
+from .plan_part import FULL_PRECISION, check_part, is_path, place
 
 
 @dataclass(frozen=True)
@@ -148,26 +146,23 @@ class Cell:
         return self.backbone, self.calibration, self.run
 
 
-_TEXTS, _LISTS = ("backbone", "data", "calibration"), ("sets", "settings", "methods", "seeds")
-_KEYS = (*_TEXTS, *_LISTS, "tile", "run")
-_REQUIRED = ("backbone", "data", "sets", "settings", "methods")
-
-
 def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell]:
     """Turn the parts of a plan, most valuable first, into cells; each set starts with full precision.
 
     A part is a mapping with the keys
 
     * ``backbone``: name of a shipped network or path of a .safetensors file;
-    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.datasets`;
+    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.datasets`; optional where all sets
+      are paths and ``calibration`` is given or nothing is quantized;
     * ``sets``: names in ``data``, or paths (with a slash) of folders anywhere; ``tile``: LR pixels, 0 for whole pictures;
     * ``calibration`` (optional): another folder of low-resolution pictures;
     * ``settings``, ``methods``, ``seeds`` (optional, [0]): every combination is a run;
     * ``run`` (optional, true): false lists the cells as not run.
 
-    Paths are relative to ``root``. A cell named twice is kept once, at its first place, and is run if one
-    of them says so. In the tables networks and sets are known by the names of their files and folders,
-    so that one name cannot stand for two of them.
+    Paths are relative to ``root``; ``~`` is the user's folder. Pictures are checked by their headers: that they can be
+    read, that pairs have the network's scale, that calibration pictures hold a patch of the recipe. A cell named
+    twice is kept once, at its first place, and is run if one of them says so. In the tables networks and sets are
+    known by the names of their files and folders, so that one name cannot stand for two of them.
 
     Raises:
         ConfigError, DataError, CheckpointError, ImageError: naming the part and what is wrong with it,
@@ -179,7 +174,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
     names: dict[tuple, Path] = {}
     for index, part in enumerate(parts):
         try:
-            _check(part)
+            check_part(part)
             for cell, folder in _cells(part, root, recipe):
                 pictures, stem = cell.pictures, cell.backbone.stem
                 _claim(names, ("backbone", stem), cell.backbone.resolve())
@@ -196,25 +191,29 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
         except AdabmError as error:
             raise type(error)(f"part {index + 1} of the plan: {error}") from None
     if not cells:
-        raise ConfigError("the plan is empty; give at least one part with backbone, data, sets, settings and methods")
+        raise ConfigError("the plan is empty; give at least one part with backbone, sets, settings and methods")
     return list(cells.values())
 
 
 def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Path]]:
     """Yield the cells of a part, each with the folder of its set."""
-    backbone = backbone_path(str(root / part["backbone"]) if part["backbone"].endswith(".safetensors") else part["backbone"])
-    network_scale(backbone)
-    data = root / part["data"]
+    backbone = backbone_path(str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"])
+    scale = network_scale(backbone)
+    data = place(root, part.get("data", ""))
     seeds = part.get("seeds", [0])
     quantized = [Run.at(method, setting, seed) for setting in part["settings"] for method in part["methods"] for seed in seeds]
     for run in quantized:
         run.config(recipe.fine_tuning)
     calibration: tuple[Path, ...] = ()
     if quantized:
-        calibration = tuple(calibration_files(root / part["calibration"] if "calibration" in part else data / "calibration").values())
+        source = place(root, part["calibration"]) if "calibration" in part else data / "calibration"
+        calibration = tuple(calibration_files(source).values())
+        check_calibration(calibration, recipe.patch_size)
     for name in part["sets"]:
-        folder = root / name if "/" in name else data / name
+        folder = place(root, name) if is_path(name) else data / name
         pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder)), part.get("tile") or None)
+        for files in pictures.files:
+            files.check(scale)
         wanted = part.get("run", True)
         yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted), folder
         for run in quantized:
@@ -238,39 +237,6 @@ def network_scale(backbone: Path) -> int:
     if not isinstance(scale, int):
         raise ConfigError(f"{backbone}: its metadata does not tell the scale; run `adabm import` on it, or export it with adabm.save_network")
     return scale
-
-
-def _check(part: Mapping) -> None:
-    if not isinstance(part, Mapping):
-        raise ConfigError(f"{part!r} is no mapping of {', '.join(_REQUIRED)}")
-    for key in part:
-        if key not in _KEYS:
-            close = difflib.get_close_matches(str(key), _KEYS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
-            raise ConfigError(f"unknown key {key!r}; {hint}")
-    for key in _REQUIRED:
-        if key not in part:
-            raise ConfigError(f"{key!r} is missing")
-    for key in _TEXTS:
-        _require(isinstance(part.get(key, ""), str), part, key, "text")
-    for key in _LISTS:
-        values = part.get(key, [])
-        _require(isinstance(values, list), part, key, "a list")
-        if key == "seeds":
-            _require(all(type(seed) is int and seed >= 0 for seed in values), part, key, "a list of whole numbers")
-        else:
-            _require(all(isinstance(value, str) for value in values), part, key, "a list of names")
-        _require(key not in ("sets", "seeds") or key not in part or len(values) > 0, part, key, "not empty")
-    _require(bool(part["settings"]) == bool(part["methods"]), part, "settings", "empty where methods is, and only there")
-    _require(FULL_PRECISION not in part["methods"], part, "methods", f"without {FULL_PRECISION!r}, which is always measured")
-    tile = part.get("tile")
-    _require(tile is None or (type(tile) is int and (tile == 0 or tile >= 8)), part, "tile", "at least 8 LR pixels, or 0 for whole pictures")
-    _require(isinstance(part.get("run", True), bool), part, "run", "true or false")
-
-
-def _require(condition: bool, part: Mapping, key: str, rule: str) -> None:
-    if not condition:
-        raise ConfigError(f"{key} = {part[key]!r}: must be {rule}")
 
 
 def _claim(names: dict[tuple, Path], name: tuple, path: Path) -> None:

@@ -1,0 +1,104 @@
+"""``adabm quantize``: reproducible checkpoints, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from cli_files import OPTIONS, TINY, fails, quantize, run, save_network, smooth, write_files
+from safetensors.torch import save_file
+
+from adabm.checkpoint import load_quantized
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("cli"))
+
+
+def test_quantize_is_reproducible_and_reports(files, tmp_path, capsys):
+    assert quantize(files, tmp_path / "again.safetensors") == 0
+    shown = capsys.readouterr()
+    assert "EDSR: x2" in shown.out and "thresholds:" in shown.out and "mapping" in shown.out and "theoretical size" in shown.out
+    assert (tmp_path / "again.safetensors").read_bytes() == (files / "q.safetensors").read_bytes()
+    assert quantize(files, tmp_path / "other.safetensors", "--seed", "1", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "other.safetensors").read_bytes() != (files / "q.safetensors").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.safetensors", "other.safetensors"]
+
+
+def test_quantize_json_and_settings(files, tmp_path, capsys):
+    more = ["--json", "--preset", "omse", "--weight-bits", "6", "--activation-bits", "5", "--body-only", "--set", "ema=0.5", "--patches", "7"]
+    command = ["quantize", "--images", files / "HR", "--hr", "--network", files / "fp.safetensors", "--output", tmp_path / "q.safetensors"]
+    assert run(*command, "--patch-size", "16", "--threads", "1", *more) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["config"]["weight_bits"] == 6 and report["config"]["ema"] == 0.5 and not report["config"]["fully_quantized"]
+    assert report["feature_average_bits"] == 5 and report["patches"] == 7 and report["fine_tuning"] == []
+    assert report["preset"] == "omse (changed)"
+    assert load_quantized(tmp_path / "q.safetensors").config.activation_observer == "omse"
+
+
+def test_reported_bits_are_the_models(files):
+    from adabm.cli.bits import feature_average_bits
+
+    model = load_quantized(files / "q.safetensors")
+    images = torch.stack([torch.from_numpy(smooth(s)).permute(2, 0, 1).float() / 255 for s in range(6)])
+    expected = model.infer(images).feature_average_bits
+    assert feature_average_bits(model, model.complexity(images)) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--preset", "adabn"], "unknown preset 'adabn'; did you mean 'adabm'?"),
+        (["--preset", "minmax-tune", "--rounds", "1"], "did you mean 'minmax-tuned'?"),
+        (["--preset", "xyz"], "unknown preset 'xyz'; choose one of adabm, adabm-relative"),
+        (["--set", "emma=0.5"], "did you mean 'ema'"),
+        (["--set", "fine_tuning.lr_wait=1"], "did you mean 'lr_weight'"),
+        (["--set", "ema"], "expected name=value"),
+        (["--set", "ema=much"], "must be a number"),
+        (["--set", "fixed_bits=8.5"], "must be a whole number"),
+        (["--set", "clipping=maybe"], "must be true or false"),
+        (["--set", "ema=2"], "ema = 2.0"),
+        (["--set", "weight_bits=3", "--weight-bits", "3"], "set twice"),
+        (["--set", "fine_tuning=some"], "only none"),
+        (["--preset", "minmax"], "does not fine-tune"),
+        (["--weight-bits", "20"], "weight_bits = 20"),
+        (["--patch-size", "500"], "p0.png: 28x24"),
+        (["--images", "nowhere"], "nowhere is not a folder"),
+        (["--network", "nowhere.safetensors"], "no such file"),
+        (["--output", "q.pt"], "must end in .safetensors"),
+    ],
+)
+def test_quantize_refuses(files, tmp_path, capsys, more, message):
+    command = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", "--output", tmp_path / "q.safetensors"]
+    assert message in fails(capsys, *command, *TINY, *more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quantize_refuses_bad_files(files, tmp_path, capsys):
+    command = ["quantize", "--images", files / "LR", "--output", tmp_path / "q.safetensors", *TINY, "--network"]
+    save_network(tmp_path / "nan.safetensors", OPTIONS, spoil=True)
+    assert "conv_last.weight holds NaN" in fails(capsys, *command, tmp_path / "nan.safetensors")
+    assert "is quantized already" in fails(capsys, *command, files / "q.safetensors")
+    (tmp_path / "text.safetensors").write_text("not a network")
+    assert "not a readable safetensors" in fails(capsys, *command, tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
+    assert "its metadata lacks network" in fails(capsys, *command, tmp_path / "bare.safetensors")
+    images = tmp_path / "images"
+    images.mkdir()
+    assert "holds no picture" in fails(capsys, *command, files / "fp.safetensors", "--images", images)
+    (images / "a.png").write_text("hello")
+    assert "a.png: not a readable picture" in fails(capsys, *command, files / "fp.safetensors", "--images", images)
+
+
+def test_existing_outputs_are_kept(files, tmp_path, capsys):
+    output = tmp_path / "q.safetensors"
+    output.write_text("precious")
+    command = ["quantize", "--images", files / "LR", *TINY, "--quiet"]
+    assert "exists; add --overwrite" in fails(capsys, *command, "--network", files / "fp.safetensors", "--output", output)
+    assert output.read_text() == "precious"
+    network = tmp_path / "fp.safetensors"
+    network.write_bytes((files / "fp.safetensors").read_bytes())
+    assert "is an input" in fails(capsys, *command, "--network", network, "--output", network, "--overwrite")
+    assert run(*command, "--network", network, "--output", output, "--overwrite") == 0
+    assert output.read_bytes() == (files / "q.safetensors").read_bytes()

@@ -1,0 +1,202 @@
+"""Describing networks: those known by name, and any other."""
+
+import pytest
+import torch
+from tiny_networks import TINY, run, tiny, with_role
+from torch import nn
+from torch.nn import functional as F
+
+from adabm.errors import NetworkError
+from adabm.networks import Role, describe
+from adabm.networks.registry import KNOWN_NETWORKS
+from adabm.networks.trace import trace_network
+
+
+def test_every_known_network_is_tested():
+    assert set(TINY) == set(KNOWN_NETWORKS)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_describe_known(name):
+    options, scale, first, last, body, blocks = TINY[name]
+    network = tiny(name)
+    descriptor = describe(network)
+    convolutions = {n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)}
+    assert set(descriptor.roles) == convolutions
+    assert descriptor.name == name and descriptor.scale == scale
+    assert descriptor.value_range == (255.0 if name in ("SRResNet", "RDN") else 1.0)
+    assert with_role(descriptor, Role.FIRST)[0] == first and with_role(descriptor, Role.LAST) == [last]
+    assert len(with_role(descriptor, Role.BODY)) == body
+    assert descriptor.blocks == blocks
+    assert descriptor.block_feature_size_normalized == (name == "RDN")
+    assert descriptor.options == network.adabm_options and options.items() <= descriptor.options.items()
+    assert run(network).shape == (1, 3, 8 * scale, 8 * scale)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_roles_are_in_execution_order_and_blocks_return_features(name):
+    network = tiny(name)
+    descriptor, trace = describe(network), trace_network(network)
+    assert list(descriptor.roles) == [call.name for call in trace.calls]
+    assert set(descriptor.blocks) <= trace.tensor_modules
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_inference_agrees_with_the_table(name):
+    """Under another class name, the rules for unknown networks find the same parts."""
+    network = tiny(name)
+    known = describe(network)
+    network.__class__ = type("Unheard", (type(network),), {})
+    network.train()
+    network.get_submodule(known.blocks[0]).eval()
+    inferred = describe(network, value_range=known.value_range)
+    assert inferred.name == "Unheard" and inferred.scale == known.scale
+    assert list(inferred.roles) == list(known.roles)
+    assert inferred.blocks == (known.blocks if name != "SRVGGNetCompact" else ("body.2", "body.4", "body.6"))
+    for role in (Role.LAST, Role.UPSAMPLER, Role.SKIP):
+        assert with_role(inferred, role) == with_role(known, role)
+    assert with_role(inferred, Role.FIRST) == with_role(known, Role.FIRST)[:1]
+    assert network.training and not network.get_submodule(known.blocks[0]).training  # modes restored
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_special_roles():
+    assert with_role(describe(tiny("EDSR")), Role.AFTER_BODY) == ["conv_after_body"]
+    assert with_role(describe(tiny("EDSR")), Role.UPSAMPLER) == ["upsample.0", "upsample.2"]
+    assert with_role(describe(tiny("RRDBNet")), Role.AFTER_BODY) == ["conv_body"]
+    assert with_role(describe(tiny("RRDBNet")), Role.UPSAMPLER) == ["conv_up1", "conv_up2", "conv_hr"]
+    assert with_role(describe(tiny("MSRResNet")), Role.UPSAMPLER) == ["upconv1", "upconv2", "conv_hr"]
+    assert with_role(describe(tiny("SRResNet")), Role.AFTER_BODY) == ["body.2"]
+    rcan = describe(tiny("RCAN"))
+    assert len(with_role(rcan, Role.SKIP)) == 8 and rcan.roles["body.1.conv"] is Role.BODY
+    rdn = describe(tiny("RDN"))
+    assert with_role(rdn, Role.FIRST) == ["SFENet1", "SFENet2"]
+    assert with_role(rdn, Role.FUSION) == ["RDBs.0.LFF", "RDBs.1.LFF"]
+    assert rdn.roles["GFF.0"] is rdn.roles["GFF.1"] is Role.BODY
+    assert "x2, pixel values 0 to 255, 2 blocks" in rdn.summary()
+
+
+def test_describe_arguments():
+    network = tiny("EDSR")
+    assert describe(network, scale=4, value_range=255.0).value_range == 255.0
+    with pytest.raises(NetworkError, match="scale 2 was asked for, but the network enlarges by 4"):
+        describe(network, scale=2)
+    with pytest.raises(NetworkError, match="value_range 100"):
+        describe(network, value_range=100)
+
+
+class Block(nn.Module):
+    """Residual block with channel attention on pooled features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(6, 6, 3, padding=1)
+        self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 6, 1))
+
+    def forward(self, x):
+        y = F.relu(self.conv(x))
+        return x + y * torch.sigmoid(self.attention(y))
+
+
+class Shuffled(nn.Module):
+    """Custom network with a functional pixel shuffle, defined in another order than it runs."""
+
+    def __init__(self, channels: int = 3, scale: int = 2) -> None:
+        super().__init__()
+        self.scale_of_net = scale
+        self.out = nn.Conv2d(6, channels, 3, padding=1)
+        self.up = nn.Conv2d(6, 6 * scale**2, 3, padding=1)
+        self.trunk = nn.ModuleDict({"blocks": nn.ModuleList(Block() for _ in range(3))})
+        self.unused = nn.Conv2d(6, 6, 1)
+        self.inp = nn.Conv2d(channels, 6, 3, padding=1)
+
+    def forward(self, x):
+        x = self.inp(x)
+        for block in self.trunk["blocks"]:
+            x = block(x)
+        return self.out(F.relu(F.pixel_shuffle(F.relu(self.up(x)), self.scale_of_net)))
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_describe_unknown_with_pixel_shuffle(channels):
+    descriptor = describe(Shuffled(channels))
+    R = Role
+    expected = {"inp": R.FIRST}
+    for i in range(3):
+        expected |= {f"trunk.blocks.{i}.conv": R.BODY, f"trunk.blocks.{i}.attention.1": R.SKIP}
+    expected |= {"up": R.UPSAMPLER, "out": R.LAST, "unused": R.SKIP}
+    assert list(descriptor.roles.items()) == list(expected.items())
+    assert descriptor.blocks == tuple(f"trunk.blocks.{i}" for i in range(3))
+    assert (descriptor.name, descriptor.scale, descriptor.value_range) == ("Shuffled", 2, 1.0)
+    assert descriptor.options == {}
+
+
+def test_tracing_leaves_random_state_and_modes():
+    network = Shuffled().train()
+    network.trunk.eval()
+    modes = [module.training for module in network.modules()]
+    state = torch.get_rng_state()
+    describe(network)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in network.modules()] == modes
+
+
+@pytest.mark.parametrize("kind", ["transposed", "interpolated"])
+def test_describe_unknown_enlarged_otherwise(kind):
+    up = nn.ConvTranspose2d(6, 6, 2, stride=2) if kind == "transposed" else nn.Upsample(scale_factor=2)
+    c = lambda i, o: nn.Conv2d(i, o, 3, padding=1)  # noqa: E731
+    network = nn.Sequential(c(3, 6), c(6, 6), nn.ReLU(), c(6, 6), up, c(6, 6), nn.ReLU(), c(6, 3))
+    descriptor = describe(network)
+    assert {name: role.value for name, role in descriptor.roles.items()} == {
+        "0": "first", "1": "body", "3": "body", "5": "upsampler", "7": "last",
+    }  # fmt: skip
+    assert descriptor.scale == 2 and descriptor.blocks == ("1", "3")
+
+
+class Wrong(nn.Module):
+    """One convolution in the body, then whatever ``ending`` makes of it."""
+
+    def __init__(self, ending) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)))
+        self.ending = ending
+
+    def forward(self, x):
+        return self.ending(self.convs(x))
+
+
+def refuse(x):
+    raise RuntimeError("needs a second picture")
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Wrong(refuse), "needs a second picture.*NetworkDescriptor by hand"),
+        (Wrong(lambda x: [x, x]), "returns a list"),
+        (Wrong(lambda x: x.mean(1)), "returns a 3-dimensional tensor"),
+        (Wrong(lambda x: x[:, :, 1:-1, 1:-1]), "not an integer; pass scale"),
+        (nn.Sequential(nn.Linear(3, 3)), "the forward on a 32x32 picture failed"),
+        (nn.Upsample(scale_factor=2), "runs no nn.Conv2d"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)), "no convolution has the role"),
+    ],
+)
+def test_describe_errors(network, message):
+    with pytest.raises(NetworkError, match=message):
+        describe(network)
+
+
+def test_scale_of_a_cropping_network_can_be_given():
+    assert describe(Wrong(lambda x: x[:, :, 1:-1, 1:-1]), scale=1).scale == 1
+
+
+def test_a_foreign_class_of_a_known_name_is_unknown():
+    foreign = type("EDSR", (Shuffled,), {})()
+    assert describe(foreign).blocks == tuple(f"trunk.blocks.{i}" for i in range(3))
+
+
+def test_changed_known_network_is_refused():
+    network = tiny("EDSR")
+    network.conv_after_body = nn.Sequential(network.conv_after_body)
+    with pytest.raises(NetworkError, match="conv_after_body.0 is no convolution of EDSR"):
+        describe(network)

@@ -1,0 +1,68 @@
+"""Equal weights give equal files, in every process; files of any order are read."""
+
+import json
+import os
+import subprocess
+import sys
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load
+
+from adabm.networks import build_network, load_network, save_network
+from adabm.serialization import safetensors_bytes
+
+# Saves one network and one quantized model several times, since an order by chance may be right by chance, and prints the sha256.
+SAVING = """
+import hashlib, pathlib, sys, torch, adabm
+from adabm.networks import build_network, save_network
+torch.manual_seed(0)
+network = build_network("EDSR", num_feat=4, num_block=1, upscale=2).eval()
+model = adabm.QuantizedSR(network, adabm.preset("minmax"))
+adabm.calibrate(model, [torch.rand(2, 3, 8, 8)])
+folder, digests = pathlib.Path(sys.argv[1]), set()
+for index in range(8):
+    save_network(network, folder / "network")
+    adabm.save_quantized(model, folder / "model")
+    digests.add(tuple(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("network", "model")))
+print(sorted(digests))
+"""
+
+
+def saved(folder, seed: str) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    return subprocess.run([sys.executable, "-c", SAVING, folder], capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def test_files_are_the_same_in_every_process(tmp_path):
+    first, second = saved(tmp_path, "1"), saved(tmp_path, "2")
+    assert first == second and first.count("(") == 1
+
+
+def test_any_reader_reads_what_was_written(tmp_path):
+    tensors = {"b": torch.arange(3), "a.weight": torch.randn(2, 2), "é": torch.ones(5, dtype=torch.float64)}
+    metadata = {"z": "ü\n\"", "a": "{}", "m": ""}
+    data = safetensors_bytes(tensors, metadata)
+    assert data == safetensors_bytes(dict(reversed(tensors.items())), dict(reversed(metadata.items())))
+    assert int.from_bytes(data[:8], "little") % 8 == 0
+    found = load(data)
+    assert found.keys() == tensors.keys() and all(torch.equal(found[name], value) for name, value in tensors.items())
+    (tmp_path / "file").write_bytes(data)
+    with safe_open(tmp_path / "file", "pt") as file:
+        assert file.metadata() == metadata
+
+
+def test_files_with_metadata_in_another_order_are_read(tmp_path):
+    """As files written before were, half of them."""
+    network = build_network("EDSR", num_feat=4, num_block=1, upscale=2)
+    path = tmp_path / "network.safetensors"
+    save_network(network, path)
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    assert list(header["__metadata__"]) == ["network", "options"]
+    header["__metadata__"] = dict(reversed(header["__metadata__"].items()))
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+    state = network.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in load_network(path).state_dict().items())
