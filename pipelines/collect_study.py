@@ -73,7 +73,8 @@ def answers(results: Path, questions: Sequence[Question]) -> str:
         path = results / "conclusions" / f"{question.id}.md"
         if not path.is_file():
             raise TableError(f"{path}: is missing; run the stage of {question.id} again")
-        items.append(f"* **{question.heading}** {path.read_text(encoding='utf-8').strip().replace('**', '')}\n")
+        sentences = " ".join(path.read_text(encoding="utf-8").replace("**", "").split())
+        items.append(f"* **{question.heading}** {sentences}\n")
     return "".join(items)
 
 
