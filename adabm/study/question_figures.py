@@ -15,6 +15,7 @@ LABELS = {
     "psnr_y_db": "PSNR-Y (dB)", "loss_db": "loss against\nfull precision (dB)", "fab": "FAB\n(simulated bits)", "seconds": "measured time (s)",
     "peak_mib": "peak memory (MiB)",
 }
+_FROM_ZERO = ("seconds", "peak_mib")  # lengths are compared by eye
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 
@@ -45,6 +46,8 @@ def plot_sweep(
                 if full is not None and value == "psnr_y_db":
                     axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
                     axis.annotate("full precision", (1, full[dataset]), xycoords=axis.get_yaxis_transform(), fontsize=7, ha="right", va="bottom")
+                if value in _FROM_ZERO:
+                    axis.set_ylim(bottom=0)
                 _shade(axis, shades, labelled=row == 0)
                 axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
@@ -63,9 +66,10 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
 
 
 def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
-    if log:
-        least = min((level for level in levels if level > 0), default=1.0)
-        axis.set_xscale("symlog", linthresh=least, linscale=0.5)
+    if not log:
+        return
+    least = min((level for level in levels if level > 0), default=1.0)
+    axis.set_xscale("symlog", linthresh=least, linscale=0.5)
     shown = list(levels)
     while len(shown) > 9:
         shown = shown[::2]
@@ -112,6 +116,8 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
                 axis.plot(means, [levels.index(level) + offset for level in means.index], _MARKERS[index], color=colors[name], ms=6, label=name)
             if full is not None:
                 axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
+            if value in _FROM_ZERO:
+                axis.set_xlim(left=0)
             axis.set(title=dataset, xlabel=label)
             axis.set_yticks(range(len(levels)), levels)
             axis.tick_params(axis="y", length=0)
