@@ -24,6 +24,7 @@ METHOD_LABELS = {
     "adabm-notune": "AdaBM without fine-tuning",
     "adabm": "AdaBM",
     "adabm-relative": "AdaBM, relative learning rates",
+    "adabm-own-bits": "AdaBM, weight ranges at own bits",
 }
 KEYS = ["backbone", "scale", "dataset", "tile", "method", "setting", "weight_bits", "activation_bits", "fully_quantized", "seed"]
 _VALUES = ["psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"]
