@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from adabm.errors import AdabmError, TableError
 from adabm.images import write_atomically
 from adabm.study import find_root, write_provenance, write_table
 from adabm.study.presentation import readable
-from adabm.study.questions import QUESTIONS
+from adabm.study.questions import QUESTIONS, Question
 from adabm.study.report import write_report
 from adabm.study.runs import MEASURED
 from adabm.study.schema import read_study_table
@@ -61,6 +62,22 @@ def main_numbers(summary: pd.DataFrame) -> dict[str, dict]:
     return numbers
 
 
+def answers(results: Path, questions: Sequence[Question]) -> str:
+    """Return the conclusions of questions as a list in Markdown.
+
+    Raises:
+        TableError: a question has a table and no conclusion.
+    """
+    items = []
+    for question in questions:
+        path = results / "conclusions" / f"{question.id}.md"
+        if not path.is_file():
+            raise TableError(f"{path}: is missing; run the stage of {question.id} again")
+        sentences = " ".join(path.read_text(encoding="utf-8").replace("**", "").split())
+        items.append(f"* **{question.heading}** {sentences}\n")
+    return "".join(items)
+
+
 def _present(row: pd.Series, *names: str) -> dict[str, float]:
     return {name: float(row[name]) for name in names if pd.notna(row[name])}
 
@@ -84,6 +101,7 @@ def main() -> int:
         text = "\n".join(f"## {q.id}\n\n{table.markdown()}" for q, table in shown.items()) + (f"\nNot run: {left_out}.\n" if left_out else "")
         write_atomically(tables / "study.md", text.encode())
         write_atomically(tables / "study.tex", (_TEX_HEAD + "\n".join(table.latex(f"tab:{q.id}") for q, table in shown.items())).encode())
+        write_atomically(tables / "answers.md", answers(args.results, list(shown)).encode())
         write_atomically(args.results / "study_metrics.json", (json.dumps(main_numbers(summary), indent=2) + "\n").encode())
         write_report(args.results, study, summary, args.title)
     except (AdabmError, OSError) as error:

@@ -217,6 +217,19 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
         assert row[name] == pytest.approx(summary[name], abs=6e-4), name
 
 
+def test_what_is_not_wanted_is_listed_and_not_computed(root, monkeypatch):
+    counted = Counted(monkeypatch)
+    opened = open_bench()
+    trials = [dataclasses.replace(trial, wanted=trial.series == "uniform") for trial in trials_of(opened)]
+    table = opened.measure("set_size", trials).set_index("series")
+    assert counted.take() == (2, 9)
+    assert set(table.loc["AdaBM", "status"]) == {"not run"} and table.loc["AdaBM", "psnr_y_db"].isna().all() and len(table.loc["AdaBM"]) == 4
+    traced = opened.trace("fine_tuning", [dataclasses.replace(t, wanted=t.series == "plain") for t in tuned_trials(opened)], [2, 6])
+    assert counted.take()[0] == 2, "one run, and the same without fine-tuning"
+    statuses = {name: list(rows["status"]) for name, rows in traced.groupby("series")}
+    assert statuses == {"full precision": ["measured"], "plain": ["measured"] * 3, "changed": ["not run"] * 3}
+
+
 def test_a_measured_table_is_not_computed_again(root, monkeypatch):
     counted = Counted(monkeypatch)
     opened = open_bench()

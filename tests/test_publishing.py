@@ -30,11 +30,11 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def test_every_file_is_written(tmp_path):
-    assert publish_to(tmp_path) == "**Five** are enough. More do not harm."
+    assert publish_to(tmp_path) == "**Five** are enough.\n\nMore do not harm."
     written = contents(tmp_path)
     figures = {f"figures/set_size{suffix}.{kind}" for suffix in ("", "_levels") for kind in ("png", "svg")}
     assert set(written) == {"tables/set_size.csv", "tables/set_size.provenance.json", "conclusions/set_size.md"} | figures
-    assert written["conclusions/set_size.md"] == b"**Five** are enough. More do not harm.\n"
+    assert written["conclusions/set_size.md"] == b"**Five** are enough.\n\nMore do not harm.\n"
     pd.testing.assert_frame_equal(read_study_table(tmp_path / "results/test/tables/set_size.csv"), TABLE)
     assert all(written[name].startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") for name in figures)
     record = json.loads(written["tables/set_size.provenance.json"])

@@ -18,7 +18,7 @@ from .cache import ResultCache
 from .fingerprint import SAMPLING, code_hash, file_hash, folder_hash, key
 from .plan import FULL_PRECISION, Cell, EvaluationSet, Recipe, Run, plan_inputs, read_plan
 from .plan_part import place
-from .runs import DIVERGED, MEASURED, find_device, find_root, run_plan, run_traces
+from .runs import DIVERGED, MEASURED, NOT_RUN, find_device, find_root, run_plan, run_traces
 from .schema import study_table
 from .tasks import ModelTask, one_thread
 from .traces import TraceTask
@@ -28,13 +28,17 @@ SCENE_SEPARATOR = "@"  # "<scene>@<index>.png" are excerpts of one scene
 
 @dataclass(frozen=True)
 class Trial:
-    """One model of a question and where it stands in the table: a curve (``series``), the swept ``variable``, its ``level``."""
+    """One model of a question and where it stands in the table: a curve (``series``), the swept ``variable``, its ``level``.
+
+    One that is not ``wanted`` is planned, and listed as not run.
+    """
 
     series: str
     variable: str
     level: str
     run: Run
     calibration: tuple[Path, ...]
+    wanted: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,8 @@ class Bench:
         Full precision is its first rows, one a set.
         """
         trials = list(trials)
-        models = [(None, Run(FULL_PRECISION), ()), *((trial, trial.run, trial.calibration) for trial in trials)]
-        cells = [(trial, Cell(self.backbone, calibration, run, pictures)) for trial, run, calibration in models for pictures in self.sets]
+        cells = [(None, Cell(self.backbone, (), Run(FULL_PRECISION), pictures)) for pictures in self.sets]
+        cells += [(t, Cell(self.backbone, t.calibration, t.run, pictures, t.wanted)) for t in trials for pictures in self.sets]
         results = run_plan([cell for _, cell in cells], self.recipe, self.cache, self.workers, self.device)
         full = {r.cell.pictures.name: r.summary["psnr_y_db"] for r in results if r.cell.run.method == FULL_PRECISION}
         rows = []
@@ -140,14 +144,15 @@ class Bench:
             TraceTask(ModelTask(self.backbone, t.calibration, t.run, self.recipe, self.cache, self.device), pictures.files, tuple(steps))
             for t in trials
         ]
-        run_traces(tasks, self.workers)
+        run_traces([task for trial, task in zip(trials, tasks) if trial.wanted], self.workers)
         rows = before.to_dict("records")
         for trial, task in zip(trials, tasks):
+            missing = DIVERGED if trial.wanted else NOT_RUN
             keys = self._keys(question, trial, Cell(self.backbone, trial.calibration, trial.run, pictures)) | dict(pictures=len(pictures.files))
-            measured = {record["step"]: record for record in task.results()}
+            measured = {record["step"]: record for record in task.results()} if trial.wanted else {}
             for step in steps:
                 record = measured.get(step)
-                values = dict(status=DIVERGED) if record is None else dict(
+                values = dict(status=missing) if record is None else dict(
                     status=MEASURED, psnr_y_db=record["psnr_y_db"], ssim_y=record["ssim_y"], fab=record["fab"], loss_db=full - record["psnr_y_db"])
                 rows.append(keys | values | dict(level=str(step)))
         return study_table(rows)
@@ -156,7 +161,7 @@ class Bench:
     def _untuned(trial: Trial) -> Trial:
         changes = tuple(change for change in trial.run.changes if not change[0].startswith("fine_tuning"))
         run = Run(**{**vars(trial.run), "changes": (*changes, ("fine_tuning", None))})
-        return Trial(trial.series, trial.variable, "0", run, trial.calibration)
+        return Trial(trial.series, trial.variable, "0", run, trial.calibration, trial.wanted)
 
     def _keys(self, question: str, trial: Trial | None, cell: Cell) -> dict[str, object]:
         where: Mapping[str, object] = dict(question=question, backbone=self.backbone.stem, dataset=cell.pictures.name, setting=cell.run.setting)

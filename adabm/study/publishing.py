@@ -25,7 +25,7 @@ def publish(
         conclusion: sentences computed from the table.
 
     Returns:
-        The conclusion as one paragraph of Markdown.
+        The conclusion as Markdown, a paragraph a sentence.
 
     Raises:
         DataError: no figure, or no conclusion.
@@ -37,6 +37,6 @@ def publish(
     write_provenance(path, root, dict(parameters), inputs, sorted(int(s) for s in table["seed"].unique()), device=device)
     for suffix, figure in figures.items():
         save_figure(figure, results / "figures" / (f"{question}_{suffix}" if suffix else question))
-    text = " ".join(conclusion)
+    text = "\n\n".join(conclusion)
     write_atomically(results / "conclusions" / f"{question}.md", (text + "\n").encode())
     return text

@@ -68,6 +68,7 @@ def write_report(results: Path, study: pd.DataFrame, summary: pd.DataFrame, titl
 def studied(study: pd.DataFrame) -> str:
     """Return two sentences: which networks, settings, sets and seeds the tables hold."""
     rows = study[study["status"] == MEASURED]
+    rows = rows[rows["psnr_y_db"].notna()] if rows["psnr_y_db"].notna().any() else rows  # times belong to no set
     if rows.empty:
         return "Nothing was measured yet. The tables below list what is planned."
     names = {name: list(dict.fromkeys(rows[name])) for name in ("backbone", "setting", "dataset")}

@@ -26,7 +26,7 @@ from .plan import Recipe, Run
 from .runs import find_device
 from .tasks import one_thread
 
-LOADED = "network loaded"
+LOADED = ("none", "network loaded")
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,9 @@ class Workload:
             with torch.no_grad():
                 model.image2bit(model.complexity(low))
 
-        largest = max(self.sizes)
         parts = [Part("calibration", "calibration pictures", str(n), lambda n=n: calibrate(model, batches[n])) for n in self.sizes]
         parts += [Part("fine-tuning", "fine-tuning steps", str(n), lambda n=n: tune(n), restore(clipped)) for n in self.steps]
-        parts += [
-            Part("quantize", "part", f"calibration, {largest} pictures", lambda: calibrate(model, batches[largest])),
-            Part("quantize", "part", "clipping", lambda: clip_ranges(model, tuning_batches[0]), restore(calibrated)),
-        ]
+        parts.append(Part("quantize", "part", "clipping", lambda: clip_ranges(model, tuning_batches[0]), restore(calibrated)))
         for group in FineTuner(model, config.fine_tuning).groups:
             parts.append(Part("quantize", "part", f"one {group} step", self._one_step(model, group, tuning_batches[0]), restore(clipped)))
         parts += [
@@ -176,8 +172,8 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory(workload: Workload, levels: Sequence[str]) -> dict[str, float]:
-    """Return the peak memory in MiB of a fresh process that carries out one part, by the part's level.
+def peak_memory(workload: Workload, parts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """Return the peak memory in MiB of a fresh process that carries out one part, by the part's (series, level).
 
     ``LOADED`` stands for a process that has done no more than load the network. On a GPU only the
     computer's memory is measured.
@@ -185,26 +181,26 @@ def peak_memory(workload: Workload, levels: Sequence[str]) -> dict[str, float]:
     Raises:
         ConfigError: no part has such a level.
     """
-    peaks: dict[str, float] = {}
+    peaks: dict[tuple[str, str], float] = {}
     context = multiprocessing.get_context("spawn")
-    for level in levels:
+    for part in tqdm(parts, unit="process"):
         with context.Pool(1) as pool:
-            peaks[level] = pool.apply(_peak_of, (workload, level))
+            peaks[part] = pool.apply(_peak_of, (workload, part))
     return peaks
 
 
-def _peak_of(workload: Workload, level: str) -> float:
+def _peak_of(workload: Workload, named: tuple[str, str]) -> float:
     with one_thread(workload.device):
-        if level == LOADED:
+        if named == LOADED:
             workload._model(workload.run)
         else:
-            calibration = level.startswith("calibration, ")
             # what comes before a part, calibration on one patch, must not need more than the part itself
-            small = workload if calibration else dataclasses.replace(workload, sizes=(1,), steps=(1,))
-            parts = {part.level: part for part in reversed(small.parts())}  # the first of equal levels counts
-            if level not in parts:
-                raise ConfigError(f"no part {level!r} whose memory could be measured; choose one of {', '.join([LOADED, *reversed(parts)])}")
-            part = parts[level]
+            small = workload if named[0] == "calibration" else dataclasses.replace(workload, sizes=(1,), steps=(1,))
+            parts = {(part.series, part.level): part for part in small.parts()}
+            if named not in parts:
+                known = ", ".join(str(names) for names in (LOADED, *parts))
+                raise ConfigError(f"there is no part {named} whose memory could be measured; choose one of {known}")
+            part = parts[named]
             part.prepare()
             part.act()
     return _peak_mib()
