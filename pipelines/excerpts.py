@@ -12,14 +12,26 @@ SCENE_SEPARATOR = "@"  # "<picture>@<index>.png": tiles of one picture are one s
 
 
 def tiles(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:
-    """Return up to ``most`` square tiles on an even grid that reaches all borders; neighbours overlap by half at most."""
+    """Return up to ``most`` square tiles on an even grid; neighbours overlap by half at most (and by rounding, where ``side`` is odd).
+
+    The grid reaches both borders, but where a single tile goes into a direction, which lies in the middle.
+
+    Raises:
+        DataError: ``side`` or ``most`` is not positive, or a tile does not fit.
+    """
+    if side < 1 or most < 1:
+        raise DataError(f"{most} tiles of {side} pixels: both must be at least 1")
     if side > min(image.shape[:2]):
         raise DataError(f"a tile of {side} pixels does not fit into a picture of {image.shape[1]}x{image.shape[0]}")
     counts = [1 + 2 * (length - side) // side for length in image.shape[:2]]
     while counts[0] * counts[1] > most:
         counts[int(counts[1] >= counts[0])] -= 1
-    rows, columns = (np.linspace(0, length - side, count).round().astype(int) for length, count in zip(image.shape, counts))
+    rows, columns = (_places(length - side, count) for length, count in zip(image.shape, counts))
     return [image[top : top + side, left : left + side] for top in rows for left in columns]
+
+
+def _places(last: int, count: int) -> np.ndarray:
+    return np.linspace(0, last, count).round().astype(int) if count > 1 else np.array([last // 2])
 
 
 def write_pool(calibration: Path, folder: Path, side: int, most: int) -> int:

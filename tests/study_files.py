@@ -44,6 +44,15 @@ def write_study(root: Path, pictures: int = 2) -> Path:
     return root
 
 
+def write_pool(folder: Path, scenes: int = 3, excerpts: int = 2, side: int = 16) -> None:
+    """Write low-resolution pictures ``a@00.png``, ``a@01.png``, ``b@00.png`` ...: excerpts of scenes."""
+    rng = np.random.default_rng(7)
+    for scene in range(scenes):
+        for index in range(excerpts):
+            noise = rng.normal(120, 10 + 15 * scene + 5 * index, (side, side, 3))
+            write_image(folder / "LR" / f"{'abcdefghij'[scene]}@{index:02d}.png", noise.clip(0, 255).astype(np.uint8))
+
+
 def part(**changes) -> dict:
     """A part of a plan of :func:`write_study`; a change to ``...`` removes the key."""
     whole = dict(backbone="net.safetensors", data="data", sets=["First"], settings=["W4A4 FQ"], methods=["minmax"])

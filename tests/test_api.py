@@ -68,3 +68,20 @@ def test_same_seed_same_model():
 def test_wrong_images_are_named(images, message):
     with pytest.raises(DataError, match=message):
         quantize(tiny("EDSR"), images, preset("minmax"), patch_size=8)
+
+
+def test_a_rule_after_calibration_sees_the_calibrated_model_before_clipping():
+    images = [np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)] * 2
+    seen = []
+
+    def rule(model):
+        seen.append((model.calibrated, model.clipped, model.layers["body.0.conv1"].activation.upper.item()))
+        model.layers["body.0.conv1"].layer2bit.factor.data.fill_(-1.0)
+
+    config = preset("adabm-notune", image_mapping=False)
+    ruled, record, _ = quantize(tiny("EDSR"), images, config, patch_size=12, after_calibration=rule)
+    plain, _, _ = quantize(tiny("EDSR"), images, config, patch_size=12)
+    layer, other = (model.layers["body.0.conv1"] for model in (ruled, plain))
+    assert seen == [(True, False, seen[0][2])] and ruled.clipped
+    assert layer.layer2bit.factor == -1 != other.layer2bit.factor and record.layer_factors["body.0.conv1"] == other.layer2bit.factor
+    assert layer.activation.upper < other.activation.upper < seen[0][2], "clipping works for the bits of the rule"

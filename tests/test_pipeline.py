@@ -12,8 +12,24 @@ import pandas as pd
 import pytest
 import yaml
 
+from adabm.study.questions import QUESTIONS
+
 ROOT = Path(__file__).parents[1]
 COPIED = ("adabm", "pipelines", "notebooks", "data/demo_photos.yaml", "data/published.csv", "dvc.yaml", ".dvcignore", ".dvc/config")
+BENCHMARK = ("calibrate", "collect")  # the last stages of what the fast tests run; the study's questions are slow
+OF_QUESTIONS = {question.id for question in QUESTIONS}
+# what makes each block of a question tiny; the number of models stays far below that of the real study
+TINY_STUDY = {
+    "timing": dict(sizes=[1, 2], steps=[1, 3], repeats=2),
+    "set_size": dict(sizes=[1, 3]),
+    "sampling": dict(strategies=["random", "diverse", "adaptive"], count=2, counts={"adaptive": 4}),
+    "components": dict(
+        pictures=2, combinations=["image+layer", "layer+clipping", "image+layer+clipping", "layer+clipping+tuning", "image+layer+clipping+tuning"],
+        frontier=dict(bits=[3, 6], weight_bits=4, series=["AdaBM, not fine-tuned", "uniform bits, not fine-tuned"], tuned=dict(bits=[4], series=["AdaBM"])),
+        bit_weights=[5, 50], seeds=[0, 1],
+    ),
+    "fine_tuning": dict(pictures=2, steps=[1, 3], seeds=[0, 1]),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +46,11 @@ def project(tmp_path_factory) -> Path:
     params["calibration"].update(tiny)
     params["evaluation"].update(tiny)
     params["evaluation"]["plan"][0].update(methods=["minmax", "adabm"], settings=["W4A4 FQ"], seeds=[0, 1])
+    params["prepare"].update(tile=16, tiles=2, crop=16)
+    for question, changes in TINY_STUDY.items():
+        params[question].update(changes, patch_size=12, rounds=3, steps_per_round=1)
+        for method in params[question].get("methods", {}).values():
+            method["seeds"] = [0, 1]
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     return root
@@ -47,23 +68,53 @@ def dvc(root: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def reproduced(project) -> Path:
-    dvc(project, "repro")
+    dvc(project, "repro", *BENCHMARK)
     return project
 
 
-def test_every_output_is_there(reproduced):
-    stages = yaml.safe_load((reproduced / "dvc.yaml").read_text())["stages"]
-    for stage in stages.values():
+def assert_outputs_are_there(root: Path, of_study: bool) -> None:
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    chosen = [stage for name, stage in stages.items() if (name in {*OF_QUESTIONS, "collect_study"}) == of_study]
+    assert chosen
+    for stage in chosen:
         for out in stage.get("outs", []) + stage.get("metrics", []):
-            path = reproduced / (out if isinstance(out, str) else next(iter(out)))
+            path = root / (out if isinstance(out, str) else next(iter(out)))
             assert path.exists(), path
 
 
+def assert_nothing_is_done(root: Path, *stages: str) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (root / "results").rglob("*") if p.is_file()}
+    assert "Data and pipelines are up to date." in dvc(root, "repro", *stages)
+    assert {p: p.stat().st_mtime_ns for p in (root / "results").rglob("*") if p.is_file()} == before
+    assert json.loads(dvc(root, "status", "--json", *stages)) == {}
+
+
+def assert_tables_tell_their_origin(tables: Path) -> set[str]:
+    """Seeds and inputs of the provenance beside each table; return the names of the tables."""
+    names = {table.stem for table in tables.glob("*.csv")}
+    of_study = sorted(f"results/demo/tables/{name}.csv" for name in names & OF_QUESTIONS)
+    for name in names:
+        record = json.loads((tables / f"{name}.provenance.json").read_text())
+        inputs = record["inputs_sha256"]
+        if name in OF_QUESTIONS:
+            assert record["seed"] == sorted(int(seed) for seed in pd.read_csv(tables / f"{name}.csv")["seed"].unique()), name
+            assert record["params_file"] == "params.yaml" and record["block"] == name and record["notebook"].endswith(f"_{name}.ipynb")
+        elif name in ("study", "study_summary"):
+            assert sorted(inputs) == of_study, "merged from the tables of the questions, and from nothing else"
+            assert record["seed"] == sorted(int(seed) for seed in pd.read_csv(tables / "study.csv")["seed"].unique())
+            continue
+        else:
+            assert record["seed"] in (0, [0, 1]), name
+        assert "adabm/weights/edsr_f32b8_x4.safetensors" in inputs, name
+    return names
+
+
+def test_every_output_is_there(reproduced):
+    assert_outputs_are_there(reproduced, of_study=False)
+
+
 def test_second_run_does_nothing(reproduced):
-    before = {p: p.stat().st_mtime_ns for p in (reproduced / "results").rglob("*") if p.is_file()}
-    assert "Data and pipelines are up to date." in dvc(reproduced, "repro")
-    assert {p: p.stat().st_mtime_ns for p in (reproduced / "results").rglob("*") if p.is_file()} == before
-    assert json.loads(dvc(reproduced, "status", "--json")) == {}
+    assert_nothing_is_done(reproduced, *BENCHMARK)
 
 
 def test_forced_run_gives_the_same_bytes(reproduced):
@@ -86,20 +137,28 @@ def test_tables_are_complete(reproduced):
         assert rows["psnr_y_db"].mean() == pytest.approx(means.set_index(["method", "seed"]).loc[keys, "psnr_y_db"], abs=2e-3)
     summary = pd.read_csv(tables / "evaluation_summary.csv").set_index("method")
     assert summary["seeds"].to_dict() == {"fp32": 1, "minmax": 2, "adabm": 2}
-    for table in tables.glob("*.csv"):
-        record = json.loads(table.with_suffix(".provenance.json").read_text())
-        assert record["seed"] in (0, [0, 1]) and "adabm/weights/edsr_f32b8_x4.safetensors" in record["inputs_sha256"]
+    assert {"evaluation", "evaluation_pictures", "evaluation_summary"} <= assert_tables_tell_their_origin(tables)
+
+
+@pytest.mark.slow
+def test_the_study_runs_whole_and_once(reproduced):
+    dvc(reproduced, "repro")
+    assert_outputs_are_there(reproduced, of_study=True)
+    assert assert_tables_tell_their_origin(reproduced / "results" / "demo" / "tables") >= {*OF_QUESTIONS, "study", "study_summary"}
+    study = pd.read_csv(reproduced / "results" / "demo" / "tables" / "study.csv")
+    assert set(study["question"]) == OF_QUESTIONS and set(study["status"]) == {"measured"}
+    assert_nothing_is_done(reproduced)
 
 
 def test_profiles_have_the_same_stages_and_notebooks():
     """The paper profile differs in its data and networks alone."""
     demo, paper = (yaml.safe_load((ROOT / p / "dvc.yaml").read_text())["stages"] for p in (".", "profiles/paper"))
-    for stage in ("calibrate", "evaluate"):
+    for stage in ("calibrate", "evaluate", *OF_QUESTIONS):
         expected = demo[stage]["cmd"].replace("results/demo", "results/paper").replace(" --block", " --params profiles/paper/params.yaml --block")
         assert paper[stage]["cmd"] == expected
     blocks = [yaml.safe_load((ROOT / p / "params.yaml").read_text()) for p in (".", "profiles/paper")]
-    assert blocks[0]["evaluation"].keys() == blocks[1]["evaluation"].keys()
-    assert blocks[0]["calibration"].keys() == blocks[1]["calibration"].keys()
+    for block in ("evaluation", "calibration", *OF_QUESTIONS):
+        assert blocks[0][block].keys() == blocks[1][block].keys(), block
 
 
 @pytest.mark.parametrize("marker, name", [

@@ -12,6 +12,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from adabm.study.provenance import STAGE_VARIABLE, notebook_code_hash
+from pipelines import run_notebook
 from pipelines.run_notebook import ROOT, canonical, main
 
 PARAMETERS = """steps: int = 3
@@ -185,3 +187,52 @@ def test_interruption_leaves_nothing(tmp_path, number, status):
     assert not list(scratch.iterdir()) and not list(tmp_path.glob("o.*"))
     with pytest.raises(ProcessLookupError):  # the kernel is gone
         os.kill(int(flag.read_text()), 0)
+
+
+# -- where parameters come from --------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project of its own, which the kernel starts in."""
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv(STAGE_VARIABLE, raising=False)
+    (tmp_path / "params.yaml").write_text(BLOCK)
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path
+
+
+def test_tables_know_the_stage_that_wrote_them(project):
+    notebook = write_notebook(
+        project / "notebooks",
+        "import os\nfrom pathlib import Path\nfrom adabm.study.provenance import write_provenance",
+        f"print(os.environ[{STAGE_VARIABLE!r}])",
+        "table = Path('results/test/tables/x.csv')\ntable.parent.mkdir(parents=True)\ntable.write_text('a\\n1\\n')\n"
+        "write_provenance(table, Path(), dict(steps=steps), [Path('params.yaml')], 3)",
+    )
+    assert main([str(notebook), str(project / "o.ipynb"), "--params", str(project / "params.yaml"), "--block", "x"]) == 0
+    told = nbformat.read(project / "o.ipynb", as_version=4).cells[-2].outputs[0].text
+    assert json.loads(told) == {"params_file": "params.yaml", "block": "x", "notebook": "notebooks/x.ipynb"}
+    record = json.loads((project / "results/test/tables/x.provenance.json").read_text())
+    assert (record["params_file"], record["block"], record["notebook"]) == ("params.yaml", "x", "notebooks/x.ipynb")
+    assert record["block_values"] == {"steps": 5, "rate": "1e-3", "bits": [4, 8], "limit": None}, "as in the file"
+    assert record["notebook_code_sha256"] == notebook_code_hash(notebook)
+    assert STAGE_VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize(("notebook", "params", "block", "expected"), [
+    ("notebooks/x.ipynb", "params.yaml", None, {"notebook": "notebooks/x.ipynb"}),
+    ("notebooks/x.ipynb", None, None, {"notebook": "notebooks/x.ipynb"}),
+    ("notebooks/x.ipynb", "../elsewhere/params.yaml", "x", {"notebook": "notebooks/x.ipynb"}),
+    ("../elsewhere/x.ipynb", "params.yaml", "x", {"params_file": "params.yaml", "block": "x"}),
+], ids=["no block", "no file", "file outside", "notebook outside"])
+def test_what_lies_outside_is_not_told(project, notebook, params, block, expected):
+    assert json.loads(run_notebook._stage(project / notebook, params and project / params, block)) == expected
+
+
+def test_the_stage_of_the_caller_is_restored(project, monkeypatch):
+    monkeypatch.setenv(STAGE_VARIABLE, "outer")
+    with run_notebook._kernel_environment(str(project), "inner"):
+        assert os.environ[STAGE_VARIABLE] == "inner"
+    assert os.environ[STAGE_VARIABLE] == "outer"

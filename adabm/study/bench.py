@@ -2,21 +2,23 @@
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from ..datasets import calibration_files
+from ..datasets import calibration_files, check_calibration
 from ..errors import ConfigError
 from ..images import read_rgb
 from ..networks import load_network
-from ..sampling import STRATEGIES, Pool, select
+from ..sampling import Pool, select
+from ..sampling.registry import find
 from .cache import ResultCache
 from .fingerprint import SAMPLING, code_hash, file_hash, folder_hash, key
 from .plan import FULL_PRECISION, Cell, EvaluationSet, Recipe, Run, plan_inputs, read_plan
-from .runs import DIVERGED, MEASURED, NOT_RUN, find_root, run_plan, run_traces
+from .plan_part import place
+from .runs import DIVERGED, MEASURED, NOT_RUN, find_device, find_root, run_plan, run_traces
 from .schema import study_table
 from .tasks import ModelTask, one_thread
 from .traces import TraceTask
@@ -68,9 +70,11 @@ class Bench:
         Raises:
             AdabmError: naming what is missing or does not fit.
         """
-        root = find_root()
+        root, device = find_root(), find_device(device)
+        file_hash.cache_clear()  # an earlier bench of this process may have seen other contents
         cells = read_plan([dict(backbone=backbone, data=data, sets=list(sets), settings=[], methods=[])], root, recipe)
-        files = tuple(calibration_files(root / pool).values())
+        files = tuple(calibration_files(place(root, pool)).values())
+        check_calibration(files, recipe.patch_size)
         return cls(root, cells[0].backbone, tuple(c.pictures for c in cells), files, recipe, ResultCache.default(root), workers or None, device)
 
     @property
@@ -82,19 +86,17 @@ class Bench:
         """Choose calibration pictures from the pool with the seed and bits of a run; what was chosen is kept.
 
         Raises:
-            ConfigError: unknown strategy, or more pictures than the pool has.
+            ConfigError: unknown strategy or one whose source cannot be read, or more pictures than the pool has.
         """
-        if strategy not in STRATEGIES:
-            raise ConfigError(f"unknown sampling strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
         identity = key(
-            strategy=strategy, source=inspect.getsource(STRATEGIES[strategy].choose), code=code_hash(SAMPLING),
+            strategy=strategy, source=_source(strategy), code=code_hash(SAMPLING),
             network=file_hash(self.backbone), pool=folder_hash(list(self.pool)), count=count, seed=run.seed,
             bits=[run.weight_bits, run.activation_bits, run.fully_quantized],
         )
         kept = self.cache.load_record(identity)
         if kept is None:
             pool = self._pool(run.setting)
-            with one_thread(self.device):
+            with one_thread("cpu"):  # where strategies compute, whatever the device of the trials
                 kept = {"chosen": [int(i) for i in select(strategy, pool, count, run.seed)]}
             self.cache.keep_record(identity, kept)
         return tuple(self.pool[i] for i in kept["chosen"])
@@ -136,8 +138,7 @@ class Bench:
         """
         trials = list(trials)
         pictures = self.sets[0]
-        before = self.measure(question, [self._untuned(trial) for trial in trials])
-        before = before[before["dataset"] == pictures.name]
+        before = replace(self, sets=self.sets[:1]).measure(question, [self._untuned(trial) for trial in trials])
         full = float(before.loc[before["setting"] == "FP32", "psnr_y_db"].iloc[0])
         tasks = [
             TraceTask(ModelTask(self.backbone, t.calibration, t.run, self.recipe, self.cache, self.device), pictures.files, tuple(steps))
@@ -163,8 +164,16 @@ class Bench:
         return Trial(trial.series, trial.variable, "0", run, trial.calibration, trial.wanted)
 
     def _keys(self, question: str, trial: Trial | None, cell: Cell) -> dict[str, object]:
-        place: Mapping[str, object] = dict(question=question, backbone=self.backbone.stem, dataset=cell.pictures.name, setting=cell.run.setting)
+        where: Mapping[str, object] = dict(question=question, backbone=self.backbone.stem, dataset=cell.pictures.name, setting=cell.run.setting)
         if trial is None:
-            return {**place, "series": "full precision", "variable": "none", "level": "none", "seed": 0, "sample": 0}
-        return {**place, "series": trial.series, "variable": trial.variable, "level": trial.level, "seed": trial.run.seed,
+            return {**where, "series": "full precision", "variable": "none", "level": "none", "seed": 0, "sample": 0}
+        return {**where, "series": trial.series, "variable": trial.variable, "level": trial.level, "seed": trial.run.seed,
                 "sample": 0, "calibration_pictures": len(cell.calibration)}
+
+
+def _source(strategy: str) -> str:
+    choose = find(strategy).choose
+    try:
+        return inspect.getsource(choose)
+    except (OSError, TypeError):
+        raise ConfigError(f"strategy {strategy!r}: the source of {choose!r} cannot be read; define a function in a file or in a notebook") from None

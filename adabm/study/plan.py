@@ -15,6 +15,8 @@ from ..errors import AdabmError, ConfigError
 from .interventions import INTERVENTIONS
 from .plan_part import FULL_PRECISION, check_part, is_path, place
 
+_TUNING = "fine_tuning."  # begins the names of its settings
+
 
 @dataclass(frozen=True)
 class Run:
@@ -38,6 +40,11 @@ class Run:
     def __post_init__(self) -> None:
         if self.intervention and self.intervention not in INTERVENTIONS:
             raise ConfigError(f"unknown intervention {self.intervention!r}; choose one of {', '.join(INTERVENTIONS)}")
+        for name, value in self.changes:
+            if name in ("weight_bits", "activation_bits", "fully_quantized"):
+                raise ConfigError(f"{name} = {value!r}: belongs to the setting, such as {self.setting!r}; change it there")
+            if name == "fine_tuning" and value is not None:
+                raise ConfigError(f"fine_tuning = {value!r}: must be null, to leave it out; its settings have names such as 'fine_tuning.lr_weight'")
 
     @classmethod
     def at(
@@ -58,20 +65,25 @@ class Run:
         return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
 
     def config(self, fine_tuning: Mapping) -> QuantizationConfig:
-        """Return the configuration; ``fine_tuning`` changes the recipe of presets that fine-tune."""
+        """Return the configuration; ``fine_tuning`` changes the recipe of presets that fine-tune.
+
+        Raises:
+            ConfigError: a change is unknown, impossible or without effect.
+        """
         if self.method == FULL_PRECISION:
             return preset("minmax")  # nothing of it is used
-        changes: dict[str, object] = {"fine_tuning": dict(fine_tuning)}
+        bits = dict(weight_bits=self.weight_bits, activation_bits=self.activation_bits, fully_quantized=self.fully_quantized)
+        changes, tuning = {}, dict(fine_tuning)
         for name, value in self.changes:
-            part, _, setting = name.rpartition(".")
-            if part == "fine_tuning" and isinstance(changes[part], dict):
-                changes[part][setting] = value
+            if name.startswith(_TUNING):
+                tuning[name.removeprefix(_TUNING)] = value
             else:
                 changes[name] = value
-        return preset(
-            self.method, weight_bits=self.weight_bits, activation_bits=self.activation_bits,
-            fully_quantized=self.fully_quantized, **changes,
-        )
+        tuned = [name for name, _ in self.changes if name.startswith(_TUNING)]
+        config = preset(self.method, **bits, **{"fine_tuning": tuning, **changes})
+        if tuned and config.fine_tuning is None:
+            raise ConfigError(f"{tuned[0]}: {self.method} is not fine-tuned here, so that it has no effect; leave it out")
+        return config
 
 
 def _hashable(value: object) -> object:

@@ -52,7 +52,7 @@ def plot_sweep(
                 axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
             axes[0][column].set_title(dataset)
-        _legend(figure, axes[0][0], len(series))
+        _legend(figure, series)
     return figure
 
 
@@ -85,10 +85,14 @@ def _shade(axis: Axes, shades: Sequence[tuple[float, float, str]], labelled: boo
             axis.annotate(name, ((begin + end) / 2, 0.01), xycoords=axis.get_xaxis_transform(), fontsize=6, ha="center", va="bottom", color="0.4")
 
 
-def _legend(figure: Figure, axis: Axes, count: int) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    handles = [handle[0] if hasattr(handle, "lines") else handle for handle in handles]
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(count, 3), fontsize=8)
+def _legend(figure: Figure, series: Sequence[str]) -> None:
+    """Name the series, each once, also one that the first panel lacks."""
+    found = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels()):
+            found.setdefault(label, handle[0] if hasattr(handle, "lines") else handle)
+    drawn = [name for name in series if name in found]
+    figure.legend([found[name] for name in drawn], drawn, loc="outside upper center", ncols=min(len(series), 3), fontsize=8)
 
 
 def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, float] | None = None) -> Figure:
@@ -113,7 +117,7 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
                 places = np.array([levels.index(level) for level in here["level"]]) + offset
                 axis.plot(here[value], places, ".", color=colors[name], alpha=0.45, ms=4)
                 means = here.groupby("level", sort=False)[value].mean()
-                axis.plot(means, [levels.index(level) + offset for level in means.index], _MARKERS[index], color=colors[name], ms=6, label=name)
+                axis.plot(means, [levels.index(level) + offset for level in means.index], _MARKERS[index % len(_MARKERS)], color=colors[name], ms=6, label=name)
             if full is not None:
                 axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
             if value in _FROM_ZERO:
@@ -122,7 +126,7 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
             axis.set_yticks(range(len(levels)), levels)
             axis.tick_params(axis="y", length=0)
         axes[0].set_ylim(len(levels) - 0.5, -0.5)
-        _legend(figure, axes[0], len(series))
+        _legend(figure, series)
     return figure
 
 
@@ -145,5 +149,5 @@ def plot_frontier(table: pd.DataFrame, full: Mapping[str, float]) -> Figure:
             axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
             axis.annotate("full precision", (1, full[dataset]), xycoords=axis.get_yaxis_transform(), fontsize=7, ha="right", va="bottom")
             axis.set(title=dataset, xlabel="FAB (simulated bits)", ylabel="PSNR-Y (dB)" if axis is axes[0] else "")
-        _legend(figure, axes[0], len(series))
+        _legend(figure, series)
     return figure

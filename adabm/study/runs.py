@@ -56,6 +56,19 @@ def find_root(start: Path | None = None) -> Path:
     raise DataError(f"no dvc.yaml at or above {start}; start from inside the repository")
 
 
+def find_device(device: str) -> str:
+    """Return ``cpu`` or ``cuda``; ``auto`` is a GPU where there is one.
+
+    Raises:
+        ConfigError: another name, or ``cuda`` where there is no GPU.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device = {device!r}: must be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda: torch finds no GPU here; use cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
 def run_plan(
     cells: Sequence[Cell], recipe: Recipe, cache: ResultCache, workers: int | None = None, device: str = "auto"
 ) -> list[CellResult]:
@@ -67,7 +80,7 @@ def run_plan(
 
     Args:
         workers: processes; by default one a core, or one on a GPU.
-        device: ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+        device: see :func:`find_device`.
 
     Raises:
         RuntimeError: a task failed; its message names the run. What was completed is kept, and so it is
@@ -77,9 +90,7 @@ def run_plan(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers = {workers}: must be at least 1")
     file_hash.cache_clear()  # an earlier plan of this process may have seen other contents
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda: torch finds no GPU here; use cpu or auto")
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = find_device(device)
     workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache, device) for cell in cells}
     queue = _Queue()

@@ -23,6 +23,7 @@ from ..model import QuantizedSR
 from ..networks import load_network
 from ..patches import calibration_batches, random_batches, to_batch
 from .plan import Recipe, Run
+from .runs import find_device
 from .tasks import one_thread
 
 LOADED = ("none", "network loaded")
@@ -60,6 +61,9 @@ class Workload:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", find_device(self.device))
+        if self.run.config(self.recipe.fine_tuning).fine_tuning is None:
+            raise ConfigError(f"{self.run.method}: this run does not fine-tune; time one that does, such as adabm")
         if not self.sizes or max(self.sizes) > len(self.pool) or min(self.sizes) < 1:
             raise ConfigError(f"sizes = {list(self.sizes)}: must be numbers from 1 to the {len(self.pool)} pictures of the pool")
         if not self.steps or min(self.steps) < 1:
@@ -173,6 +177,9 @@ def peak_memory(workload: Workload, parts: Sequence[tuple[str, str]]) -> dict[tu
 
     ``LOADED`` stands for a process that has done no more than load the network. On a GPU only the
     computer's memory is measured.
+
+    Raises:
+        ConfigError: no part has such a level.
     """
     peaks: dict[tuple[str, str], float] = {}
     context = multiprocessing.get_context("spawn")
@@ -189,7 +196,11 @@ def _peak_of(workload: Workload, named: tuple[str, str]) -> float:
         else:
             # what comes before a part, calibration on one patch, must not need more than the part itself
             small = workload if named[0] == "calibration" else dataclasses.replace(workload, sizes=(1,), steps=(1,))
-            part = next(part for part in small.parts() if (part.series, part.level) == named)
+            parts = {(part.series, part.level): part for part in small.parts()}
+            if named not in parts:
+                known = ", ".join(str(names) for names in (LOADED, *parts))
+                raise ConfigError(f"there is no part {named} whose memory could be measured; choose one of {known}")
+            part = parts[named]
             part.prepare()
             part.act()
     return _peak_mib()

@@ -1,0 +1,99 @@
+"""Options of fine-tuning: which groups take turns, and the bits that it aims at."""
+
+import json
+
+import pytest
+import torch
+from test_fine_tuning import KINDS, calibrated, recipe, rounds_of, state_of, stream_of
+
+from adabm.config import FineTuningConfig, QuantizationConfig
+from adabm.errors import ConfigError
+from adabm.fine_tuning import FineTuner, fine_tune
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def kind_of(name: str) -> str | None:
+    """The group that a parameter belongs to; the network's own belong to none."""
+    module = name.split(".")[-2] if "." in name else ""
+    return {"weight_quantizer": "weight", "activation": "activation", "layer2bit": "mapping", "image2bit": "mapping"}.get(module)
+
+
+@pytest.mark.parametrize("groups", [("weight",), ("activation",), ("mapping",), ("weight", "mapping"), ("mapping", "weight"), tuple(KINDS)])
+def test_groups_take_turns_and_what_is_left_out_stays_as_clipped(groups):
+    clipped = calibrated(fine_tuning=recipe(rounds=0))
+    fine_tune(clipped, stream_of(clipped))
+    before = state_of(clipped)
+    model = calibrated(fine_tuning=recipe(rounds=4, groups=groups))
+    steps = fine_tune(model, stream_of(model))
+    assert rounds_of(steps) == [groups[i % len(groups)] for i in range(4)]
+    moved = {kind_of(name) for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == set(groups)
+    assert set(map(kind_of, before)) == {None, *KINDS}
+
+
+def test_all_groups_in_their_order_by_default():
+    assert FineTuningConfig().groups == ("weight", "activation", "mapping")
+
+
+def test_the_bit_loss_counts_in_the_mapping_rounds_alone():
+    """A target below the feature average bits pulls at the mapping and leaves the gradients of others alone."""
+    images = next(stream_of(calibrated()))
+    moved = {}
+    for target in (None, 2.0):
+        for group in KINDS:
+            model = calibrated(fine_tuning=recipe(lr_layer=0.2))
+            FineTuner(model, recipe(lr_layer=0.2, target_bits=target)).step(group, images)
+            moved[group, target] = {name: p.grad.item() for name, p in model.named_parameters() if p.grad is not None}
+    assert moved["weight", None] == moved["weight", 2.0] and moved["activation", None] == moved["activation", 2.0]
+    assert moved["mapping", None] != moved["mapping", 2.0]
+
+
+def test_groups_survive_json():
+    config = QuantizationConfig(fine_tuning=recipe(groups=["mapping", "weight"], target_bits=5))
+    assert config.fine_tuning.groups == ("mapping", "weight")
+    assert QuantizationConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("groups", [(), ("weights",), ("weight", "weight"), ("weight", "mapping", "bits"), "weight"])
+def test_impossible_groups_are_named(groups):
+    with pytest.raises(ConfigError, match="groups = .*: must be some of weight, activation, mapping, each once"):
+        recipe(groups=groups)
+
+
+def test_a_group_that_the_model_lacks():
+    uniform = dict(image_mapping=False, layer_mapping=False)
+    with pytest.raises(ConfigError, match="nothing to fine-tune: this model has no parameters of mapping"):
+        fine_tune(model := calibrated(fine_tuning=recipe(groups=["mapping"]), **uniform), stream_of(model))
+    model = calibrated(fine_tuning=recipe(groups=["mapping", "activation"]), **uniform)
+    assert rounds_of(fine_tune(model, stream_of(model))) == ["activation"] * 3
+    tuner = FineTuner(model, recipe(groups=["activation"]))
+    with pytest.raises(ConfigError, match="group 'weight' is empty or unknown; this model has activation"):
+        tuner.step("weight", next(stream_of(model)))
+
+
+# -- target bits -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target, bit_weight", [(None, 50.0), (3.25, 50.0), (3.25, 8.0), (5.5, 50.0), (4, 50.0)])
+def test_the_bit_loss_is_measured_against_the_target(target, bit_weight):
+    model = calibrated()
+    losses, bits = FineTuner(model, recipe(target_bits=target, bit_weight=bit_weight)).losses(next(stream_of(model)))
+    assert losses.bit.item() == pytest.approx(bit_weight * max(0.0, bits - (4 if target is None else target)), abs=1e-4)
+    assert (losses.bit.item() > 0) == (target == 3.25)
+
+
+def test_no_target_is_the_base_bits():
+    results = []
+    for target in (None, 4, 3.0):
+        model = calibrated(fine_tuning=recipe(rounds=3, target_bits=target))
+        fine_tune(model, stream_of(model))
+        results.append(state_of(model))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+    assert any(not torch.equal(results[0][name], results[2][name]) for name in results[0])
+
+
+@pytest.mark.parametrize("target", [0, -1.0])
+def test_impossible_targets_are_named(target):
+    with pytest.raises(ConfigError, match=f"target_bits = {target}: must be > 0, or None for the base bits"):
+        recipe(target_bits=target)

@@ -1,0 +1,88 @@
+"""Rules that replace the layer factors: what they change, what they keep, and when they act."""
+
+import pytest
+import torch
+from study_files import RECIPE, forget, part, write_study
+from test_model import calibrated, pictures
+
+import adabm
+from adabm.images import read_rgb
+from adabm.networks import load_network
+from adabm.study import ModelTask, ResultCache, Run, read_plan
+from adabm.study.interventions import INTERVENTIONS, opposite_factors, random_factors
+
+
+def factors(model) -> list[float]:
+    return [float(layer.layer2bit.factor) for layer in model.layers.values() if layer.layer2bit is not None]
+
+
+def model_with(*values: float, **settings):
+    """A calibrated model of ten adaptive layers, images without influence on its bits."""
+    model = calibrated("RCAN", image_mapping=False, fully_quantized=False, **settings)
+    layers = [layer for layer in model.layers.values() if layer.layer2bit is not None]
+    for layer, value in zip(layers, values, strict=True):
+        layer.layer2bit.factor.data.fill_(value)
+    return model
+
+
+VALUES = [-1, -1, 0, 0, 0, 0, 1, 1, 1, 0.6]
+
+
+def feature_average_bits(model) -> float:
+    with torch.no_grad():
+        return float(model.infer(pictures(model)).feature_average_bits.mean())
+
+
+def test_random_factors_are_the_same_factors_elsewhere():
+    dealt = []
+    for seed in range(5):
+        model = model_with(*VALUES)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        bits = feature_average_bits(model)
+        random_factors(model, seed)
+        assert sorted(factors(model)) == pytest.approx(sorted(VALUES)), "as many of each"
+        assert feature_average_bits(model) == pytest.approx(bits)
+        assert {n.split(".")[-1] for n, value in model.state_dict().items() if not torch.equal(value, before[n])} == {"factor"}
+        dealt.append(tuple(factors(model)))
+    assert len(set(dealt)) > 1 and any(d != pytest.approx(VALUES) for d in dealt)
+    again = model_with(*VALUES)
+    random_factors(again, 3)
+    assert tuple(factors(again)) == dealt[3]
+
+
+def test_opposite_factors_are_negated():
+    for seed in (0, 1):
+        model = model_with(*VALUES)
+        bits = feature_average_bits(model)
+        opposite_factors(model, seed)
+        assert factors(model) == pytest.approx([-v for v in VALUES])
+        assert feature_average_bits(model) == pytest.approx(8 - bits, abs=1e-5) and abs(bits - 4) > 0.1
+
+
+@pytest.mark.parametrize("name", INTERVENTIONS)
+def test_without_layer_mapping_there_is_nothing_to_do(name):
+    model = calibrated("EDSR", layer_mapping=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    INTERVENTIONS[name](model, 0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["adabm-notune", "adabm"])
+def test_a_run_intervenes_between_calibration_and_clipping(tmp_path, method):
+    """Clipping and fine-tuning then start from the new factors."""
+    forget()
+    cell = read_plan([part(methods=[method])], write_study(tmp_path), RECIPE)[-1]
+    run = Run.at(method, "W4A4 FQ", intervention="opposite-factors")
+    task = ModelTask(cell.backbone, cell.calibration, run, RECIPE, ResultCache(tmp_path / "cache"))
+    task.carry_out()
+    model, _ = task.load()
+    images = [read_rgb(path) for path in cell.calibration]
+    network = load_network(cell.backbone).to(memory_format=torch.channels_last)
+    config = run.config(RECIPE.fine_tuning)
+    expected, plain = (
+        adabm.quantize(network, images, config, patch_size=12, patches=4, after_calibration=rule)[0].state_dict()
+        for rule in (lambda m: opposite_factors(m, 0), None)
+    )
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+    differing = {name.split(".")[-1] for name, value in expected.items() if not torch.equal(value, plain[name])}
+    assert {"factor", "upper"} <= differing

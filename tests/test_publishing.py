@@ -1,0 +1,58 @@
+"""What the notebook of a question leaves behind: table, provenance, figures, conclusion."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from study_tables import row
+
+from adabm.errors import DataError
+from adabm.study import publish, read_study_table
+from adabm.study.question_figures import plot_levels, plot_sweep
+from adabm.study.schema import study_table
+
+TABLE = study_table(row(level=level, seed=seed, psnr_y_db=30 + 0.1 * seed) for level in ("5", "20") for seed in (3, 1))
+
+
+def publish_to(root: Path, **changes) -> str:
+    (root / "input.txt").write_text("input")
+    figures = {"": plot_sweep(TABLE, ["psnr_y_db"], "pictures"), "levels": plot_levels(TABLE, "psnr_y_db", "PSNR-Y (dB)")}
+    return publish(**{**dict(
+        results=root / "results" / "test", question="set_size", table=TABLE, figures=figures, conclusion=["**Five** are enough.", "More do not harm."],
+        root=root, parameters={"sizes": [5, 20]}, inputs=[root / "input.txt"], device="cuda",
+    ), **changes})  # fmt: skip
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    results = root / "results" / "test"
+    return {path.relative_to(results).as_posix(): path.read_bytes() for path in results.rglob("*") if path.is_file()}
+
+
+def test_every_file_is_written(tmp_path):
+    assert publish_to(tmp_path) == "**Five** are enough.\n\nMore do not harm."
+    written = contents(tmp_path)
+    figures = {f"figures/set_size{suffix}.{kind}" for suffix in ("", "_levels") for kind in ("png", "svg")}
+    assert set(written) == {"tables/set_size.csv", "tables/set_size.provenance.json", "conclusions/set_size.md"} | figures
+    assert written["conclusions/set_size.md"] == b"**Five** are enough.\n\nMore do not harm.\n"
+    pd.testing.assert_frame_equal(read_study_table(tmp_path / "results/test/tables/set_size.csv"), TABLE)
+    assert all(written[name].startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") for name in figures)
+    record = json.loads(written["tables/set_size.provenance.json"])
+    assert (record["table"], record["seed"], record["device"]) == ("test/set_size", [1, 3], "cuda")
+    assert record["parameters"] == {"sizes": [5, 20]} and list(record["inputs_sha256"]) == ["input.txt"]
+
+
+def test_the_same_bytes_again(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        publish_to(tmp_path / name)
+    one, two = (contents(tmp_path / name) for name in ("one", "two"))
+    assert {name for name in one if one[name] != two[name]} <= {"tables/set_size.provenance.json"}  # it holds the date
+    assert not [name for name, data in one.items() if name.endswith("svg") and b"<dc:date>" in data]
+
+
+@pytest.mark.parametrize("lacking", [dict(figures={}), dict(conclusion=[])])
+def test_a_question_needs_a_figure_and_a_conclusion(tmp_path, lacking):
+    with pytest.raises(DataError, match="set_size: a question needs a figure and a conclusion"):
+        publish_to(tmp_path, **lacking)
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,161 @@
+"""The figures of the questions show the numbers of their tables: means, spreads, order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from study_tables import row
+
+from adabm.study.question_figures import plot_frontier, plot_levels, plot_sweep
+from adabm.study.schema import study_table
+
+FULL = {"Set5": 31.0, "Set14": 29.0}
+
+
+def sweep(levels=("20", "0", "5"), series=("AdaBM", "uniform"), datasets=("Set5", "Set14"), seeds=(0, 1, 2), seed=0) -> pd.DataFrame:
+    """Measured rows with random values, levels in the given order."""
+    rng = np.random.default_rng(seed)
+    return study_table(
+        row(dataset=d, series=s, level=level, seed=n, psnr_y_db=rng.uniform(25, 30), fab=rng.uniform(3, 5))
+        for s in series for level in levels for d in datasets for n in seeds
+    )
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def errorbars(axis: Axes) -> dict[str, ErrorbarContainer]:
+    return {c.get_label(): c for c in axis.containers if isinstance(c, ErrorbarContainer)}
+
+
+def points(container: ErrorbarContainer) -> np.ndarray:
+    """(points, 2) places of the markers."""
+    return np.column_stack(container[0].get_data()).astype(float)
+
+
+def bars(container: ErrorbarContainer, axis: int) -> np.ndarray:
+    """(points, 2) ends of the bars along an axis."""
+    (found,) = [c for c in container[2] if all(np.ptp(s[:, 1 - axis]) == 0 for s in c.get_segments())]
+    return np.array([segment[:, axis] for segment in found.get_segments()])
+
+
+def dotted(axis: Axes) -> list[tuple[float, float]]:
+    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.get_lines() if line.get_linestyle() == ":"]
+
+
+# -- along a numeric level -------------------------------------------------------------------------
+
+
+def test_a_sweep_shows_means_and_spreads():
+    table, values = sweep(), ["psnr_y_db", "fab"]
+    figure = plot_sweep(table, values, "pictures", full=FULL)
+    assert len(figure.axes) == 4 and legend(figure) == ["AdaBM", "uniform"]
+    for axis, (value, dataset) in zip(figure.axes, [(v, d) for v in values for d in ("Set5", "Set14")]):
+        assert list(errorbars(axis)) == ["AdaBM", "uniform"]
+        for name, container in errorbars(axis).items():
+            rows = table[(table["dataset"] == dataset) & (table["series"] == name)]
+            samples = [rows.loc[rows["level"] == level, value] for level in ("0", "5", "20")]
+            means, spreads = (np.array([getattr(s, what)() for s in samples]) for what in ("mean", "std"))
+            np.testing.assert_allclose(points(container), np.column_stack([[0, 5, 20], means]), err_msg="by number, whatever the order of rows")
+            np.testing.assert_allclose(bars(container, 1), np.stack([means - spreads, means + spreads], 1))
+        assert dotted(axis) == ([(0, FULL[dataset])] if value == "psnr_y_db" else [])
+        assert list(axis.get_xticks()) == [0, 5, 20]
+    assert [axis.get_title() for axis in figure.axes] == ["Set5", "Set14", "", ""]
+    assert [[tick.get_text() for tick in axis.get_xticklabels()] for axis in figure.axes[2:]] == [["0", "5", "20"]] * 2
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", "pictures", "pictures"]
+    assert [bool(axis.get_ylabel()) for axis in figure.axes] == [True, False, True, False]
+
+
+def test_one_seed_has_no_spread():
+    container = errorbars(plot_sweep(sweep(seeds=[0]), ["psnr_y_db"], "pictures").axes[0])["AdaBM"]
+    assert np.ptp(bars(container, 1), axis=1).tolist() == [0, 0, 0]
+
+
+def test_a_logarithmic_axis_has_a_place_for_zero():
+    levels = ("0", "1", "10", "100")
+    log, linear = (plot_sweep(sweep(levels), ["fab"], "pictures", log=log).axes[0] for log in (True, False))
+    places = {axis: axis.transData.transform([(float(level), 4) for level in levels])[:, 0] for axis in (log, linear)}
+    steps = np.diff(places[log])
+    assert (steps > 0).all() and steps[1] == pytest.approx(steps[2]) and steps[0] < steps[1]
+    assert np.diff(places[linear])[2] == pytest.approx(10 * np.diff(places[linear])[1])
+
+
+def test_a_value_that_was_not_measured_is_left_out():
+    table = sweep()
+    table.loc[(table["series"] == "uniform") & (table["dataset"] == "Set5"), "fab"] = np.nan
+    table.loc[(table["series"] == "AdaBM") & (table["level"] == "5"), "fab"] = np.nan
+    figure = plot_sweep(table, ["fab"], "pictures")
+    first, second = figure.axes
+    assert list(errorbars(first)) == ["AdaBM"] and list(errorbars(second)) == ["AdaBM", "uniform"]
+    assert list(errorbars(second)["AdaBM"][0].get_xdata()) == [0, 20]
+    assert legend(figure) == ["AdaBM", "uniform"], "also what the first panel lacks"
+
+
+def test_stretches_of_the_axis_are_named_once():
+    shades = [(0, 10, "w"), (10, 20, "a")]
+    figure = plot_sweep(sweep(), ["psnr_y_db", "fab"], "step", log=False, shades=shades)
+    for index, axis in enumerate(figure.axes):
+        assert [(p.get_x(), p.get_x() + p.get_width()) for p in axis.patches] == [(0, 10), (10, 20)]
+        assert [text.get_text() for text in axis.texts] == (["w", "a"] if index < 2 else [])
+
+
+def test_many_levels_keep_a_readable_axis():
+    levels = [str(level) for level in range(1, 31)]
+    axis = plot_sweep(sweep(levels, seeds=[0]), ["fab"], "step", log=False).axes[0]
+    assert 4 < len(axis.get_xticks()) < 10 and axis.get_xticks()[0] == 1
+    assert len(errorbars(axis)["AdaBM"][0].get_xdata()) == 30
+
+
+# -- named levels ----------------------------------------------------------------------------------
+
+
+def test_levels_stand_in_their_order_with_their_means():
+    levels = ["random", "diverse", "adaptive"]
+    table = sweep(levels)
+    figure = plot_levels(table, "psnr_y_db", "PSNR-Y (dB)", FULL)
+    assert len(figure.axes) == 2 and legend(figure) == ["AdaBM", "uniform"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == levels
+    for axis, dataset in zip(figure.axes, ("Set5", "Set14")):
+        assert list(axis.get_yticks()) == [0, 1, 2] and axis.yaxis_inverted()
+        assert axis.get_title() == dataset and dotted(axis)[0][0] == FULL[dataset]
+        named = {line.get_label(): line for line in axis.get_lines() if not line.get_label().startswith("_")}
+        dots = [line for line in axis.get_lines() if line.get_marker() == "."]
+        assert list(named) == ["AdaBM", "uniform"] and len(dots) == 2
+        for (name, line), seeds in zip(named.items(), dots):
+            rows = table[(table["dataset"] == dataset) & (table["series"] == name)]
+            assert np.round(line.get_ydata()).tolist() == [0, 1, 2]
+            np.testing.assert_allclose(line.get_xdata(), [rows.loc[rows["level"] == level, "psnr_y_db"].mean() for level in levels])
+            assert sorted(seeds.get_xdata()) == sorted(rows["psnr_y_db"])
+            places = dict(zip(seeds.get_xdata(), np.round(seeds.get_ydata())))
+            assert all(levels[int(places[r.psnr_y_db])] == r.level for r in rows.itertuples())
+        assert named["AdaBM"].get_ydata()[0] < named["uniform"].get_ydata()[0], "beside each other"
+
+
+@pytest.mark.parametrize("plot", [
+    lambda table: plot_levels(table, "psnr_y_db", "PSNR-Y (dB)"), lambda table: plot_sweep(table, ["psnr_y_db"], "pictures"),
+    lambda table: plot_frontier(table, FULL),
+], ids=["levels", "sweep", "frontier"])  # fmt: skip
+def test_more_series_than_markers(plot):
+    names = [f"series {i}" for i in range(11)]
+    assert legend(plot(sweep(["1"], names, ["Set5"], [0]))) == names
+
+
+# -- quality against bits --------------------------------------------------------------------------
+
+
+def test_the_frontier_goes_through_the_means_in_order_of_bits():
+    table = sweep(["8", "3", "4"])
+    figure = plot_frontier(table, FULL)
+    assert len(figure.axes) == 2 and legend(figure) == ["AdaBM", "uniform"]
+    for axis, dataset in zip(figure.axes, ("Set5", "Set14")):
+        assert axis.get_title() == dataset and dotted(axis) == [(0, FULL[dataset])]
+        for name, container in errorbars(axis).items():
+            grouped = table[(table["dataset"] == dataset) & (table["series"] == name)].groupby("level")[["fab", "psnr_y_db"]]
+            means = grouped.mean().sort_values("fab")
+            spreads = grouped.std().loc[means.index]
+            np.testing.assert_allclose(points(container), means)
+            for index, value in enumerate(("fab", "psnr_y_db")):
+                np.testing.assert_allclose(bars(container, index), np.stack([means[value] - spreads[value], means[value] + spreads[value]], 1))

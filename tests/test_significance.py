@@ -1,0 +1,49 @@
+"""Differences between sets of seeds, against the textbook."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from adabm.study.significance import Difference, adjusted, difference
+
+
+def test_a_difference_by_hand():
+    """Variances 1 and 4 of three values each: t = -2 / sqrt(5/3), with (5/3)^2 / (1/18 + 16/18) degrees of freedom."""
+    found = difference([1, 2, 3], [2, 4, 6])
+    assert found.mean == -2 and found.spread == pytest.approx(math.sqrt(2.5))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(2 / math.sqrt(5 / 3), (25 / 9) / (17 / 18)))
+
+
+def test_samples_of_unequal_size():
+    found = difference([1.0, 3.0], [5.0, 6.0, 7.0, 8.0])
+    assert found.mean == -4.5 and found.spread == pytest.approx(math.sqrt((2 + 5 / 3) / 2))
+    assert 0 < found.p_value < 1
+
+
+@pytest.mark.parametrize("sample, reference, mean, spread", [
+    ([2.0], [1.5], 0.5, 0.0), ([2.0], [1.0, 2.0], 0.5, 0.5), ([2.0, 2.0], [1.5, 1.5], 0.5, 0.0), ([2.0, 2.0], [2.0, 2.0], 0.0, 0.0),
+])  # fmt: skip
+def test_what_cannot_be_tested_has_no_p_value(sample, reference, mean, spread):
+    found = difference(sample, reference)
+    assert (found.mean, found.spread) == (mean, pytest.approx(spread)) and math.isnan(found.p_value)
+
+
+@pytest.mark.parametrize("found, clear, told", [
+    (Difference(0.123, 0.1, 0.0312), True, "+0.12 dB (p = 0.031)"),
+    (Difference(-0.123, 0.1, 0.0312), True, "-0.12 dB (p = 0.031)"),
+    (Difference(-0.1, 0.1, 0.9), False, "-0.10 dB, within the spread over seeds"),
+    (Difference(0.5, 0.0, float("nan")), True, "+0.50 dB"),
+    (Difference(0.0, 0.0, float("nan")), False, "+0.00 dB, within the spread over seeds"),
+])  # fmt: skip
+def test_how_it_is_told(found, clear, told):
+    assert found.clear is clear and found.tell() == told
+    assert found.tell("s") == told.replace("dB", "s")
+
+
+def test_adjusted_p_values_by_hand():
+    """Of three, the least counts three times, the middle one 1.5 times, and none more than a greater one."""
+    assert adjusted([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.04, 0.04])
+    assert adjusted([0.01, float("nan"), 0.04, 0.03]) == pytest.approx([0.03, float("nan"), 0.04, 0.04], nan_ok=True)
+    assert adjusted([0.2]) == [0.2] and adjusted([]) == []
+    assert math.isnan(adjusted([float("nan")])[0])
