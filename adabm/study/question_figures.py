@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from .figures import study_style
 
@@ -48,6 +48,11 @@ def plot_sweep(
                     axis.annotate("full precision", (1, full[dataset]), xycoords=axis.get_yaxis_transform(), fontsize=7, ha="right", va="bottom")
                 if value in _FROM_ZERO:
                     axis.set_ylim(bottom=0)
+                if value == "loss_db":  # tenths of a dB matter beside a loss of ten
+                    axis.set_yscale("log")
+                    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                    axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+                    axis.yaxis.set_minor_locator(NullLocator())
                 _shade(axis, shades, labelled=row == 0)
                 axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
@@ -61,8 +66,10 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
     for index, name in enumerate(series):
         grouped = data[data["series"] == name].groupby("x")[value].agg(["mean", "std"])
         if len(grouped):
-            axis.errorbar(grouped.index, grouped["mean"], grouped["std"].fillna(0.0), color=colors[name], marker=_MARKERS[index % len(_MARKERS)],
-                          ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=name)
+            drawn = axis.errorbar(grouped.index, grouped["mean"], grouped["std"].fillna(0.0), color=colors[name],
+                                  marker=_MARKERS[index % len(_MARKERS)], ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=name)
+            for part in (*drawn[1], *drawn[2]):  # the bars: where many series lie close, lines stay in front
+                part.set_alpha(0.45)
 
 
 def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:

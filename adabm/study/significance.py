@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ..errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -13,8 +15,9 @@ class Difference:
 
     Attributes:
         mean: the difference, in the samples' unit.
-        spread: root mean square of the two standard deviations (n - 1) over seeds; 0 where each has one value.
-        p_value: of Welch's t-test, two-sided; NaN where a sample has fewer than two values or neither varies.
+        spread: over seeds: root mean square of the two standard deviations (n - 1), or the standard deviation of paired
+            differences; 0 where each has one value.
+        p_value: of Welch's or the paired t-test, two-sided; NaN where a sample has fewer than two values or neither varies.
     """
 
     mean: float
@@ -45,6 +48,23 @@ def difference(sample: Sequence[float], reference: Sequence[float]) -> Differenc
     testable = min(len(a), len(b)) > 1 and max(variances) > 0
     p_value = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if testable else float("nan")
     return Difference(float(a.mean() - b.mean()), float(np.sqrt(np.mean(variances))), p_value)
+
+
+def paired_difference(sample: Sequence[float], reference: Sequence[float]) -> Difference:
+    """Compare two settings that share their seeds, value by value: what the seed does to both cancels.
+
+    ``spread`` is the standard deviation (n - 1) of the differences, ``p_value`` that of the paired t-test.
+
+    >>> paired_difference([2.0, 3.1, 4.0], [1.0, 2.0, 3.0]).tell()
+    '+1.03 dB (p = 0.001)'
+    """
+    a, b = (np.asarray(values, dtype=float) for values in (sample, reference))
+    if len(a) != len(b):
+        raise ConfigError(f"{len(a)} values cannot be paired with {len(b)}; give one of each seed")
+    differences = a - b
+    spread = float(differences.std(ddof=1)) if len(a) > 1 else 0.0
+    p_value = float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 and spread > 0 else float("nan")
+    return Difference(float(differences.mean()), spread, p_value)
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
