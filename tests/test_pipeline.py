@@ -165,6 +165,7 @@ def test_profiles_have_the_same_stages_and_notebooks():
     ("results", "results/demo/tables/evaluation.md"),
     ("reference", "results/paper/tables/reference.md"),
     ("comparison", "results/paper/tables/comparison.md"),
+    ("answers", "results/paper/tables/answers.md"),
 ])
 def test_readme_shows_the_committed_tables(marker, name):
     """The README's numbers are those of the committed results, to the letter.
