@@ -36,19 +36,6 @@ def test_all_groups_in_their_order_by_default():
     assert FineTuningConfig().groups == ("weight", "activation", "mapping")
 
 
-def test_the_bit_loss_counts_in_the_mapping_rounds_alone():
-    """A target below the feature average bits pulls at the mapping and leaves the gradients of others alone."""
-    images = next(stream_of(calibrated()))
-    moved = {}
-    for target in (None, 2.0):
-        for group in KINDS:
-            model = calibrated(fine_tuning=recipe(lr_layer=0.2))
-            FineTuner(model, recipe(lr_layer=0.2, target_bits=target)).step(group, images)
-            moved[group, target] = {name: p.grad.item() for name, p in model.named_parameters() if p.grad is not None}
-    assert moved["weight", None] == moved["weight", 2.0] and moved["activation", None] == moved["activation", 2.0]
-    assert moved["mapping", None] != moved["mapping", 2.0]
-
-
 def test_groups_survive_json():
     config = QuantizationConfig(fine_tuning=recipe(groups=["mapping", "weight"], target_bits=5))
     assert config.fine_tuning.groups == ("mapping", "weight")
@@ -81,6 +68,16 @@ def test_the_bit_loss_is_measured_against_the_target(target, bit_weight):
     losses, bits = FineTuner(model, recipe(target_bits=target, bit_weight=bit_weight)).losses(next(stream_of(model)))
     assert losses.bit.item() == pytest.approx(bit_weight * max(0.0, bits - (4 if target is None else target)), abs=1e-4)
     assert (losses.bit.item() > 0) == (target == 3.25)
+
+
+def test_a_low_target_pulls_every_layer_factor_down():
+    """It adds to each factor's gradient the share of the layer in the feature average bits."""
+    gradients = {}
+    for target in (8, 2.0):
+        model = calibrated()
+        FineTuner(model, recipe(target_bits=target)).step("mapping", next(stream_of(model)))
+        gradients[target] = {name: p.grad.item() for name, p in model.named_parameters() if name.endswith("factor")}
+    assert len(gradients[8]) == 5 and all(gradients[2.0][name] > value for name, value in gradients[8].items())
 
 
 def test_no_target_is_the_base_bits():
