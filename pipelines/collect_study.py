@@ -19,7 +19,7 @@ from adabm.study.schema import read_study_table
 from adabm.study.study_summary import summarize_study
 
 _FULL_PRECISION = "FP32"
-_TEX_HEAD = "% Needs \\usepackage{booktabs}. Written by the stage collect_study.\n"
+_TEX_HEAD = "% Needs \\usepackage{booktabs, longtable}. Written by the stage collect_study.\n"
 
 
 def read_tables(tables: Path) -> dict[str, pd.DataFrame]:
@@ -73,8 +73,8 @@ def answers(results: Path, questions: Sequence[Question]) -> str:
         path = results / "conclusions" / f"{question.id}.md"
         if not path.is_file():
             raise TableError(f"{path}: is missing; run the stage of {question.id} again")
-        sentences = " ".join(path.read_text(encoding="utf-8").replace("**", "").split())
-        items.append(f"* **{question.heading}** {sentences}\n")
+        sentences = path.read_text(encoding="utf-8").strip().split("\n\n")
+        items.append("\n".join([f"* **{question.heading}**", *(f"  * {' '.join(sentence.split())}" for sentence in sentences)]) + "\n")
     return "".join(items)
 
 
@@ -91,19 +91,19 @@ def main() -> int:
     try:
         found = read_tables(tables)
         study = pd.concat(found.values(), ignore_index=True)
-        summary = summarize_study(study)
+        summary, exact = summarize_study(study), summarize_study(study, rounded=False)
         parts = [tables / f"{question}.csv" for question in found]
         for name, table in (("study", study), ("study_summary", summary)):
             write_table(table, tables / f"{name}.csv")
             write_provenance(tables / f"{name}.csv", find_root(), {}, parts, sorted({int(seed) for seed in study["seed"]}))
-        shown = {q: readable(q, summary[summary["question"] == q.id]) for q in QUESTIONS if q.id in found}
+        shown = {q: readable(q, exact[exact["question"] == q.id]) for q in QUESTIONS if q.id in found}
         left_out = ", ".join(q.id for q in QUESTIONS if q.id not in found)
         text = "\n".join(f"## {q.id}\n\n{table.markdown()}" for q, table in shown.items()) + (f"\nNot run: {left_out}.\n" if left_out else "")
         write_atomically(tables / "study.md", text.encode())
         write_atomically(tables / "study.tex", (_TEX_HEAD + "\n".join(table.latex(f"tab:{q.id}") for q, table in shown.items())).encode())
         write_atomically(tables / "answers.md", answers(args.results, list(shown)).encode())
         write_atomically(args.results / "study_metrics.json", (json.dumps(main_numbers(summary), indent=2) + "\n").encode())
-        write_report(args.results, study, summary, args.title)
+        write_report(args.results, study, exact, args.title)
     except (AdabmError, OSError) as error:
         print(f"collect_study: {error}", file=sys.stderr)
         return 1

@@ -69,8 +69,10 @@ def read_block(params: Path, block: str) -> dict[str, Any]:
     return values
 
 
-def check_parameters(declared: dict[str, ast.expr], given: dict[str, Any], name: str) -> dict[str, Any]:
+def check_parameters(declared: dict[str, ast.expr], given: dict[str, Any], name: str, complete: bool = True) -> dict[str, Any]:
     """Return ``given`` with integers turned into floats where floats are declared.
+
+    Unless it is to be ``complete``, what is not given keeps the notebook's default.
 
     Raises:
         ConfigError: a name is unknown or missing, or a value does not fit its annotation.
@@ -78,7 +80,7 @@ def check_parameters(declared: dict[str, ast.expr], given: dict[str, Any], name:
     if given and not declared:
         raise ConfigError(f"{name} has no cell tagged 'parameters' that could take {', '.join(map(str, given))}")
     problems = [f"no parameter '{key}'{_hint(key, declared)}" for key in given if key not in declared]
-    problems += [f"missing value for '{key}': {ast.unparse(declared[key])}" for key in declared if key not in given]
+    problems += [f"missing value for '{key}': {ast.unparse(declared[key])}" for key in declared if complete and key not in given]
     if problems:
         raise ConfigError(f"{name}: {'; '.join(problems)}; its parameters are: {', '.join(declared)}")
     checked = {}

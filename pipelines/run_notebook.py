@@ -71,7 +71,7 @@ def run_notebook(source: Path, out: Path, given: dict[str, Any], params: Path | 
         NotebookFailed: a cell failed; the copy up to there is ``out`` with suffix ``.failed.ipynb``.
     """
     notebook = read_notebook(source)
-    values = check_parameters(declared_parameters(notebook, str(source)), given, str(source))
+    values = check_parameters(declared_parameters(notebook, str(source)), given, str(source), complete=block is not None)
     failed = out.with_suffix(".failed.ipynb")
     with tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch, _kernel_environment(scratch, _stage(source, params, block)):
         working_copy = Path(scratch) / "notebook.ipynb"
@@ -150,7 +150,8 @@ def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
         lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-TRACEBACK_LINES:]
     else:
         reason, lines = "the kernel died (out of memory, or a crash in compiled code)", []
-    place = f"cell {number + 1} of {len(cells)} (In [{cells[number].get('execution_count')}])"
+    count = cells[number].get("execution_count")  # a kernel that dies at once may not have told it
+    place = f"cell {number + 1} of {len(cells)}" + (f" (In [{count}])" if count else "")
     return "\n".join([f"{source}: {place} failed: {reason}", "", cells[number].source, "", *lines])
 
 
@@ -196,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("out", type=Path, help="the executed notebook")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file of parameters (params.yaml)")
-    parser.add_argument("--block", help="its block that goes to the notebook; without it, -p alone")
+    parser.add_argument("--block", help="its block that goes to the notebook; without it, the notebook has its defaults but for -p")
     parser.add_argument("-p", dest="overrides", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     options = parser.parse_args(arguments)
     begun = time.monotonic()

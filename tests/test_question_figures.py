@@ -18,7 +18,7 @@ def sweep(levels=("20", "0", "5"), series=("AdaBM", "uniform"), datasets=("Set5"
     """Measured rows with random values, levels in the given order."""
     rng = np.random.default_rng(seed)
     return study_table(
-        row(dataset=d, series=s, level=level, seed=n, psnr_y_db=rng.uniform(25, 30), fab=rng.uniform(3, 5))
+        row(dataset=d, series=s, level=level, seed=n, psnr_y_db=rng.uniform(25, 30), loss_db=rng.uniform(0.5, 2), fab=rng.uniform(3, 5))
         for s in series for level in levels for d in datasets for n in seeds
     )
 
@@ -105,7 +105,7 @@ def test_stretches_of_the_axis_are_named_once():
 def test_many_levels_keep_a_readable_axis():
     levels = [str(level) for level in range(1, 31)]
     axis = plot_sweep(sweep(levels, seeds=[0]), ["fab"], "step", log=False).axes[0]
-    assert 4 < len(axis.get_xticks()) < 10 and axis.get_xticks()[0] == 1
+    assert 4 < len(axis.get_xticks()) < 10
     assert len(errorbars(axis)["AdaBM"][0].get_xdata()) == 30
 
 
@@ -122,7 +122,7 @@ def test_levels_stand_in_their_order_with_their_means():
         assert list(axis.get_yticks()) == [0, 1, 2] and axis.yaxis_inverted()
         assert axis.get_title() == dataset and dotted(axis)[0][0] == FULL[dataset]
         named = {line.get_label(): line for line in axis.get_lines() if not line.get_label().startswith("_")}
-        dots = [line for line in axis.get_lines() if line.get_marker() == "."]
+        dots = [line for line in axis.get_lines() if line.get_markerfacecolor() == "none"]
         assert list(named) == ["AdaBM", "uniform"] and len(dots) == 2
         for (name, line), seeds in zip(named.items(), dots):
             rows = table[(table["dataset"] == dataset) & (table["series"] == name)]
@@ -136,7 +136,7 @@ def test_levels_stand_in_their_order_with_their_means():
 
 @pytest.mark.parametrize("plot", [
     lambda table: plot_levels(table, "psnr_y_db", "PSNR-Y (dB)"), lambda table: plot_sweep(table, ["psnr_y_db"], "pictures"),
-    lambda table: plot_frontier(table, FULL),
+    plot_frontier,
 ], ids=["levels", "sweep", "frontier"])  # fmt: skip
 def test_more_series_than_markers(plot):
     names = [f"series {i}" for i in range(11)]
@@ -148,14 +148,14 @@ def test_more_series_than_markers(plot):
 
 def test_the_frontier_goes_through_the_means_in_order_of_bits():
     table = sweep(["8", "3", "4"])
-    figure = plot_frontier(table, FULL)
+    figure = plot_frontier(table)
     assert len(figure.axes) == 2 and legend(figure) == ["AdaBM", "uniform"]
     for axis, dataset in zip(figure.axes, ("Set5", "Set14")):
-        assert axis.get_title() == dataset and dotted(axis) == [(0, FULL[dataset])]
+        assert axis.get_title() == dataset and axis.yaxis_inverted() and axis.get_yscale() == "log"
         for name, container in errorbars(axis).items():
-            grouped = table[(table["dataset"] == dataset) & (table["series"] == name)].groupby("level")[["fab", "psnr_y_db"]]
+            grouped = table[(table["dataset"] == dataset) & (table["series"] == name)].groupby("level")[["fab", "loss_db"]]
             means = grouped.mean().sort_values("fab")
             spreads = grouped.std().loc[means.index]
             np.testing.assert_allclose(points(container), means)
-            for index, value in enumerate(("fab", "psnr_y_db")):
+            for index, value in enumerate(("fab", "loss_db")):
                 np.testing.assert_allclose(bars(container, index), np.stack([means[value] - spreads[value], means[value] + spreads[value]], 1))

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from adabm.study.significance import Difference, adjusted, difference
+from adabm.errors import ConfigError
+from adabm.study.significance import Difference, adjusted, difference, paired_difference
 
 
 def test_a_difference_by_hand():
@@ -30,11 +33,11 @@ def test_what_cannot_be_tested_has_no_p_value(sample, reference, mean, spread):
 
 
 @pytest.mark.parametrize("found, clear, told", [
-    (Difference(0.123, 0.1, 0.0312), True, "+0.12 dB (p = 0.031)"),
-    (Difference(-0.123, 0.1, 0.0312), True, "-0.12 dB (p = 0.031)"),
+    (Difference(0.123, 0.1, 0.0312), True, "+0.12 dB, p = 0.031"),
+    (Difference(-0.123, 0.1, 0.0312), True, "-0.12 dB, p = 0.031"),
     (Difference(-0.1, 0.1, 0.9), False, "-0.10 dB, within the spread over seeds"),
-    (Difference(0.5, 0.0, float("nan")), True, "+0.50 dB"),
-    (Difference(0.0, 0.0, float("nan")), False, "+0.00 dB, within the spread over seeds"),
+    (Difference(0.5, 0.0, float("nan")), True, "+0.50 dB, one seed"),
+    (Difference(0.0, 0.0, float("nan")), False, "+0.00 dB, one seed"),
 ])  # fmt: skip
 def test_how_it_is_told(found, clear, told):
     assert found.clear is clear and found.tell() == told
@@ -47,3 +50,18 @@ def test_adjusted_p_values_by_hand():
     assert adjusted([0.01, float("nan"), 0.04, 0.03]) == pytest.approx([0.03, float("nan"), 0.04, 0.04], nan_ok=True)
     assert adjusted([0.2]) == [0.2] and adjusted([]) == []
     assert math.isnan(adjusted([float("nan")])[0])
+
+
+def test_pairs_cancel_what_the_seed_does_to_both():
+    sample, reference = pd.Series({0: 30.1, 1: 25.1, 2: 28.1}), pd.Series({2: 28.0, 0: 30.0, 1: 25.1})
+    found = paired_difference(sample, reference)
+    assert found.mean == pytest.approx(0.2 / 3) and found.spread == pytest.approx(np.std([0.1, 0.0, 0.1], ddof=1))
+    assert found.p_value == pytest.approx(stats.ttest_rel([30.1, 25.1, 28.1], [30.0, 25.1, 28.0]).pvalue)
+    assert not difference(sample, reference).clear and found.clear
+
+
+def test_a_seed_without_partner_is_left_out():
+    found = paired_difference(pd.Series({0: 3.0, 1: 9.0, 2: 4.0}), pd.Series({0: 2.0, 2: 1.0, 5: 7.0}))
+    assert found.mean == 2.0
+    with pytest.raises(ConfigError, match="none in common"):
+        paired_difference(pd.Series({0: 3.0}), pd.Series({1: 3.0}))

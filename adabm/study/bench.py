@@ -1,5 +1,6 @@
 """A question's workbench: one network, its evaluation sets, a pool of calibration pictures; trials become tidy rows."""
 
+import functools
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,7 +118,7 @@ class Bench:
 
         Full precision is its first rows, one a set.
         """
-        trials = list(trials)
+        trials = _some(question, trials)
         cells = [(None, Cell(self.backbone, (), Run(FULL_PRECISION), pictures)) for pictures in self.sets]
         cells += [(t, Cell(self.backbone, t.calibration, t.run, pictures, t.wanted)) for t in trials for pictures in self.sets]
         results = run_plan([cell for _, cell in cells], self.recipe, self.cache, self.workers, self.device)
@@ -136,14 +137,14 @@ class Bench:
 
         Step 0 is the same run without fine-tuning. A run that diverges has its last rows empty.
         """
-        trials = list(trials)
+        trials = _some(question, trials)
         pictures = self.sets[0]
-        before = replace(self, sets=self.sets[:1]).measure(question, [self._untuned(trial) for trial in trials])
-        full = float(before.loc[before["setting"] == "FP32", "psnr_y_db"].iloc[0])
         tasks = [
             TraceTask(ModelTask(self.backbone, t.calibration, t.run, self.recipe, self.cache, self.device), pictures.files, tuple(steps))
             for t in trials
         ]
+        before = replace(self, sets=self.sets[:1]).measure(question, [self._untuned(trial) for trial in trials])
+        full = float(before.loc[before["setting"] == "FP32", "psnr_y_db"].iloc[0])
         run_traces([task for trial, task in zip(trials, tasks) if trial.wanted], self.workers)
         rows = before.to_dict("records")
         for trial, task in zip(trials, tasks):
@@ -171,9 +172,26 @@ class Bench:
                 "sample": 0, "calibration_pictures": len(cell.calibration)}
 
 
+def _some(question: str, trials: Iterable[Trial]) -> list[Trial]:
+    """The trials; refused before anything is computed where none is wanted or two would be one row of the table."""
+    trials = list(trials)
+    if not any(trial.wanted for trial in trials):
+        raise ConfigError(f"{question}: nothing is to be measured; give at least one method or run (without run: false), level and seed")
+    seen: set[tuple] = set()
+    for trial in trials:
+        keys = (trial.series, trial.variable, trial.level, trial.run.setting, trial.run.seed)
+        if keys in seen:
+            raise ConfigError(f"{question}: {trial.series} at {trial.variable} {trial.level} with seed {trial.run.seed} is there twice; name seeds and levels once")
+        seen.add(keys)
+    return trials
+
+
 def _source(strategy: str) -> str:
     choose = find(strategy).choose
+    settings = ""
+    if isinstance(choose, functools.partial):
+        settings, choose = repr((choose.args, sorted(choose.keywords.items()))), choose.func
     try:
-        return inspect.getsource(choose)
+        return inspect.getsource(choose) + settings
     except (OSError, TypeError):
         raise ConfigError(f"strategy {strategy!r}: the source of {choose!r} cannot be read; define a function in a file or in a notebook") from None

@@ -25,6 +25,8 @@ MEASURING = (
 INTERVENING = ("study.interventions",)
 # These decide which calibration pictures a strategy chooses.
 SAMPLING = ("complexity", "model", "quantizers", "sampling.adaptive", "sampling.pool", "sampling.registry", "sampling.statistics", "sampling.strategies")
+# These decide which models a question compares and what of them stands in its table.
+STUDYING = ("study.bench", "study.significance", "study.timing", "study.traces")
 # Reading, writing, checking, describing: no number depends on how they do it.
 NEUTRAL = (
     "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",

@@ -44,11 +44,11 @@ class ReadableTable:
         return f"{_markdown_text(self.caption)}\n\n{escaped.to_markdown(index=False, disable_numparse=True, colalign=sides)}\n"
 
     def latex(self, label: str) -> str:
-        """An environment ``table`` of booktabs, escaped."""
+        """An environment ``longtable`` with the rules of booktabs, escaped; it may cover several pages."""
         sides = "l" * self.words + "r" * (self.cells.shape[1] - self.words)
         escaped = self.cells.map(latex_text).rename(columns=_latex_heading)
-        text = escaped.to_latex(index=False, escape=False, column_format=sides, caption=latex_text(self.caption), label=label, position="htbp")
-        return text.replace("\\begin{tabular}", "\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n\\begin{tabular}", 1)
+        text = escaped.to_latex(index=False, escape=False, column_format=sides, caption=latex_text(self.caption), label=label, longtable=True)
+        return f"{{\\footnotesize\n\\setlength{{\\tabcolsep}}{{3pt}}\n{text}}}\n"
 
 
 def readable(question: Question, summary: pd.DataFrame) -> ReadableTable:
@@ -65,7 +65,7 @@ def readable(question: Question, summary: pd.DataFrame) -> ReadableTable:
             shared.append(texts[0])
         elif name != "variable":
             columns[_HEADINGS.get(name, name)] = texts
-    variables = list(dict.fromkeys(summary["variable"]))
+    variables = list(dict.fromkeys(summary.loc[summary["setting"] != "FP32", "variable"])) or ["level"]
     levels = columns.pop("level")
     if len(variables) > 1:
         columns["variable"], columns["level"] = list(summary["variable"]), levels

@@ -16,10 +16,11 @@ import yaml
 from .. import __version__
 from ..errors import TableError
 from ..images import write_atomically
-from .fingerprint import MEASURING, QUANTIZING, code_hash, sha256
+from .fingerprint import INTERVENING, SAMPLING, STUDYING, MEASURING, QUANTIZING, code_hash, sha256
 
 PACKAGES = ("torch", "torchvision", "basicsr", "numpy", "scikit-image", "opencv-python", "safetensors", "pandas")
-CODE = {"quantizing": QUANTIZING, "measuring": MEASURING}
+CODE = {"quantizing": QUANTIZING, "measuring": MEASURING}  # what every table depends on
+STUDY_CODE = CODE | {"sampling": SAMPLING, "interventions": INTERVENING, "study": STUDYING}  # and those of the questions
 OUTSIDE = "..."  # begins the names of inputs outside the repository; no file is looked for under them
 _TRACKED = ("adabm", "pipelines", "notebooks", "params.yaml", "dvc.yaml", "profiles", "data", ":(exclude)profiles/*/dvc.lock")
 STAGE_VARIABLE = "ADABM_STAGE"  # JSON of params_file, block and notebook, set by the stage that runs a notebook
@@ -28,7 +29,7 @@ _HOMES = ("home", "Users")
 
 def write_provenance(
     table: str | Path, root: Path, parameters: Mapping, inputs: Sequence[Path], seed: int | list[int], *,
-    device: str = "cpu", params_file: str | Path | None = None, block: str | None = None, notebook: str | Path | None = None,
+    device: str = "cpu", code: Mapping[str, tuple[str, ...]] = CODE, params_file: str | Path | None = None, block: str | None = None, notebook: str | Path | None = None,
 ) -> None:
     """Write ``<table without suffix>.provenance.json`` beside a table that was just written.
 
@@ -37,6 +38,7 @@ def write_provenance(
         parameters: what the numbers were computed with, JSON-ready.
         inputs: files and folders that were read.
         device: where the networks were computed.
+        code: names of groups of modules that the numbers depend on, of ``STUDY_CODE``.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
             given: the environment tells them.
@@ -49,7 +51,7 @@ def write_provenance(
     params_file, block, notebook = params_file or stage.get("params_file"), block or stage.get("block"), notebook or stage.get("notebook")
     record = {"table": table_id(table), "table_sha256": _table_hash(table)}
     record["version"] = table_version(record["table_sha256"])
-    record |= provenance(root, parameters, inputs, seed, device)
+    record |= provenance(root, parameters, inputs, seed, device, code)
     if params_file is not None:
         values = read_block_values(root / params_file, block)
         record |= {"params_file": input_names(root, [root / params_file])[0], "block": block, "block_values": values}
@@ -58,14 +60,14 @@ def write_provenance(
     write_atomically(provenance_path(table), (json.dumps(record, indent=2, default=str) + "\n").encode())
 
 
-def provenance(root: Path, parameters: Mapping, inputs: Sequence[Path], seed: int | list[int], device: str = "cpu") -> dict:
+def provenance(root: Path, parameters: Mapping, inputs: Sequence[Path], seed: int | list[int], device: str = "cpu", code: Mapping[str, tuple[str, ...]] = CODE) -> dict:
     """Return everything needed to tell whether a table can be compared with another run."""
     status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_TRACKED)
     return {
         "adabm_version": __version__,
         "git_commit": _git(root, "rev-parse", "HEAD"),
         "git_dirty": None if status is None else bool(status),
-        "code_sha256": {name: code_hash(modules) for name, modules in CODE.items()},
+        "code_sha256": {name: code_hash(modules) for name, modules in code.items()},
         "parameters": dict(parameters),
         "inputs_sha256": {name: sha256(Path(path)) for name, path in zip(input_names(root, inputs), inputs)},
         "packages": {name: _version(name) for name in PACKAGES},

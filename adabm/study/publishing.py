@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ..errors import DataError
 from ..images import write_atomically
 from .figures import save_figure
-from .provenance import write_provenance
+from .provenance import STUDY_CODE, write_provenance
 from .tables import write_table
 
 
@@ -34,7 +34,7 @@ def publish(
         raise DataError(f"{question}: a question needs a figure and a conclusion")
     path = results / "tables" / f"{question}.csv"
     write_table(table, path)
-    write_provenance(path, root, dict(parameters), inputs, sorted(int(s) for s in table["seed"].unique()), device=device)
+    write_provenance(path, root, dict(parameters), inputs, sorted(int(s) for s in table["seed"].unique()), device=device, code=STUDY_CODE)
     for suffix, figure in figures.items():
         save_figure(figure, results / "figures" / (f"{question}_{suffix}" if suffix else question))
     text = "\n\n".join(conclusion)

@@ -23,7 +23,9 @@ def plot_sweep(
     table: pd.DataFrame, values: Sequence[str], label: str, log: bool = True, full: Mapping[str, float] | None = None,
     shades: Sequence[tuple[float, float, str]] = (),
 ) -> Figure:
-    """Draw values against a numeric level: a row a value, a column a set, a line a series; bars: one standard deviation over seeds.
+    """Draw values against a numeric level: a row a value, a column a set, a line a series.
+
+    Points are means and bars one standard deviation over seeds; of times, medians and quartiles over samples.
 
     Args:
         table: measured rows of one variable; ``level`` holds numbers.
@@ -49,13 +51,11 @@ def plot_sweep(
                 if value in _FROM_ZERO:
                     axis.set_ylim(bottom=0)
                 if value == "loss_db":  # tenths of a dB matter beside a loss of ten
-                    axis.set_yscale("log")
-                    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-                    axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
-                    axis.yaxis.set_minor_locator(NullLocator())
+                    _logarithmic_loss(axis)
                 _shade(axis, shades, labelled=row == 0)
                 axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
+                axis.autoscale_view(scaley=False)
             axes[0][column].set_title(dataset)
         _legend(figure, series)
     return figure
@@ -64,12 +64,22 @@ def plot_sweep(
 def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) -> None:
     colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
     for index, name in enumerate(series):
-        grouped = data[data["series"] == name].groupby("x")[value].agg(["mean", "std"])
-        if len(grouped):
-            drawn = axis.errorbar(grouped.index, grouped["mean"], grouped["std"].fillna(0.0), color=colors[name],
+        grouped = data[data["series"] == name].groupby("x")[value]
+        middle = grouped.median() if value in _FROM_ZERO else grouped.mean()
+        # measured times are skewed: median and quartiles; PSNR and bits over seeds: mean and standard deviation
+        bars = [middle - grouped.quantile(0.25), grouped.quantile(0.75) - middle] if value in _FROM_ZERO else grouped.std().fillna(0.0)
+        if len(middle):
+            drawn = axis.errorbar(middle.index, middle, bars, color=colors[name],
                                   marker=_MARKERS[index % len(_MARKERS)], ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=name)
             for part in (*drawn[1], *drawn[2]):  # the bars: where many series lie close, lines stay in front
                 part.set_alpha(0.45)
+
+
+def _logarithmic_loss(axis: Axes) -> None:
+    axis.set_yscale("log", nonpositive="mask")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
 
 
 def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
@@ -77,6 +87,7 @@ def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
         return
     least = min((level for level in levels if level > 0), default=1.0)
     axis.set_xscale("symlog", linthresh=least, linscale=0.5)
+    axis.set_xlim((least * 0.8 if min(levels) > 0 else -least * 0.3), max(levels) * 1.25)
     shown = list(levels)
     while len(shown) > 9:
         shown = shown[::2]
@@ -103,7 +114,7 @@ def _legend(figure: Figure, series: Sequence[str]) -> None:
 
 
 def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, float] | None = None) -> Figure:
-    """Draw a value of named levels: a row a level, a column a set, a colour a series; small dots: seeds, large: their mean.
+    """Draw a value of named levels: a row a level, a column a set, a colour a series; small dots: seeds, large: their mean (of times: samples and median).
 
     Args:
         table: measured rows of one variable; levels are drawn in their order of appearance, the first at the top.
@@ -119,14 +130,15 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
         axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
         for axis, dataset in zip(axes, datasets):
             for index, name in enumerate(series):
-                offset = 0.18 * (index - (len(series) - 1) / 2)
+                offset = 0.3 * (index - (len(series) - 1) / 2)
                 here = table[(table["dataset"] == dataset) & (table["series"] == name)]
                 places = np.array([levels.index(level) for level in here["level"]]) + offset
-                axis.plot(here[value], places, ".", color=colors[name], alpha=0.45, ms=4)
-                means = here.groupby("level", sort=False)[value].mean()
+                axis.plot(here[value], places, _MARKERS[index % len(_MARKERS)], color=colors[name], mfc="none", alpha=0.6, ms=3)
+                means = here.groupby("level", sort=False)[value].agg("median" if value in _FROM_ZERO else "mean")
                 axis.plot(means, [levels.index(level) + offset for level in means.index], _MARKERS[index % len(_MARKERS)], color=colors[name], ms=6, label=name)
             if full is not None:
                 axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
+                axis.annotate("full precision", (full[dataset], 0.02), xycoords=axis.get_xaxis_transform(), fontsize=7, rotation=90, ha="right", va="bottom")
             if value in _FROM_ZERO:
                 axis.set_xlim(left=0)
             axis.set(title=dataset, xlabel=label)
@@ -137,8 +149,11 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
     return figure
 
 
-def plot_frontier(table: pd.DataFrame, full: Mapping[str, float]) -> Figure:
-    """Draw PSNR against FAB: a column a set, a line a series through the means of its levels, bars over seeds both ways."""
+def plot_frontier(table: pd.DataFrame) -> Figure:
+    """Draw the loss, logarithmic and least at the top, against FAB: a column a set, a line a series through the means of its levels.
+
+    Bars are one standard deviation over seeds both ways. Series whose name ends in "not fine-tuned" are dashed.
+    """
     datasets = list(dict.fromkeys(table["dataset"]))
     series = list(dict.fromkeys(table["series"]))
     colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
@@ -148,13 +163,16 @@ def plot_frontier(table: pd.DataFrame, full: Mapping[str, float]) -> Figure:
         for axis, dataset in zip(axes, datasets):
             for index, name in enumerate(series):
                 here = table[(table["dataset"] == dataset) & (table["series"] == name)]
-                grouped = here.groupby("level", sort=False)[["fab", "psnr_y_db"]]
+                grouped = here.groupby("level", sort=False)[["fab", "loss_db"]]
                 means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
                 spreads = spreads.loc[means.index]
-                axis.errorbar(means["fab"], means["psnr_y_db"], spreads["psnr_y_db"], spreads["fab"], color=colors[name],
-                              marker=_MARKERS[index % len(_MARKERS)], ms=5, lw=1.2, capsize=2, elinewidth=1, label=name)
-            axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
-            axis.annotate("full precision", (1, full[dataset]), xycoords=axis.get_yaxis_transform(), fontsize=7, ha="right", va="bottom")
-            axis.set(title=dataset, xlabel="FAB (simulated bits)", ylabel="PSNR-Y (dB)" if axis is axes[0] else "")
+                drawn = axis.errorbar(means["fab"], means["loss_db"], spreads["loss_db"], spreads["fab"], color=colors[name],
+                                      marker=_MARKERS[index % len(_MARKERS)], ms=5, lw=1.2, capsize=2, elinewidth=1, label=name,
+                                      ls="--" if name.endswith("not fine-tuned") else "-")
+                for part in (*drawn[1], *drawn[2]):
+                    part.set_alpha(0.45)
+            _logarithmic_loss(axis)
+            axis.invert_yaxis()
+            axis.set(title=dataset, xlabel="FAB (simulated bits)", ylabel=LABELS["loss_db"] if axis is axes[0] else "")
         _legend(figure, series)
     return figure

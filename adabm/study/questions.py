@@ -1,6 +1,7 @@
 """The questions of the study, in the order of the report.
 
-A new question costs an entry here, a notebook, a block of parameters and a stage.
+A new question costs an entry here, a notebook, and in each profile a block of parameters, a stage, and its files among the
+dependencies of the stage ``collect_study``; tests/test_notebooks.py names what is lacking.
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ _DIGITS = {
 }
 
 
-def summarize_study(table: pd.DataFrame) -> pd.DataFrame:
+def summarize_study(table: pd.DataFrame, rounded: bool = True) -> pd.DataFrame:
     """Merge seeds and samples of each level; rows in the order of first appearance.
 
     PSNR, SSIM, loss, FAB are means over seeds, ``*_std`` standard deviations over seeds (n - 1), empty for one seed;
@@ -24,13 +24,17 @@ def summarize_study(table: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: what ``study_table`` returned, or several such tables one below the other.
+        rounded: to fixed digits, for a file; False for what is formatted later, since rounding twice moves last digits.
     """
     if table.empty:
         return pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     rows = [dict(zip(TEXT_KEYS, keys)) | _level(rows) for keys, rows in table.groupby(list(TEXT_KEYS), sort=False)]
     summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     numbers = {name: "float64" for name in SUMMARY_COLUMNS if name in _DIGITS or name.startswith("seconds")}
-    summary = summary.astype(numbers).round(_DIGITS)
+    summary = summary.astype(numbers)
+    if not rounded:
+        return summary
+    summary = summary.round(_DIGITS)
     for name in ("seconds_median", "seconds_iqr"):
         summary[name] = summary[name].map(round_significant, na_action="ignore")
     if (summary["calibration_pictures"].dropna() % 1 == 0).all():  # as they are, unless seeds differ in it

@@ -12,7 +12,7 @@ import torch
 from .. import __version__
 from ..errors import DataError, TableError
 from .fingerprint import code_hash, sha256
-from .provenance import CODE, OUTSIDE, notebook_code_hash, provenance_path, read_block_values, table_id
+from .provenance import OUTSIDE, STUDY_CODE, notebook_code_hash, provenance_path, read_block_values, table_id
 from .runs import find_root
 
 PROBLEM, WARNING, NOTE = "problem", "warning", "note"
@@ -126,8 +126,8 @@ def _code(record: Mapping) -> list[Finding]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
         return [Finding("code", NOTE, what, "verify with the same Python")]
     found, commit = [], record["git_commit"]
-    for name, modules in CODE.items():
-        if record["code_sha256"].get(name) != code_hash(modules, str(record["packages"].get("torch"))):
+    for name, then in record["code_sha256"].items():
+        if name not in STUDY_CODE or then != code_hash(STUDY_CODE[name], str(record["packages"].get("torch"))):
             found.append(Finding("code", PROBLEM, f"the code of {name} changed since", f"{_AGAIN}, or look at the table's commit" + (f" {commit[:10]}" if commit else "")))
     return found
 
@@ -147,7 +147,10 @@ def _parameters(root: Path, record: Mapping) -> list[Finding]:
     """Compare the block as it is now with what it was, where the run did not replace it, and with what the run used."""
     name, block, then = record.get("params_file"), str(record.get("block")), record.get("block_values")
     if not isinstance(name, str):
-        return []
+        if "study" not in record["code_sha256"]:
+            return []
+        what = "it was not written by a stage of the pipeline: its parameters and notebook were not compared"
+        return [Finding("parameters", WARNING, what, "run the stage (dvc repro)")]
     try:
         now = read_block_values(root / name, block)
     except TableError:
