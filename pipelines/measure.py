@@ -8,15 +8,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from adabm.errors import AdabmError, ConfigError
+from adabm.errors import AdabmError
 from adabm.images import remove_stale_temporaries
 from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
+from adabm.study.options import check_keys
 
 from .notebook_parameters import read_block
 
-
-_RECIPE = ("patch_size", "patches", "rounds", "steps_per_round")
-_KNOWN = ("plan", *_RECIPE, "same_as", "workers", "device", "results")  # the parameters of the notebook
+# the parameters of the notebook
+_REQUIRED = ("plan", "patch_size", "patches", "rounds", "steps_per_round")
+_OPTIONAL = ("same_as", "workers", "device", "results")
 
 
 def main() -> int:
@@ -28,12 +29,7 @@ def main() -> int:
     try:
         root = find_root()
         block = read_block(args.params, "evaluation")
-        for name in (*_RECIPE, "plan"):
-            if name not in block:
-                raise ConfigError(f"{args.params}: block 'evaluation' has no {name!r}")
-        for name in block:
-            if name not in _KNOWN:
-                raise ConfigError(f"{args.params}: block 'evaluation' has an unknown key {name!r}; known are {', '.join(_KNOWN)}")
+        check_keys(f"{args.params}, block 'evaluation'", block, _REQUIRED, _OPTIONAL)
         workers = args.workers if args.workers is not None else block.get("workers", 0)
         device = args.device or block.get("device", "auto")
         cache = ResultCache.default(root)
