@@ -23,7 +23,8 @@ def tiles(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:
         raise DataError(f"{most} tiles of {side} pixels: both must be at least 1")
     if side > min(image.shape[:2]):
         raise DataError(f"a tile of {side} pixels does not fit into a picture of {image.shape[1]}x{image.shape[0]}")
-    counts = [1 + 2 * (length - side) // side for length in image.shape[:2]]
+    # Half a tile of one pixel is no whole step: without the second bound the same tile would come twice.
+    counts = [min(1 + 2 * (length - side) // side, 1 + length - side) for length in image.shape[:2]]
     while counts[0] * counts[1] > most:
         counts[int(counts[1] >= counts[0])] -= 1
     rows, columns = (_places(length - side, count) for length, count in zip(image.shape, counts))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adabm.datasets import evaluation_pictures
@@ -38,6 +38,7 @@ def places(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 20), st.integers(0, 60), st.integers(0, 60), st.integers(1, 20))
+@example(side=1, more_rows=0, more_columns=1, most=3)
 def test_a_grid_from_border_to_border(side, more_rows, more_columns, most):
     image = coordinates(side + more_rows, side + more_columns)
     grid = places(image, side, most)
@@ -48,7 +49,7 @@ def test_a_grid_from_border_to_border(side, more_rows, more_columns, most):
             continue
         steps = np.diff(begins)
         assert begins[0] == 0 and begins[-1] == length - side
-        assert np.ptp(steps) <= 2 and steps.min() >= (side / 2 if side % 2 == 0 else side // 2), "even, overlap of half at most"
+        assert np.ptp(steps) <= 2 and steps.min() >= max(1, side // 2), "even, overlap of half at most"
 
 
 def test_as_many_tiles_as_go_in():
