@@ -1,11 +1,11 @@
 """Settings of a quantization, validated on construction, and the named presets."""
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 
 from .errors import ConfigError
 from .observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
+from .suggestions import suggestion
 
 
 GROUPS = ("weight", "activation", "mapping")  # of parameters, in the rotation of fine-tuning
@@ -139,9 +139,7 @@ def _known(settings: dict, cls: type) -> dict:
     names = [f.name for f in dataclasses.fields(cls)]
     for name in settings:
         if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(names)
-            raise ConfigError(f"unknown setting {name!r}: {hint}")
+            raise ConfigError(f"unknown setting {name!r}: {suggestion(name, names)}")
     return settings
 
 

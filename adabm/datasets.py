@@ -15,6 +15,7 @@ from .images import list_images, picture_size, read_rgb, write_image
 from .resize import downscale, modcrop
 
 SPLITS = ("calibration", "evaluation")
+SCENE_SEPARATOR = "@"  # "<scene>@<index>.png" are excerpts of one scene
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adabm.datasets import evaluation_pictures
+from adabm.datasets import SCENE_SEPARATOR, evaluation_pictures
 from adabm.errors import DataError
 from adabm.images import list_images, read_rgb, write_image
-
-SCENE_SEPARATOR = "@"  # "<picture>@<index>.png": tiles of one picture are one scene to adabm.study.Bench
 
 
 def tiles(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:
@@ -36,7 +34,7 @@ def _places(last: int, count: int) -> np.ndarray:
 
 
 def write_pool(calibration: Path, folder: Path, side: int, most: int) -> int:
-    """Write the tiles of all low-resolution calibration pictures; return how many."""
+    """Write the tiles of all low-resolution calibration pictures, those of one picture as one scene; return how many."""
     written = 0
     for path in list_images(calibration):
         for index, tile in enumerate(tiles(read_rgb(path), side, most)):

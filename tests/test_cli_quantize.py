@@ -51,7 +51,7 @@ def test_reported_bits_are_the_models(files):
     [
         (["--preset", "adabn"], "unknown preset 'adabn'; did you mean 'adabm'?"),
         (["--preset", "minmax-tune", "--rounds", "1"], "did you mean 'minmax-tuned'?"),
-        (["--preset", "xyz"], "unknown preset 'xyz'; choose one of adabm, adabm-own-bits, adabm-relative"),
+        (["--preset", "xyz"], "unknown preset 'xyz'; known are adabm, adabm-own-bits, adabm-relative"),
         (["--set", "emma=0.5"], "did you mean 'ema'"),
         (["--set", "fine_tuning.lr_wait=1"], "did you mean 'lr_weight'"),
         (["--set", "ema"], "expected name=value"),

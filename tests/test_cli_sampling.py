@@ -83,7 +83,8 @@ def test_adaptive_needs_no_number(folder, tmp_path, capsys):
 )
 def test_refusals(folder, tmp_path, capsys, more, message):
     assert run(folder, tmp_path / "q.safetensors", *more) == 2
-    assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    told = capsys.readouterr()
+    assert message in told.err and told.out == "" and list(tmp_path.iterdir()) == []
 
 
 def test_help_names_the_strategies_without_loading_them():

@@ -260,11 +260,28 @@ def test_what_options_allow(registered):
     assert select("own", known(5), 3) == [4, 4]
 
 
+def test_progress_is_told_of_each_pass():
+    passes = []
+
+    def watched(pictures, what):
+        for done, picture in enumerate(pictures, 1):
+            yield picture
+            passes.append((what, done, len(pictures)))
+
+    images = noisy([30, 1, 90])
+    pool, silent = Pool(images, tiny("EDSR"), progress=watched), Pool(images, tiny("EDSR"))
+    assert select("hardest", pool, 2) == select("hardest", silent, 2)
+    told = ("looking at the pictures", "measuring quantization errors")
+    assert passes == [(what, done, 3) for what in told for done in (1, 2, 3)]
+    select("diverse", pool, 2)
+    assert len(passes) == 6, "what was looked at is known"
+
+
 def test_misuse_of_select():
     pool = known(5)
     with pytest.raises(ConfigError, match="unknown sampling strategy 'divers': did you mean 'diverse'"):
         select("divers", pool, 2)
-    with pytest.raises(ConfigError, match="'qqq': choose one of random, stratified"):
+    with pytest.raises(ConfigError, match="'qqq': known are random, stratified"):
         select("qqq", pool, 2)
     for count in (0, 6, -1, 2.0):
         with pytest.raises(ConfigError, match=rf"count = {count}: must be a whole number from 1 to 5"):

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 class Console:
@@ -34,12 +34,13 @@ class Console:
         if self.json:
             print(json.dumps(_finite(value), indent=2, allow_nan=False), flush=True)
 
-    def progress(self, total: int, what: str):
-        """Return a tqdm bar on standard error, silent where nobody watches."""
+    def progress(self, steps: int | Collection, what: str):
+        """Return a tqdm bar on standard error, silent where nobody watches; over a number of steps, or to iterate over a collection."""
         from tqdm import tqdm
 
         silent = self.json or self.quiet or not sys.stderr.isatty()
-        return tqdm(total=total, desc=what, file=sys.stderr, disable=silent, leave=False, dynamic_ncols=True)
+        items, total = (None, steps) if isinstance(steps, int) else (steps, len(steps))
+        return tqdm(items, total=total, desc=what, file=sys.stderr, disable=silent, leave=False, dynamic_ncols=True)
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:

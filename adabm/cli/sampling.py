@@ -31,9 +31,12 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 
 def check_sampling(args: argparse.Namespace) -> None:
-    """Refuse, before any work, a strategy that is unknown, needs scenes or lacks ``--pictures``."""
+    """Refuse, before any work, a strategy that is unknown, needs scenes or lacks ``--pictures``, and more pictures than there are."""
+    from ..images import list_images
     from ..sampling.registry import find
 
+    if args.pictures is not None and args.pictures > (held := len(list_images(args.images))):
+        raise ConfigError(f"--pictures {args.pictures}: {args.images} holds {held}")
     if args.sampling is None:
         return
     strategy = find(args.sampling)
@@ -47,19 +50,13 @@ def choose(
     args: argparse.Namespace, console: Console, pictures: Mapping[str, np.ndarray], network: nn.Module,
     config: QuantizationConfig, descriptor: NetworkDescriptor,
 ) -> list[str]:
-    """Return the names of the pictures to calibrate on, in order; all of them unless the options ask for a choice.
-
-    Raises:
-        ConfigError: more pictures are asked for than there are.
-    """
+    """Return the names of the pictures to calibrate on, in order; all of them unless the options ask for a choice."""
     from ..sampling import Pool, select
 
     files = list(pictures)
     if args.sampling is None and args.pictures is None:
         return files
     count, name = args.pictures or len(files), args.sampling or "random"
-    if count > len(files):
-        raise ConfigError(f"--pictures {count}: {args.images} holds {len(files)}")
     console.say(f"{len(files)} pictures to choose from by {name} ...")
-    pool = Pool(list(pictures.values()), network, config=config, descriptor=descriptor)
+    pool = Pool(list(pictures.values()), network, config=config, descriptor=descriptor, progress=console.progress)
     return [files[index] for index in select(name, pool, count, args.seed)]

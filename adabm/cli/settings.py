@@ -2,11 +2,11 @@
 
 import argparse
 import dataclasses
-import difflib
 from collections.abc import Iterable
 
 from ..config import PRESETS, FineTuningConfig, QuantizationConfig, preset
 from ..errors import ConfigError
+from ..suggestions import suggestion
 
 _TUNING = "fine_tuning."
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -21,9 +21,7 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
         ConfigError: an unknown preset or setting, a bad value, or a setting given twice.
     """
     if args.preset not in PRESETS:
-        close = difflib.get_close_matches(args.preset, PRESETS, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(PRESETS)}"
-        raise ConfigError(f"unknown preset {args.preset!r}; {hint}")
+        raise ConfigError(f"unknown preset {args.preset!r}; {suggestion(args.preset, PRESETS)}")
     bits = {"weight_bits": args.weight_bits, "activation_bits": args.activation_bits}
     if args.body_only:
         bits["fully_quantized"] = False

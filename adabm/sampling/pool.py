@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,8 @@ from ..model import QuantizedSR
 from ..networks import NetworkDescriptor
 from ..observers import observe_weight
 from .statistics import Statistics, as_batch, measure, picture_complexity
+
+Progress = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
 
 
 class Pool:
@@ -32,6 +34,8 @@ class Pool:
         descriptor: see :class:`adabm.QuantizedSR`.
         statistics: what ``pool.statistics`` gave earlier for the same pictures, network and layers.
         errors: likewise ``pool.errors``, which depend on the bits too.
+        progress: given the pictures that are about to run through the network and what for, returns them, one at a time,
+            such as ``lambda pictures, what: tqdm(pictures, what)``.
 
     Raises:
         DataError: no picture, one of the wrong kind, or arguments of another length.
@@ -42,7 +46,7 @@ class Pool:
     def __init__(
         self, images: Sequence[np.ndarray], network: nn.Module, scenes: Sequence[str] | None = None,
         config: QuantizationConfig | None = None, *, descriptor: NetworkDescriptor | None = None,
-        statistics: Statistics | None = None, errors: np.ndarray | None = None,
+        statistics: Statistics | None = None, errors: np.ndarray | None = None, progress: Progress | None = None,
     ) -> None:
         _check(images)
         for name, given in (("scenes", scenes), ("statistics", statistics), ("errors", errors)):
@@ -53,6 +57,7 @@ class Pool:
         self.scenes = list(scenes) if scenes is not None else None
         self.config = config if config is not None else preset("adabm")
         self.descriptor = descriptor
+        self._progress = progress if progress is not None else lambda pictures, what: pictures
         # an instance attribute takes the place of the cached property of its name
         if statistics is not None:
             self.statistics = statistics
@@ -65,7 +70,7 @@ class Pool:
     @cached_property
     def statistics(self) -> Statistics:
         """All that one full-precision pass over each picture tells."""
-        return measure(self._model, self.images)
+        return measure(self._model, self._progress(self.images, "looking at the pictures"))
 
     @cached_property
     def complexities(self) -> np.ndarray:
@@ -104,7 +109,7 @@ class Pool:
         self._set_ranges(model)
         errors = []
         with torch.no_grad():
-            for image in self.images:
+            for image in self._progress(self.images, "measuring quantization errors"):
                 batch = as_batch(model, image)
                 with model.full_precision():
                     teacher = model(batch).float()

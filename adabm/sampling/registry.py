@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError
+from ..suggestions import suggestion
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -73,9 +73,7 @@ def strategy(
 def find(name: str) -> Strategy:
     """Return a strategy by its name; an unknown one raises :class:`ConfigError` with a close match."""
     if name not in STRATEGIES:
-        close = difflib.get_close_matches(name, STRATEGIES, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(STRATEGIES)}"
-        raise ConfigError(f"unknown sampling strategy {name!r}: {hint}")
+        raise ConfigError(f"unknown sampling strategy {name!r}: {suggestion(name, STRATEGIES)}")
     return STRATEGIES[name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -80,7 +80,7 @@ def picture_complexity(image: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def measure(model: QuantizedSR, images: Sequence[np.ndarray]) -> Statistics:
+def measure(model: QuantizedSR, images: Iterable[np.ndarray]) -> Statistics:
     """Run each picture, whole and alone, through the full-precision network once.
 
     Args:
@@ -104,17 +104,17 @@ def measure(model: QuantizedSR, images: Sequence[np.ndarray]) -> Statistics:
 
     described = _described(model)
     rows: list[dict[str, tuple[float, float, float]]] = []
-    features = []
+    features, complexities = [], []
     with model.full_precision(), model.visiting(observe):
         for image in images:
             seen, profiles = defaultdict(list), {}
             model.infer(as_batch(model, image))
             rows.append({name: _merged(values) for name, values in seen.items()})
             features.append(np.concatenate([profiles[name] for name in described if name in profiles]))
+            complexities.append(picture_complexity(image))
     layers = [name for name in model.layers if name in rows[0]]
     values = np.array([[row[name] for name in layers] for row in rows])
-    complexities = np.array([picture_complexity(image) for image in images])
-    return Statistics(np.array(layers), complexities, values[..., :2], values[..., 2], np.array(features))
+    return Statistics(np.array(layers), np.array(complexities), values[..., :2], values[..., 2], np.array(features))
 
 
 def as_batch(model: QuantizedSR, image: np.ndarray) -> Tensor:

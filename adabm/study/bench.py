@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from ..datasets import calibration_files, check_calibration
+from ..datasets import SCENE_SEPARATOR, calibration_files, check_calibration
 from ..errors import ConfigError
 from ..images import read_rgb
 from ..networks import load_network
@@ -23,8 +25,6 @@ from .runs import DIVERGED, MEASURED, NOT_RUN, find_device, find_root, run_plan,
 from .schema import study_table
 from .tasks import ModelTask, one_thread
 from .traces import TraceTask
-
-SCENE_SEPARATOR = "@"  # "<scene>@<index>.png" are excerpts of one scene
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Bench:
         if setting not in self._pools:
             config = Run.at("adabm", setting).config(self.recipe.fine_tuning)
             scenes = [path.stem.split(SCENE_SEPARATOR)[0] for path in self.pool]
-            self._pools[setting] = Pool([read_rgb(path) for path in self.pool], load_network(self.backbone), scenes, config)
+            self._pools[setting] = Pool([read_rgb(path) for path in self.pool], load_network(self.backbone), scenes, config, progress=_bar)
         return self._pools[setting]
 
     @cached_property
@@ -184,6 +184,10 @@ def _some(question: str, trials: Iterable[Trial]) -> list[Trial]:
             raise ConfigError(f"{question}: {trial.series} at {trial.variable} {trial.level} with seed {trial.run.seed} is there twice; name seeds and levels once")
         seen.add(keys)
     return trials
+
+
+def _bar(pictures: Sequence[np.ndarray], what: str) -> tqdm:
+    return tqdm(pictures, what, unit="picture", mininterval=1.0)
 
 
 def _source(strategy: str) -> str:

@@ -30,7 +30,7 @@ STUDYING = ("study.bench", "study.significance", "study.timing", "study.traces")
 # Reading, writing, checking, describing: no number depends on how they do it.
 NEUTRAL = (
     "__init__", "__main__", "_compat", "backbones", "checkpoint", "config", "cost", "datasets", "errors", "images", "orientation",
-    "progress", "serialization", "networks.__init__", "networks.basicsr_zoo", "networks.conversion", "networks.descriptor",
+    "progress", "serialization", "suggestions", "networks.__init__", "networks.basicsr_zoo", "networks.conversion", "networks.descriptor",
     "networks.foreign", "networks.importing", "networks.mxnet_params", "networks.raw_tensors", "networks.registry",
     # a selection counts by the pictures that it chose
     "sampling.__init__", "sampling.adaptive", "sampling.pool", "sampling.registry", "sampling.statistics", "sampling.strategies",

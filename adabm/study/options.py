@@ -1,9 +1,9 @@
 """Check the nested parameters of a question's notebook: a misspelt key must not be ignored."""
 
-import difflib
 from collections.abc import Collection, Mapping
 
 from ..errors import ConfigError
+from ..suggestions import suggestion
 
 
 def check_keys(what: str, given: Mapping, required: Collection[str], optional: Collection[str] = ()) -> None:
@@ -17,8 +17,7 @@ def check_keys(what: str, given: Mapping, required: Collection[str], optional: C
         raise ConfigError(f"{what} = {given!r}: must have the keys {', '.join(known)}")
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, 1)
-            raise ConfigError(f"{what}: unknown key {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"))
+            raise ConfigError(f"{what}: unknown key {key!r}; {suggestion(key, known)}")
     for key in required:
         if key not in given:
             raise ConfigError(f"{what}: {key!r} is missing; it has {', '.join(known)}")
@@ -32,5 +31,4 @@ def check_choices(what: str, given: Collection[str], known: Collection[str]) -> 
     """
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(str(name), list(known), 1)
-            raise ConfigError(f"{what}: unknown {name!r}; " + (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"))
+            raise ConfigError(f"{what}: unknown {name!r}; {suggestion(name, known)}")

@@ -1,11 +1,11 @@
 """What a part of a plan may say, checked before any file is looked at."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..suggestions import suggestion
 
 FULL_PRECISION = "fp32"
 _TEXTS, _LISTS = ("backbone", "data", "calibration"), ("sets", "settings", "methods", "seeds")
@@ -23,9 +23,7 @@ def check_part(part: Mapping) -> None:
         raise ConfigError(f"{part!r} is no mapping of {', '.join(_REQUIRED)}")
     for key in part:
         if key not in _KEYS:
-            close = difflib.get_close_matches(str(key), _KEYS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
-            raise ConfigError(f"unknown key {key!r}; {hint}")
+            raise ConfigError(f"unknown key {key!r}; {suggestion(key, _KEYS)}")
     for key in _REQUIRED:
         if key not in part:
             raise ConfigError(f"{key!r} is missing")

@@ -15,6 +15,7 @@ LABELS = {
     "psnr_y_db": "PSNR-Y (dB)", "loss_db": "loss against\nfull precision (dB)", "fab": "FAB\n(simulated bits)", "seconds": "measured time (s)",
     "peak_mib": "peak memory (MiB)",
 }
+_UNTUNED = ", not fine-tuned"
 _FROM_ZERO = ("seconds", "peak_mib")  # lengths are compared by eye
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
@@ -152,23 +153,25 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
 def plot_frontier(table: pd.DataFrame) -> Figure:
     """Draw the loss, logarithmic and least at the top, against FAB: a column a set, a line a series through the means of its levels.
 
-    Bars are one standard deviation over seeds both ways. Series whose name ends in "not fine-tuned" are dashed.
+    Bars are one standard deviation over seeds both ways. A series and the same one "not fine-tuned", which is dashed, share colour and marker.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
     series = list(dict.fromkeys(table["series"]))
-    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    methods = list(dict.fromkeys(name.removesuffix(_UNTUNED) for name in series))
+    colors = sns.color_palette("colorblind", len(methods))
     with study_style():
         figure = Figure(figsize=(1.2 + 3.9 * max(len(datasets), 1.2), 3.9))
         axes = figure.subplots(1, len(datasets), squeeze=False)[0]
         for axis, dataset in zip(axes, datasets):
-            for index, name in enumerate(series):
+            for name in series:
+                index = methods.index(name.removesuffix(_UNTUNED))
                 here = table[(table["dataset"] == dataset) & (table["series"] == name)]
                 grouped = here.groupby("level", sort=False)[["fab", "loss_db"]]
                 means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
                 spreads = spreads.loc[means.index]
-                drawn = axis.errorbar(means["fab"], means["loss_db"], spreads["loss_db"], spreads["fab"], color=colors[name],
+                drawn = axis.errorbar(means["fab"], means["loss_db"], spreads["loss_db"], spreads["fab"], color=colors[index],
                                       marker=_MARKERS[index % len(_MARKERS)], ms=5, lw=1.2, capsize=2, elinewidth=1, label=name,
-                                      ls="--" if name.endswith("not fine-tuned") else "-")
+                                      ls="--" if name.endswith(_UNTUNED) else "-")
                 for part in (*drawn[1], *drawn[2]):
                     part.set_alpha(0.45)
             _logarithmic_loss(axis)

@@ -7,6 +7,7 @@ Jinja2 and markdown-it-py come with the extra ``study``.
 import base64
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +73,17 @@ def studied(study: pd.DataFrame) -> str:
     if rows.empty:
         return "Nothing was measured yet. The tables below list what is planned."
     names = {name: list(dict.fromkeys(rows[name])) for name in ("backbone", "setting", "dataset")}
-    settings = [s for s in names["setting"] if s != "FP32"] or names["setting"]
+    settings = sorted((s for s in names["setting"] if s != "FP32"), key=_by_bits) or names["setting"]
     seeds = sorted(set(rows["seed"]))
     return (
         f"AdaBM quantizes {_listed(names['backbone'])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "
         f"with {'seed' if len(seeds) == 1 else 'seeds'} {_listed(seeds)}. "
         "Bits (FAB) are simulated, BitOPs are theoretical counts, and times are measured; they stand in columns of their own."
     )
+
+
+def _by_bits(setting: str) -> tuple[list[int], str]:
+    return [int(bits) for bits in re.findall(r"\d+", setting)], setting
 
 
 def _section(results: Path, question: Question, summary: pd.DataFrame) -> Section:
