@@ -178,3 +178,12 @@ def test_readme_shows_the_committed_tables(marker, name):
     text = (ROOT / "README.md").read_text()
     shown = re.search(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL).group(1)
     assert shown == committed.stdout
+
+
+def test_the_version_cited_as_an_example_is_the_committed_table_s():
+    path = "results/demo/tables/set_size.provenance.json"
+    committed = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, text=True)
+    if committed.returncode:
+        pytest.skip(f"no git checkout with a committed {path}")
+    text = (ROOT / "results" / "README.md").read_text()
+    assert f"table demo/set_size, version {json.loads(committed.stdout)['version']}." in text
