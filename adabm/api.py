@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from .calibration import CalibrationRecord, calibrate
-from .clipping import clip_ranges
-from .config import QuantizationConfig, preset
-from .fine_tuning import Step, fine_tune
-from .model import QuantizedSR
 from .networks import NetworkDescriptor
-from .patches import calibration_batches, random_batches
+from .pictures.patches import calibration_batches, random_batches
+from .quantization.config import QuantizationConfig, preset
+from .quantization.model import QuantizedSR
+from .steps.calibration import CalibrationRecord, calibrate
+from .steps.clipping import clip_ranges
+from .steps.fine_tuning import Step, fine_tune
 
 
 def quantize(

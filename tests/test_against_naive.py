@@ -6,14 +6,14 @@ they could fall to different sides of it; so all steps can be compared, not only
 
 import pytest
 import torch
-from naive_adabm import LAYERS, Naive, Settings
 
-from adabm.calibration import calibrate
-from adabm.clipping import clip_ranges
-from adabm.config import FineTuningConfig, QuantizationConfig
-from adabm.fine_tuning import FineTuner, fine_tune
-from adabm.model import QuantizedSR
 from adabm.networks import build_network
+from adabm.quantization.config import FineTuningConfig, QuantizationConfig
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from adabm.steps.clipping import clip_ranges
+from adabm.steps.fine_tuning import FineTuner, fine_tune
+from helpers.naive_adabm import LAYERS, Naive, Settings
 
 CASES = {
     "all on, FQ W4A4": Settings(),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from test_model import pictures
-from tiny_networks import TINY, tiny
 
 from adabm.api import quantize
-from adabm.config import preset
 from adabm.errors import DataError
+from adabm.quantization.config import preset
+from helpers.tiny_networks import TINY, tiny
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -83,5 +83,8 @@ def test_a_rule_after_calibration_sees_the_calibrated_model_before_clipping():
     plain, _, _ = quantize(tiny("EDSR"), images, config, patch_size=12)
     layer, other = (model.layers["body.0.conv1"] for model in (ruled, plain))
     assert seen == [(True, False, seen[0][2])] and ruled.clipped
-    assert layer.layer2bit.factor == -1 != other.layer2bit.factor and record.layer_factors["body.0.conv1"] == other.layer2bit.factor
+    assert (
+        layer.layer2bit.factor == -1 != other.layer2bit.factor
+        and record.layer_factors["body.0.conv1"] == other.layer2bit.factor
+    )
     assert layer.activation.upper < other.activation.upper < seen[0][2], "clipping works for the bits of the rule"

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from study_files import Counted, compute_here, forget, write_network, write_pictures, write_pool, write_study
 
 import adabm
 from adabm.errors import AdabmError, CheckpointError, ConfigError, DataError, FineTuningError
-from adabm.images import read_rgb, write_image
 from adabm.networks import load_network
+from adabm.pictures.images import read_rgb, write_image
 from adabm.sampling import STRATEGIES, Pool, select, strategy
-from adabm.study import Bench, Recipe, Run, Trial, bench, tasks
+from adabm.study import Bench, Recipe, Run, Trial
+from adabm.study.running import bench, tasks
+from helpers.study_files import Counted, compute_here, forget, write_network, write_pictures, write_pool, write_study
 
 RECIPE = Recipe(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 PARAMETERS = dict(backbone="net.safetensors", data="data", sets=["First", "Second"], pool="data/pool", recipe=RECIPE)
@@ -40,10 +41,22 @@ def open_bench(**changes) -> Bench:
 def test_it_finds_what_the_parameters_name(root):
     opened = open_bench()
     assert (opened.root, opened.backbone) == (root, root / "net.safetensors")
-    assert [(s.name, [f.name for f in s.files], s.tile) for s in opened.sets] == [("First", ["a", "b"], None), ("Second", ["a"], None)]
-    assert [path.name for path in opened.pool] == ["a@00.png", "a@01.png", "b@00.png", "b@01.png", "c@00.png", "c@01.png"]
+    assert [(s.name, [f.name for f in s.files], s.tile) for s in opened.sets] == [
+        ("First", ["a", "b"], None),
+        ("Second", ["a"], None),
+    ]
+    assert [path.name for path in opened.pool] == [
+        "a@00.png",
+        "a@01.png",
+        "b@00.png",
+        "b@01.png",
+        "c@00.png",
+        "c@01.png",
+    ]
     assert (opened.cache.folder, opened.workers, opened.device) == (root / "data" / "cache", None, "cpu")
-    assert opened.inputs == sorted([root / "net.safetensors", *(root / "data" / name for name in ("First/HR", "Second", "pool/LR"))])
+    assert opened.inputs == sorted(
+        [root / "net.safetensors", *(root / "data" / name for name in ("First/HR", "Second", "pool/LR"))]
+    )
     assert open_bench(workers=3).workers == 3
 
 
@@ -175,7 +188,9 @@ def test_choosing_computes_on_one_thread_whatever_the_device(root, monkeypatch):
     torch.set_num_threads(2)
     try:
         for device in ("cpu", "cuda"):
-            dataclasses.replace(open_bench(), device=device).choose(*("random", 1) if device == "cpu" else ("hardest", 1), RUN)
+            dataclasses.replace(open_bench(), device=device).choose(
+                *("random", 1) if device == "cpu" else ("hardest", 1), RUN
+            )
         assert seen == [1, 1] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -196,12 +211,23 @@ def trials_of(opened: Bench) -> list[Trial]:
 def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     opened = open_bench()
     table = opened.measure("set_size", trials_of(opened))
-    names = [("full precision", "none", "none", 0)] + [(s, "pictures", size, seed) for s in ("uniform", "AdaBM") for size, seed in (("1", 0), ("3", 2))]
+    names = [("full precision", "none", "none", 0)] + [
+        (s, "pictures", size, seed) for s in ("uniform", "AdaBM") for size, seed in (("1", 0), ("3", 2))
+    ]
     expected = [(*name, dataset, pictures) for name in names for dataset, pictures in (("First", 2), ("Second", 1))]
-    assert list(table[["series", "variable", "level", "seed", "dataset", "pictures"]].itertuples(index=False, name=None)) == expected
-    assert set(table["question"]) == {"set_size"} and set(table["backbone"]) == {"net"} and set(table["status"]) == {"measured"}
+    assert (
+        list(table[["series", "variable", "level", "seed", "dataset", "pictures"]].itertuples(index=False, name=None))
+        == expected
+    )
+    assert (
+        set(table["question"]) == {"set_size"}
+        and set(table["backbone"]) == {"net"}
+        and set(table["status"]) == {"measured"}
+    )
     assert list(table["setting"].unique()) == ["FP32", "W4A4 FQ"]
-    assert table["calibration_pictures"].astype("float").tolist() == pytest.approx([np.nan] * 2 + [1, 1, 3, 3] * 2, nan_ok=True)
+    assert table["calibration_pictures"].astype("float").tolist() == pytest.approx(
+        [np.nan] * 2 + [1, 1, 3, 3] * 2, nan_ok=True
+    )
     full = table[table["setting"] == "FP32"].set_index("dataset")["psnr_y_db"]
     np.testing.assert_allclose(table["loss_db"], table["dataset"].map(full) - table["psnr_y_db"], atol=1.1e-3)
     assert (table["loss_db"][:2] == 0).all() and (table["loss_db"][2:] != 0).all()
@@ -211,7 +237,9 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     network = load_network(opened.backbone).to(memory_format=torch.channels_last)
     config = adabm.preset("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
     model, *_ = adabm.quantize(network, images, config, patch_size=12, seed=2)
-    summary = adabm.evaluate(model, adabm.datasets.evaluation_pictures(root / "data" / "First", 2)).summary(model)
+    summary = adabm.evaluate(model, adabm.pictures.datasets.evaluation_pictures(root / "data" / "First", 2)).summary(
+        model
+    )
     row = table.iloc[-2]
     for name in ("psnr_y_db", "ssim_y", "fab", "relative_bitops"):
         assert row[name] == pytest.approx(summary[name], abs=6e-4), name
@@ -223,8 +251,14 @@ def test_what_is_not_wanted_is_listed_and_not_computed(root, monkeypatch):
     trials = [dataclasses.replace(trial, wanted=trial.series == "uniform") for trial in trials_of(opened)]
     table = opened.measure("set_size", trials).set_index("series")
     assert counted.take() == (2, 9)
-    assert set(table.loc["AdaBM", "status"]) == {"not run"} and table.loc["AdaBM", "psnr_y_db"].isna().all() and len(table.loc["AdaBM"]) == 4
-    traced = opened.trace("fine_tuning", [dataclasses.replace(t, wanted=t.series == "plain") for t in tuned_trials(opened)], [2, 6])
+    assert (
+        set(table.loc["AdaBM", "status"]) == {"not run"}
+        and table.loc["AdaBM", "psnr_y_db"].isna().all()
+        and len(table.loc["AdaBM"]) == 4
+    )
+    traced = opened.trace(
+        "fine_tuning", [dataclasses.replace(t, wanted=t.series == "plain") for t in tuned_trials(opened)], [2, 6]
+    )
     assert counted.take()[0] == 2, "one run, and the same without fine-tuning"
     statuses = {name: list(rows["status"]) for name, rows in traced.groupby("series")}
     assert statuses == {"full precision": ["measured"], "plain": ["measured"] * 3, "changed": ["not run"] * 3}
@@ -264,7 +298,9 @@ def diverging(monkeypatch):
 def test_a_trial_that_diverges_has_empty_rows(root, diverging):
     opened = open_bench()
     table = opened.measure("set_size", trials_of(opened)).set_index(["series", "level"])
-    assert set(table.loc["AdaBM", "status"]) == {"diverged"} and table.loc["AdaBM", ["psnr_y_db", "loss_db", "fab"]].isna().all(axis=None)
+    assert set(table.loc["AdaBM", "status"]) == {"diverged"} and table.loc[
+        "AdaBM", ["psnr_y_db", "loss_db", "fab"]
+    ].isna().all(axis=None)
     assert set(table.loc["uniform", "status"]) == {"measured"} and table.loc["uniform", "psnr_y_db"].notna().all()
 
 
@@ -276,7 +312,8 @@ CHANGES = {"fine_tuning.lr_weight": 0.02, "clipping_share": 0.3}
 def tuned_trials(opened: Bench) -> list[Trial]:
     return [
         Trial(name, "step", "", run, opened.choose("random", 2, run))
-        for name, changes in (("plain", {}), ("changed", CHANGES)) for run in [Run.at("adabm", "W4A4 FQ", 0, changes)]
+        for name, changes in (("plain", {}), ("changed", CHANGES))
+        for run in [Run.at("adabm", "W4A4 FQ", 0, changes)]
     ]
 
 
@@ -285,18 +322,25 @@ def test_a_trace_begins_at_calibration_and_ends_at_the_model(root):
     table = opened.trace("fine_tuning", tuned_trials(opened), [1, 4, 6])
     assert set(table["dataset"]) == {"First"}, "the first set alone"
     rows = table.set_index(["series", "level"])
-    assert list(rows.index) == [("full precision", "none"), ("plain", "0"), ("changed", "0")] + [(s, step) for s in ("plain", "changed") for step in "146"]
+    assert list(rows.index) == [("full precision", "none"), ("plain", "0"), ("changed", "0")] + [
+        (s, step) for s in ("plain", "changed") for step in "146"
+    ]
     assert set(rows["status"]) == {"measured"} and set(rows["variable"].iloc[1:]) == {"step"}
     full = rows.loc[("full precision", "none"), "psnr_y_db"]
     np.testing.assert_allclose(rows["loss_db"], full - rows["psnr_y_db"], atol=1.1e-3)
-    assert len(set(rows.loc["plain", "psnr_y_db"])) > 1 and rows.loc[("plain", "0"), "psnr_y_db"] != rows.loc[("changed", "0"), "psnr_y_db"]
+    assert (
+        len(set(rows.loc["plain", "psnr_y_db"])) > 1
+        and rows.loc[("plain", "0"), "psnr_y_db"] != rows.loc[("changed", "0"), "psnr_y_db"]
+    )
 
     def measured(run: Run) -> float:
         trial = Trial("x", "pictures", "2", run, opened.choose("random", 2, run))
         return opened.measure("set_size", [trial]).set_index(["series", "dataset"]).loc[("x", "First"), "psnr_y_db"]
 
     for name, changes, untuned in (("plain", {}, {}), ("changed", CHANGES, {"clipping_share": 0.3})):
-        assert rows.loc[(name, "0"), "psnr_y_db"] == measured(Run.at("adabm", "W4A4 FQ", 0, untuned | {"fine_tuning": None})), name
+        assert rows.loc[(name, "0"), "psnr_y_db"] == measured(
+            Run.at("adabm", "W4A4 FQ", 0, untuned | {"fine_tuning": None})
+        ), name
         assert rows.loc[(name, "6"), "psnr_y_db"] == measured(Run.at("adabm", "W4A4 FQ", 0, changes)), name
 
 
@@ -314,7 +358,14 @@ def test_a_trace_measures_no_more_than_it_shows(root, monkeypatch):
 def test_a_trace_that_diverges_keeps_its_beginning(root, diverging):
     opened = open_bench()
     table = opened.trace("fine_tuning", tuned_trials(opened)[:1], [1, 3, 4, 6]).set_index("level")
-    assert table["status"].to_dict() == {"none": "measured", "0": "measured", "1": "measured", "3": "measured", "4": "diverged", "6": "diverged"}
+    assert table["status"].to_dict() == {
+        "none": "measured",
+        "0": "measured",
+        "1": "measured",
+        "3": "measured",
+        "4": "diverged",
+        "6": "diverged",
+    }
     assert table.loc[["4", "6"], ["psnr_y_db", "fab", "loss_db"]].isna().all(axis=None)
     assert table.loc[["0", "1", "3"], "psnr_y_db"].notna().all()
 

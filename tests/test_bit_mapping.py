@@ -8,9 +8,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adabm.bit_mapping import Image2Bit, Layer2Bit, layer_factors, straight_through
-from adabm.complexity import image_complexity
 from adabm.errors import ImageError
+from adabm.quantization.bit_mapping import Image2Bit, Layer2Bit, layer_factors, straight_through
+from adabm.quantization.complexity import image_complexity
 
 
 def double(values) -> torch.Tensor:

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_study
 
 import adabm
-from adabm.datasets import PictureFiles
 from adabm.errors import CheckpointError
-from adabm.images import read_rgb, write_image
 from adabm.networks import load_network
+from adabm.pictures.datasets import PictureFiles
+from adabm.pictures.images import read_rgb, write_image
 from adabm.study import Recipe, ResultCache, read_plan, run_plan
-from adabm.study.fingerprint import INTERVENING, MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
-from adabm.study.tasks import MeasureTask, ModelTask
+from adabm.study.origin.fingerprint import INTERVENING, MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
+from adabm.study.running.tasks import MeasureTask, ModelTask
+from helpers.study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_study
 
 PACKAGE = Path(adabm.__file__).parent
 
@@ -70,8 +70,13 @@ def test_a_model(root, cache):
 def damages(content: bytes) -> dict[str, bytes]:
     third, middle = len(content) // 3, len(content) // 2
     return {
-        "empty": b"", "halved": content[:middle], "one byte short": content[:-1], "other bytes": b"\x80" * 50,
-        "zeros at the end": content[:middle] + bytes(len(content) - middle), "text": b"[]", "null": b"null",
+        "empty": b"",
+        "halved": content[:middle],
+        "one byte short": content[:-1],
+        "other bytes": b"\x80" * 50,
+        "zeros at the end": content[:middle] + bytes(len(content) - middle),
+        "text": b"[]",
+        "null": b"null",
         "a bit": content[:third] + bytes([content[third] ^ 4]) + content[third + 1 :],
     }
 
@@ -168,36 +173,61 @@ def nothing():
 
 def test_comments_docstrings_and_formatting_do_not_count():
     same = SOURCE.replace('"""A module."""', "# nothing").replace("        return", "\n        # why\n        return")
-    same = same.replace("math.exp(value) * 2", "(\n            math.exp( value )*2  # twice\n        )").replace("A method.", "Another.\n\n    Text")
+    same = same.replace("math.exp(value) * 2", "(\n            math.exp( value )*2  # twice\n        )").replace(
+        "A method.", "Another.\n\n    Text"
+    )
     assert source_hash({"a": same}) == source_hash({"a": SOURCE})
 
 
-@pytest.mark.parametrize("before, after", [
-    ("* 2", "* 3"), ("* 2", "/ 2"), ("math.exp", "math.log"), ("value) * 2", "value * 2)"), ("def nothing", "def something"),
-    ("return math", "print('text')\n        return math"), ("value: float", "value: float = 1.0"), ("class Scale", "class Other"),
-])
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("* 2", "* 3"),
+        ("* 2", "/ 2"),
+        ("math.exp", "math.log"),
+        ("value) * 2", "value * 2)"),
+        ("def nothing", "def something"),
+        ("return math", "print('text')\n        return math"),
+        ("value: float", "value: float = 1.0"),
+        ("class Scale", "class Other"),
+    ],
+)
 def test_changed_code_counts(before, after):
     assert source_hash({"a": SOURCE.replace(before, after)}) != source_hash({"a": SOURCE})
 
 
 def test_names_of_modules_count():
-    assert len({source_hash({"a": SOURCE}), source_hash({"b": SOURCE}), source_hash({"a": SOURCE, "b": SOURCE}), source_hash({})}) == 4
+    assert (
+        len(
+            {
+                source_hash({"a": SOURCE}),
+                source_hash({"b": SOURCE}),
+                source_hash({"a": SOURCE, "b": SOURCE}),
+                source_hash({}),
+            }
+        )
+        == 4
+    )
 
 
 def test_the_hash_of_the_package_is_that_of_its_files():
     for modules in (QUANTIZING, MEASURING):
         sources = {m: (PACKAGE / f"{m.replace('.', '/')}.py").read_text() for m in modules}
         assert code_hash(modules) == source_hash(sources)
-        changed = {**sources, "layers": sources["layers"] + "\n# a remark\n"}
+        changed = {**sources, "quantization.layers": sources["quantization.layers"] + "\n# a remark\n"}
         assert code_hash(modules) == source_hash(changed)
-        assert code_hash(modules) != source_hash({**changed, "layers": changed["layers"] + "\nx = 1\n"})
+        assert code_hash(modules) != source_hash(
+            {**changed, "quantization.layers": changed["quantization.layers"] + "\nx = 1\n"}
+        )
 
 
 def test_no_module_is_forgotten():
-    assert (PACKAGE / "study" / "interventions.py").is_file() and INTERVENING == ("study.interventions",)
+    assert (PACKAGE / "study" / "plan" / "interventions.py").is_file() and INTERVENING == ("study.plan.interventions",)
     paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
     modules = {".".join(path.with_suffix("").parts) for path in paths if path.parts[0] not in ("cli", "study")}
-    assert set(QUANTIZING) | set(MEASURING) | set(NEUTRAL) == modules, "name a new module in adabm/study/fingerprint.py"
+    assert set(QUANTIZING) | set(MEASURING) | set(NEUTRAL) == modules, (
+        "name a new module in adabm/study/origin/fingerprint.py"
+    )
     assert not set(NEUTRAL) & (set(QUANTIZING) | set(MEASURING))
     assert all(len(names) == len(set(names)) for names in (QUANTIZING, MEASURING, NEUTRAL))
 
@@ -238,8 +268,12 @@ def keys(root: Path, cache: ResultCache, recipe, changes: dict) -> dict[str, obj
     first, *others = [measuring.picture_key(files) for files in measuring.files]
     whole_first, *whole_others = [measuring_whole.picture_key(files) for files in measuring_whole.files]
     return {
-        "model": model.key, "first": first, "others": others,
-        "fp model": whole.key, "fp first": whole_first, "fp others": whole_others,
+        "model": model.key,
+        "first": first,
+        "others": others,
+        "fp model": whole.key,
+        "fp first": whole_first,
+        "fp others": whole_others,
     }
 
 
@@ -275,9 +309,14 @@ def test_code_torch_and_device_count(root, cache, monkeypatch):
     before = model.key, measuring.picture_key(measuring.files[0])
     on_gpu = dataclasses.replace(model, device="cuda")
     assert on_gpu.key != before[0]
-    monkeypatch.setattr("adabm.study.tasks.code_hash", lambda modules: "changed" if modules == MEASURING else code_hash(modules))
+    monkeypatch.setattr(
+        "adabm.study.running.tasks.code_hash", lambda modules: "changed" if modules == MEASURING else code_hash(modules)
+    )
     assert model.key == before[0] and measuring.picture_key(measuring.files[0]) != before[1]
-    monkeypatch.setattr("adabm.study.tasks.code_hash", lambda modules: "changed" if modules == QUANTIZING else code_hash(modules))
+    monkeypatch.setattr(
+        "adabm.study.running.tasks.code_hash",
+        lambda modules: "changed" if modules == QUANTIZING else code_hash(modules),
+    )
     assert model.key != before[0]
     here = source_hash({"a": SOURCE})
     monkeypatch.setattr(torch, "__version__", "0.0")

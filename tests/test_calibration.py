@@ -3,14 +3,14 @@
 import pytest
 import torch
 from test_model import calibrated, pictures, wrapped
-from tiny_networks import tiny
 
-from adabm.calibration import calibrate
-from adabm.clipping import clip_ranges
-from adabm.config import QuantizationConfig
 from adabm.errors import DataError, NetworkError
-from adabm.layers import Policy
-from adabm.model import QuantizedSR
+from adabm.quantization.config import QuantizationConfig
+from adabm.quantization.layers import Policy
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from adabm.steps.clipping import clip_ranges
+from helpers.tiny_networks import tiny
 
 # -- calibration refuses what it cannot use --------------------------------------------------------
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny_networks import TINY, tiny
 from torch import Tensor, nn
 
-from adabm.calibration import calibrate
-from adabm.checkpoint import load_quantized, read_metadata, save_quantized
-from adabm.clipping import clip_ranges
-from adabm.config import QuantizationConfig
 from adabm.errors import CheckpointError
-from adabm.model import QuantizedSR
+from adabm.quantization.checkpoint import load_quantized, read_metadata, save_quantized
+from adabm.quantization.config import QuantizationConfig
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from adabm.steps.clipping import clip_ranges
+from helpers.tiny_networks import TINY, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*layout was guessed")
 

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 import torch
-from cli_files import fails, run, write_files
 from safetensors.torch import save_file
 
 from adabm.cli import main
-from adabm.config import PRESETS
+from adabm.quantization.config import PRESETS
+from helpers.cli_files import fails, run, write_files
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,10 @@ def test_help_is_fast_and_module_runs():
     assert done.stdout.startswith("adabm ") and done.returncode == 0
 
 
-@pytest.mark.parametrize("argv", [[], ["quantise"], ["info"], ["info", "x", "--js"], ["upscale", "a", "b", "--checkpoint", "c", "--tile", "5"]])
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["quantise"], ["info"], ["info", "x", "--js"], ["upscale", "a", "b", "--checkpoint", "c", "--tile", "5"]],
+)
 def test_usage_errors(argv, capsys):
     assert main(argv) == 2
     assert "error:" in capsys.readouterr().err
@@ -50,15 +53,17 @@ def test_interrupt_and_broken_pipe_and_defect(files, monkeypatch, capsys):
 
         return load
 
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("adabm.quantization.checkpoint.load_quantized", raising(KeyboardInterrupt()))
     assert run("info", files / "q.safetensors") == 130
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(BrokenPipeError()))
+    monkeypatch.setattr("adabm.quantization.checkpoint.load_quantized", raising(BrokenPipeError()))
     assert run("info", files / "q.safetensors") == 141
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(RuntimeError("odd")))
+    monkeypatch.setattr("adabm.quantization.checkpoint.load_quantized", raising(RuntimeError("odd")))
     assert "unexpected RuntimeError: odd" in fails(capsys, "info", files / "q.safetensors")
     assert run("info", files / "q.safetensors", "--debug") == 2
     assert "Traceback" in capsys.readouterr().err
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(
+        "adabm.quantization.checkpoint.load_quantized", raising(torch.OutOfMemoryError("CUDA out of memory"))
+    )
     assert "out of memory" in fails(capsys, "info", files / "q.safetensors")
 
 
@@ -74,7 +79,9 @@ def test_closed_pipe(files):
 def test_info(files, capsys):
     assert run("info", files / "q.safetensors") == 0
     out = capsys.readouterr().out
-    assert "W4A4 FQ; preset adabm (changed), seed 0" in out and "body.0.conv1" in out and "fine_tuning.rounds = 3" in out
+    assert (
+        "W4A4 FQ; preset adabm (changed), seed 0" in out and "body.0.conv1" in out and "fine_tuning.rounds = 3" in out
+    )
     assert run("info", files / "q.safetensors", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     layers = {layer["name"]: layer for layer in report["layers"]}

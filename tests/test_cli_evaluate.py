@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from cli_files import fails, run, smooth, write_files
 
-from adabm.images import read_raw, write_image
+from adabm.pictures.images import read_raw, write_image
+from helpers.cli_files import fails, run, smooth, write_files
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,13 @@ def files(tmp_path_factory):
 
 def test_evaluate_table_json_and_csv(files, tmp_path, capsys):
     command = [
-        "evaluate", files / "fp.safetensors", files / "q.safetensors", "--hr", files / "HR", "--lr", files / "LR"
+        "evaluate",
+        files / "fp.safetensors",
+        files / "q.safetensors",
+        "--hr",
+        files / "HR",
+        "--lr",
+        files / "LR",
     ]
     assert run(*command, "--csv", tmp_path / "r.csv") == 0
     out = capsys.readouterr().out
@@ -81,7 +87,9 @@ def test_evaluate_refuses_folders_of_a_part(files, tmp_path, capsys):
     assert "low holds no picture" in fails(capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "low")
     shutil.copytree(files / "HR", tmp_path / "low" / "HR")
     (tmp_path / "low" / "LR" / "p1.png").unlink()
-    assert "LR: holds no x2 low-resolution picture for p1.png" in fails(capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "low")
+    assert "LR: holds no x2 low-resolution picture for p1.png" in fails(
+        capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "low"
+    )
 
 
 def test_evaluate_refuses(files, tmp_path, capsys):
@@ -90,13 +98,21 @@ def test_evaluate_refuses(files, tmp_path, capsys):
     assert "no x2 low-resolution picture for p1.png, p2.png" in fails(capsys, *command, "--lr", tmp_path / "lr")
     for index in range(3):
         write_image(tmp_path / "wrong" / f"p{index}.png", smooth(index, 12, 14))
-    assert "p0.png: 14x12 pixels; a x2 input of p0.png (56x48, cropped) has 28x24" in fails(capsys, *command, "--lr", tmp_path / "wrong")
+    assert "p0.png: 14x12 pixels; a x2 input of p0.png (56x48, cropped) has 28x24" in fails(
+        capsys, *command, "--lr", tmp_path / "wrong"
+    )
     assert "is a x2 network, not x4" in fails(capsys, *command, "--scale", "4")
     write_image(tmp_path / "small" / "p.png", smooth(0, 12, 12))
-    assert "p: a picture of 12x12 pixels is too small" in fails(capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "small")
+    assert "p: a picture of 12x12 pixels is too small" in fails(
+        capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path / "small"
+    )
     data = (files / "q.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-100])
-    assert "cut.safetensors: not a readable" in fails(capsys, "evaluate", tmp_path / "cut.safetensors", "--hr", files / "HR")
-    message = fails(capsys, "evaluate", tmp_path / "cut.safetensors", files / "q.safetensors", "--hr", files / "HR", status=1)
+    assert "cut.safetensors: not a readable" in fails(
+        capsys, "evaluate", tmp_path / "cut.safetensors", "--hr", files / "HR"
+    )
+    message = fails(
+        capsys, "evaluate", tmp_path / "cut.safetensors", files / "q.safetensors", "--hr", files / "HR", status=1
+    )
     assert "cut.safetensors" in message
     assert run("evaluate", tmp_path / "cut.safetensors", "x.safetensors", "--hr", files / "HR") == 2

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from adabm.backbones import backbone_path, default_backbone
 from adabm.cli import importing, main
 from adabm.errors import CheckpointError
 from adabm.networks import IMPORT_KINDS, build_network, load_network, save_network
+from adabm.networks.backbones import backbone_path, default_backbone
 
 
 @pytest.fixture

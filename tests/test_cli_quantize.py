@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from cli_files import OPTIONS, TINY, fails, quantize, run, save_network, smooth, write_files
 from safetensors.torch import save_file
 
-from adabm.checkpoint import load_quantized
+from adabm.quantization.checkpoint import load_quantized
+from helpers.cli_files import OPTIONS, TINY, fails, quantize, run, save_network, smooth, write_files
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,12 @@ def files(tmp_path_factory):
 def test_quantize_is_reproducible_and_reports(files, tmp_path, capsys):
     assert quantize(files, tmp_path / "again.safetensors") == 0
     shown = capsys.readouterr()
-    assert "EDSR: x2" in shown.out and "thresholds:" in shown.out and "mapping" in shown.out and "theoretical size" in shown.out
+    assert (
+        "EDSR: x2" in shown.out
+        and "thresholds:" in shown.out
+        and "mapping" in shown.out
+        and "theoretical size" in shown.out
+    )
     assert (tmp_path / "again.safetensors").read_bytes() == (files / "q.safetensors").read_bytes()
     assert quantize(files, tmp_path / "other.safetensors", "--seed", "1", "--quiet") == 0
     assert capsys.readouterr().out == ""
@@ -27,11 +32,37 @@ def test_quantize_is_reproducible_and_reports(files, tmp_path, capsys):
 
 
 def test_quantize_json_and_settings(files, tmp_path, capsys):
-    more = ["--json", "--preset", "omse", "--weight-bits", "6", "--activation-bits", "5", "--body-only", "--set", "ema=0.5", "--patches", "7"]
-    command = ["quantize", "--images", files / "HR", "--hr", "--network", files / "fp.safetensors", "--output", tmp_path / "q.safetensors"]
+    more = [
+        "--json",
+        "--preset",
+        "omse",
+        "--weight-bits",
+        "6",
+        "--activation-bits",
+        "5",
+        "--body-only",
+        "--set",
+        "ema=0.5",
+        "--patches",
+        "7",
+    ]
+    command = [
+        "quantize",
+        "--images",
+        files / "HR",
+        "--hr",
+        "--network",
+        files / "fp.safetensors",
+        "--output",
+        tmp_path / "q.safetensors",
+    ]
     assert run(*command, "--patch-size", "16", "--threads", "1", *more) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["config"]["weight_bits"] == 6 and report["config"]["ema"] == 0.5 and not report["config"]["fully_quantized"]
+    assert (
+        report["config"]["weight_bits"] == 6
+        and report["config"]["ema"] == 0.5
+        and not report["config"]["fully_quantized"]
+    )
     assert report["feature_average_bits"] == 5 and report["patches"] == 7 and report["fine_tuning"] == []
     assert report["preset"] == "omse (changed)"
     assert load_quantized(tmp_path / "q.safetensors").config.activation_observer == "omse"
@@ -70,7 +101,15 @@ def test_reported_bits_are_the_models(files):
     ],
 )
 def test_quantize_refuses(files, tmp_path, capsys, more, message):
-    command = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", "--output", tmp_path / "q.safetensors"]
+    command = [
+        "quantize",
+        "--images",
+        files / "LR",
+        "--network",
+        files / "fp.safetensors",
+        "--output",
+        tmp_path / "q.safetensors",
+    ]
     assert message in fails(capsys, *command, *TINY, *more)
     assert list(tmp_path.iterdir()) == []
 
@@ -95,7 +134,9 @@ def test_existing_outputs_are_kept(files, tmp_path, capsys):
     output = tmp_path / "q.safetensors"
     output.write_text("precious")
     command = ["quantize", "--images", files / "LR", *TINY, "--quiet"]
-    assert "exists; add --overwrite" in fails(capsys, *command, "--network", files / "fp.safetensors", "--output", output)
+    assert "exists; add --overwrite" in fails(
+        capsys, *command, "--network", files / "fp.safetensors", "--output", output
+    )
     assert output.read_text() == "precious"
     network = tmp_path / "fp.safetensors"
     network.write_bytes((files / "fp.safetensors").read_bytes())

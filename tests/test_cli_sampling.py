@@ -12,7 +12,7 @@ from test_networks import tiny
 from adabm import load_network, load_quantized, preset, quantize, save_network
 from adabm.cli import main
 from adabm.cli.sampling import NAMES
-from adabm.images import read_rgb, write_image
+from adabm.pictures.images import read_rgb, write_image
 from adabm.sampling import STRATEGIES, Pool, select
 
 NOISE = (4, 60, 20, 1, 100)
@@ -23,7 +23,9 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("sampling")
     rng = np.random.default_rng(0)
     for name, noise in zip("abcde", NOISE):
-        write_image(root / "LR" / f"{name}.png", (128 + rng.normal(0, noise, (20, 18, 3))).clip(0, 255).astype(np.uint8))
+        write_image(
+            root / "LR" / f"{name}.png", (128 + rng.normal(0, noise, (20, 18, 3))).clip(0, 255).astype(np.uint8)
+        )
     save_network(tiny("EDSR"), root / "net.safetensors")
     return root
 
@@ -76,7 +78,10 @@ def test_adaptive_needs_no_number(folder, tmp_path, capsys):
     [
         (["--sampling", "divers", "--pictures", 2], "unknown sampling strategy 'divers': did you mean 'diverse'?"),
         (["--sampling", "diverse"], "--sampling diverse: say how many pictures to choose with --pictures N"),
-        (["--sampling", "single_scene", "--pictures", 2], "--sampling single_scene: the command does not know which scene"),
+        (
+            ["--sampling", "single_scene", "--pictures", 2],
+            "--sampling single_scene: the command does not know which scene",
+        ),
         (["--pictures", 6], "LR holds 5"),
         (["--pictures", 0], "0 is less than 1"),
     ],

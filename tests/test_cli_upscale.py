@@ -7,17 +7,17 @@ import os
 import numpy as np
 import pytest
 import torch
-from cli_files import SCALE, fails, run, smooth, write_files
 from PIL import Image
 
-from adabm.checkpoint import load_quantized
 from adabm.cli.picture import upscale_picture
-from adabm.config import preset
-from adabm.images import read_raw, write_image
-from adabm.model import QuantizedSR
+from adabm.engines.tiles import upscale
 from adabm.networks import build_network
-from adabm.orientation import upright
-from adabm.tiling import upscale
+from adabm.pictures.images import read_raw, write_image
+from adabm.pictures.orientation import upright
+from adabm.quantization.checkpoint import load_quantized
+from adabm.quantization.config import preset
+from adabm.quantization.model import QuantizedSR
+from helpers.cli_files import SCALE, fails, run, smooth, write_files
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,18 @@ def enlarge(files, tmp_path, capsys):
 
     def call(picture: np.ndarray, source: str = "in.png", target: str = "out.png", *more: str) -> np.ndarray:
         write_image(tmp_path / source, picture)
-        assert run("upscale", tmp_path / source, tmp_path / target, "--checkpoint", files / "q.safetensors", "--overwrite", *more) == 0
+        assert (
+            run(
+                "upscale",
+                tmp_path / source,
+                tmp_path / target,
+                "--checkpoint",
+                files / "q.safetensors",
+                "--overwrite",
+                *more,
+            )
+            == 0
+        )
         return read_raw(tmp_path / target)
 
     return call
@@ -65,7 +76,10 @@ def test_networks_that_unshuffle_take_odd_sizes(scale):
     assert picture.shape == (13 * scale, 7 * scale, 3) and bits == 32
 
 
-@pytest.mark.parametrize(("source", "target"), [("a.png", "b.png"), ("a.jpg", "b.jpeg"), ("a.tiff", "b.tif"), ("a.bmp", "b.bmp"), ("a.webp", "b.webp")])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("a.png", "b.png"), ("a.jpg", "b.jpeg"), ("a.tiff", "b.tif"), ("a.bmp", "b.bmp"), ("a.webp", "b.webp")],
+)
 def test_upscale_formats(enlarge, source, target):
     assert enlarge(smooth(1), source, target).shape == (48, 56, 3)
 
@@ -94,10 +108,23 @@ def test_upscale_applies_exif_orientation(files, tmp_path, enlarge):
     exif[0x0112] = 6
     for name in ("turned.png", "turned.tif", "turned.webp"):
         Image.fromarray(picture).save(tmp_path / name, exif=exif, lossless=True)
-        assert run("upscale", tmp_path / name, tmp_path / "t.png", "--checkpoint", files / "q.safetensors", "--overwrite") == 0
+        assert (
+            run("upscale", tmp_path / name, tmp_path / "t.png", "--checkpoint", files / "q.safetensors", "--overwrite")
+            == 0
+        )
         assert np.array_equal(read_raw(tmp_path / "t.png"), expected), name
     Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif)
-    assert run("upscale", tmp_path / "turned.jpg", tmp_path / "t.png", "--checkpoint", files / "q.safetensors", "--overwrite") == 0
+    assert (
+        run(
+            "upscale",
+            tmp_path / "turned.jpg",
+            tmp_path / "t.png",
+            "--checkpoint",
+            files / "q.safetensors",
+            "--overwrite",
+        )
+        == 0
+    )
     assert read_raw(tmp_path / "t.png").shape == expected.shape
 
 
@@ -142,16 +169,26 @@ def test_upscale_goes_on_with_a_folder(files, tmp_path, capsys):
     assert run(*command) == 0
     assert "1 of 5 pictures done, 4 skipped, since they exist\n" in capsys.readouterr().out
     after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in target.iterdir()}
-    assert {name for name in before if after[name] != before[name]} == {"a.png"} and after["a.png"][0] == before["a.png"][0]
+    assert {name for name in before if after[name] != before[name]} == {"a.png"} and after["a.png"][0] == before[
+        "a.png"
+    ][0]
     (target / "c.png").write_bytes(before["c.png"][0][:-40])  # not ours: cut off
     write_image(target / "d.png", smooth(0))  # of another size
     assert run(*command, "--json") == 1
     report = json.loads(capsys.readouterr().out)
-    assert [entry["output"] for entry in report["skipped"]] == [str(target / name) for name in ("a.png", "b.png", "e.png")]
-    assert report["pictures"] == [] and "exists; add --overwrite" in report["failures"][str(source / "c.png")] and len(report["failures"]) == 2
+    assert [entry["output"] for entry in report["skipped"]] == [
+        str(target / name) for name in ("a.png", "b.png", "e.png")
+    ]
+    assert (
+        report["pictures"] == []
+        and "exists; add --overwrite" in report["failures"][str(source / "c.png")]
+        and len(report["failures"]) == 2
+    )
     assert run(*command, "--overwrite") == 0
     assert "2 of 5 pictures done, 3 skipped" in capsys.readouterr().out
-    assert (target / "c.png").read_bytes() == before["c.png"][0] and (target / "d.png").read_bytes() == before["d.png"][0]
+    assert (target / "c.png").read_bytes() == before["c.png"][0] and (target / "d.png").read_bytes() == before["d.png"][
+        0
+    ]
 
 
 def test_upscale_skips_a_single_picture(files, tmp_path, capsys):
@@ -160,7 +197,14 @@ def test_upscale_skips_a_single_picture(files, tmp_path, capsys):
     assert run(*command) == 0 and run(*command, "--skip-existing") == 0
     assert "0 of 1 pictures done, 1 skipped" in capsys.readouterr().out
     assert "exists; add --overwrite" in fails(capsys, *command)
-    own = ["upscale", tmp_path / "a.png", tmp_path / "a.png", "--checkpoint", files / "q.safetensors", "--skip-existing"]
+    own = [
+        "upscale",
+        tmp_path / "a.png",
+        tmp_path / "a.png",
+        "--checkpoint",
+        files / "q.safetensors",
+        "--skip-existing",
+    ]
     assert "is an input" in fails(capsys, *own)
 
 
@@ -177,16 +221,22 @@ def test_upscale_refuses(files, tmp_path, capsys):
     write_image(picture, np.dstack([smooth(0), smooth(1, channels=None)]))
     write_image(tmp_path / "deep.png", smooth(0).astype(np.uint16))
     assert ".jpg cannot hold an alpha channel" in fails(capsys, "upscale", picture, tmp_path / "o.jpg", *quantized)
-    assert ".webp cannot hold 16 bits" in fails(capsys, "upscale", tmp_path / "deep.png", tmp_path / "o.webp", *quantized)
+    assert ".webp cannot hold 16 bits" in fails(
+        capsys, "upscale", tmp_path / "deep.png", tmp_path / "o.webp", *quantized
+    )
     assert "unknown picture format" in fails(capsys, "upscale", picture, tmp_path / "o.gif", *quantized)
-    assert "contradicts --format" in fails(capsys, "upscale", picture, tmp_path / "o.png", *quantized, "--format", "jpg")
+    assert "contradicts --format" in fails(
+        capsys, "upscale", picture, tmp_path / "o.png", *quantized, "--format", "jpg"
+    )
     assert "is an input" in fails(capsys, "upscale", picture, picture, *quantized, "--overwrite")
     assert "is a folder" in fails(capsys, "upscale", picture, tmp_path, *quantized)
     assert "folder of the inputs" in fails(capsys, "upscale", tmp_path, tmp_path, *quantized)
     assert "no such file or folder" in fails(capsys, "upscale", tmp_path / "x.png", tmp_path / "o.png", *quantized)
     (tmp_path / "text.png").write_text("hello")
     assert "not a readable picture" in fails(capsys, "upscale", tmp_path / "text.png", tmp_path / "o.png", *quantized)
-    assert "looks like full-precision weights" in fails(capsys, "upscale", picture, tmp_path / "o.png", "--checkpoint", files / "fp.safetensors")
+    assert "looks like full-precision weights" in fails(
+        capsys, "upscale", picture, tmp_path / "o.png", "--checkpoint", files / "fp.safetensors"
+    )
     (tmp_path / "o.png").write_text("precious")
     assert "exists; add --overwrite" in fails(capsys, "upscale", picture, tmp_path / "o.png", *quantized)
     assert (tmp_path / "o.png").read_text() == "precious"
@@ -197,7 +247,9 @@ def test_upscale_refuses(files, tmp_path, capsys):
     write_image(twice / "a.jpg", smooth(0))
     assert "would both become" in fails(capsys, "upscale", twice, tmp_path / "out", *quantized)
     if not torch.cuda.is_available():
-        assert "no usable CUDA device" in fails(capsys, "upscale", picture, tmp_path / "p.png", *quantized, "--device", "cuda")
+        assert "no usable CUDA device" in fails(
+            capsys, "upscale", picture, tmp_path / "p.png", *quantized, "--device", "cuda"
+        )
 
 
 def test_disk_full_is_one_line(files, tmp_path, capsys, monkeypatch):

@@ -7,34 +7,71 @@ import pandas as pd
 from test_summary import PUBLISHED, SAME_AS, row, summary
 
 from adabm.study import comparison_markdown, with_published
-from pipelines import collect
+from pipelines.stages import collect
 
 
 def test_reference_table_compares_full_precision_on_whole_pictures():
-    measured = summary(row("fp32", psnr=32.105), row("minmax", psnr=30.0), row("fp32", psnr=31.0, tile=96), row("fp32", psnr=1.0, dataset="other"))
+    measured = summary(
+        row("fp32", psnr=32.105),
+        row("minmax", psnr=30.0),
+        row("fp32", psnr=31.0, tile=96),
+        row("fp32", psnr=1.0, dataset="other"),
+    )
     references = pd.DataFrame([dict(network="net", scale=4, dataset="Set5", psnr_y_db=32.10, source="a paper")])
     (found,) = collect.reference_table(measured, references).to_dict("records")
-    assert found == dict(network="net", scale=4, dataset="Set5", pictures=5, measured_db=32.105, difference_db=0.005, reference_db=32.10, source="a paper")
+    assert found == dict(
+        network="net",
+        scale=4,
+        dataset="Set5",
+        pictures=5,
+        measured_db=32.105,
+        difference_db=0.005,
+        reference_db=32.10,
+        source="a paper",
+    )
 
 
 def test_comparison_holds_what_was_measured_and_published():
-    table = with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("omse", psnr=30.0), row("minmax")), PUBLISHED, SAME_AS)
+    table = with_published(
+        summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("omse", psnr=30.0), row("minmax")),
+        PUBLISHED,
+        SAME_AS,
+    )
     _, _, full, adabm = comparison_markdown(table).splitlines()
     assert "Full precision" in full
-    assert [c.strip() for c in adabm.strip("|").split("|")] == ["net", "W4A4 FQ", "AdaBM", "Set5", "31.50", "0.50", "31.02", "1.08"]
+    assert [c.strip() for c in adabm.strip("|").split("|")] == [
+        "net",
+        "W4A4 FQ",
+        "AdaBM",
+        "Set5",
+        "31.50",
+        "0.50",
+        "31.02",
+        "1.08",
+    ]
     assert comparison_markdown(with_published(summary(row("fp32", psnr=32.0)), PUBLISHED, {})) == ""
 
 
 def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
     (tmp_path / "tables").mkdir()
-    table = with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("minmax", psnr=30.0), row("omse")), PUBLISHED, SAME_AS)
+    table = with_published(
+        summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("minmax", psnr=30.0), row("omse")),
+        PUBLISHED,
+        SAME_AS,
+    )
     table.to_csv(tmp_path / "tables" / "evaluation_summary.csv", index=False)
     (tmp_path / "references.csv").write_text("network,scale,dataset,psnr_y_db,source\nnet,4,Set5,32.10,a paper\n")
-    monkeypatch.setattr(sys, "argv", ["collect", "--results", str(tmp_path), "--references", str(tmp_path / "references.csv")])
+    monkeypatch.setattr(
+        sys, "argv", ["collect", "--results", str(tmp_path), "--references", str(tmp_path / "references.csv")]
+    )
     assert collect.main() == 0
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"Set5": {
-        "FP32": {"psnr_y_db": 32.0, "fab": 32.0}, "W4A4 FQ adabm": {"psnr_y_db": 31.5, "fab": 4.0}, "W4A4 FQ minmax": {"psnr_y_db": 30.0, "fab": 4.0},
-    }}
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "Set5": {
+            "FP32": {"psnr_y_db": 32.0, "fab": 32.0},
+            "W4A4 FQ adabm": {"psnr_y_db": 31.5, "fab": 4.0},
+            "W4A4 FQ minmax": {"psnr_y_db": 30.0, "fab": 4.0},
+        }
+    }
     assert json.loads((tmp_path / "tables" / "reference.provenance.json").read_text())["table"].endswith("/reference")
     assert "-0.100" in (tmp_path / "tables" / "reference.md").read_text()
     for figure in ("loss", "psnr_versus_bitops"):

@@ -6,14 +6,14 @@ import sys
 
 import pandas as pd
 import pytest
-from study_tables import not_run, row, write_results
 
 from adabm.study import write_table
-from adabm.study.presentation import latex_text, readable
-from adabm.study.questions import QUESTIONS
-from adabm.study.schema import read_study_table, study_table
-from adabm.study.study_summary import summarize_study
-from pipelines import collect_study
+from adabm.study.pages.questions import QUESTIONS
+from adabm.study.tables.presentation import latex_text, readable
+from adabm.study.tables.schema import read_study_table, study_table
+from adabm.study.tables.study_summary import summarize_study
+from helpers.study_tables import not_run, row, write_results
+from pipelines.stages import collect_study
 
 
 def collect(monkeypatch, results) -> int:
@@ -26,9 +26,13 @@ def test_merged_table_is_its_parts_in_the_order_of_the_questions(tmp_path, monke
     results = write_results(tmp_path, "timing", "set_size")
     assert collect(monkeypatch, results) == 0
     parts = [read_study_table(results / "tables" / f"{q}.csv") for q in ("set_size", "timing")]
-    pd.testing.assert_frame_equal(read_study_table(results / "tables" / "study.csv"), pd.concat(parts, ignore_index=True))
+    pd.testing.assert_frame_equal(
+        read_study_table(results / "tables" / "study.csv"), pd.concat(parts, ignore_index=True)
+    )
     summary = pd.read_csv(results / "tables" / "study_summary.csv")
-    assert list(zip(summary["question"], summary["level"])) == [(q, level) for q in ("set_size", "timing") for level in (5, 20, 100)]
+    assert list(zip(summary["question"], summary["level"])) == [
+        (q, level) for q in ("set_size", "timing") for level in (5, 20, 100)
+    ]
     assert "not run: sampling, components, fine_tuning" in capsys.readouterr().out
     for name in ("study", "study_summary"):
         record = json.loads((results / "tables" / f"{name}.provenance.json").read_text())
@@ -39,7 +43,11 @@ def test_markdown_has_a_table_a_question_and_names_what_was_not_run(tmp_path, mo
     results = write_results(tmp_path, "set_size")
     assert collect(monkeypatch, results) == 0
     text = (results / "tables" / "study.md").read_text()
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| adabm")]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| adabm")
+    ]
     assert lines[0] == ["adabm", "5", "measured", "30.00 ± 0.00", "0.9000", "1.55", "3.90 ± 0.00", "0.040", "2"]
     assert lines[2][:3] == ["adabm", "100", "not run"]
     assert "net\\_x4, Set5, W4A4 FQ." in text and "Not run: sampling, components, fine_tuning, timing." in text
@@ -48,18 +56,30 @@ def test_markdown_has_a_table_a_question_and_names_what_was_not_run(tmp_path, mo
 def test_latex_is_escaped_and_balanced(tmp_path, monkeypatch):
     results = write_results(tmp_path, "set_size", "sampling")
     odd = r"50% of #1 & {a_b} $x^2$ ~ \cmd <p> ± 1"
-    write_table(study_table([row(question="sampling", series=odd, variable="the_level"), row(question="sampling", level="r|s")]), results / "tables" / "sampling.csv")
+    write_table(
+        study_table(
+            [row(question="sampling", series=odd, variable="the_level"), row(question="sampling", level="r|s")]
+        ),
+        results / "tables" / "sampling.csv",
+    )
     assert collect(monkeypatch, results) == 0
     text = (results / "tables" / "study.tex").read_text()
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 2 and text.count(r"\bottomrule") >= 2
     assert r"\label{tab:set_size}" in text and r"\label{tab:sampling}" in text and r"net\_x4" in text
-    assert r"50\% of \#1 \& \{a\_b\} \$x\textasciicircum{}2\$ \textasciitilde{} \textbackslash{}cmd \textless{}p\textgreater{} $\pm$ 1" in text
+    assert (
+        r"50\% of \#1 \& \{a\_b\} \$x\textasciicircum{}2\$ \textasciitilde{} \textbackslash{}cmd \textless{}p\textgreater{} $\pm$ 1"
+        in text
+    )
     body = re.sub(r"\\label\{[^}]*\}", "", text.split("\n", 1)[1])
     assert not re.search(r"(?<!\\)[_#^~%]", body), "an unescaped special character"
     blocks = re.findall(r"\\begin\{longtable\}\{(\w+)\}\n(.*?)\\end\{longtable\}", body, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
-        rows = [line for line in block[1].splitlines() if line.endswith(r"\\") and not line.startswith((r"\caption", r"\multicolumn"))]
+        rows = [
+            line
+            for line in block[1].splitlines()
+            if line.endswith(r"\\") and not line.startswith((r"\caption", r"\multicolumn"))
+        ]
         assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in rows} == {len(block[0])}
 
 
@@ -70,14 +90,24 @@ def test_latex_leaves_plain_text(text):
 
 def test_main_numbers_are_best_and_worst_of_the_first_setting():
     rows = [
-        row(setting="FP32", series="full precision", loss_db=0.0, psnr_y_db=31.0), row(level="5", loss_db=2.0), row(level="20", loss_db=1.0),
-        row(setting="W8A6", level="20", loss_db=0.1), row(level="20", dataset="Other", loss_db=0.2), not_run(level="100"),
+        row(setting="FP32", series="full precision", loss_db=0.0, psnr_y_db=31.0),
+        row(level="5", loss_db=2.0),
+        row(level="20", loss_db=1.0),
+        row(setting="W8A6", level="20", loss_db=0.1),
+        row(level="20", dataset="Other", loss_db=0.2),
+        not_run(level="100"),
     ]
     timing = dict(question="timing", variable="part", psnr_y_db=None, loss_db=None, fab=None, ssim_y=None)
-    rows += [row(level=part, sample=s, seconds=t + s, **timing) for part, t in (("calibrate", 1.0), ("tune", 9.0)) for s in range(3)]
+    rows += [
+        row(level=part, sample=s, seconds=t + s, **timing)
+        for part, t in (("calibrate", 1.0), ("tune", 9.0))
+        for s in range(3)
+    ]
     numbers = collect_study.main_numbers(summarize_study(study_table(rows)))
     assert numbers["set_size"] == {
-        "levels": 5, "measured": 5, "full_precision_psnr_y_db": 31.0,
+        "levels": 5,
+        "measured": 5,
+        "full_precision_psnr_y_db": 31.0,
         "least_loss": {"series": "adabm", "pictures": "20", "loss_db": 1.0, "psnr_y_db": 30.0, "fab": 3.9},
         "most_loss": {"series": "adabm", "pictures": "5", "loss_db": 2.0, "psnr_y_db": 30.0, "fab": 3.9},
     }
@@ -87,10 +117,25 @@ def test_main_numbers_are_best_and_worst_of_the_first_setting():
 
 def test_readable_table_drops_what_says_nothing():
     table = readable(QUESTIONS[0], summarize_study(study_table([row(), row(level="5", calibration_pictures=5)])))
-    assert list(table.cells.columns) == ["series", "pictures", "PSNR-Y (dB)", "SSIM-Y", "loss (dB)", "FAB (simulated bits)", "BitOPs of FP32 (theoretical)", "seeds"]
+    assert list(table.cells.columns) == [
+        "series",
+        "pictures",
+        "PSNR-Y (dB)",
+        "SSIM-Y",
+        "loss (dB)",
+        "FAB (simulated bits)",
+        "BitOPs of FP32 (theoretical)",
+        "seeds",
+    ]
     assert table.caption == "How many calibration pictures are needed? net_x4, Set5, W4A4 FQ."
-    two = readable(QUESTIONS[0], summarize_study(study_table([row(), row(variable="patches", level="5", setting="FP32", seconds=1.0)])))
-    assert list(two.cells.columns)[:4] == ["setting", "series", "pictures", "calibration pictures"] and "median time (s, measured)" in two.cells
+    two = readable(
+        QUESTIONS[0],
+        summarize_study(study_table([row(), row(variable="patches", level="5", setting="FP32", seconds=1.0)])),
+    )
+    assert (
+        list(two.cells.columns)[:4] == ["setting", "series", "pictures", "calibration pictures"]
+        and "median time (s, measured)" in two.cells
+    )
 
 
 def test_no_table_and_a_foreign_table_are_errors(tmp_path, monkeypatch, capsys):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny_networks import TINY, tiny
 
-from adabm.calibration import calibrate
-from adabm.config import QuantizationConfig
-from adabm.cost import cost, count_macs, size_bits
-from adabm.model import QuantizedSR
+from adabm.engines.cost import cost, count_macs, size_bits
 from adabm.networks import build_network
+from adabm.quantization.config import QuantizationConfig
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from helpers.tiny_networks import TINY, tiny
 
 
 def wrapped(network=None, **settings) -> QuantizedSR:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from adabm.datasets import calibration_images, evaluation_pictures
 from adabm.errors import DataError, ImageError
-from adabm.images import write_image
-from adabm.resize import downscale
+from adabm.pictures.datasets import calibration_images, evaluation_pictures
+from adabm.pictures.images import write_image
+from adabm.pictures.resize import downscale
 
 
 def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_networks import TINY, run, tiny, with_role
 from torch import nn
 from torch.nn import functional as F
 
@@ -10,6 +9,7 @@ from adabm.errors import NetworkError
 from adabm.networks import Role, describe
 from adabm.networks.registry import KNOWN_NETWORKS
 from adabm.networks.trace import trace_network
+from helpers.tiny_networks import TINY, run, tiny, with_role
 
 
 def test_every_known_network_is_tested():
@@ -144,7 +144,7 @@ def test_tracing_leaves_random_state_and_modes():
 @pytest.mark.parametrize("kind", ["transposed", "interpolated"])
 def test_describe_unknown_enlarged_otherwise(kind):
     up = nn.ConvTranspose2d(6, 6, 2, stride=2) if kind == "transposed" else nn.Upsample(scale_factor=2)
-    c = lambda i, o: nn.Conv2d(i, o, 3, padding=1)  # noqa: E731
+    c = lambda i, o: nn.Conv2d(i, o, 3, padding=1)
     network = nn.Sequential(c(3, 6), c(6, 6), nn.ReLU(), c(6, 6), up, c(6, 6), nn.ReLU(), c(6, 3))
     descriptor = describe(network)
     assert {name: role.value for name, role in descriptor.roles.items()} == {

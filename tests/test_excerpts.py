@@ -9,11 +9,11 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adabm.datasets import evaluation_pictures
 from adabm.errors import DataError
-from adabm.images import list_images, read_rgb, write_image
-from pipelines import prepare
-from pipelines.excerpts import tiles, write_crops, write_pool
+from adabm.pictures.datasets import evaluation_pictures
+from adabm.pictures.images import list_images, read_rgb, write_image
+from pipelines.prepare import demo as prepare
+from pipelines.prepare.excerpts import tiles, write_crops, write_pool
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +26,9 @@ def coordinates(height: int, width: int) -> np.ndarray:
 def places(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:
     """Tops and lefts of the tiles, each in order."""
     found = tiles(image, side, most)
-    assert all(tile.shape[:2] == (side, side) and np.array_equal(tile, tile[0, 0] + coordinates(side, side)) for tile in found)
+    assert all(
+        tile.shape[:2] == (side, side) and np.array_equal(tile, tile[0, 0] + coordinates(side, side)) for tile in found
+    )
     corners = [tuple(tile[0, 0]) for tile in found]
     tops, lefts = (sorted({corner[i] for corner in corners}) for i in (0, 1))
     assert corners == [(top, left) for top in tops for left in lefts], "a whole grid, row by row"
@@ -69,9 +71,16 @@ def test_impossible_tiles_are_told(side, most, message):
 
 def test_the_pool_names_its_scenes(tmp_path):
     for index, name in enumerate(("sky", "grass")):
-        write_image(tmp_path / "in" / f"{name}.png", np.random.default_rng(index).integers(0, 256, (8, 16, 3), dtype=np.uint8))
+        write_image(
+            tmp_path / "in" / f"{name}.png", np.random.default_rng(index).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+        )
     assert write_pool(tmp_path / "in", tmp_path / "pool", 8, 2) == 4
-    assert [path.name for path in list_images(tmp_path / "pool")] == ["grass@00.png", "grass@01.png", "sky@00.png", "sky@01.png"]
+    assert [path.name for path in list_images(tmp_path / "pool")] == [
+        "grass@00.png",
+        "grass@01.png",
+        "sky@00.png",
+        "sky@01.png",
+    ]
     assert np.array_equal(read_rgb(tmp_path / "pool" / "sky@01.png"), read_rgb(tmp_path / "in" / "sky.png")[:, 8:])
 
 
@@ -94,7 +103,9 @@ def test_crops_show_the_same_place(tmp_path, scale):
     found = {picture.name: picture for picture in evaluation_pictures(tmp_path / "crops", scale)}
     for name, expected in (("wide", wide[1:9, 6:14]), ("tall", tall[2:10])):
         assert np.array_equal(found[name].low, expected), "in the middle"
-        assert np.array_equal(found[name].high, expected.repeat(scale, 0).repeat(scale, 1)), "each LR pixel over its HR pixels"
+        assert np.array_equal(found[name].high, expected.repeat(scale, 0).repeat(scale, 1)), (
+            "each LR pixel over its HR pixels"
+        )
 
 
 def test_a_picture_smaller_than_a_crop_is_told(tmp_path):
@@ -115,7 +126,9 @@ def run_stage(tmp_path, monkeypatch):
 
     def run_stage(**options) -> int:
         given = dict(manifest=tmp_path / "manifest.yaml", output=tmp_path / "out", tile=48, tiles=3, crop=64) | options
-        monkeypatch.setattr(sys, "argv", ["prepare", *(text for name, value in given.items() for text in (f"--{name}", str(value)))])
+        monkeypatch.setattr(
+            sys, "argv", ["prepare", *(text for name, value in given.items() for text in (f"--{name}", str(value)))]
+        )
         return prepare.main()
 
     return run_stage

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_server import FileServer, make_sources, write_manifest
 
-import pipelines.acquire
-import pipelines.fetch
+import pipelines.downloads.acquire
+import pipelines.downloads.fetch
 from adabm.errors import DataError
-from pipelines.fetch import fetch, main
-from pipelines.transfer import Network
+from helpers.file_server import FileServer, make_sources, write_manifest
+from pipelines.downloads.fetch import fetch, main
+from pipelines.downloads.transfer import Network
 
 ROOT = Path(__file__).parents[1]
 A, B, C = (np.random.default_rng(i).bytes(60_000) for i in range(3))
@@ -43,8 +43,15 @@ def get(tmp_path, server):
         sources = make_sources(tmp_path / "manifest", content, *(urls or (server.url,)), digits=digits, sizes=sizes)
         get.said = []
         network = Network(backoff=0.001, timeout=(5.0, options.pop("timeout", 5.0)))
-        return fetch(sources, tmp_path / "downloads", sources=sources, mirrors=mirrors, network=network,
-                     say=get.said.append, **options)
+        return fetch(
+            sources,
+            tmp_path / "downloads",
+            sources=sources,
+            mirrors=mirrors,
+            network=network,
+            say=get.said.append,
+            **options,
+        )
 
     return get
 
@@ -165,7 +172,7 @@ def test_many_missing_files_are_told_briefly(get, tmp_path):
     with pytest.raises(DataError) as error:
         get(content={"Set": {f"{i}.png": b"%d" % i for i in range(300)}}, offline=True)
     assert "300 files could not be had" in str(error.value) and len(str(error.value).splitlines()) < 12
-    assert "and 298 more: `python -m pipelines.fetch --list Set` names all" in str(error.value)
+    assert "and 298 more: `python -m pipelines.downloads.fetch --list Set` names all" in str(error.value)
     assert "ADABM_MIRROR=DIR" in str(error.value)
 
 
@@ -250,8 +257,8 @@ def test_disk_full(server, tmp_path, monkeypatch, capsys, mirrored):
     manifest = write_manifest(tmp_path / "manifest", CONTENT, server.url)
     command = ["Set", "--manifest", str(manifest), "--downloads", str(tmp_path / "downloads")]
     monkeypatch.setenv("ADABM_MIRROR", str(mirror(tmp_path / "mirror")) if mirrored else "")
-    small = lambda path, mode: FullDisk(path, mode) if "a" in mode else open(path, mode)  # noqa: E731
-    monkeypatch.setattr(pipelines.acquire, "open", small, raising=False)
+    small = lambda path, mode: FullDisk(path, mode) if "a" in mode else open(path, mode)
+    monkeypatch.setattr(pipelines.downloads.acquire, "open", small, raising=False)
     assert main(command) == 1
     message = capsys.readouterr().err
     assert re.fullmatch(r"fetch: \S+/downloads/Set/.*: No space left on device; complete files stay.*\n", message)
@@ -283,7 +290,7 @@ def test_a_complete_folder_need_not_be_writable(server, tmp_path, monkeypatch):
     sources = make_sources(tmp_path / "manifest", CONTENT, server.url)
     fetch(["Set"], tmp_path / "downloads", sources=sources, mirrors=[])
     monkeypatch.setattr(Path, "mkdir", None)
-    monkeypatch.setattr(pipelines.acquire, "open", None, raising=False)
+    monkeypatch.setattr(pipelines.downloads.acquire, "open", None, raising=False)
     fetch(["Set"], tmp_path / "downloads", sources=sources, mirrors=[])
     assert len(server.requests) == 3
 
@@ -291,7 +298,7 @@ def test_a_complete_folder_need_not_be_writable(server, tmp_path, monkeypatch):
 def start(manifest: Path, downloads: Path) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ADABM_MIRROR": ""}
     arguments = ["Set", "--manifest", str(manifest), "--downloads", str(downloads)]
-    command = [sys.executable, "-m", "pipelines.fetch", *arguments]
+    command = [sys.executable, "-m", "pipelines.downloads.fetch", *arguments]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -357,7 +364,7 @@ def test_progress_is_readable(server, tmp_path, monkeypatch, terminal):
 
     stream = Stream()
     monkeypatch.setattr(sys, "stderr", stream)
-    with pipelines.fetch._progress_bar(1000) as bar:
+    with pipelines.downloads.fetch._progress_bar(1000) as bar:
         bar.delay, bar.mininterval = 0, 0
         bar.update(500)
         bar.refresh()

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny_networks import tiny
 from torch import Tensor, nn
 
-from adabm.calibration import calibrate
-from adabm.config import FineTuningConfig, QuantizationConfig
 from adabm.errors import ConfigError, FineTuningError, NetworkError
-from adabm.fine_tuning import FineTuner, Step, fine_tune
-from adabm.model import QuantizedSR
+from adabm.quantization.config import FineTuningConfig, QuantizationConfig
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from adabm.steps.fine_tuning import FineTuner, Step, fine_tune
+from helpers.tiny_networks import tiny
 
 
 def batches(value_range: float = 1.0, size: int = 8, seed: int = 0) -> Iterator[Tensor]:

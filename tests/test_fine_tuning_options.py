@@ -6,9 +6,9 @@ import pytest
 import torch
 from test_fine_tuning import KINDS, calibrated, recipe, rounds_of, state_of, stream_of
 
-from adabm.config import FineTuningConfig, QuantizationConfig
 from adabm.errors import ConfigError
-from adabm.fine_tuning import FineTuner, fine_tune
+from adabm.quantization.config import FineTuningConfig, QuantizationConfig
+from adabm.steps.fine_tuning import FineTuner, fine_tune
 
 # -- groups ----------------------------------------------------------------------------------------
 
@@ -16,10 +16,17 @@ from adabm.fine_tuning import FineTuner, fine_tune
 def kind_of(name: str) -> str | None:
     """The group that a parameter belongs to; the network's own belong to none."""
     module = name.split(".")[-2] if "." in name else ""
-    return {"weight_quantizer": "weight", "activation": "activation", "layer2bit": "mapping", "image2bit": "mapping"}.get(module)
+    return {
+        "weight_quantizer": "weight",
+        "activation": "activation",
+        "layer2bit": "mapping",
+        "image2bit": "mapping",
+    }.get(module)
 
 
-@pytest.mark.parametrize("groups", [("weight",), ("activation",), ("mapping",), ("weight", "mapping"), ("mapping", "weight"), tuple(KINDS)])
+@pytest.mark.parametrize(
+    "groups", [("weight",), ("activation",), ("mapping",), ("weight", "mapping"), ("mapping", "weight"), tuple(KINDS)]
+)
 def test_groups_take_turns_and_what_is_left_out_stays_as_clipped(groups):
     clipped = calibrated(fine_tuning=recipe(rounds=0))
     fine_tune(clipped, stream_of(clipped))

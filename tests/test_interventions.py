@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from study_files import RECIPE, forget, part, write_study
 from test_model import calibrated, pictures
 
 import adabm
-from adabm.images import read_rgb
 from adabm.networks import load_network
+from adabm.pictures.images import read_rgb
 from adabm.study import ModelTask, ResultCache, Run, read_plan
-from adabm.study.interventions import INTERVENTIONS, opposite_factors, random_factors
+from adabm.study.plan.interventions import INTERVENTIONS, opposite_factors, random_factors
+from helpers.study_files import RECIPE, forget, part, write_study
 
 
 def factors(model) -> list[float]:
@@ -42,7 +42,9 @@ def test_random_factors_are_the_same_factors_elsewhere():
         random_factors(model, seed)
         assert sorted(factors(model)) == pytest.approx(sorted(VALUES)), "as many of each"
         assert feature_average_bits(model) == pytest.approx(bits)
-        assert {n.split(".")[-1] for n, value in model.state_dict().items() if not torch.equal(value, before[n])} == {"factor"}
+        assert {n.split(".")[-1] for n, value in model.state_dict().items() if not torch.equal(value, before[n])} == {
+            "factor"
+        }
         dealt.append(tuple(factors(model)))
     assert len(set(dealt)) > 1 and any(d != pytest.approx(VALUES) for d in dealt)
     again = model_with(*VALUES)

@@ -4,16 +4,16 @@ import copy
 
 import pytest
 import torch
-from tiny_networks import TINY, tiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adabm.calibration import calibrate
-from adabm.config import QuantizationConfig, preset
 from adabm.errors import ConfigError, NetworkError
-from adabm.layers import BitContext, Policy, QuantizedConv2d
-from adabm.model import QuantizedSR
 from adabm.networks import NetworkDescriptor, Role, build_network
+from adabm.quantization.config import QuantizationConfig, preset
+from adabm.quantization.layers import BitContext, Policy, QuantizedConv2d
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from helpers.tiny_networks import TINY, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*layout was guessed")
 
@@ -96,9 +96,12 @@ def test_settings_decide_what_is_quantized():
 @pytest.mark.parametrize(
     "options",
     [
-        dict(stride=2), dict(padding=1, groups=2), dict(dilation=2, bias=False),
-        dict(padding=1, padding_mode="reflect"), dict(padding="same"),
-    ],  # fmt: skip
+        dict(stride=2),
+        dict(padding=1, groups=2),
+        dict(dilation=2, bias=False),
+        dict(padding=1, padding_mode="reflect"),
+        dict(padding="same"),
+    ],
     ids=str,
 )
 def test_any_convolution_is_replaced_faithfully(options):

@@ -4,10 +4,11 @@ import struct
 
 import numpy as np
 import pytest
-from weight_files import MAGICS, array, content, write_params
 
 from adabm.errors import CheckpointError
 from adabm.networks.mxnet_params import read_mxnet_params
+from helpers.weight_files import MAGICS, array, content, write_params
+
 
 def samples() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)

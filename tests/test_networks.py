@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_networks import TINY, run, tiny
 from torch import nn
 
 from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import RDN, SRResNet, build_network, describe, fold_reparameterized, load_network, save_network
+from helpers.tiny_networks import TINY, run, tiny
 
 PARITY = Path(os.environ.get("ADABM_PARITY", Path(__file__).parents[2] / "shared" / "parity"))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adabm.study.questions import QUESTIONS
-from pipelines.notebook_parameters import check_parameters, declared_parameters, read_block
-from pipelines.run_notebook import read_notebook
+from adabm.study.pages.questions import QUESTIONS
+from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
+from pipelines.stages.run_notebook import read_notebook
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -61,9 +61,11 @@ def test_the_defaults_of_a_notebook_fit_their_types(name):
 def test_a_notebook_is_one_of_the_study_or_of_a_question(name):
     if name in ("01_calibration.ipynb", "02_evaluation.ipynb"):
         return
-    assert name in OF_QUESTIONS, f"no question of adabm/study/questions.py has the notebook {name}"
+    assert name in OF_QUESTIONS, f"no question of adabm/study/pages/questions.py has the notebook {name}"
     source = "".join(cell.source for cell in read_notebook(ROOT / "notebooks" / name).cells if cell.cell_type == "code")
-    assert re.search(r"\bpublish\(\s*root / results, \"(\w+)\"", source).group(1) == OF_QUESTIONS[name].id, "it publishes under its question"
+    assert re.search(r"\bpublish\(\s*root / results, \"(\w+)\"", source).group(1) == OF_QUESTIONS[name].id, (
+        "it publishes under its question"
+    )
 
 
 def test_the_numbers_of_notebooks_follow_each_other():
@@ -81,7 +83,10 @@ def test_a_question_has_parameters_and_what_its_stage_runs(profile, question):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_notebook_has_a_stage(profile):
-    run = re.findall(r"run_notebook notebooks/(\S+)", " ".join(str(s["cmd"]) for s in yaml.safe_load((ROOT / profile / "dvc.yaml").read_text())["stages"].values()))
+    run = re.findall(
+        r"run_notebook notebooks/(\S+)",
+        " ".join(str(s["cmd"]) for s in yaml.safe_load((ROOT / profile / "dvc.yaml").read_text())["stages"].values()),
+    )
     assert sorted(run) == NOTEBOOKS
     for name in run:
         stage = stage_of(profile, name)

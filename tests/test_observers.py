@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adabm.errors import ConfigError
-from adabm.observers import (
+from adabm.quantization.observers import (
     ACTIVATION_OBSERVERS,
     WEIGHT_OBSERVERS,
     best_shrink,
@@ -13,7 +13,7 @@ from adabm.observers import (
     quantile,
     shrink_errors,
 )
-from adabm.quantizers import ActivationQuantizer, WeightQuantizer, fake_quantize
+from adabm.quantization.quantizers import ActivationQuantizer, WeightQuantizer, fake_quantize
 
 
 def sample(*shape: int, seed: int = 0) -> torch.Tensor:

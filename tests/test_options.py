@@ -3,7 +3,7 @@
 import pytest
 
 from adabm.errors import ConfigError
-from adabm.study.options import check_choices, check_keys
+from adabm.study.plan.options import check_choices, check_keys
 
 
 @pytest.mark.parametrize("given, message", [

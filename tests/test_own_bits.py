@@ -3,13 +3,13 @@
 import pytest
 import torch
 from test_model import pictures
-from tiny_networks import tiny
 
-from adabm.calibration import calibrate
-from adabm.config import QuantizationConfig, preset
-from adabm.layers import Policy
-from adabm.model import QuantizedSR
-from adabm.observers import observe_weight
+from adabm.quantization.config import QuantizationConfig, preset
+from adabm.quantization.layers import Policy
+from adabm.quantization.model import QuantizedSR
+from adabm.quantization.observers import observe_weight
+from adabm.steps.calibration import calibrate
+from helpers.tiny_networks import tiny
 
 
 def scales(observer: str, **settings) -> tuple[QuantizedSR, dict[str, float]]:
@@ -26,7 +26,9 @@ def test_each_layer_is_searched_at_its_own_bits(weight_bits):
     assert 0 < len(fixed) < len(found)
     for name, layer in model.layers.items():
         bits = 8 if name in fixed else weight_bits
-        assert layer.weight_bits == bits and found[name] == observe_weight(layer.weight, "omse_absmax", bits).item(), name
+        assert layer.weight_bits == bits and found[name] == observe_weight(layer.weight, "omse_absmax", bits).item(), (
+            name
+        )
         assert (found[name] > of_base[name]) if name in fixed else (found[name] == of_base[name]), name
 
 
@@ -37,7 +39,10 @@ def test_other_fixed_bits_give_other_ranges():
 
 def test_the_preset_changes_the_weight_observer_alone():
     own, released = preset("adabm-own-bits", activation_bits=6), preset("adabm", activation_bits=6)
-    assert own.to_dict() == released.to_dict() | {"weight_observer": "omse_own_bits"} and released.weight_observer == "omse"
+    assert (
+        own.to_dict() == released.to_dict() | {"weight_observer": "omse_own_bits"}
+        and released.weight_observer == "omse"
+    )
     assert preset("adabm-own-bits", fine_tuning=None).fine_tuning is None
 
 

@@ -15,11 +15,11 @@ import statistics
 
 import pytest
 import torch
-from parity_files import FOLDER, Reference
 
-from adabm.calibration import calibrate
-from adabm.clipping import clip_ranges
-from adabm.fine_tuning import FineTuner
+from adabm.steps.calibration import calibrate
+from adabm.steps.clipping import clip_ranges
+from adabm.steps.fine_tuning import FineTuner
+from helpers.parity_files import FOLDER, Reference
 
 FILES = sorted(FOLDER.glob("*.npz")) if FOLDER.is_dir() else []
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no reference files in {FOLDER} (set ADABM_PARITY)")
@@ -64,7 +64,9 @@ def test_calibration(reference, calibrated):
     assert_parameters(reference, model, "qparams_calibrated", rtol=1e-5)
     if "layer_std" in reference.arrays:
         sigma = [record.sensitivities[name] for name in record.layer_factors]
-        torch.testing.assert_close(torch.tensor(sigma, dtype=torch.float64), reference.tensor("layer_std"), rtol=1e-5, atol=0)
+        torch.testing.assert_close(
+            torch.tensor(sigma, dtype=torch.float64), reference.tensor("layer_std"), rtol=1e-5, atol=0
+        )
 
 
 def test_number_of_counted_layers(reference, calibrated):
@@ -128,14 +130,18 @@ def test_losses_of_each_step(reference, trajectories):
     exact, noisy = trajectories
     errors = []
     for index, step in enumerate(exact.steps):
-        recorded = dict(zip(("pixel", "structure", "bit", "feature_average_bits"), reference.arrays[f"steps/{index}/losses"]))
+        recorded = dict(
+            zip(("pixel", "structure", "bit", "feature_average_bits"), reference.arrays[f"steps/{index}/losses"])
+        )
         assert step.feature_average_bits == pytest.approx(recorded["feature_average_bits"], rel=1e-6)
         for name in ("pixel", "structure", "bit"):
             if math.isnan(recorded[name]):
                 continue
             ours = getattr(step, name)
             chance = max(abs(getattr(t.steps[index], name) - ours) for t in noisy)
-            assert abs(ours - recorded[name]) <= max(0.01 * abs(recorded[name]), 2 * chance, 1e-4), f"step {index}: {name}"
+            assert abs(ours - recorded[name]) <= max(0.01 * abs(recorded[name]), 2 * chance, 1e-4), (
+                f"step {index}: {name}"
+            )
         errors.append(abs(step.pixel / recorded["pixel"] - 1))
     assert statistics.median(errors) <= 0.01
 
@@ -161,7 +167,12 @@ def test_tuned_parameters(reference, trajectories):
     start, recorded = reference.group("qparams_after_bac"), reference.group("qparams_tuned")
     expected = torch.cat([v.flatten() for v in recorded.values()])
     moved = expected - torch.cat([start[name].flatten() for name in recorded])
-    kinds = {"weight": ("upper_w",), "activation": ("lower_a", "upper_a"), "layer": ("measure_layer",), "image": ("measure_l", "measure_u")}
+    kinds = {
+        "weight": ("upper_w",),
+        "activation": ("lower_a", "upper_a"),
+        "layer": ("measure_layer",),
+        "image": ("measure_l", "measure_u"),
+    }
     for kind, endings in kinds.items():
         mask = torch.tensor([name.rpartition(".")[2] in endings for name in recorded])
         if not mask.any():

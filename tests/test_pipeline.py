@@ -12,10 +12,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from adabm.study.questions import QUESTIONS
+from adabm.study.pages.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("adabm", "pipelines", "notebooks", "data/demo_photos.yaml", "data/published.csv", "dvc.yaml", ".dvcignore", ".dvc/config")
+COPIED = (
+    "adabm",
+    "pipelines",
+    "notebooks",
+    "data/demo_photos.yaml",
+    "data/published.csv",
+    "dvc.yaml",
+    ".dvcignore",
+    ".dvc/config",
+)
 BENCHMARK = ("calibrate", "collect")  # the last stages of what the fast tests run; the study's questions are slow
 OF_QUESTIONS = {question.id for question in QUESTIONS}
 # what makes each block of a question tiny; the number of models stays far below that of the real study
@@ -38,7 +47,9 @@ def project(tmp_path_factory) -> Path:
     for name in COPIED:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+            shutil.copytree(
+                ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+            )
         else:
             shutil.copy(ROOT / name, root / name)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -58,10 +69,14 @@ def project(tmp_path_factory) -> Path:
 
 def dvc(root: Path, *arguments: str) -> str:
     environment = {
-        **os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(root), "DVC_NO_ANALYTICS": "1",
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+        "DVC_NO_ANALYTICS": "1",
     }
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -97,8 +112,14 @@ def assert_tables_tell_their_origin(tables: Path) -> set[str]:
         record = json.loads((tables / f"{name}.provenance.json").read_text())
         inputs = record["inputs_sha256"]
         if name in OF_QUESTIONS:
-            assert record["seed"] == sorted(int(seed) for seed in pd.read_csv(tables / f"{name}.csv")["seed"].unique()), name
-            assert record["params_file"] == "params.yaml" and record["block"] == name and record["notebook"].endswith(f"_{name}.ipynb")
+            assert record["seed"] == sorted(
+                int(seed) for seed in pd.read_csv(tables / f"{name}.csv")["seed"].unique()
+            ), name
+            assert (
+                record["params_file"] == "params.yaml"
+                and record["block"] == name
+                and record["notebook"].endswith(f"_{name}.ipynb")
+            )
         elif name in ("study", "study_summary"):
             assert sorted(inputs) == of_study, "merged from the tables of the questions, and from nothing else"
             assert record["seed"] == sorted(int(seed) for seed in pd.read_csv(tables / "study.csv")["seed"].unique())
@@ -130,11 +151,19 @@ def test_forced_run_gives_the_same_bytes(reproduced):
 def test_tables_are_complete(reproduced):
     tables = reproduced / "results" / "demo" / "tables"
     means = pd.read_csv(tables / "evaluation.csv")
-    assert list(zip(means["method"], means["seed"])) == [("fp32", 0), ("minmax", 0), ("minmax", 1), ("adabm", 0), ("adabm", 1)]
+    assert list(zip(means["method"], means["seed"])) == [
+        ("fp32", 0),
+        ("minmax", 0),
+        ("minmax", 1),
+        ("adabm", 0),
+        ("adabm", 1),
+    ]
     assert means.notna().all().all() and (means["status"] == "measured").all()
     pictures = pd.read_csv(tables / "evaluation_pictures.csv")
     for keys, rows in pictures.groupby(["method", "seed"]):
-        assert rows["psnr_y_db"].mean() == pytest.approx(means.set_index(["method", "seed"]).loc[keys, "psnr_y_db"], abs=2e-3)
+        assert rows["psnr_y_db"].mean() == pytest.approx(
+            means.set_index(["method", "seed"]).loc[keys, "psnr_y_db"], abs=2e-3
+        )
     summary = pd.read_csv(tables / "evaluation_summary.csv").set_index("method")
     assert summary["seeds"].to_dict() == {"fp32": 1, "minmax": 2, "adabm": 2}
     assert {"evaluation", "evaluation_pictures", "evaluation_summary"} <= assert_tables_tell_their_origin(tables)
@@ -144,7 +173,11 @@ def test_tables_are_complete(reproduced):
 def test_the_study_runs_whole_and_once(reproduced):
     dvc(reproduced, "repro")
     assert_outputs_are_there(reproduced, of_study=True)
-    assert assert_tables_tell_their_origin(reproduced / "results" / "demo" / "tables") >= {*OF_QUESTIONS, "study", "study_summary"}
+    assert assert_tables_tell_their_origin(reproduced / "results" / "demo" / "tables") >= {
+        *OF_QUESTIONS,
+        "study",
+        "study_summary",
+    }
     study = pd.read_csv(reproduced / "results" / "demo" / "tables" / "study.csv")
     assert set(study["question"]) == OF_QUESTIONS and set(study["status"]) == {"measured"}
     assert_nothing_is_done(reproduced)
@@ -154,19 +187,26 @@ def test_profiles_have_the_same_stages_and_notebooks():
     """The paper profile differs in its data and networks alone."""
     demo, paper = (yaml.safe_load((ROOT / p / "dvc.yaml").read_text())["stages"] for p in (".", "profiles/paper"))
     for stage in ("calibrate", "evaluate", *OF_QUESTIONS):
-        expected = demo[stage]["cmd"].replace("results/demo", "results/paper").replace(" --block", " --params profiles/paper/params.yaml --block")
+        expected = (
+            demo[stage]["cmd"]
+            .replace("results/demo", "results/paper")
+            .replace(" --block", " --params profiles/paper/params.yaml --block")
+        )
         assert paper[stage]["cmd"] == expected
     blocks = [yaml.safe_load((ROOT / p / "params.yaml").read_text()) for p in (".", "profiles/paper")]
     for block in ("evaluation", "calibration", *OF_QUESTIONS):
         assert blocks[0][block].keys() == blocks[1][block].keys(), block
 
 
-@pytest.mark.parametrize("marker, name", [
-    ("results", "results/demo/tables/evaluation.md"),
-    ("reference", "results/paper/tables/reference.md"),
-    ("comparison", "results/paper/tables/comparison.md"),
-    ("answers", "results/paper/tables/answers.md"),
-])
+@pytest.mark.parametrize(
+    "marker, name",
+    [
+        ("results", "results/demo/tables/evaluation.md"),
+        ("reference", "results/paper/tables/reference.md"),
+        ("comparison", "results/paper/tables/comparison.md"),
+        ("answers", "results/paper/tables/answers.md"),
+    ],
+)
 def test_readme_shows_the_committed_tables(marker, name):
     """The README's numbers are those of the committed results, to the letter.
 

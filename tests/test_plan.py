@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
-from study_files import RECIPE, part, write_network, write_pictures, write_study
 
 from adabm.errors import AdabmError, CheckpointError, ConfigError, DataError, ImageError
 from adabm.study import Recipe, Run, plan_inputs, read_plan
-from adabm.study.plan import Cell
+from adabm.study.plan.cells import Cell
+from helpers.study_files import RECIPE, part, write_network, write_pictures, write_study
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,10 @@ def test_the_recipe_changes_fine_tuning_only_where_there_is_some():
     assert Run.at("minmax", "W4A4").config(recipe.fine_tuning).fine_tuning is None
 
 
-@pytest.mark.parametrize("name, value", [("patch_size", 0), ("patch_size", "48"), ("patches", 0), ("patches", 1.5), ("rounds", -1), ("steps_per_round", 0)])
+@pytest.mark.parametrize(
+    "name, value",
+    [("patch_size", 0), ("patch_size", "48"), ("patches", 0), ("patches", 1.5), ("rounds", -1), ("steps_per_round", 0)],
+)
 def test_impossible_recipes_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name} = {value!r}"):
         Recipe(**{name: value})
@@ -63,8 +66,12 @@ def test_order_and_full_precision_once_a_set(root):
         part(settings=["W6A6"]),
     ]
     cells = read_plan(parts, root, RECIPE)
-    of_a_set = ["fp32 FP32 0"] + [f"{m} {s} {seed}" for s in ("W4A4 FQ", "W8A6") for m in ("minmax", "omse") for seed in (0, 3)]
-    assert told(cells) == [f"{name} None {run}" for name in ("First", "Second") for run in of_a_set] + ["First None minmax W6A6 0"]
+    of_a_set = ["fp32 FP32 0"] + [
+        f"{m} {s} {seed}" for s in ("W4A4 FQ", "W8A6") for m in ("minmax", "omse") for seed in (0, 3)
+    ]
+    assert told(cells) == [f"{name} None {run}" for name in ("First", "Second") for run in of_a_set] + [
+        "First None minmax W6A6 0"
+    ]
     assert all(cell.wanted and cell.scale == 2 and cell.backbone == root / "net.safetensors" for cell in cells)
     assert [files.name for files in cells[0].pictures.files] == ["a", "b"]
     assert [path.name for path in cells[1].calibration] == ["a.png", "b.png", "c.png"]
@@ -82,30 +89,46 @@ def test_duplicates_are_merged_and_one_that_is_wanted_counts(root):
     for parts in ([unwanted, part()], [part(), unwanted]):
         cells = read_plan(parts, root, RECIPE)
         wanted = {line: cell.wanted for line, cell in zip(told(cells), cells)}
-        assert wanted == {"First None fp32 FP32 0": True, "First None minmax W4A4 FQ 0": True, "First None minmax W6A6 0": False}
+        assert wanted == {
+            "First None fp32 FP32 0": True,
+            "First None minmax W4A4 FQ 0": True,
+            "First None minmax W6A6 0": False,
+        }
     assert len(read_plan([part(), part(seeds=[0, 0])], root, RECIPE)) == 2
 
 
 def test_sets_and_calibration_of_users(root):
     write_pictures(root / "mine" / "Photos", 1)
     write_pictures(root / "mine" / "inputs", 2, 16)
-    cells = read_plan([part(sets=["First", "./mine/Photos/", str(root / "data/Second")], calibration="mine/inputs")], root, RECIPE)
+    cells = read_plan(
+        [part(sets=["First", "./mine/Photos/", str(root / "data/Second")], calibration="mine/inputs")], root, RECIPE
+    )
     assert [cell.pictures.name for cell in cells[::2]] == ["First", "Photos", "Second"]
     assert {path.parent for path in cells[1].calibration} == {root / "mine" / "inputs"}
-    inputs = [root / "net.safetensors", root / "mine" / "inputs", root / "mine" / "Photos", root / "data" / "Second", root / "data" / "First" / "HR"]
+    inputs = [
+        root / "net.safetensors",
+        root / "mine" / "inputs",
+        root / "mine" / "Photos",
+        root / "data" / "Second",
+        root / "data" / "First" / "HR",
+    ]
     assert plan_inputs(cells) == sorted(inputs)
 
 
 def test_data_is_needed_only_for_what_it_holds(root):
     paths = dict(data=..., sets=["data/First", "./data/Second"])
-    assert read_plan([part(**paths, calibration="data/calibration")], root, RECIPE) == read_plan([part(sets=["First", "Second"])], root, RECIPE)
+    assert read_plan([part(**paths, calibration="data/calibration")], root, RECIPE) == read_plan(
+        [part(sets=["First", "Second"])], root, RECIPE
+    )
     assert len(read_plan([part(**paths, methods=[], settings=[])], root, RECIPE)) == 2
 
 
 def test_paths_in_the_users_folder(root, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
     expected = read_plan([part(sets=["First", "data/Second"], calibration="data/calibration")], root, RECIPE)
-    of_user = dict(backbone="~/net.safetensors", data="~/data", sets=["First", "~/data/Second"], calibration="~/data/calibration")
+    of_user = dict(
+        backbone="~/net.safetensors", data="~/data", sets=["First", "~/data/Second"], calibration="~/data/calibration"
+    )
     assert read_plan([part(**of_user)], tmp_path, RECIPE) == expected
     monkeypatch.setenv("HOME", str(root / "data" / "Second"))
     assert read_plan([part(sets=["~"])], root, RECIPE)[0].pictures.name == "Second"
@@ -173,7 +196,11 @@ def test_what_is_wrong_is_told_with_its_part(root, case):
     changes, kind, message = WRONG[case]
     (root / "damaged.safetensors").write_bytes((root / "net.safetensors").read_bytes()[:100])
     save_file(load_file(root / "net.safetensors"), root / "bare.safetensors")
-    save_file(load_file(root / "net.safetensors"), root / "odd.safetensors", {"network": "SRResNet", "options": json.dumps([2])})
+    save_file(
+        load_file(root / "net.safetensors"),
+        root / "odd.safetensors",
+        {"network": "SRResNet", "options": json.dumps([2])},
+    )
     (root / "data" / "none").mkdir(exist_ok=True)
     with pytest.raises(kind, match=message) as error:
         read_plan([part(), part(**changes)], root, RECIPE)
@@ -199,7 +226,10 @@ def test_names_that_tables_could_not_tell_apart(root, tmp_path):
     for change, message in (
         (dict(sets=["other/First"]), "set First of backbone net: .*data/First and .*other/First have the same name"),
         (dict(backbone="copies/net.safetensors"), "backbone net: .* have the same name"),
-        (dict(calibration="other/calibration"), "minmax at W4A4 FQ on First is planned with other calibration pictures"),
+        (
+            dict(calibration="other/calibration"),
+            "minmax at W4A4 FQ on First is planned with other calibration pictures",
+        ),
     ):
         with pytest.raises(AdabmError, match=f"part 2 of the plan: {message}"):
             read_plan([part(), part(**change)], root, RECIPE)

@@ -5,12 +5,12 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from study_files import RECIPE, part, write_pictures, write_study
 
-from adabm import images
 from adabm.errors import DataError, ImageError
-from adabm.images import picture_size, read_raw, write_image
+from adabm.pictures import images
+from adabm.pictures.images import picture_size, read_raw, write_image
 from adabm.study import Recipe, read_plan
+from helpers.study_files import RECIPE, part, write_pictures, write_study
 
 
 @pytest.fixture
@@ -28,7 +28,11 @@ def test_pairs_of_another_scale(root):
     write_pictures(root / "data" / "First" / "LR", 2, 16)
     assert len(read_plan([part()], root, RECIPE)) == 2
     write_pictures(root / "data" / "First" / "LR", 2, 8)
-    refused(root, DataError, "picture a: .*First/HR/a.png has 32x32 pixels, which are not 2 times the 8x8 of .*First/LR/a.png")
+    refused(
+        root,
+        DataError,
+        "picture a: .*First/HR/a.png has 32x32 pixels, which are not 2 times the 8x8 of .*First/LR/a.png",
+    )
 
 
 def test_ground_truth_smaller_than_the_scale(root):
@@ -51,7 +55,9 @@ def test_damaged_pictures(root, folder, name, damage):
     shutil.copytree(root / "data" / "calibration", root / "data" / "sound")
     path = root / "data" / folder / name
     data = path.read_bytes()
-    path.write_bytes({"text": b"hello", "empty": b"", "half": data[: len(data) // 2], "without its end": data[:-30]}[damage])
+    path.write_bytes(
+        {"text": b"hello", "empty": b"", "half": data[: len(data) // 2], "without its end": data[:-30]}[damage]
+    )
     with pytest.raises(ImageError, match=f"part 1 of the plan: .*{folder}/{name}: not a readable picture"):
         read_plan([part()], root, RECIPE)
 

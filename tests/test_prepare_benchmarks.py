@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from file_server import write_manifest
 
-from adabm.images import read_rgb
-from adabm.resize import downscale
-from pipelines.fetch import fetch
-from pipelines.prepare_benchmarks import main, select
-from pipelines.sources import read_sources
+from adabm.pictures.images import read_rgb
+from adabm.pictures.resize import downscale
+from helpers.file_server import write_manifest
+from pipelines.downloads.fetch import fetch
+from pipelines.downloads.sources import read_sources
+from pipelines.prepare.benchmarks import main, select
 
 PHOTOGRAPHS = [f"{i}.png" for i in range(10, 16)] + ["pexels-photo-7.png"]
 DIAGRAMS = ["Pie chart (1).png", "1454613116.png"]
@@ -52,7 +52,7 @@ CONTENT = {
     "Set5_x4": pairs(100, 4),
     "Set5_x2": pairs(100, 2),
     "Urban100_x4": pairs(200, 4),
-    "CLIC2025_test": {f"{'%x' % i * 8}0123.png": png(picture(300 + i, 34, 27)) for i in (1, 2)},
+    "CLIC2025_test": {f"{f'{i:x}' * 8}0123.png": png(picture(300 + i, 34, 27)) for i in (1, 2)},
     "CID22_training": {name: png(picture(400 + i)) for i, name in enumerate(PHOTOGRAPHS + DIAGRAMS)},
     "DIV2K_train_LR_x4": {"DIV2K_train_LR_bicubic_X4.zip": archive()},
 }
@@ -68,8 +68,21 @@ def prepare(tmp_path):
             for name, data in content[source].items():
                 (tmp_path / "downloads" / source).mkdir(parents=True, exist_ok=True)
                 (tmp_path / "downloads" / source / name).write_bytes(data)
-        return main(["--scale", str(scale), "--manifest", str(manifest), "--downloads", str(tmp_path / "downloads"),
-                     "--output", str(tmp_path / "out"), "--calibration-pictures", str(count), *arguments])
+        return main(
+            [
+                "--scale",
+                str(scale),
+                "--manifest",
+                str(manifest),
+                "--downloads",
+                str(tmp_path / "downloads"),
+                "--output",
+                str(tmp_path / "out"),
+                "--calibration-pictures",
+                str(count),
+                *arguments,
+            ]
+        )
 
     return prepare
 
@@ -85,7 +98,8 @@ def test_layout(prepare, tmp_path, capsys):
     assert listing(tmp_path / "out") == sorted(
         [f"{name}/{kind}/img_00{i}.png" for name in ("Set5", "Urban100") for kind in ("HR", "LR") for i in (1, 2)]
         + [f"CLIC2025/{kind}/{str(i) * 8}.png" for kind in ("HR", "LR") for i in (1, 2)]
-        + [f"calibration/LR/{name}" for name in chosen] + ["contents.json"]
+        + [f"calibration/LR/{name}" for name in chosen]
+        + ["contents.json"]
     )
     record = json.loads((tmp_path / "out" / "contents.json").read_text())
     assert record["scale"] == 4 and record["pictures"]["Set5"]["img_001"] == "Set5_x4/img_001_SRF_4_HR.png"
@@ -149,14 +163,27 @@ def test_missing_and_damaged_downloads(prepare, tmp_path, capsys):
     assert prepare("--sets", "Set5") == 0
     before = listing(tmp_path / "out")
     missing = tmp_path / "downloads" / "Set5_x4" / "img_001_SRF_4_LR.png"
-    arguments = ["--scale", "4", "--sets", "Set5", "--manifest", str(tmp_path / "manifest" / "sources.yaml"),
-                 "--downloads", str(tmp_path / "downloads"), "--output", str(tmp_path / "out")]
+    arguments = [
+        "--scale",
+        "4",
+        "--sets",
+        "Set5",
+        "--manifest",
+        str(tmp_path / "manifest" / "sources.yaml"),
+        "--downloads",
+        str(tmp_path / "downloads"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     for fault in ("missing", "sha256 "):
         missing.unlink() if fault == "missing" else missing.write_bytes(bytes(len(CONTENT["Set5_x4"][missing.name])))
         assert main(arguments) == 1
         message = capsys.readouterr().err
         assert f"{missing}: {fault}" in message
-        assert f"run `python -m pipelines.fetch Set5_x4 CID22_training --downloads {tmp_path}/downloads`" in message
+        assert (
+            f"run `python -m pipelines.downloads.fetch Set5_x4 CID22_training --downloads {tmp_path}/downloads`"
+            in message
+        )
     assert listing(tmp_path / "out") == before
 
 

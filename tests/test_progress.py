@@ -7,11 +7,13 @@ import torch
 from test_fine_tuning import calibrated, recipe, state_of, stream_of
 
 from adabm.errors import ConfigError
-from adabm.fine_tuning import fine_tune
+from adabm.steps.fine_tuning import fine_tune
 
 
 def interrupted(model, config, progress, at):
-    def stop(step, count=iter(range(1000))):
+    count = iter(range(1000))
+
+    def stop(step):
         if next(count) == at:
             raise KeyboardInterrupt
 
@@ -31,7 +33,9 @@ def test_interruption_changes_nothing(tmp_path, at, relative):
     steps = fine_tune(resumed, stream_of(resumed), on_step=taken.append, progress=tmp_path / "state.pt")
     assert steps == expected and len(taken) == 10 - at // 2 * 2
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in state_of(resumed).items())
-    assert fine_tune(calibrated(fine_tuning=config), stream_of(whole), progress=tmp_path / "state.pt") == expected  # a finished one
+    assert (
+        fine_tune(calibrated(fine_tuning=config), stream_of(whole), progress=tmp_path / "state.pt") == expected
+    )  # a finished one
 
 
 def test_state_of_another_run_or_a_damaged_one_is_refused(tmp_path):

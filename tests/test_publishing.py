@@ -5,19 +5,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from study_tables import row
 
 from adabm.errors import DataError
 from adabm.study import publish, read_study_table
-from adabm.study.question_figures import plot_levels, plot_sweep
-from adabm.study.schema import study_table
+from adabm.study.pages.question_figures import plot_levels, plot_sweep
+from adabm.study.tables.schema import study_table
+from helpers.study_tables import row
 
 TABLE = study_table(row(level=level, seed=seed, psnr_y_db=30 + 0.1 * seed) for level in ("5", "20") for seed in (3, 1))
 
 
 def publish_to(root: Path, **changes) -> str:
     (root / "input.txt").write_text("input")
-    figures = {"": plot_sweep(TABLE, ["psnr_y_db"], "pictures"), "levels": plot_levels(TABLE, "psnr_y_db", "PSNR-Y (dB)")}
+    figures = {
+        "": plot_sweep(TABLE, ["psnr_y_db"], "pictures"),
+        "levels": plot_levels(TABLE, "psnr_y_db", "PSNR-Y (dB)"),
+    }
     return publish(**{**dict(
         results=root / "results" / "test", question="set_size", table=TABLE, figures=figures, conclusion=["**Five** are enough.", "More do not harm."],
         root=root, parameters={"sizes": [5, 20]}, inputs=[root / "input.txt"], device="cuda",
@@ -33,7 +36,9 @@ def test_every_file_is_written(tmp_path):
     assert publish_to(tmp_path) == "**Five** are enough.\n\nMore do not harm."
     written = contents(tmp_path)
     figures = {f"figures/set_size{suffix}.{kind}" for suffix in ("", "_levels") for kind in ("png", "svg")}
-    assert set(written) == {"tables/set_size.csv", "tables/set_size.provenance.json", "conclusions/set_size.md"} | figures
+    assert (
+        set(written) == {"tables/set_size.csv", "tables/set_size.provenance.json", "conclusions/set_size.md"} | figures
+    )
     assert written["conclusions/set_size.md"] == b"**Five** are enough.\n\nMore do not harm.\n"
     pd.testing.assert_frame_equal(read_study_table(tmp_path / "results/test/tables/set_size.csv"), TABLE)
     assert all(written[name].startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") for name in figures)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adabm.quantizers import ActivationQuantizer, WeightQuantizer, fake_quantize
+from adabm.quantization.quantizers import ActivationQuantizer, WeightQuantizer, fake_quantize
 
 settings.register_profile("adabm", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("adabm")

@@ -6,20 +6,33 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from study_tables import row
 
-from adabm.study.question_figures import plot_frontier, plot_levels, plot_sweep
-from adabm.study.schema import study_table
+from adabm.study.pages.question_figures import plot_frontier, plot_levels, plot_sweep
+from adabm.study.tables.schema import study_table
+from helpers.study_tables import row
 
 FULL = {"Set5": 31.0, "Set14": 29.0}
 
 
-def sweep(levels=("20", "0", "5"), series=("AdaBM", "uniform"), datasets=("Set5", "Set14"), seeds=(0, 1, 2), seed=0) -> pd.DataFrame:
+def sweep(
+    levels=("20", "0", "5"), series=("AdaBM", "uniform"), datasets=("Set5", "Set14"), seeds=(0, 1, 2), seed=0
+) -> pd.DataFrame:
     """Measured rows with random values, levels in the given order."""
     rng = np.random.default_rng(seed)
     return study_table(
-        row(dataset=d, series=s, level=level, seed=n, psnr_y_db=rng.uniform(25, 30), loss_db=rng.uniform(0.5, 2), fab=rng.uniform(3, 5))
-        for s in series for level in levels for d in datasets for n in seeds
+        row(
+            dataset=d,
+            series=s,
+            level=level,
+            seed=n,
+            psnr_y_db=rng.uniform(25, 30),
+            loss_db=rng.uniform(0.5, 2),
+            fab=rng.uniform(3, 5),
+        )
+        for s in series
+        for level in levels
+        for d in datasets
+        for n in seeds
     )
 
 
@@ -59,7 +72,9 @@ def test_a_sweep_shows_means_and_spreads():
             rows = table[(table["dataset"] == dataset) & (table["series"] == name)]
             samples = [rows.loc[rows["level"] == level, value] for level in ("0", "5", "20")]
             means, spreads = (np.array([getattr(s, what)() for s in samples]) for what in ("mean", "std"))
-            np.testing.assert_allclose(points(container), np.column_stack([[0, 5, 20], means]), err_msg="by number, whatever the order of rows")
+            np.testing.assert_allclose(
+                points(container), np.column_stack([[0, 5, 20], means]), err_msg="by number, whatever the order of rows"
+            )
             np.testing.assert_allclose(bars(container, 1), np.stack([means - spreads, means + spreads], 1))
         assert dotted(axis) == ([(0, FULL[dataset])] if value == "psnr_y_db" else [])
         assert list(axis.get_xticks()) == [0, 5, 20]
@@ -127,7 +142,9 @@ def test_levels_stand_in_their_order_with_their_means():
         for (name, line), seeds in zip(named.items(), dots):
             rows = table[(table["dataset"] == dataset) & (table["series"] == name)]
             assert np.round(line.get_ydata()).tolist() == [0, 1, 2]
-            np.testing.assert_allclose(line.get_xdata(), [rows.loc[rows["level"] == level, "psnr_y_db"].mean() for level in levels])
+            np.testing.assert_allclose(
+                line.get_xdata(), [rows.loc[rows["level"] == level, "psnr_y_db"].mean() for level in levels]
+            )
             assert sorted(seeds.get_xdata()) == sorted(rows["psnr_y_db"])
             places = dict(zip(seeds.get_xdata(), np.round(seeds.get_ydata())))
             assert all(levels[int(places[r.psnr_y_db])] == r.level for r in rows.itertuples())
@@ -153,9 +170,13 @@ def test_the_frontier_goes_through_the_means_in_order_of_bits():
     for axis, dataset in zip(figure.axes, ("Set5", "Set14")):
         assert axis.get_title() == dataset and axis.yaxis_inverted() and axis.get_yscale() == "log"
         for name, container in errorbars(axis).items():
-            grouped = table[(table["dataset"] == dataset) & (table["series"] == name)].groupby("level")[["fab", "loss_db"]]
+            grouped = table[(table["dataset"] == dataset) & (table["series"] == name)].groupby("level")[
+                ["fab", "loss_db"]
+            ]
             means = grouped.mean().sort_values("fab")
             spreads = grouped.std().loc[means.index]
             np.testing.assert_allclose(points(container), means)
             for index, value in enumerate(("fab", "loss_db")):
-                np.testing.assert_allclose(bars(container, index), np.stack([means[value] - spreads[value], means[value] + spreads[value]], 1))
+                np.testing.assert_allclose(
+                    bars(container, index), np.stack([means[value] - spreads[value], means[value] + spreads[value]], 1)
+                )

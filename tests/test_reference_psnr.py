@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from adabm.config import preset
-from adabm.evaluation import Picture, evaluate
-from adabm.images import read_rgb
-from adabm.model import QuantizedSR
+from adabm.engines.evaluation import Picture, evaluate
 from adabm.networks import load_network
-from pipelines.weights import WEIGHTS, convert, location
+from adabm.pictures.images import read_rgb
+from adabm.quantization.config import preset
+from adabm.quantization.model import QuantizedSR
+from pipelines.prepare.weights import WEIGHTS, convert, location
 
 # <mirror>/<owner>/<repository>/<commit>/<path>, as in the addresses of the data
 PICTURES = "jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data/{}/image_SRF_{}"

@@ -9,16 +9,17 @@ from html.parser import HTMLParser
 
 import pytest
 from matplotlib.figure import Figure
-from study_tables import row, write_results
 from test_summary import row as cell
 from test_summary import summary as evaluation_summary
 
 from adabm.errors import TableError
-from adabm.study import report, save_figure
-from adabm.study.questions import QUESTIONS
-from adabm.study.report import studied, write_report
-from adabm.study.schema import read_study_table, study_table
-from adabm.study.study_summary import summarize_study
+from adabm.study import save_figure
+from adabm.study.pages import report
+from adabm.study.pages.questions import QUESTIONS
+from adabm.study.pages.report import studied, write_report
+from adabm.study.tables.schema import read_study_table, study_table
+from adabm.study.tables.study_summary import summarize_study
+from helpers.study_tables import row, write_results
 
 VOID = {"meta", "img", "br", "hr"}
 
@@ -49,8 +50,14 @@ class Page(HTMLParser):
 
 
 def render(results, title="A study") -> str:
-    tables = [read_study_table(results / "tables" / f"{q.id}.csv") for q in QUESTIONS if (results / "tables" / f"{q.id}.csv").is_file()]
-    study = study_table(r for table in tables for r in table.astype(object).where(table.notna(), None).to_dict("records"))
+    tables = [
+        read_study_table(results / "tables" / f"{q.id}.csv")
+        for q in QUESTIONS
+        if (results / "tables" / f"{q.id}.csv").is_file()
+    ]
+    study = study_table(
+        r for table in tables for r in table.astype(object).where(table.notna(), None).to_dict("records")
+    )
     write_report(results, study, summarize_study(study), title)
     return (results / "report.html").read_text()
 
@@ -67,7 +74,8 @@ def test_page_needs_nothing_outside(results):
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
     assert "url(" not in text and "@import" not in text
     assert [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in page.all("img")] == [
-        (results / "figures" / f"{name}.png").read_bytes() for name in ("set_size", "set_size_spread", "timing")]
+        (results / "figures" / f"{name}.png").read_bytes() for name in ("set_size", "set_size_spread", "timing")
+    ]
     assert all(image["alt"] for image in page.all("img")) and len({image["alt"] for image in page.all("img")}) == 3
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     for link in page.all("a"):
@@ -100,12 +108,15 @@ def test_same_results_give_the_same_bytes(results):
 
 def test_texts_are_escaped(results):
     (results / "conclusions" / "set_size.md").write_text(
-        "It *gains* <script>alert(1)</script> 3 < 4.\n\n![a picture](https://example.org/x.png) [bad](javascript:alert(1))\n")
+        "It *gains* <script>alert(1)</script> 3 < 4.\n\n![a picture](https://example.org/x.png) [bad](javascript:alert(1))\n"
+    )
     text = render(results, title="<b>Bold</b> & co")
     page = Page(text)
     assert page.all("script") == [] and page.all("b") == [] and len(page.all("em")) >= 1
     assert "<script>alert(1)</script> 3 < 4." in page.words and "<b>Bold</b> & co" in page.words
-    assert all(not link["href"].startswith("javascript") for link in page.all("a")) and "example.org" not in "".join(i["src"] for i in page.all("img"))
+    assert all(not link["href"].startswith("javascript") for link in page.all("a")) and "example.org" not in "".join(
+        i["src"] for i in page.all("img")
+    )
 
 
 def test_each_question_tells_its_state(results):
@@ -113,7 +124,9 @@ def test_each_question_tells_its_state(results):
     for question in QUESTIONS:
         assert question.heading in page.words and question.explanation in page.words
     assert page.words.count("With 20 pictures, set_size loses 1.05 dB.") == 1
-    for section in re.findall(r"<section id=\"(\w+)\">(.*?)</section>", (results / "report.html").read_text(), re.DOTALL):
+    for section in re.findall(
+        r"<section id=\"(\w+)\">(.*?)</section>", (results / "report.html").read_text(), re.DOTALL
+    ):
         if section[0] in {q.id for q in QUESTIONS}:
             assert ('class="notrun"' in section[1]) == (section[0] not in ("set_size", "timing"))
             assert ("<details>" in section[1]) == (section[0] in ("set_size", "timing"))
@@ -133,7 +146,12 @@ def test_damaged_provenance_is_no_obstacle(results):
 
 def test_main_results_are_shown_by_method_and_set(results):
     assert 'id="main-results"' in render(results) and "AdaBM without clipping" not in render(results)
-    measured = [cell("fp32", psnr=32.0), cell("adabm", psnr=31.5), cell("fp32", psnr=29.0, dataset="Set14"), cell("adabm", psnr=28.25, dataset="Set14")]
+    measured = [
+        cell("fp32", psnr=32.0),
+        cell("adabm", psnr=31.5),
+        cell("fp32", psnr=29.0, dataset="Set14"),
+        cell("adabm", psnr=28.25, dataset="Set14"),
+    ]
     evaluation_summary(*measured).to_csv(results / "tables" / "evaluation_summary.csv", index=False)
     text = render(results)
     assert "net: PSNR-Y (dB)" in text
@@ -155,4 +173,6 @@ def test_an_unreadable_conclusion_is_named(results):
 
 def test_studied_names_networks_settings_sets_and_seeds():
     rows = [row(), row(setting="W8A6", seed=2), row(setting="FP32", dataset="Set14")]
-    assert studied(study_table(rows)).startswith("AdaBM quantizes net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. ")
+    assert studied(study_table(rows)).startswith(
+        "AdaBM quantizes net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. "
+    )

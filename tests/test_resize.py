@@ -8,8 +8,8 @@ import pytest
 
 from adabm._compat import basicsr_module
 from adabm.errors import ImageError
-from adabm.images import read_rgb
-from adabm.resize import downscale, modcrop
+from adabm.pictures.images import read_rgb
+from adabm.pictures.resize import downscale, modcrop
 
 # <mirror>/<owner>/<repository>/<commit>/<path>, as in the addresses of the data
 SET5 = "jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data/Set5/image_SRF_4/img_{:03}_SRF_4_{}.png"

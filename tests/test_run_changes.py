@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 import torch
-from study_files import RECIPE, forget, part, write_study
 
-from adabm.config import preset
 from adabm.errors import ConfigError
+from adabm.quantization.config import preset
 from adabm.study import ModelTask, Recipe, ResultCache, Run, read_plan, run_plan
-from adabm.study.fingerprint import INTERVENING, QUANTIZING, code_hash, file_hash, folder_hash, key
-from adabm.study.interventions import INTERVENTIONS
-from adabm.study.runs import find_device
+from adabm.study.origin.fingerprint import INTERVENING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from adabm.study.plan.interventions import INTERVENTIONS
+from adabm.study.running.runs import find_device
+from helpers.study_files import RECIPE, forget, part, write_study
 
 TUNING = dict(patch_size=12, rounds=3, steps_per_round=2)
 
@@ -30,7 +30,14 @@ def test_no_change_gives_the_preset_with_the_recipe():
 
 
 def test_changes_touch_what_they_name_alone():
-    changed = config_of(changes={"image_mapping": False, "clipping_share": 0.3, "fine_tuning.lr_weight": 0.001, "fine_tuning.groups": ["weight"]})
+    changed = config_of(
+        changes={
+            "image_mapping": False,
+            "clipping_share": 0.3,
+            "fine_tuning.lr_weight": 0.001,
+            "fine_tuning.groups": ["weight"],
+        }
+    )
     plain = config_of()
     tuning = dataclasses.replace(plain.fine_tuning, lr_weight=0.001, groups=("weight",))
     assert changed == dataclasses.replace(plain, image_mapping=False, clipping_share=0.3, fine_tuning=tuning)
@@ -39,15 +46,23 @@ def test_changes_touch_what_they_name_alone():
 def test_the_recipe_can_be_changed():
     assert config_of(changes={"fine_tuning.rounds": 7}).fine_tuning.rounds == 7
     assert config_of("adabm-relative", {"fine_tuning.lr_weight": 0.5}).fine_tuning == dataclasses.replace(
-        config_of("adabm-relative").fine_tuning, lr_weight=0.5)
+        config_of("adabm-relative").fine_tuning, lr_weight=0.5
+    )
 
 
 def test_fine_tuning_can_be_left_out():
-    assert config_of(changes={"fine_tuning": None}) == dataclasses.replace(config_of(), fine_tuning=None) == config_of("adabm-notune")
+    assert (
+        config_of(changes={"fine_tuning": None})
+        == dataclasses.replace(config_of(), fine_tuning=None)
+        == config_of("adabm-notune")
+    )
 
 
 def test_runs_with_changes_are_told_apart_and_can_be_kept_in_sets():
-    runs = [Run.at("adabm", "W4A6", changes={"fine_tuning.groups": groups}) for groups in (["weight"], ["weight"], ["mapping"])]
+    runs = [
+        Run.at("adabm", "W4A6", changes={"fine_tuning.groups": groups})
+        for groups in (["weight"], ["weight"], ["mapping"])
+    ]
     runs += [Run.at("adabm", "W4A6"), Run.at("adabm", "W4A6", intervention="random-factors")]
     assert len(set(runs)) == 4
 
@@ -70,7 +85,9 @@ def test_impossible_changes_are_told(method, changes, message):
 
 
 def test_an_unknown_intervention_is_told():
-    with pytest.raises(ConfigError, match="unknown intervention 'random'; choose one of random-factors, opposite-factors"):
+    with pytest.raises(
+        ConfigError, match="unknown intervention 'random'; choose one of random-factors, opposite-factors"
+    ):
         Run.at("adabm", "W4A6", intervention="random")
 
 
@@ -81,7 +98,9 @@ def test_a_recipe_from_a_block_of_parameters():
     block = dict(patch_size=48, patches=None, rounds=3, steps_per_round=7)
     assert Recipe.from_parameters(block | dict(seed=3, results="there")) == Recipe(48, None, 3, 7)
     for name in block:
-        with pytest.raises(ConfigError, match=f"{name!r} is missing; a recipe has patch_size, patches, rounds, steps_per_round"):
+        with pytest.raises(
+            ConfigError, match=f"{name!r} is missing; a recipe has patch_size, patches, rounds, steps_per_round"
+        ):
             Recipe.from_parameters({other: value for other, value in block.items() if other != name})
     with pytest.raises(ConfigError, match="rounds = -3"):
         Recipe.from_parameters(block | dict(rounds=-3))
@@ -104,15 +123,26 @@ def with_run(task: ModelTask, **options) -> str:
 def test_a_run_without_changes_has_the_key_of_its_preset(task):
     config = preset("adabm", weight_bits=4, activation_bits=4, fully_quantized=True, fine_tuning=RECIPE.fine_tuning)
     expected = key(
-        network=file_hash(task.backbone), calibration=folder_hash(list(task.calibration)), config=config.to_dict(), patch_size=12, patches=4,
-        seed=0, device="cpu", code=code_hash(QUANTIZING),
+        network=file_hash(task.backbone),
+        calibration=folder_hash(list(task.calibration)),
+        config=config.to_dict(),
+        patch_size=12,
+        patches=4,
+        seed=0,
+        device="cpu",
+        code=code_hash(QUANTIZING),
     )
     assert task.key == with_run(task) == with_run(task, changes={}) == expected
 
 
 def test_changes_and_interventions_have_keys_of_their_own(task):
-    changes = [{"fine_tuning.groups": ["weight"]}, {"fine_tuning.groups": ["mapping"]}, {"fine_tuning.target_bits": 5.0},
-               {"weight_observer": "omse_own_bits"}, {"fine_tuning": None}]
+    changes = [
+        {"fine_tuning.groups": ["weight"]},
+        {"fine_tuning.groups": ["mapping"]},
+        {"fine_tuning.target_bits": 5.0},
+        {"weight_observer": "omse_own_bits"},
+        {"fine_tuning": None},
+    ]
     keys = [with_run(task, changes=c) for c in changes] + [with_run(task, intervention=name) for name in INTERVENTIONS]
     assert len({task.key, *keys}) == len(changes) + len(INTERVENTIONS) + 1
     assert with_run(task, changes={"fine_tuning.lr_weight": 0.01}) == task.key, "as it is in the preset"
@@ -120,7 +150,10 @@ def test_changes_and_interventions_have_keys_of_their_own(task):
 
 def test_the_code_of_interventions_counts_where_there_is_one(task, monkeypatch):
     before = task.key, with_run(task, intervention="random-factors")
-    monkeypatch.setattr("adabm.study.tasks.code_hash", lambda modules: "changed" if modules == INTERVENING else code_hash(modules))
+    monkeypatch.setattr(
+        "adabm.study.running.tasks.code_hash",
+        lambda modules: "changed" if modules == INTERVENING else code_hash(modules),
+    )
     assert task.key == before[0] and with_run(task, intervention="random-factors") != before[1]
 
 
@@ -134,7 +167,13 @@ def test_devices_by_name(monkeypatch):
     assert find_device("cuda") == "cuda"
 
 
-@pytest.mark.parametrize("device, message", [("cuda", "device cuda: torch finds no GPU here; use cpu or auto"), ("gpu", "device = 'gpu': must be auto, cpu or cuda")])
+@pytest.mark.parametrize(
+    "device, message",
+    [
+        ("cuda", "device cuda: torch finds no GPU here; use cpu or auto"),
+        ("gpu", "device = 'gpu': must be auto, cpu or cuda"),
+    ],
+)
 def test_a_device_that_is_not_there_is_told_before_anything_is_computed(task, monkeypatch, device, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cells = read_plan([part()], task.backbone.parent, RECIPE)

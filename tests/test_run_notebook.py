@@ -12,9 +12,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from adabm.study.provenance import STAGE_VARIABLE, notebook_code_hash
-from pipelines import run_notebook
-from pipelines.run_notebook import ROOT, canonical, main
+from adabm.study.origin.provenance import STAGE_VARIABLE, notebook_code_hash
+from pipelines.stages import run_notebook
+from pipelines.stages.run_notebook import ROOT, canonical, main
 
 PARAMETERS = """steps: int = 3
 rate: float = 0.5  # papermill's own inspection misses this line, since a = b
@@ -43,8 +43,9 @@ def params(tmp_path: Path) -> Path:
 def test_two_runs_are_byte_identical(tmp_path, params, monkeypatch):
     foreign = tmp_path / "jupyter" / "kernels" / "python3"
     foreign.mkdir(parents=True)
-    (foreign / "kernel.json").write_text(json.dumps(
-        {"argv": ["/bin/false"], "display_name": "Python 3", "language": "python"}))
+    (foreign / "kernel.json").write_text(
+        json.dumps({"argv": ["/bin/false"], "display_name": "Python 3", "language": "python"})
+    )
     monkeypatch.setenv("JUPYTER_PATH", str(foreign.parents[1]))  # a kernel of the same name
     notebook = write_notebook(
         tmp_path,
@@ -55,8 +56,22 @@ def test_two_runs_are_byte_identical(tmp_path, params, monkeypatch):
     stale = tmp_path / "first.failed.ipynb"
     stale.touch()
     for name in ("first", "second"):
-        assert main([str(notebook), str(tmp_path / f"{name}.ipynb"), "--params", str(params), "--block", "x",
-                     "-p", "steps", "7"]) == 0
+        assert (
+            main(
+                [
+                    str(notebook),
+                    str(tmp_path / f"{name}.ipynb"),
+                    "--params",
+                    str(params),
+                    "--block",
+                    "x",
+                    "-p",
+                    "steps",
+                    "7",
+                ]
+            )
+            == 0
+        )
     text = (tmp_path / "first.ipynb").read_text()
     assert text == (tmp_path / "second.ipynb").read_text()
     assert not stale.exists() and not list(tmp_path.glob(".*"))
@@ -110,11 +125,14 @@ def test_without_a_block_the_notebook_keeps_its_defaults(tmp_path, params):
     assert "17 " in str(nbformat.read(out, as_version=4).cells[-1].outputs)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("x: [1", "is not valid YAML"),
-    ("- x", "must hold named blocks"),
-    ("x: 3", "block 'x' must hold `name: value` pairs"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x: [1", "is not valid YAML"),
+        ("- x", "must hold named blocks"),
+        ("x: 3", "block 'x' must hold `name: value` pairs"),
+    ],
+)
 def test_bad_params_file(tmp_path, params, capsys, text, message):
     params.write_text(text)
     notebook = write_notebook(tmp_path)
@@ -122,13 +140,16 @@ def test_bad_params_file(tmp_path, params, capsys, text, message):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("cell", "message"), [
-    (None, "has no cell tagged 'parameters' that could take steps, rate, bits, limit"),
-    ("%matplotlib inline", "the parameters cell is not plain Python"),
-    ("steps: int = 1\nprint(steps)", "may hold assignments only, move `print(steps)`"),
-    ("steps = other\nrate = 1.0\nbits = []\nlimit = 1", "'steps: type of `other`' cannot take 5 (int)"),
-    ("steps: Path = 1\nrate = 1.0\nbits = []\nlimit = 1", "'steps: Path' cannot take 5 (int); a type is int"),
-])
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (None, "has no cell tagged 'parameters' that could take steps, rate, bits, limit"),
+        ("%matplotlib inline", "the parameters cell is not plain Python"),
+        ("steps: int = 1\nprint(steps)", "may hold assignments only, move `print(steps)`"),
+        ("steps = other\nrate = 1.0\nbits = []\nlimit = 1", "'steps: type of `other`' cannot take 5 (int)"),
+        ("steps: Path = 1\nrate = 1.0\nbits = []\nlimit = 1", "'steps: Path' cannot take 5 (int); a type is int"),
+    ],
+)
 def test_bad_parameters_cell(tmp_path, params, capsys, cell, message):
     notebook = write_notebook(tmp_path, parameters=cell)
     assert main([str(notebook), str(tmp_path / "o.ipynb"), "--params", str(params), "--block", "x"]) == 2
@@ -145,12 +166,15 @@ def test_not_a_notebook(tmp_path, capsys):
 def test_canonical_drops_widgets_and_joins_streams():
     cell = new_code_cell("f()", execution_count=9, metadata={"execution": {"a": "2020"}, "tags": ["keep"]})
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1f"}, "text/plain": "0%"}
-    cell.outputs = [nbformat.v4.new_output(kind, **fields) for kind, fields in (
-        ("stream", {"name": "stdout", "text": "a"}),
-        ("display_data", {"data": widget}),
-        ("stream", {"name": "stderr", "text": "50%"}),
-        ("stream", {"name": "stdout", "text": "b\n"}),
-    )]
+    cell.outputs = [
+        nbformat.v4.new_output(kind, **fields)
+        for kind, fields in (
+            ("stream", {"name": "stdout", "text": "a"}),
+            ("display_data", {"data": widget}),
+            ("stream", {"name": "stderr", "text": "50%"}),
+            ("stream", {"name": "stdout", "text": "b\n"}),
+        )
+    ]
     notebook = new_notebook(cells=[cell], metadata={"widgets": {"state": {}}, "title": "kept"})
     result = canonical(notebook)
     assert [o.text for o in result.cells[0].outputs] == ["ab\n"]
@@ -160,9 +184,13 @@ def test_canonical_drops_widgets_and_joins_streams():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("source", "message"), [
-    ("import os\nos._exit(3)", "failed: the kernel died"), ("import sys\nsys.exit()", "(In [1]) failed: SystemExit"),
-])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import os\nos._exit(3)", "failed: the kernel died"),
+        ("import sys\nsys.exit()", "(In [1]) failed: SystemExit"),
+    ],
+)
 def test_cell_that_ends_the_kernel(tmp_path, capsys, source, message):
     notebook = write_notebook(tmp_path, source, "print('never')", parameters=None)
     assert main([str(notebook), str(tmp_path / "o.ipynb")]) == 1
@@ -176,13 +204,19 @@ def test_cell_that_ends_the_kernel(tmp_path, capsys, source, message):
 def test_interruption_leaves_nothing(tmp_path, number, status):
     flag = tmp_path / "pid"
     notebook = write_notebook(
-        tmp_path, f"import os, pathlib, time\npathlib.Path({str(flag)!r}).write_text(str(os.getpid()))\ntime.sleep(60)",
-        parameters=None)
+        tmp_path,
+        f"import os, pathlib, time\npathlib.Path({str(flag)!r}).write_text(str(os.getpid()))\ntime.sleep(60)",
+        parameters=None,
+    )
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.run_notebook", str(notebook), str(tmp_path / "o.ipynb")],
-        cwd=ROOT, env={**os.environ, "TMPDIR": str(scratch)}, stderr=subprocess.PIPE, text=True)
+        [sys.executable, "-m", "pipelines.stages.run_notebook", str(notebook), str(tmp_path / "o.ipynb")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 60
     while not (flag.exists() and flag.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -211,12 +245,14 @@ def project(tmp_path, monkeypatch) -> Path:
 def test_tables_know_the_stage_that_wrote_them(project):
     notebook = write_notebook(
         project / "notebooks",
-        "import os\nfrom pathlib import Path\nfrom adabm.study.provenance import write_provenance",
+        "import os\nfrom pathlib import Path\nfrom adabm.study.origin.provenance import write_provenance",
         f"print(os.environ[{STAGE_VARIABLE!r}])",
         "table = Path('results/test/tables/x.csv')\ntable.parent.mkdir(parents=True)\ntable.write_text('a\\n1\\n')\n"
         "write_provenance(table, Path(), dict(steps=steps), [Path('params.yaml')], 3)",
     )
-    assert main([str(notebook), str(project / "o.ipynb"), "--params", str(project / "params.yaml"), "--block", "x"]) == 0
+    assert (
+        main([str(notebook), str(project / "o.ipynb"), "--params", str(project / "params.yaml"), "--block", "x"]) == 0
+    )
     told = nbformat.read(project / "o.ipynb", as_version=4).cells[-2].outputs[0].text
     assert json.loads(told) == {"params_file": "params.yaml", "block": "x", "notebook": "notebooks/x.ipynb"}
     record = json.loads((project / "results/test/tables/x.provenance.json").read_text())
@@ -226,12 +262,16 @@ def test_tables_know_the_stage_that_wrote_them(project):
     assert STAGE_VARIABLE not in os.environ
 
 
-@pytest.mark.parametrize(("notebook", "params", "block", "expected"), [
-    ("notebooks/x.ipynb", "params.yaml", None, {"notebook": "notebooks/x.ipynb"}),
-    ("notebooks/x.ipynb", None, None, {"notebook": "notebooks/x.ipynb"}),
-    ("notebooks/x.ipynb", "../elsewhere/params.yaml", "x", {"notebook": "notebooks/x.ipynb"}),
-    ("../elsewhere/x.ipynb", "params.yaml", "x", {"params_file": "params.yaml", "block": "x"}),
-], ids=["no block", "no file", "file outside", "notebook outside"])
+@pytest.mark.parametrize(
+    ("notebook", "params", "block", "expected"),
+    [
+        ("notebooks/x.ipynb", "params.yaml", None, {"notebook": "notebooks/x.ipynb"}),
+        ("notebooks/x.ipynb", None, None, {"notebook": "notebooks/x.ipynb"}),
+        ("notebooks/x.ipynb", "../elsewhere/params.yaml", "x", {"notebook": "notebooks/x.ipynb"}),
+        ("../elsewhere/x.ipynb", "params.yaml", "x", {"params_file": "params.yaml", "block": "x"}),
+    ],
+    ids=["no block", "no file", "file outside", "notebook outside"],
+)
 def test_what_lies_outside_is_not_told(project, notebook, params, block, expected):
     assert json.loads(run_notebook._stage(project / notebook, params and project / params, block)) == expected
 

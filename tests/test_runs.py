@@ -16,16 +16,17 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_pictures, write_study
 
 import adabm
-from adabm.datasets import calibration_images, evaluation_pictures
+from adabm.engines.evaluation import evaluate
 from adabm.errors import ConfigError, DataError, FineTuningError
-from adabm.evaluation import evaluate
-from adabm.images import write_image
-from adabm.model import QuantizedSR
 from adabm.networks import load_network
-from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan, tasks
+from adabm.pictures.datasets import calibration_images, evaluation_pictures
+from adabm.pictures.images import write_image
+from adabm.quantization.model import QuantizedSR
+from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan
+from adabm.study.running import tasks
+from helpers.study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_pictures, write_study
 
 PLAN = [
     part(sets=["First", "Second"], methods=["adabm", "minmax"]),
@@ -75,8 +76,11 @@ def test_the_numbers_are_those_of_plain_calls(root, here):
                 summary = expected.summary(model)
         else:
             config = adabm.preset(
-                run.method, weight_bits=run.weight_bits, activation_bits=run.activation_bits,
-                fully_quantized=run.fully_quantized, fine_tuning=RECIPE.fine_tuning,
+                run.method,
+                weight_bits=run.weight_bits,
+                activation_bits=run.activation_bits,
+                fully_quantized=run.fully_quantized,
+                fine_tuning=RECIPE.fine_tuning,
             )
             model, *_ = adabm.quantize(network, images, config, patch_size=12, patches=4, seed=run.seed)
             expected = evaluate(model, pictures, cell.pictures.tile)
@@ -134,7 +138,9 @@ def test_any_number_of_processes_gives_the_same(root, monkeypatch):
     environment = dict(os.environ)
     assert same(tables(root, "two", workers=2), one) and counted.take() == (0, 0)  # in processes of their own
     assert dict(os.environ) == environment
-    assert sorted(p.name for p in (root / "one").rglob("*.json")) == sorted(p.name for p in (root / "two").rglob("*.json"))
+    assert sorted(p.name for p in (root / "one").rglob("*.json")) == sorted(
+        p.name for p in (root / "two").rglob("*.json")
+    )
 
 
 @pytest.mark.parametrize("workers", [-1, -8])
@@ -165,7 +171,9 @@ def test_a_run_that_diverges_stops_no_other(root, here, monkeypatch):
     results = run_plan(read_plan(PLAN, root, RECIPE), RECIPE, ResultCache(root / "cache"), workers=1)
     diverged = [result for result in results if result.cell.run.method == "adabm"]
     assert len(diverged) == 2
-    assert {(r.status, r.reason, r.summary) for r in diverged} == {("diverged", "the loss became nan in a weight step", None)}
+    assert {(r.status, r.reason, r.summary) for r in diverged} == {
+        ("diverged", "the loss became nan in a weight step", None)
+    }
     assert {r.status for r in results if r not in diverged and r.cell.wanted} == {"measured"}
     assert not list((root / "cache").rglob("*.partial"))
     pictures, means = evaluation_tables(results)
@@ -182,7 +190,9 @@ def test_tables_of_a_plan_of_which_nothing_runs(root, here):
 
 def test_a_failure_names_its_run_and_keeps_the_rest(root, here):
     write_image(root / "data" / "Second" / "a.png", np.zeros((32, 32, 3), np.uint16))
-    with pytest.raises(RuntimeError, match="net, fp32 at FP32, seed 0: .*Second/a.png: has 16 bits a channel.*is kept") as error:
+    with pytest.raises(
+        RuntimeError, match="net, fp32 at FP32, seed 0: .*Second/a.png: has 16 bits a channel.*is kept"
+    ) as error:
         tables(root)
     assert "\n" not in str(error.value) and "adabm" not in str(error.value)
     assert here.take() == (2, 6)  # the first set; then full precision on the second is next
@@ -193,7 +203,9 @@ def test_a_failure_names_its_run_and_keeps_the_rest(root, here):
 
 def test_a_calibration_picture_that_is_too_small(root, here):
     write_pictures(root / "data" / "calibration" / "LR", 1, 8)
-    with pytest.raises(DataError, match="LR/a.png: 8x8 low-resolution pixels are less than a calibration patch of 12x12"):
+    with pytest.raises(
+        DataError, match="LR/a.png: 8x8 low-resolution pixels are less than a calibration patch of 12x12"
+    ):
         tables(root)
     assert here.take() == (0, 0)
 
@@ -218,10 +230,12 @@ def test_a_full_disk(root, here, monkeypatch):
         written.append(path)
         write(path, data)
 
-    write = adabm.images.write_atomically
+    write = adabm.pictures.images.write_atomically
     with monkeypatch.context() as patch:
-        patch.setattr("adabm.study.cache.write_atomically", full)
-        with pytest.raises(RuntimeError, match=r"net, minmax at W4A4 FQ, seed 0: .*No space left on device: '.*'\. What was"):
+        patch.setattr("adabm.study.running.cache.write_atomically", full)
+        with pytest.raises(
+            RuntimeError, match=r"net, minmax at W4A4 FQ, seed 0: .*No space left on device: '.*'\. What was"
+        ):
             tables(root)
     quantized, measured = here.take()
     tables(root)
@@ -230,7 +244,11 @@ def test_a_full_disk(root, here, monkeypatch):
 
 def test_code_that_changes_meanwhile_is_told(root, here):
     cells = read_plan([part()], root, RECIPE)
-    task = tasks.MeasureTask(tasks.ModelTask(cells[0].backbone, (), cells[0].run, RECIPE, ResultCache(root / "cache")), cells[0].pictures.files, None)
+    task = tasks.MeasureTask(
+        tasks.ModelTask(cells[0].backbone, (), cells[0].run, RECIPE, ResultCache(root / "cache")),
+        cells[0].pictures.files,
+        None,
+    )
     with pytest.raises(DataError, match="a: its measurement is not there; the code, a picture or the cache changed"):
         task.results()
     task.carry_out()
@@ -240,7 +258,9 @@ def test_code_that_changes_meanwhile_is_told(root, here):
 def test_a_process_that_is_killed_is_told(root, monkeypatch):
     cells = read_plan([part(settings=[], methods=[])], root, RECIPE)
     monkeypatch.setattr(tasks.MeasureTask, "carry_out", _Suicide())
-    with pytest.raises(RuntimeError, match="net, fp32 at FP32, seed 0: a process was killed, perhaps for lack of memory"):
+    with pytest.raises(
+        RuntimeError, match="net, fp32 at FP32, seed 0: a process was killed, perhaps for lack of memory"
+    ):
         run_plan(cells, RECIPE, ResultCache(root / "cache"))
 
 
@@ -261,8 +281,23 @@ def _kill_own_process() -> None:
 def start(root: Path, workers: int) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "ADABM_CACHE": str(root / "cache")}
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.measure", "--params", "params.yaml", "--device", "cpu", "--workers", str(workers)],
-        cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [
+            sys.executable,
+            "-m",
+            "pipelines.stages.measure",
+            "--params",
+            "params.yaml",
+            "--device",
+            "cpu",
+            "--workers",
+            str(workers),
+        ],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -328,7 +363,10 @@ def test_kill_interrupt_and_go_on(undisturbed, monkeypatch, workers, endings):
         wait_for(lambda: not group(process.pid))
         if "interrupt" in ending:
             assert process.returncode == 130
-            assert errors.splitlines()[-1] == "measure: interrupted; what was completed is kept" and "Traceback" not in errors
+            assert (
+                errors.splitlines()[-1] == "measure: interrupted; what was completed is kept"
+                and "Traceback" not in errors
+            )
         assert all(kept(root)[path] == changed for path, changed in done.items()), "measured again"
         done = kept(root)
         cache = ResultCache(root / "cache")

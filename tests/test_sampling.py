@@ -27,10 +27,15 @@ def known(count: int, **given) -> Pool:
     rng = np.random.default_rng(0)
     scenes, errors = given.pop("scenes", None), given.pop("errors", None)
     arrays = dict(
-        layers=np.array(["a", "b"]), complexities=rng.random(count), spreads=rng.random((count, 2)),
-        ranges=np.stack([-rng.random((count, 2)), rng.random((count, 2))], 2), features=rng.random((count, 3)),
+        layers=np.array(["a", "b"]),
+        complexities=rng.random(count),
+        spreads=rng.random((count, 2)),
+        ranges=np.stack([-rng.random((count, 2)), rng.random((count, 2))], 2),
+        features=rng.random((count, 3)),
     )
-    return Pool([PICTURE] * count, torch.nn.Identity(), scenes, statistics=Statistics(**(arrays | given)), errors=errors)
+    return Pool(
+        [PICTURE] * count, torch.nn.Identity(), scenes, statistics=Statistics(**(arrays | given)), errors=errors
+    )
 
 
 @pytest.fixture
@@ -140,7 +145,9 @@ def test_single_scene_needs_scenes():
 def test_adaptive_stops_early_on_identical_pictures():
     pool = Pool([noisy([30])[0]] * 30, tiny("EDSR"))
     trace = adaptive_trace(pool)
-    assert select("adaptive", pool, 30) == trace.order[:4].tolist()  # the first has nothing to compare with, three do not move
+    assert (
+        select("adaptive", pool, 30) == trace.order[:4].tolist()
+    )  # the first has nothing to compare with, three do not move
     assert trace.movements[0] == np.inf and (trace.movements[1:] < 1e-9).all() and len(trace.movements) == 30
 
 
@@ -161,7 +168,9 @@ def test_adaptive_goes_on_while_something_moves(what):
 def test_adaptive_stops_later_for_a_smaller_tolerance_or_more_patience():
     rng = np.random.default_rng(0)
     ranges = np.stack([-1 - 0.3 * rng.random((200, 6)), 1 + 0.3 * rng.random((200, 6))], 2)
-    pool = known(200, layers=np.array(list("abcdef")), spreads=np.ones((200, 6)), ranges=ranges, complexities=5 + rng.random(200))
+    pool = known(
+        200, layers=np.array(list("abcdef")), spreads=np.ones((200, 6)), ranges=ranges, complexities=5 + rng.random(200)
+    )
     sizes = [adaptive_trace(pool, tolerance=t).size for t in (0.05, 0.02, 0.005)]
     assert 4 <= sizes[0] < sizes[1] < sizes[2] < 200
     assert adaptive_trace(pool, patience=10).size >= sizes[1] + 7
@@ -171,7 +180,9 @@ def test_adaptive_stops_later_for_a_smaller_tolerance_or_more_patience():
 
 def test_adaptive_movements_by_hand():
     ranges = np.array([[[0.0, 1.0]], [[0.0, 2.0]], [[-3.0, 3.0]]])
-    pool = known(3, layers=np.array(["a"]), spreads=np.ones((3, 1)), ranges=ranges, complexities=np.array([10.0, 20.0, 60.0]))
+    pool = known(
+        3, layers=np.array(["a"]), spreads=np.ones((3, 1)), ranges=ranges, complexities=np.array([10.0, 20.0, 60.0])
+    )
     seed = next(s for s in range(50) if adaptive_trace(pool, seed=s).order.tolist() == [0, 1, 2])
     trace = adaptive_trace(pool, seed=seed)
     # widths after two and three pictures: 1.5, then -1 to 2; thresholds 10 10, then 11 19, then 12 52
@@ -256,7 +267,9 @@ def test_what_a_strategy_returns_is_checked(registered, result, options, message
 
 
 def test_what_options_allow(registered):
-    strategy("own", description="of a test", variable_size=True, repeats=True)(lambda pool, count, rng: np.array([4, 4]))
+    strategy("own", description="of a test", variable_size=True, repeats=True)(
+        lambda pool, count, rng: np.array([4, 4])
+    )
     assert select("own", known(5), 3) == [4, 4]
 
 

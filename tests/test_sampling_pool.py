@@ -8,12 +8,12 @@ import torch
 from test_networks import TINY, tiny
 from test_sampling import ALL, PICTURE, known, noisy
 
-from adabm.calibration import calibrate
-from adabm.config import preset
 from adabm.errors import DataError, NetworkError
-from adabm.model import QuantizedSR
-from adabm.patches import to_batch
+from adabm.pictures.patches import to_batch
+from adabm.quantization.config import preset
+from adabm.quantization.model import QuantizedSR
 from adabm.sampling import Pool, Statistics, select
+from adabm.steps.calibration import calibrate
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -40,7 +40,9 @@ def test_features_are_the_energy_of_the_channels_of_four_body_layers():
     pool = Pool([image], network)  # conv1 and conv2 of two blocks, and the layer that closes the body
     expected = []
     names = ("body.0.conv1", "body.0.conv2", "body.1.conv1", "conv_after_body")
-    hooks = [network.get_submodule(name).register_forward_hook(lambda _m, x, _o: expected.append(x[0])) for name in names]
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda _m, x, _o: expected.append(x[0])) for name in names
+    ]
     with torch.no_grad():
         network(to_batch([image], 1.0))
     for hook in hooks:
@@ -73,7 +75,9 @@ def test_errors_are_those_of_uniform_quantization(name):
     ranges = []
     for batch in batches:
         calibrate(model, [batch])
-        ranges.append({n: torch.stack([q.activation.lower, q.activation.upper]).detach().clone() for n, q in model.layers.items()})
+        ranges.append(
+            {n: torch.stack([q.activation.lower, q.activation.upper]).detach().clone() for n, q in model.layers.items()}
+        )
     for key, layer in model.layers.items():
         layer.activation.set_range(*torch.stack([r[key] for r in ranges]).mean(0))
     expected = []
@@ -88,7 +92,9 @@ def test_errors_are_those_of_uniform_quantization(name):
 
 def test_errors_fall_with_bits_and_vanish_without_quantization():
     images = noisy([2, 20, 40, 90])
-    errors = [Pool(images, tiny("EDSR"), config=preset("minmax", weight_bits=b, activation_bits=b)).errors for b in (3, 6)]
+    errors = [
+        Pool(images, tiny("EDSR"), config=preset("minmax", weight_bits=b, activation_bits=b)).errors for b in (3, 6)
+    ]
     assert (errors[0] > errors[1]).all() and (errors[1] > 0).all()
     none = preset("minmax", weight_bits=32, activation_bits=32, fixed_bits=32)
     assert (Pool(images, tiny("EDSR"), config=none).errors == 0).all()
@@ -112,7 +118,9 @@ def test_other_dtypes(dtype):
     images = noisy([2, 20, 40])
     single, other = Pool(images, tiny("EDSR")), Pool(images, tiny("EDSR").to(dtype))
     assert np.allclose(single.ranges, other.ranges, rtol=0.02, atol=0.02)
-    assert np.allclose(single.errors, other.errors, rtol=0.3) and np.allclose(single.features, other.features, rtol=0.02, atol=0.02)
+    assert np.allclose(single.errors, other.errors, rtol=0.3) and np.allclose(
+        single.features, other.features, rtol=0.02, atol=0.02
+    )
 
 
 def test_statistics_round_trip(tmp_path):

@@ -31,7 +31,9 @@ print(sorted(digests))
 
 def saved(folder, seed: str) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    return subprocess.run([sys.executable, "-c", SAVING, folder], capture_output=True, text=True, check=True, env=environment).stdout
+    return subprocess.run(
+        [sys.executable, "-c", SAVING, folder], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def test_files_are_the_same_in_every_process(tmp_path):
@@ -41,7 +43,7 @@ def test_files_are_the_same_in_every_process(tmp_path):
 
 def test_any_reader_reads_what_was_written(tmp_path):
     tensors = {"b": torch.arange(3), "a.weight": torch.randn(2, 2), "é": torch.ones(5, dtype=torch.float64)}
-    metadata = {"z": "ü\n\"", "a": "{}", "m": ""}
+    metadata = {"z": 'ü\n"', "a": "{}", "m": ""}
     data = safetensors_bytes(tensors, metadata)
     assert data == safetensors_bytes(dict(reversed(tensors.items())), dict(reversed(metadata.items())))
     assert int.from_bytes(data[:8], "little") % 8 == 0

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from adabm.errors import ConfigError
-from adabm.study.significance import Difference, adjusted, difference, paired_difference
+from adabm.study.answers.significance import Difference, adjusted, difference, paired_difference
 
 
 def test_a_difference_by_hand():

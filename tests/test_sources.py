@@ -6,11 +6,11 @@ import sys
 
 import pytest
 import yaml
-from file_server import write_manifest
 
-import pipelines.record_checksums
+import pipelines.downloads.record_checksums
 from adabm.errors import DataError
-from pipelines.sources import MANIFEST, SourceFile, read_sources, select_sources
+from helpers.file_server import write_manifest
+from pipelines.downloads.sources import MANIFEST, SourceFile, read_sources, select_sources
 
 SOURCES = read_sources()
 
@@ -119,11 +119,11 @@ def test_recording(tmp_path, monkeypatch, capsys):
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "a b.png").write_bytes(b"new")
     (folder / "note.txt").write_bytes(b"")
-    monkeypatch.setattr(pipelines.record_checksums, "MANIFEST", manifest)
+    monkeypatch.setattr(pipelines.downloads.record_checksums, "MANIFEST", manifest)
 
     def record(*arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", ["record_checksums", *arguments, "--mirror", str(tmp_path / "mirror")])
-        return pipelines.record_checksums.main()
+        return pipelines.downloads.record_checksums.main()
 
     assert record("Set", "--match", "*.png") == 0
     (file,) = read_sources(manifest)["Set"].files

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adabm.config import PRESETS
+from adabm.quantization.config import PRESETS
 from adabm.study import METHOD_LABELS, evaluation_markdown, summarize, with_published
-from adabm.study.plan import Run
-from adabm.study.tables import KEYS
+from adabm.study.plan.cells import Run
+from adabm.study.tables.writing import KEYS
 
 PUBLISHED = pd.read_csv(Path(__file__).parents[1] / "data" / "published.csv")
 SAME_AS = {"net": "EDSR-baseline"}
@@ -21,7 +21,14 @@ def row(method: str, setting: str = "W4A4 FQ", psnr: float | None = None, seed: 
     keys = dict(zip(KEYS[:4], ("net", 4, "Set5", 0))) | {name: getattr(run, name) for name in KEYS[4:]}
     values = dict.fromkeys(("psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"), math.nan)
     if psnr is not None:
-        values = dict(psnr_y_db=psnr, ssim_y=0.8, fab=run.activation_bits + 0.1 * seed, bitops_g=500.04, relative_bitops=0.04, size_kib=150.0)
+        values = dict(
+            psnr_y_db=psnr,
+            ssim_y=0.8,
+            fab=run.activation_bits + 0.1 * seed,
+            bitops_g=500.04,
+            relative_bitops=0.04,
+            size_kib=150.0,
+        )
     return {**keys, "status": "not run" if psnr is None else "measured", "pictures": 5, **values, **changes}
 
 
@@ -33,18 +40,37 @@ def summary(*rows: dict) -> pd.DataFrame:
 
 
 def test_means_and_spread_over_seeds():
-    table = summary(row("fp32", psnr=32.0), row("adabm", psnr=31.0), row("adabm", psnr=31.1, seed=1), row("adabm", psnr=31.3, seed=2))
+    table = summary(
+        row("fp32", psnr=32.0),
+        row("adabm", psnr=31.0),
+        row("adabm", psnr=31.1, seed=1),
+        row("adabm", psnr=31.3, seed=2),
+    )
     full, adabm = table.to_dict("records")
-    assert (adabm["psnr_y_db"], adabm["seeds"], adabm["planned"], adabm["status"], adabm["pictures"]) == (31.133, 3, 3, "measured", 5)
-    assert adabm["psnr_std_db"] == pytest.approx(0.153, abs=1e-9)  # n - 1: the root of (0.1333² + 0.0333² + 0.1667²) / 2
+    assert (adabm["psnr_y_db"], adabm["seeds"], adabm["planned"], adabm["status"], adabm["pictures"]) == (
+        31.133,
+        3,
+        3,
+        "measured",
+        5,
+    )
+    assert adabm["psnr_std_db"] == pytest.approx(
+        0.153, abs=1e-9
+    )  # n - 1: the root of (0.1333² + 0.0333² + 0.1667²) / 2
     assert adabm["fab"] == 4.1 and adabm["fab_std"] == 0.1
     assert adabm["loss_db"] == 0.867 and full["loss_db"] == 0
     assert full["seeds"] == 1 and math.isnan(full["psnr_std_db"])
 
 
 def test_seeds_that_were_not_run_do_not_count():
-    table = summary(row("fp32", psnr=32.0), row("adabm"), row("adabm", psnr=31.5, seed=1), row("minmax"), row("minmax", seed=1))
-    assert table[["seeds", "planned", "status"]].values.tolist() == [[1, 1, "measured"], [1, 2, "measured"], [0, 2, "not run"]]
+    table = summary(
+        row("fp32", psnr=32.0), row("adabm"), row("adabm", psnr=31.5, seed=1), row("minmax"), row("minmax", seed=1)
+    )
+    assert table[["seeds", "planned", "status"]].values.tolist() == [
+        [1, 1, "measured"],
+        [1, 2, "measured"],
+        [0, 2, "not run"],
+    ]
     assert table["psnr_y_db"].tolist()[:2] == [32.0, 31.5] and table["loss_db"].tolist()[1] == 0.5
     assert table.loc[2, ["psnr_y_db", "loss_db", "psnr_std_db"]].isna().all()
 
@@ -56,14 +82,24 @@ def test_divergence_is_not_hidden_by_seeds_that_were_not_run():
 
 def test_the_loss_is_against_the_same_network_and_set():
     places = [dict(), dict(dataset="Set14"), dict(tile=96), dict(backbone="other")]
-    rows = [row(method, psnr=30.0 + i + (method == "fp32") * (i + 1), **place) for i, place in enumerate(places) for method in ("fp32", "omse")]
+    rows = [
+        row(method, psnr=30.0 + i + (method == "fp32") * (i + 1), **place)
+        for i, place in enumerate(places)
+        for method in ("fp32", "omse")
+    ]
     table = summary(*rows)
     assert table.loc[table["method"] == "omse", "loss_db"].tolist() == [1.0, 2.0, 3.0, 4.0]
     assert len(table) == 8  # nothing is merged but seeds
 
 
 def test_order_stays_and_a_table_read_from_csv_is_the_same(tmp_path):
-    rows = [row("fp32", psnr=32.0), row("omse", psnr=30.0), row("adabm", psnr=31.0), row("adabm", "W8A6", psnr=31.5), row("minmax")]
+    rows = [
+        row("fp32", psnr=32.0),
+        row("omse", psnr=30.0),
+        row("adabm", psnr=31.0),
+        row("adabm", "W8A6", psnr=31.5),
+        row("minmax"),
+    ]
     table = summary(*rows)
     assert table["method"].tolist() == ["fp32", "omse", "adabm", "adabm", "minmax"]
     pd.DataFrame(rows).to_csv(tmp_path / "means.csv", index=False)
@@ -81,7 +117,10 @@ def published(*rows: dict, numbers: pd.DataFrame = PUBLISHED, same_as: dict = SA
 
 def test_every_published_number_says_where_it_stands():
     assert PUBLISHED["source_url"].str.fullmatch(r"https://[^\s,]+").all()
-    assert PUBLISHED.groupby("source")["source_url"].nunique().eq(1).all() and PUBLISHED["source_url"].nunique() == PUBLISHED["source"].nunique()
+    assert (
+        PUBLISHED.groupby("source")["source_url"].nunique().eq(1).all()
+        and PUBLISHED["source_url"].nunique() == PUBLISHED["source"].nunique()
+    )
 
 
 def test_published_numbers_stand_beside_the_same_method_and_setting():
@@ -99,7 +138,9 @@ def test_none_beside_other_settings_and_methods(case):
     assert published(case)[1] == (None, None, None)
 
 
-@pytest.mark.parametrize("place", [dict(tile=96), dict(backbone="other"), dict(dataset="CLIC2025"), dict(scale=2)], ids=str)
+@pytest.mark.parametrize(
+    "place", [dict(tile=96), dict(backbone="other"), dict(dataset="CLIC2025"), dict(scale=2)], ids=str
+)
 def test_none_beside_other_places(place):
     assert published(row("fp32", psnr=32.0, **place), row("adabm", psnr=31.0, **place))[1:] == [(None, None, None)] * 2
 
@@ -109,13 +150,31 @@ def test_none_without_a_published_model():
 
 
 def number(method: str, psnr: float, bits: int, source: str, full: str = "yes") -> dict:
-    return dict(model="EDSR-baseline", scale=4, method=method, w_bits=bits, a_bits=bits, fully_quantized=full, dataset="Set5", psnr_y_db=psnr, source=source)
+    return dict(
+        model="EDSR-baseline",
+        scale=4,
+        method=method,
+        w_bits=bits,
+        a_bits=bits,
+        fully_quantized=full,
+        dataset="Set5",
+        psnr_y_db=psnr,
+        source=source,
+    )
 
 
 def test_the_first_source_counts_and_its_full_precision():
-    numbers = [number("FP32", 32.1, 32, "a", "no"), number("AdaBM", 31.1, 4, "a"), number("FP32", 33.0, 32, "b", "no"), number("AdaBM", 30.0, 4, "b")]
+    numbers = [
+        number("FP32", 32.1, 32, "a", "no"),
+        number("AdaBM", 31.1, 4, "a"),
+        number("FP32", 33.0, 32, "b", "no"),
+        number("AdaBM", 30.0, 4, "b"),
+    ]
     assert published(row("adabm", psnr=31.0), numbers=pd.DataFrame(numbers))[1] == (31.1, 1.0, "a")
-    assert published(row("adabm", psnr=31.0), numbers=pd.DataFrame(numbers[1:2])) == [(None, None, None), (31.1, None, "a")]
+    assert published(row("adabm", psnr=31.0), numbers=pd.DataFrame(numbers[1:2])) == [
+        (None, None, None),
+        (31.1, None, "a"),
+    ]
 
 
 def test_numbers_whose_setting_is_not_stated_stand_beside_nothing():
@@ -133,7 +192,13 @@ def lines(table: pd.DataFrame) -> list[list[str]]:
     return [[c.strip() for c in line.strip("|").split("|")] if line.startswith("|") else [line] for line in text]
 
 
-ONE_SET = (row("fp32", psnr=32.0), row("adabm", psnr=31.0), row("minmax", psnr=30.0), row("minmax", psnr=30.2, seed=1), row("omse"))
+ONE_SET = (
+    row("fp32", psnr=32.0),
+    row("adabm", psnr=31.0),
+    row("minmax", psnr=30.0),
+    row("minmax", psnr=30.2, seed=1),
+    row("omse"),
+)
 
 
 def test_one_set_has_no_headings():
@@ -150,7 +215,12 @@ def test_one_set_has_no_headings():
 
 
 def test_seeds_that_are_missing_are_told():
-    rows = [row("fp32", psnr=32.0), row("adabm", psnr=31.0), row("adabm", psnr=31.2, seed=1), row("adabm", seed=2, status="diverged")]
+    rows = [
+        row("fp32", psnr=32.0),
+        row("adabm", psnr=31.0),
+        row("adabm", psnr=31.2, seed=1),
+        row("adabm", seed=2, status="diverged"),
+    ]
     assert lines(summary(*rows))[-1][2] == "31.10 ± 0.14 (2 of 3 seeds)"
 
 
@@ -167,12 +237,17 @@ def test_several_sets_begin_with_an_overview():
     assert table[-1] == ["Planned for net and not run: W4A4 FQ: OMSE."]
     assert not any("OMSE" in cell for line in table[:-1] for cell in line)
     assert [line[0] for line in table if line[0].startswith("#")] == [
-        "## net: PSNR-Y (dB)", "### net, Set5", "### net, Set14", "### net, Set5, patches of 96x96 LR pixels",
+        "## net: PSNR-Y (dB)",
+        "### net, Set5",
+        "### net, Set14",
+        "### net, Set5, patches of 96x96 LR pixels",
     ]
 
 
 def test_several_networks():
-    headings = [line[0] for line in lines(summary(*ONE_SET, row("fp32", psnr=1.0, backbone="other"))) if line[0].startswith("#")]
+    headings = [
+        line[0] for line in lines(summary(*ONE_SET, row("fp32", psnr=1.0, backbone="other"))) if line[0].startswith("#")
+    ]
     assert headings == ["### net, Set5", "### other, Set5"]
 
 

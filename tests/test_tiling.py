@@ -5,14 +5,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_networks import tiny
 
-from adabm.calibration import calibrate
-from adabm.config import QuantizationConfig
+from adabm.engines.tiles import _even_spans, _spans, round_to_uint8, to_tensor, upscale, upscaled_tiles
 from adabm.errors import ConfigError
-from adabm.model import QuantizedSR
 from adabm.networks import build_network
-from adabm.tiling import _even_spans, _spans, round_to_uint8, to_tensor, upscale, upscaled_tiles
+from adabm.quantization.config import QuantizationConfig
+from adabm.quantization.model import QuantizedSR
+from adabm.steps.calibration import calibrate
+from helpers.tiny_networks import tiny
 
 
 def quantized(name: str = "EDSR") -> QuantizedSR:

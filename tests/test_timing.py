@@ -4,12 +4,13 @@ import gc
 
 import pytest
 import torch
-from study_files import write_network, write_pictures
 
 from adabm.errors import ConfigError
-from adabm.fine_tuning import FineTuner
-from adabm.study import Recipe, Run, timing
-from adabm.study.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts
+from adabm.steps.fine_tuning import FineTuner
+from adabm.study import Recipe, Run
+from adabm.study.running import timing
+from adabm.study.running.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts
+from helpers.study_files import write_network, write_pictures
 
 RECIPE = Recipe(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 
@@ -33,8 +34,13 @@ def collections(monkeypatch) -> list[bool]:
 
 def workload(files, **changes) -> Workload:
     whole = dict(
-        backbone=files / "net.safetensors", pool=tuple(sorted((files / "pool").glob("*.png"))), recipe=RECIPE, run=Run.at("adabm", "W4A4 FQ"),
-        sizes=(1, 3), steps=(1, 2), picture=files / "pool" / "a.png",
+        backbone=files / "net.safetensors",
+        pool=tuple(sorted((files / "pool").glob("*.png"))),
+        recipe=RECIPE,
+        run=Run.at("adabm", "W4A4 FQ"),
+        sizes=(1, 3),
+        steps=(1, 2),
+        picture=files / "pool" / "a.png",
     )
     return Workload(**{**whole, **changes})
 
@@ -42,12 +48,18 @@ def workload(files, **changes) -> Workload:
 # -- what is timed ---------------------------------------------------------------------------------
 
 PARTS = [
-    ("calibration", "calibration pictures", "1"), ("calibration", "calibration pictures", "3"),
-    ("fine-tuning", "fine-tuning steps", "1"), ("fine-tuning", "fine-tuning steps", "2"),
+    ("calibration", "calibration pictures", "1"),
+    ("calibration", "calibration pictures", "3"),
+    ("fine-tuning", "fine-tuning steps", "1"),
+    ("fine-tuning", "fine-tuning steps", "2"),
     ("quantize", "part", "clipping"),
-    ("quantize", "part", "one weight step"), ("quantize", "part", "one activation step"), ("quantize", "part", "one mapping step"),
-    ("upscale", "part", "full precision"), ("upscale", "part", "uniform bits, simulated"),
-    ("upscale", "part", "adaptive bits, simulated"), ("upscale", "part", "of which Image2Bit"),
+    ("quantize", "part", "one weight step"),
+    ("quantize", "part", "one activation step"),
+    ("quantize", "part", "one mapping step"),
+    ("upscale", "part", "full precision"),
+    ("upscale", "part", "uniform bits, simulated"),
+    ("upscale", "part", "adaptive bits, simulated"),
+    ("upscale", "part", "of which Image2Bit"),
 ]
 
 
@@ -62,7 +74,10 @@ def test_each_round_visits_all_parts_in_the_same_order(files):
     assert all(isinstance(seconds, float) for _, _, seconds in taken)
 
 
-@pytest.mark.parametrize("method, missing", [("adabm-layer", {"of which Image2Bit"}), ("minmax-tuned", {"one mapping step", "of which Image2Bit"})])
+@pytest.mark.parametrize(
+    "method, missing",
+    [("adabm-layer", {"of which Image2Bit"}), ("minmax-tuned", {"one mapping step", "of which Image2Bit"})],
+)
 def test_a_model_is_timed_in_the_parts_that_it_has(files, method, missing):
     parts = workload(files, run=Run.at(method, "W4A4 FQ")).parts()
     assert names(parts) == [name for name in PARTS if name[2] not in missing]
@@ -71,7 +86,11 @@ def test_a_model_is_timed_in_the_parts_that_it_has(files, method, missing):
 def test_the_first_pictures_and_the_asked_steps_are_computed(files, monkeypatch):
     seen = []
     calibrate = timing.calibrate
-    monkeypatch.setattr(timing, "calibrate", lambda model, batches: seen.append(sum(len(b) for b in batches)) or calibrate(model, batches))
+    monkeypatch.setattr(
+        timing,
+        "calibrate",
+        lambda model, batches: seen.append(sum(len(b) for b in batches)) or calibrate(model, batches),
+    )
     steps = []
     step = FineTuner.step
     monkeypatch.setattr(FineTuner, "step", lambda tuner, group, batch: steps.append(group) or step(tuner, group, batch))
@@ -81,8 +100,14 @@ def test_the_first_pictures_and_the_asked_steps_are_computed(files, monkeypatch)
         counts[part.series, part.level] = list(seen) or list(steps)
     assert [counts["calibration", level] for level in ("1", "3")] == [[1], [3]]
     assert counts["fine-tuning", "1"] == ["weight"]
-    assert counts["fine-tuning", "5"] == ["weight", "activation", "mapping", "weight", "activation"], "the groups take turns"
-    assert [counts["quantize", f"one {group} step"] for group in ("weight", "activation", "mapping")] == [["weight"], ["activation"], ["mapping"]]
+    assert counts["fine-tuning", "5"] == ["weight", "activation", "mapping", "weight", "activation"], (
+        "the groups take turns"
+    )
+    assert [counts["quantize", f"one {group} step"] for group in ("weight", "activation", "mapping")] == [
+        ["weight"],
+        ["activation"],
+        ["mapping"],
+    ]
 
 
 def test_every_part_starts_from_its_own_state(files, monkeypatch):
@@ -106,9 +131,16 @@ def test_every_part_starts_from_its_own_state(files, monkeypatch):
 
     monkeypatch.setattr(timing, "clip_ranges", noting("clipping", timing.clip_ranges))
     monkeypatch.setattr(timing, "FineTuner", Noted)
-    monkeypatch.setattr(Workload, "_upscale", staticmethod(lambda model, low: note("adaptive" if model.image2bit else "uniform", model)))
+    monkeypatch.setattr(
+        Workload, "_upscale", staticmethod(lambda model, low: note("adaptive" if model.image2bit else "uniform", model))
+    )
     list(time_parts(workload(files), 2))
-    assert {name: len(states) for name, states in starts.items()} == {"clipping": 4, "fine-tuning": 16, "uniform": 3, "adaptive": 3}
+    assert {name: len(states) for name, states in starts.items()} == {
+        "clipping": 4,
+        "fine-tuning": 16,
+        "uniform": 3,
+        "adaptive": 3,
+    }
     for name, states in starts.items():
         assert all(torch.equal(value, states[0][key]) for state in states for key, value in state.items()), name
     clipped, calibrated = starts["fine-tuning"][0], starts["clipping"][0]
@@ -145,7 +177,10 @@ def work(clock: Clock, log: list, name: str, seconds: float):
 
 def test_preparation_is_not_timed_and_the_first_round_does_not_count(files, clock, monkeypatch):
     log = []
-    parts = [Part("s", "v", name, work(clock, log, name, seconds), work(clock, log, f"before {name}", 1000)) for name, seconds in (("a", 1), ("b", 2))]
+    parts = [
+        Part("s", "v", name, work(clock, log, name, seconds), work(clock, log, f"before {name}", 1000))
+        for name, seconds in (("a", 1), ("b", 2))
+    ]
     monkeypatch.setattr(Workload, "parts", lambda self: parts)
     taken = [(part.level, sample, seconds) for part, sample, seconds in time_parts(workload(files), 3)]
     assert taken == [(name, sample, seconds) for sample in range(3) for name, seconds in (("a", 1), ("b", 2))]
@@ -154,7 +189,13 @@ def test_preparation_is_not_timed_and_the_first_round_does_not_count(files, cloc
 
 def test_garbage_is_collected_outside_and_one_thread_computes(files, clock, monkeypatch, collections):
     seen = []
-    monkeypatch.setattr(Workload, "parts", lambda self: [Part("s", "v", "a", lambda: seen.append((len(collections), gc.isenabled(), torch.get_num_threads())))])
+    monkeypatch.setattr(
+        Workload,
+        "parts",
+        lambda self: [
+            Part("s", "v", "a", lambda: seen.append((len(collections), gc.isenabled(), torch.get_num_threads())))
+        ],
+    )
     torch.set_num_threads(2)
     try:
         list(time_parts(workload(files), 1))
@@ -212,7 +253,10 @@ def test_memory_is_that_of_no_more_than_the_part(files, monkeypatch, part, sizes
 
 
 def test_an_unknown_part_is_told(files):
-    with pytest.raises(ConfigError, match=r"no part \('quantize', 'clippin'\).*choose one of \('none', 'network loaded'\), \('calibration', '1'\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no part \('quantize', 'clippin'\).*choose one of \('none', 'network loaded'\), \('calibration', '1'\)",
+    ):
         timing._peak_of(workload(files), ("quantize", "clippin"))
 
 

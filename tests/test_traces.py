@@ -1,14 +1,14 @@
 """Traces: a fine-tuning measured on its way, its interruption, and the model that it leaves."""
 
 import pytest
-from study_files import RECIPE, part, write_study
 
 from adabm.errors import ConfigError, DataError
 from adabm.study import ModelTask, ResultCache, read_plan
-from adabm.study import tasks as study_tasks
-from adabm.study.runs import run_traces
-from adabm.study.tasks import MeasureTask
-from adabm.study.traces import TraceTask
+from adabm.study.running import tasks as study_tasks
+from adabm.study.running.runs import run_traces
+from adabm.study.running.tasks import MeasureTask
+from adabm.study.running.traces import TraceTask
+from helpers.study_files import RECIPE, part, write_study
 
 STEPS = (1, 2, 3, 6)
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from adabm.images import write_image
 from adabm.errors import NetworkError
 from adabm.networks import build_network, load_network, save_network
-from pipelines import train_backbone
-from pipelines.growing import grow_edsr
+from adabm.pictures.images import write_image
+from pipelines.training import train_backbone
+from pipelines.training.growing import grow_edsr
 
 
 @pytest.fixture
@@ -23,8 +23,30 @@ def photos(tmp_path):
 
 
 def train(monkeypatch, photos, work, steps=6, stop_at=None, export=None):
-    arguments = ["--photos", photos, "--work", work, "--features", 4, "--blocks", 1, "--scale", 2, "--batch", 2,
-                 "--patch", 8, "--steps", steps, "--warmup", 2, "--threads", 1, "--save-seconds", 0]
+    arguments = [
+        "--photos",
+        photos,
+        "--work",
+        work,
+        "--features",
+        4,
+        "--blocks",
+        1,
+        "--scale",
+        2,
+        "--batch",
+        2,
+        "--patch",
+        8,
+        "--steps",
+        steps,
+        "--warmup",
+        2,
+        "--threads",
+        1,
+        "--save-seconds",
+        0,
+    ]
     arguments += ["--export", export] if export else []
     monkeypatch.setattr("sys.argv", ["train_backbone", *map(str, arguments)])
     rate = train_backbone.learning_rate

@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from study_tables import write_results
 
 from adabm.cli import main
 from adabm.errors import DataError, TableError
-from adabm.study import fingerprint, provenance, verification, write_provenance
-from adabm.study.provenance import input_names, notebook_code_hash, table_id
-from adabm.study.verification import PROBLEM, verify_results
+from adabm.study import write_provenance
+from adabm.study.origin import fingerprint, provenance, verification
+from adabm.study.origin.provenance import input_names, notebook_code_hash, table_id
+from adabm.study.origin.verification import PROBLEM, verify_results
+from helpers.study_tables import write_results
 
 
 @pytest.fixture
@@ -38,11 +39,19 @@ def problems(*folders: Path) -> dict[str, list[str]]:
 
 def test_untouched_tables_verify(results):
     verdicts = verify_results()
-    assert [v.id for v in verdicts] == ["test/set_size", "test/timing"] and all(v.verified and v.findings == () for v in verdicts)
+    assert [v.id for v in verdicts] == ["test/set_size", "test/timing"] and all(
+        v.verified and v.findings == () for v in verdicts
+    )
     record = record_of(results)
-    assert record["table"] == "test/set_size" and record["table_sha256"] == fingerprint.sha256(results / "tables" / "set_size.csv")
+    assert record["table"] == "test/set_size" and record["table_sha256"] == fingerprint.sha256(
+        results / "tables" / "set_size.csv"
+    )
     assert verdicts[0].version == record["version"] == f"{record['adabm_version']}+{record['table_sha256'][:8]}"
-    assert record["params_file"] == "params.yaml" and record["block_values"] == {"seeds": [0, 1], "pictures": 20} and record["device"] == "cpu"
+    assert (
+        record["params_file"] == "params.yaml"
+        and record["block_values"] == {"seeds": [0, 1], "pictures": 20}
+        and record["device"] == "cpu"
+    )
 
 
 def replaced(name: str, before: str, after: str):
@@ -62,32 +71,63 @@ def removed(name: str):
 TABLE, RECORD = "results/test/tables/set_size.csv", "results/test/tables/set_size.provenance.json"
 
 
-@pytest.mark.parametrize("tamper, kind, told", [
-    (replaced(TABLE, "30.0", "31.0"), "table", "the table was changed"),
-    (removed(TABLE), "table", "the table is missing"),
-    (lambda root: shutil.copy(root / TABLE.replace("set_size", "timing"), root / TABLE), "table", "was changed"),
-    (lambda root: [shutil.copy(root / n.replace("set_size", "timing"), root / n) for n in (TABLE, RECORD)], "table", "that of test/timing"),
-    (removed(RECORD), "provenance", "has no provenance"),
-    (replaced(RECORD, '"table_sha256": "', '"table_sha256": '), "provenance", "is damaged"),
-    (lambda root: (root / RECORD).write_text("[]"), "provenance", "no JSON object"),
-    (lambda root: (root / RECORD).write_bytes(b"\xff\xfe"), "provenance", "is damaged"),
-    (lambda root: (root / RECORD).write_text('{"inputs_sha256": {}}'), "provenance", "written by an older version"),
-    (lambda root: (root / RECORD).write_text('{"table_sha256": "0"}'), "provenance", "code_sha256"),
-    (replaced(RECORD, '"version": "', '"version": "9'), "provenance", "is not that of its hash"),
-    (replaced(RECORD, '"quantizing": "', '"quantizing": "0'), "code", "the code of quantizing changed since; run"),
-    (replaced(RECORD, '"measuring": "', '"measuring": "0'), "code", "the code of measuring changed since; run"),
-    (replaced("params.yaml", "set_size:\n  seeds: [0, 1]", "set_size:\n  seeds: [0, 2]"), "parameters", "block 'set_size': seeds;"),
-    (replaced("params.yaml", "set_size:\n  seeds: [0, 1]", "set_size:\n  seeds: [0, 1]\n  more: 1"), "parameters", "block 'set_size': more;"),
-    (replaced("params.yaml", "set_size:\n  seeds: [0, 1]\n  pictures: 20", "set_size:\n  seeds: [0, 1]"), "parameters", "block 'set_size': pictures;"),
-    (replaced("params.yaml", "set_size", "size"), "parameters", "params.yaml has no block 'set_size'"),
-    (removed("params.yaml"), "parameters", "params.yaml has no block"),
-    (replaced(RECORD, '"parameters": {', '"parameters": {"pictures": 5, '), "parameters", "block 'set_size': pictures;"),
-    (replaced(RECORD, '"parameters": {', '"parameters": {"recipe": {"pictures": 5}, '), "parameters", "block 'set_size': pictures;"),
-    (replaced("input.txt", "input", "output"), "input", "input input.txt changed since"),
-    (removed("input.txt"), "input", "input input.txt is missing"),
-    (replaced("notebooks/set_size.ipynb", "1 + 1", "1 + 2"), "notebook", "the code of notebooks/set_size.ipynb changed"),
-    (removed("notebooks/set_size.ipynb"), "notebook", "notebooks/set_size.ipynb is missing"),
-])
+@pytest.mark.parametrize(
+    "tamper, kind, told",
+    [
+        (replaced(TABLE, "30.0", "31.0"), "table", "the table was changed"),
+        (removed(TABLE), "table", "the table is missing"),
+        (lambda root: shutil.copy(root / TABLE.replace("set_size", "timing"), root / TABLE), "table", "was changed"),
+        (
+            lambda root: [shutil.copy(root / n.replace("set_size", "timing"), root / n) for n in (TABLE, RECORD)],
+            "table",
+            "that of test/timing",
+        ),
+        (removed(RECORD), "provenance", "has no provenance"),
+        (replaced(RECORD, '"table_sha256": "', '"table_sha256": '), "provenance", "is damaged"),
+        (lambda root: (root / RECORD).write_text("[]"), "provenance", "no JSON object"),
+        (lambda root: (root / RECORD).write_bytes(b"\xff\xfe"), "provenance", "is damaged"),
+        (lambda root: (root / RECORD).write_text('{"inputs_sha256": {}}'), "provenance", "written by an older version"),
+        (lambda root: (root / RECORD).write_text('{"table_sha256": "0"}'), "provenance", "code_sha256"),
+        (replaced(RECORD, '"version": "', '"version": "9'), "provenance", "is not that of its hash"),
+        (replaced(RECORD, '"quantizing": "', '"quantizing": "0'), "code", "the code of quantizing changed since; run"),
+        (replaced(RECORD, '"measuring": "', '"measuring": "0'), "code", "the code of measuring changed since; run"),
+        (
+            replaced("params.yaml", "set_size:\n  seeds: [0, 1]", "set_size:\n  seeds: [0, 2]"),
+            "parameters",
+            "block 'set_size': seeds;",
+        ),
+        (
+            replaced("params.yaml", "set_size:\n  seeds: [0, 1]", "set_size:\n  seeds: [0, 1]\n  more: 1"),
+            "parameters",
+            "block 'set_size': more;",
+        ),
+        (
+            replaced("params.yaml", "set_size:\n  seeds: [0, 1]\n  pictures: 20", "set_size:\n  seeds: [0, 1]"),
+            "parameters",
+            "block 'set_size': pictures;",
+        ),
+        (replaced("params.yaml", "set_size", "size"), "parameters", "params.yaml has no block 'set_size'"),
+        (removed("params.yaml"), "parameters", "params.yaml has no block"),
+        (
+            replaced(RECORD, '"parameters": {', '"parameters": {"pictures": 5, '),
+            "parameters",
+            "block 'set_size': pictures;",
+        ),
+        (
+            replaced(RECORD, '"parameters": {', '"parameters": {"recipe": {"pictures": 5}, '),
+            "parameters",
+            "block 'set_size': pictures;",
+        ),
+        (replaced("input.txt", "input", "output"), "input", "input input.txt changed since"),
+        (removed("input.txt"), "input", "input input.txt is missing"),
+        (
+            replaced("notebooks/set_size.ipynb", "1 + 1", "1 + 2"),
+            "notebook",
+            "the code of notebooks/set_size.ipynb changed",
+        ),
+        (removed("notebooks/set_size.ipynb"), "notebook", "notebooks/set_size.ipynb is missing"),
+    ],
+)
 def test_every_change_is_found(results, tmp_path, capsys, tamper, kind, told):
     tamper(tmp_path)
     assert problems()["test/set_size"] == [kind]
@@ -97,14 +137,20 @@ def test_every_change_is_found(results, tmp_path, capsys, tamper, kind, told):
 
 
 def test_changed_code_is_found(results, monkeypatch):
-    monkeypatch.setattr(verification, "code_hash", lambda modules, torch_version: fingerprint.source_hash({"layers": "x = 1"}, torch_version))
+    monkeypatch.setattr(
+        verification,
+        "code_hash",
+        lambda modules, torch_version: fingerprint.source_hash({"layers": "x = 1"}, torch_version),
+    )
     assert problems() == {"test/set_size": ["code", "code"], "test/timing": ["code", "code"]}
 
 
 def test_another_torch_is_a_note_and_not_changed_code(results):
     def older(record):
         record["packages"]["torch"] = "1.0"
-        record["code_sha256"] = {name: fingerprint.code_hash(modules, "1.0") for name, modules in provenance.CODE.items()}
+        record["code_sha256"] = {
+            name: fingerprint.code_hash(modules, "1.0") for name, modules in provenance.CODE.items()
+        }
 
     record_of(results, older)
     (verdict, _) = verify_results()
@@ -124,7 +170,9 @@ def test_an_uncommitted_tree_is_a_warning(results, capsys):
 
 
 def test_git_tells_commit_and_changes(results, tmp_path):
-    run = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True, capture_output=True)
+    run = lambda *words: subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True, capture_output=True
+    )
     for words in (("init",), ("add", "."), ("commit", "-m", "x")):
         run(*words)
     assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is False
@@ -159,7 +207,14 @@ def test_missing_and_empty_folders_are_errors(results, tmp_path, capsys):
 def test_inputs_outside_are_named_by_their_ends(tmp_path, monkeypatch):
     root, home = tmp_path / "root", tmp_path / "home" / "anna"
     monkeypatch.setattr(Path, "home", lambda: home)
-    paths = [root / "data" / "HR", tmp_path / "one" / "set" / "HR", tmp_path / "two" / "set" / "HR", home / "HR", home / "pictures" / "LR", Path("/x/y/z/w")]
+    paths = [
+        root / "data" / "HR",
+        tmp_path / "one" / "set" / "HR",
+        tmp_path / "two" / "set" / "HR",
+        home / "HR",
+        home / "pictures" / "LR",
+        Path("/x/y/z/w"),
+    ]
     names = input_names(root, paths)
     assert names == ["data/HR", ".../one/set/HR", ".../two/set/HR", ".../HR", ".../pictures/LR", ".../z/w"]
     assert input_names(root, [Path("/home/berta/HR"), Path("/home/carl/HR")]) == [".../HR (1)", ".../HR (2)"]
@@ -185,11 +240,22 @@ def test_inputs_outside_are_a_note(results, tmp_path, tmp_path_factory):
 def test_notebook_hash_is_that_of_its_code(tmp_path):
     def notebook(*cells) -> str:
         path = tmp_path / "n.ipynb"
-        path.write_text(json.dumps({"cells": [dict(cell_type=kind, source=source, metadata={"tags": tags}, outputs=[out]) for kind, source, tags, out in cells]}))
+        path.write_text(
+            json.dumps(
+                {
+                    "cells": [
+                        dict(cell_type=kind, source=source, metadata={"tags": tags}, outputs=[out])
+                        for kind, source, tags, out in cells
+                    ]
+                }
+            )
+        )
         return notebook_code_hash(path)
 
     same = notebook(("code", "x = 1", [], "1"), ("markdown", "text", [], ""), ("code", "a = 2", ["parameters"], ""))
-    assert same == notebook(("code", ["x =", " 1"], [], "2"), ("markdown", "other", [], ""), ("code", "a = 3", ["parameters"], ""))
+    assert same == notebook(
+        ("code", ["x =", " 1"], [], "2"), ("markdown", "other", [], ""), ("code", "a = 3", ["parameters"], "")
+    )
     assert same != notebook(("code", "x = 2", [], "1"))
     (tmp_path / "n.ipynb").write_text("{}")
     with pytest.raises(TableError, match="cannot be read as a notebook"):
@@ -200,5 +266,7 @@ def test_provenance_needs_the_table_and_the_block(results, tmp_path):
     with pytest.raises(TableError, match="absent.csv: is missing"):
         write_provenance(results / "tables" / "absent.csv", tmp_path, {}, [], 0)
     with pytest.raises(TableError, match="no block 'absent'"):
-        write_provenance(results / "tables" / "timing.csv", tmp_path, {}, [], 0, params_file="params.yaml", block="absent")
+        write_provenance(
+            results / "tables" / "timing.csv", tmp_path, {}, [], 0, params_file="params.yaml", block="absent"
+        )
     assert table_id(Path("results/demo/tables/evaluation.csv")) == "demo/evaluation"

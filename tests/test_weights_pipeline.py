@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from foreign_forwards import edsr_pytorch_weights, esrgan_weights
-from weight_files import tensors_folder
 
 from adabm.errors import DataError
 from adabm.networks import load_network
-from pipelines import weights
-from pipelines.sources import read_sources
+from helpers.foreign_forwards import edsr_pytorch_weights, esrgan_weights
+from helpers.weight_files import tensors_folder
+from pipelines.downloads.sources import read_sources
+from pipelines.prepare import weights
 
 
 def test_every_entry_has_its_source():
@@ -35,7 +35,7 @@ def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", weights.WEIGHTS)
 def test_missing_downloads_are_named(tmp_path, name):
-    remedy = f"not there; run `python -m pipelines.fetch {weights.WEIGHTS[name].source}` first"
+    remedy = f"not there; run `python -m pipelines.downloads.fetch {weights.WEIGHTS[name].source}` first"
     with pytest.raises(DataError, match=remedy) as caught:
         weights.convert(name, tmp_path, tmp_path / "out")
     assert str(weights.location(name, tmp_path)) in str(caught.value) and not (tmp_path / "out").exists()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..layers import Policy, QuantizedConv2d
-from ..model import QuantizedSR
+from ..quantization.layers import Policy, QuantizedConv2d
+from ..quantization.model import QuantizedSR
 
 
 @dataclass(frozen=True)

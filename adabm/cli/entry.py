@@ -26,8 +26,11 @@ speed is not. BitOPs and sizes are theoretical counts.
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; each command sets ``run``."""
     parser = argparse.ArgumentParser(
-        prog="adabm", description="Adaptive low-bit quantization of image super-resolution networks.",
-        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        prog="adabm",
+        description="Adaptive low-bit quantization of image super-resolution networks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"adabm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -16,7 +16,7 @@ from .options import add_compute, add_overwrite, check_output, expanded, new_par
 if TYPE_CHECKING:
     import torch
 
-    from ..evaluation import Picture
+    from ..engines.evaluation import Picture
 
 _DETAILS = """\
 PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at each border. --hr is a folder
@@ -30,12 +30,21 @@ examples:
   adabm evaluate w4a4.safetensors --hr Set14   # with Set14/HR and Set14/LR
 """
 _COLUMNS = {  # of a row -> heading
-    "psnr_y_db": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "fab": "FAB (simulated bits)",
-    "theoretical_bitops_g": "theoretical BitOPs (G)", "theoretical_relative_bitops": "of FP32",
+    "psnr_y_db": "PSNR-Y (dB)",
+    "ssim_y": "SSIM-Y",
+    "fab": "FAB (simulated bits)",
+    "theoretical_bitops_g": "theoretical BitOPs (G)",
+    "theoretical_relative_bitops": "of FP32",
     "theoretical_size_kib": "theoretical size (KiB)",
 }
-_FORMATS = {"psnr_y_db": ".4f", "ssim_y": ".5f", "fab": ".3f", "theoretical_bitops_g": ".1f",
-            "theoretical_relative_bitops": ".2%", "theoretical_size_kib": ".1f"}
+_FORMATS = {
+    "psnr_y_db": ".4f",
+    "ssim_y": ".5f",
+    "fab": ".3f",
+    "theoretical_bitops_g": ".1f",
+    "theoretical_relative_bitops": ".2%",
+    "theoretical_size_kib": ".1f",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -44,14 +53,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "checkpoints", nargs="+", type=expanded, metavar="CHECKPOINT", help="quantized, or full-precision weights"
     )
-    parser.add_argument("--hr", required=True, type=expanded, metavar="FOLDER", help="ground truth, or a folder with HR/ and LR/")
     parser.add_argument(
-        "--lr", type=expanded, metavar="FOLDER",
+        "--hr", required=True, type=expanded, metavar="FOLDER", help="ground truth, or a folder with HR/ and LR/"
+    )
+    parser.add_argument(
+        "--lr",
+        type=expanded,
+        metavar="FOLDER",
         help="low-resolution inputs (default: LR/ beside HR/, else made from the ground truth)",
     )
     parser.add_argument("--scale", type=whole(1), metavar="N", help="refuse checkpoints of another scale")
     parser.add_argument(
-        "--tile", type=side, default=0, metavar="N",
+        "--tile",
+        type=side,
+        default=0,
+        metavar="N",
         help="evaluate in patches of NxN input pixels, each with its own bits; the literature takes 96 for large "
         "pictures (default: 0, whole pictures)",
     )
@@ -66,8 +82,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import CheckpointError
+    from ..pictures.pairs import read_pictures
     from .models import computing, load_either
-    from .pairs import read_pictures
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, args.checkpoints)
@@ -100,7 +116,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _evaluate(
     path: Path, model: torch.nn.Module, quantized: bool, pictures: list[Picture], tile: int | None, console: Console
 ) -> dict:
-    from ..evaluation import evaluate
+    from ..engines.evaluation import evaluate
     from .bits import label
 
     with nullcontext() if quantized else model.full_precision():
@@ -109,9 +125,13 @@ def _evaluate(
         summary = evaluation.summary(model)
     theory = {f"theoretical_{name}": summary.pop(name) for name in ("bitops_g", "relative_bitops", "size_kib")}
     return {
-        "checkpoint": str(path), "network": model.descriptor.name, "scale": model.descriptor.scale,
-        "bits": label(model) if quantized else "FP32", "tile": tile,
-        "pictures": evaluation.pictures.to_dict("records"), "mean": summary | theory,
+        "checkpoint": str(path),
+        "network": model.descriptor.name,
+        "scale": model.descriptor.scale,
+        "bits": label(model) if quantized else "FP32",
+        "tile": tile,
+        "pictures": evaluation.pictures.to_dict("records"),
+        "mean": summary | theory,
         "layer_bits": evaluation.layer_bits,
     }
 
@@ -128,7 +148,7 @@ def _show(console: Console, result: dict) -> None:
 
 def _write_csv(path: Path, results: list[dict]) -> None:
     """Flat rows; the theoretical columns stand in the rows of means alone."""
-    from ..images import write_atomically
+    from ..pictures.images import write_atomically
 
     identity = ("checkpoint", "network", "scale", "bits", "tile")
     text = io.StringIO()

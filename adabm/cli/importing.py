@@ -31,10 +31,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``import``."""
     parser = new_parser(commands, "import", "convert weights of another implementation or file format", _DETAILS)
     parser.add_argument("source", type=expanded, metavar="SOURCE", help="weights to convert: a file or a folder")
-    parser.add_argument("output", type=expanded, metavar="OUTPUT", help="full-precision weights to write (.safetensors)")
+    parser.add_argument(
+        "output", type=expanded, metavar="OUTPUT", help="full-precision weights to write (.safetensors)"
+    )
     parser.add_argument("--kind", metavar="KIND", help="what the weights are (default: guessed)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
         help="an option of the network that takes precedence, e.g. res_scale=0.1 or act_type=relu; may be repeated",
     )
     add_overwrite(parser)
@@ -43,9 +48,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Import, save and say what it is."""
-    from ..checkpoint import network_hash
     from ..errors import ConfigError
     from ..networks import describe, import_weights, save_network
+    from ..quantization.checkpoint import network_hash
 
     if args.output.suffix != ".safetensors":
         raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")
@@ -55,14 +60,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
     save_network(network, args.output)
     console.say(descriptor.summary())
     console.result(f"{args.output}: {descriptor.name} x{descriptor.scale}, full precision")
-    console.document({
-        "source": str(args.source), "output": str(args.output),
-        "network": {
-            "name": descriptor.name, "scale": descriptor.scale, "value_range": descriptor.value_range,
-            "options": dict(descriptor.options), "sha256": network_hash(network.state_dict()),
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        },
-    })
+    console.document(
+        {
+            "source": str(args.source),
+            "output": str(args.output),
+            "network": {
+                "name": descriptor.name,
+                "scale": descriptor.scale,
+                "value_range": descriptor.value_range,
+                "options": dict(descriptor.options),
+                "sha256": network_hash(network.state_dict()),
+                "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            },
+        }
+    )
     return 0
 
 

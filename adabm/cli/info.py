@@ -10,11 +10,19 @@ from .console import Console, table
 from .options import expanded, new_parser
 
 if TYPE_CHECKING:
-    from ..model import QuantizedSR
+    from ..quantization.model import QuantizedSR
 
 _HEADER = [
-    "layer", "role", "policy", "W bits", "A bits", "layer factor", "A bits over images",
-    "lower", "upper", "weight scale",
+    "layer",
+    "role",
+    "policy",
+    "W bits",
+    "A bits",
+    "layer factor",
+    "A bits over images",
+    "lower",
+    "upper",
+    "weight scale",
 ]
 _DETAILS = """\
 A bits are the base; the layer's factor and the image's factor (-1, 0 or +1) add to it. lower and upper are
@@ -38,8 +46,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not is_quantized(args.checkpoint):
         return _full_precision(args.checkpoint, console)
 
-    from ..checkpoint import load_quantized, read_metadata
-    from ..cost import size_bits
+    from ..engines.cost import size_bits
+    from ..quantization.checkpoint import load_quantized, read_metadata
     from .bits import label
 
     metadata = read_metadata(args.checkpoint)
@@ -67,19 +75,26 @@ def run(args: argparse.Namespace, console: Console) -> int:
         f"theoretical size {sizes[0]:.1f} KiB, full precision {sizes[1]:.1f} KiB "
         "(the file itself stores floating point)"
     )
-    console.document({
-        "kind": "quantized", "preset": metadata["preset"], "seed": metadata["seed"], "version": metadata["version"],
-        "network": _identity(model.descriptor) | {"sha256": metadata["network"]["sha256"]},
-        "config": model.config.to_dict(),
-        "complexity_thresholds": thresholds, "layers": layers,
-        "theoretical_size_kib": sizes[0], "theoretical_full_precision_size_kib": sizes[1],
-    })
+    console.document(
+        {
+            "kind": "quantized",
+            "preset": metadata["preset"],
+            "seed": metadata["seed"],
+            "version": metadata["version"],
+            "network": _identity(model.descriptor) | {"sha256": metadata["network"]["sha256"]},
+            "config": model.config.to_dict(),
+            "complexity_thresholds": thresholds,
+            "layers": layers,
+            "theoretical_size_kib": sizes[0],
+            "theoretical_full_precision_size_kib": sizes[1],
+        }
+    )
     return 0
 
 
 def _full_precision(path: Path, console: Console) -> int:
-    from ..checkpoint import network_hash
     from ..networks import describe
+    from ..quantization.checkpoint import network_hash
     from .models import load_full_precision
 
     network = load_full_precision(path)
@@ -96,8 +111,11 @@ def _full_precision(path: Path, console: Console) -> int:
 
 def _identity(descriptor) -> dict:
     return {
-        "name": descriptor.name, "scale": descriptor.scale, "value_range": descriptor.value_range,
-        "options": dict(descriptor.options), "roles": {name: role.value for name, role in descriptor.roles.items()},
+        "name": descriptor.name,
+        "scale": descriptor.scale,
+        "value_range": descriptor.value_range,
+        "options": dict(descriptor.options),
+        "roles": {name: role.value for name, role in descriptor.roles.items()},
         "blocks": list(descriptor.blocks),
     }
 
@@ -114,9 +132,13 @@ def _layers(model: QuantizedSR) -> list[dict]:
             layer = quantized[name]
             bits = layer_bits(model, layer)
             row |= {
-                "policy": layer.policy.value, "weight_bits": layer.weight_bits, "activation_bits": bits.base,
-                "layer_factor": bits.layer_factor, "activation_bits_over_images": [bits.least, bits.most],
-                "lower": layer.activation.lower.item(), "upper": layer.activation.upper.item(),
+                "policy": layer.policy.value,
+                "weight_bits": layer.weight_bits,
+                "activation_bits": bits.base,
+                "layer_factor": bits.layer_factor,
+                "activation_bits_over_images": [bits.least, bits.most],
+                "lower": layer.activation.lower.item(),
+                "upper": layer.activation.upper.item(),
                 "scale": layer.weight_quantizer.scale.item(),
             }
         rows.append(row)

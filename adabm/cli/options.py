@@ -39,8 +39,12 @@ def expanded(text: str) -> Path:
 def new_parser(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
     """Add a command with the options that all have."""
     parser = commands.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no explanations")

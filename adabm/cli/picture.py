@@ -5,15 +5,18 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ..engines.tiles import upscaled_tiles
 from ..errors import NetworkError
-from ..model import QuantizedSR
-from ..tiling import upscaled_tiles
+from ..quantization.model import QuantizedSR
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def upscale_picture(
-    model: QuantizedSR, picture: np.ndarray, tile: int | None, overlap: int,
+    model: QuantizedSR,
+    picture: np.ndarray,
+    tile: int | None,
+    overlap: int,
     on_tile: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Upscale a picture and keep its layout.
@@ -24,7 +27,7 @@ def upscale_picture(
 
     Args:
         picture: (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
-        tile, overlap: see :func:`adabm.tiling.upscale`; tiles have at most this side.
+        tile, overlap: see :func:`adabm.engines.tiles.upscale`; tiles have at most this side.
         on_tile: called with the input pixels done after each tile, e.g. to show progress.
 
     Returns:

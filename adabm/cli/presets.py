@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """List every preset with one line."""
-    from ..config import PRESETS, preset
+    from ..quantization.config import PRESETS, preset
 
     lines = {name: _SENTENCES.get(name) or _changes(settings) for name, settings in PRESETS.items()}
     console.result(

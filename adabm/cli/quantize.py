@@ -15,9 +15,9 @@ from .sampling import add_sampling, check_sampling, choose
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..calibration import CalibrationRecord
-    from ..fine_tuning import Step
-    from ..model import QuantizedSR
+    from ..quantization.model import QuantizedSR
+    from ..steps.calibration import CalibrationRecord
+    from ..steps.fine_tuning import Step
 
 _DETAILS = """\
 The network file is safetensors with the metadata "network" and "options"; the default is the EDSR x4
@@ -40,11 +40,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--images", required=True, type=expanded, metavar="FOLDER", help="low-resolution pictures, about 100"
     )
     parser.add_argument(
-        "--high-resolution", "--images-are-high-resolution", "--hr", action="store_true",
+        "--high-resolution",
+        "--images-are-high-resolution",
+        "--hr",
+        action="store_true",
         help="the pictures are high-resolution: shrink them first, as MATLAB's imresize would",
     )
     add_sampling(parser)
-    parser.add_argument("--output", required=True, type=expanded, metavar="FILE", help="checkpoint to write (.safetensors)")
+    parser.add_argument(
+        "--output", required=True, type=expanded, metavar="FILE", help="checkpoint to write (.safetensors)"
+    )
     parser.add_argument(
         "--network", type=expanded, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
     )
@@ -62,7 +67,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--rounds", type=whole(0), metavar="N", help="fine-tuning rounds (default: the preset's 10)")
     parser.add_argument("--steps-per-round", type=whole(1), metavar="N", help="(default: the preset's 50)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
         help="any setting, e.g. ema=0.8, fine_tuning.batch_size=4 or fine_tuning=none; may be repeated",
     )
     parser.add_argument(
@@ -76,10 +84,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Calibrate, fine-tune, save and report."""
     from ..api import quantize
-    from ..backbones import default_backbone
-    from ..checkpoint import save_quantized
     from ..errors import ConfigError
     from ..networks import describe
+    from ..networks.backbones import default_backbone
+    from ..quantization.checkpoint import save_quantized
     from .models import check_channels, computing, load_full_precision
     from .settings import configuration
 
@@ -111,16 +119,31 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 bar.update()
 
             model, record, steps = quantize(
-                network, images, config, descriptor, patch_size=size, patches=args.patches,
-                batch_size=args.batch_size, seed=args.seed, on_step=on_step,
+                network,
+                images,
+                config,
+                descriptor,
+                patch_size=size,
+                patches=args.patches,
+                batch_size=args.batch_size,
+                seed=args.seed,
+                on_step=on_step,
             )
         seconds = time.perf_counter() - begun
         save_quantized(model, args.output, preset=name, seed=args.seed)
     report = _report(model, record, steps)
     _show(console, model, report, args.output, seconds)
     console.document(
-        {"output": str(args.output), "preset": name, "seed": args.seed, "pictures": len(images), "files": chosen, "seconds": seconds}
-        | report | {"config": config.to_dict()}
+        {
+            "output": str(args.output),
+            "preset": name,
+            "seed": args.seed,
+            "pictures": len(images),
+            "files": chosen,
+            "seconds": seconds,
+        }
+        | report
+        | {"config": config.to_dict()}
     )
     return 0
 
@@ -128,8 +151,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _read_images(folder: Path, scale: int | None, least: int) -> dict[str, np.ndarray]:
     """Read the pictures by file name, made low-resolution if ``scale`` is given; each must hold a patch of side ``least``."""
     from ..errors import ImageError
-    from ..images import list_images, read_rgb
-    from ..resize import downscale, modcrop
+    from ..pictures.images import list_images, read_rgb
+    from ..pictures.resize import downscale, modcrop
 
     images = {}
     for path in list_images(folder):
@@ -145,7 +168,7 @@ def _read_images(folder: Path, scale: int | None, least: int) -> dict[str, np.nd
 
 
 def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[Step]) -> dict:
-    from ..cost import size_bits
+    from ..engines.cost import size_bits
     from .bits import feature_average_bits
 
     complexities = record.complexities
@@ -155,7 +178,9 @@ def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[Step]
         "network": {"name": model.descriptor.name, "scale": model.descriptor.scale},
         "patches": len(complexities),
         "complexity": {
-            "least": float(complexities.min()), "mean": float(complexities.mean()), "most": float(complexities.max()),
+            "least": float(complexities.min()),
+            "mean": float(complexities.mean()),
+            "most": float(complexities.max()),
             "lower_threshold": image2bit.lower.item() if image2bit is not None else None,
             "upper_threshold": image2bit.upper.item() if image2bit is not None else None,
         },

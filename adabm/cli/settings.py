@@ -4,8 +4,8 @@ import argparse
 import dataclasses
 from collections.abc import Iterable
 
-from ..config import PRESETS, FineTuningConfig, QuantizationConfig, preset
 from ..errors import ConfigError
+from ..quantization.config import PRESETS, FineTuningConfig, QuantizationConfig, preset
 from ..suggestions import suggestion
 
 _TUNING = "fine_tuning."

@@ -15,7 +15,7 @@ from .options import add_compute, add_overwrite, check_output, expanded, new_par
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..model import QuantizedSR
+    from ..quantization.model import QuantizedSR
 
 _FORMATS = ("png", "jpg", "webp", "tif", "bmp")
 _DETAILS = """\
@@ -36,9 +36,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = new_parser(commands, "upscale", "enlarge a picture or a folder of pictures", _DETAILS)
     parser.add_argument("input", type=expanded, metavar="IN", help="picture, or folder of pictures")
     parser.add_argument("output", type=expanded, metavar="OUT", help="picture to write, or folder if IN is one")
-    parser.add_argument("--checkpoint", required=True, type=expanded, metavar="FILE", help="written by `adabm quantize`")
     parser.add_argument(
-        "--tile", type=side, default=256, metavar="N",
+        "--checkpoint", required=True, type=expanded, metavar="FILE", help="written by `adabm quantize`"
+    )
+    parser.add_argument(
+        "--tile",
+        type=side,
+        default=256,
+        metavar="N",
         help="largest side of a tile in input pixels; 0: none (default: 256)",
     )
     parser.add_argument(
@@ -48,7 +53,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--format", choices=_FORMATS, help="of a folder's outputs (default: png); for one picture OUT tells it"
     )
     parser.add_argument(
-        "--skip-existing", action="store_true", help="leave outputs alone that are there already, complete and of the right size"
+        "--skip-existing",
+        action="store_true",
+        help="leave outputs alone that are there already, complete and of the right size",
     )
     add_compute(parser)
     add_overwrite(parser)
@@ -57,13 +64,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
-    from ..checkpoint import load_quantized
+    from ..quantization.checkpoint import load_quantized
     from .models import check_channels, computing
 
     folder = args.input.is_dir()
-    jobs = _folder_jobs(args.input, args.output, args.format or "png") if folder else [
-        _job(args.input, args.output, args.format)
-    ]
+    jobs = (
+        _folder_jobs(args.input, args.output, args.format or "png")
+        if folder
+        else [_job(args.input, args.output, args.format)]
+    )
     done, skipped, failures = [], [], {}
     with computing(args.threads, args.device) as device:
         model = load_quantized(args.checkpoint)
@@ -90,7 +99,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
     from ..errors import ImageError
-    from ..images import EXTENSIONS
+    from ..pictures.images import EXTENSIONS
 
     if not source.exists():
         raise ImageError(f"{source}: no such file or folder")
@@ -107,7 +116,7 @@ def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
 
 def _folder_jobs(source: Path, target: Path, form: str) -> list[tuple[Path, Path]]:
     from ..errors import ImageError
-    from ..images import list_images
+    from ..pictures.images import list_images
 
     if target.exists() and not target.is_dir():
         raise ImageError(f"{target}: is a file; for a folder of pictures name a folder")
@@ -128,8 +137,8 @@ def _suffix(form: str) -> str:
 
 
 def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Namespace, console: Console) -> dict:
-    from ..images import write_image
-    from ..orientation import read_upright
+    from ..pictures.images import write_image
+    from ..pictures.orientation import read_upright
     from .picture import upscale_picture
 
     check_output(target, args.overwrite, [source])
@@ -148,15 +157,19 @@ def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Name
         f"{source} -> {target}: {width}x{height} to {width * scale}x{height * scale}, FAB {bits:.2f}, {seconds:.1f} s"
     )
     return {
-        "input": str(source), "output": str(target), "width": width * scale, "height": height * scale,
-        "feature_average_bits": bits, "seconds": seconds,
+        "input": str(source),
+        "output": str(target),
+        "width": width * scale,
+        "height": height * scale,
+        "feature_average_bits": bits,
+        "seconds": seconds,
     }
 
 
 def _is_done(source: Path, target: Path, scale: int) -> bool:
     """Whether ``target`` is ``source`` enlarged, as far as sizes tell; either may be turned, by its EXIF tag."""
     from ..errors import ImageError
-    from ..images import picture_size
+    from ..pictures.images import picture_size
 
     if not target.is_file() or target.samefile(source):
         return False
@@ -171,7 +184,7 @@ def _fitted(picture: np.ndarray, target: Path, scale: int) -> np.ndarray:
     import numpy as np
 
     from ..errors import ImageError
-    from ..images import check_format
+    from ..pictures.images import check_format
 
     def check(candidate: np.ndarray) -> None:
         check_format(

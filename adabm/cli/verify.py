@@ -15,13 +15,19 @@ parameters, notebook and inputs. Exit status 0: all fit; 1: some do not, and eac
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``verify-results``."""
     parser = new_parser(commands, "verify-results", "verify result tables against their provenance", _DETAILS)
-    parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER", help="folders of results (default: results/ of the repository)")
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="*",
+        metavar="FOLDER",
+        help="folders of results (default: results/ of the repository)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print a line a table, and under it what does not fit."""
-    from ..study.verification import verify_results
+    from ..study.origin.verification import verify_results
 
     verdicts = verify_results(args.folders)
     for verdict in verdicts:
@@ -32,7 +38,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.result(f"not ok    {name}")
         for finding in verdict.findings:
             say = console.say if verdict.verified else console.result
-            say(f"            {finding.severity} ({finding.kind}): {finding.what}" + (f"; {finding.remedy}" if finding.remedy else ""))
+            say(
+                f"            {finding.severity} ({finding.kind}): {finding.what}"
+                + (f"; {finding.remedy}" if finding.remedy else "")
+            )
     failed = sum(not verdict.verified for verdict in verdicts)
     console.result(f"{len(verdicts) - failed} of {len(verdicts)} tables verified")
     console.document({"verified": not failed, "tables": [verdict.to_dict() for verdict in verdicts]})

@@ -26,8 +26,11 @@ def from_rcan(state: State) -> Conversion:
     if features % squeezed:
         raise CheckpointError(f"{squeeze}: {features} features are not squeezed by a whole factor to {squeezed}")
     options = dict(
-        _channels(state, seen), num_feat=features, num_group=depth(state, r"body\.(\d+)\."),
-        num_block=depth(state, r"body\.0\.residual_group\.(\d+)\."), squeeze_factor=features // squeezed,
+        _channels(state, seen),
+        num_feat=features,
+        num_group=depth(state, r"body\.(\d+)\."),
+        num_block=depth(state, r"body\.0\.residual_group\.(\d+)\."),
+        squeeze_factor=features // squeezed,
     )
     return Conversion("RCAN", options | _upsampler(state, features), dict(state))
 
@@ -43,7 +46,9 @@ def from_msrresnet(state: State) -> Conversion:
     names = [name for name in ("upconv1.weight", "upconv2.weight") if name in state]
     enlarging = [tensor(state, name, None, features, 3, 3).shape[0] for name in names]
     options = dict(
-        _channels(state, seen), num_feat=features, num_block=depth(state, r"body\.(\d+)\."),
+        _channels(state, seen),
+        num_feat=features,
+        num_block=depth(state, r"body\.(\d+)\."),
         upscale=upscale_of(enlarging, features),
     )
     return Conversion("MSRResNet", options, dict(state))

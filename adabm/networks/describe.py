@@ -73,9 +73,7 @@ _LAYOUTS = {
 }
 
 
-def describe(
-    network: nn.Module, *, scale: int | None = None, value_range: float | None = None
-) -> NetworkDescriptor:
+def describe(network: nn.Module, *, scale: int | None = None, value_range: float | None = None) -> NetworkDescriptor:
     """Find the scale, the roles of the convolutions and the blocks of ``network``.
 
     The eight networks that :func:`build_network` knows have a fixed layout. Any other is run once

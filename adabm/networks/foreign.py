@@ -115,7 +115,10 @@ def rrdb_options(state: State) -> dict[str, object]:
     if unshuffled is None or seen % channels:
         raise CheckpointError(f"conv_first takes {seen} channels and conv_last makes {channels}: no scale fits")
     return dict(
-        num_in_ch=channels, num_out_ch=channels, scale=unshuffled, num_feat=features,
+        num_in_ch=channels,
+        num_out_ch=channels,
+        scale=unshuffled,
+        num_feat=features,
         num_block=depth(state, r"body\.(\d+)\."),
         num_grow_ch=tensor(state, "body.0.rdb1.conv1.weight", None, features, 3, 3).shape[0],
     )
@@ -168,8 +171,10 @@ def _pixel_shuffle_order(value: Tensor, features: int) -> Tensor:
 
 def _batch_norm(state: State, index: int, name: str, features: int) -> dict[str, Tensor]:
     sources = {
-        "weight": "arg:{}_gamma", "bias": "arg:{}_beta",
-        "running_mean": "aux:{}_moving_mean", "running_var": "aux:{}_moving_var",
+        "weight": "arg:{}_gamma",
+        "bias": "arg:{}_beta",
+        "running_mean": "aux:{}_moving_mean",
+        "running_var": "aux:{}_moving_var",
     }
     values = {f"{name}.{part}": tensor(state, s.format(f"batchnorm{index}"), features) for part, s in sources.items()}
     return values | {f"{name}.num_batches_tracked": torch.tensor(0)}

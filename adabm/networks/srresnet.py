@@ -33,8 +33,14 @@ class SRResNet(nn.Module):
     """
 
     def __init__(
-        self, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64, num_block: int = 16, upscale: int = 4,
-        bias: bool = False, prelu_per_channel: bool = False,
+        self,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 64,
+        num_block: int = 16,
+        upscale: int = 4,
+        bias: bool = False,
+        prelu_per_channel: bool = False,
     ) -> None:
         super().__init__()
         if upscale not in (2, 3, 4):

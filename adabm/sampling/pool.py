@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config import QuantizationConfig, preset
 from ..errors import DataError
-from ..model import QuantizedSR
 from ..networks import NetworkDescriptor
-from ..observers import observe_weight
+from ..quantization.config import QuantizationConfig, preset
+from ..quantization.model import QuantizedSR
+from ..quantization.observers import observe_weight
 from .statistics import Statistics, as_batch, measure, picture_complexity
 
 Progress = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
@@ -44,9 +44,16 @@ class Pool:
     """
 
     def __init__(
-        self, images: Sequence[np.ndarray], network: nn.Module, scenes: Sequence[str] | None = None,
-        config: QuantizationConfig | None = None, *, descriptor: NetworkDescriptor | None = None,
-        statistics: Statistics | None = None, errors: np.ndarray | None = None, progress: Progress | None = None,
+        self,
+        images: Sequence[np.ndarray],
+        network: nn.Module,
+        scenes: Sequence[str] | None = None,
+        config: QuantizationConfig | None = None,
+        *,
+        descriptor: NetworkDescriptor | None = None,
+        statistics: Statistics | None = None,
+        errors: np.ndarray | None = None,
+        progress: Progress | None = None,
     ) -> None:
         _check(images)
         for name, given in (("scenes", scenes), ("statistics", statistics), ("errors", errors)):
@@ -120,7 +127,9 @@ class Pool:
         layers = model.layers
         for name, (lower, upper) in zip(self.statistics.layers.tolist(), self.ranges.mean(0)):
             if name not in layers:
-                raise DataError(f"the statistics name the layer {name!r}, which is not quantized here; measure them again")
+                raise DataError(
+                    f"the statistics name the layer {name!r}, which is not quantized here; measure them again"
+                )
             layer = layers[name]
             ends = (torch.tensor([end]).to(layer.weight) for end in (lower, upper))
             layer.activation.set_range(*ends)
@@ -140,6 +149,12 @@ def _check(images: Sequence[np.ndarray]) -> None:
     if len(images) == 0:
         raise DataError("the pool holds no picture")
     for index, image in enumerate(images):
-        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8 or not image.size:
+        if (
+            not isinstance(image, np.ndarray)
+            or image.ndim != 3
+            or image.shape[2] not in (1, 3)
+            or image.dtype != np.uint8
+            or not image.size
+        ):
             found = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
             raise DataError(f"picture {index} of the pool is {found}; expected a uint8 array of shape (H, W, 3)")

@@ -126,15 +126,21 @@ def _checked(entry: Strategy, result: Sequence[int], size: int, count: int) -> l
     try:
         chosen = [operator.index(index) for index in result]
     except TypeError:
-        raise ConfigError(f"strategy {entry.name!r} returned {result!r}; expected whole numbers, indices into the pool") from None
+        raise ConfigError(
+            f"strategy {entry.name!r} returned {result!r}; expected whole numbers, indices into the pool"
+        ) from None
     outside = [index for index in chosen if not 0 <= index < size]
     if outside:
         raise ConfigError(f"strategy {entry.name!r} returned the index {outside[0]}; the pool has 0 to {size - 1}")
     if not chosen or len(chosen) > count:
         raise ConfigError(f"strategy {entry.name!r} returned {len(chosen)} pictures; expected 1 to {count}")
     if len(chosen) < count and not entry.variable_size:
-        raise ConfigError(f"strategy {entry.name!r} returned {len(chosen)} pictures instead of {count}; register it with variable_size=True if it may")
+        raise ConfigError(
+            f"strategy {entry.name!r} returned {len(chosen)} pictures instead of {count}; register it with variable_size=True if it may"
+        )
     if not entry.repeats and len(set(chosen)) < len(chosen):
         twice = next(index for index in chosen if chosen.count(index) > 1)
-        raise ConfigError(f"strategy {entry.name!r} returned picture {twice} more than once; register it with repeats=True if it may")
+        raise ConfigError(
+            f"strategy {entry.name!r} returned picture {twice} more than once; register it with repeats=True if it may"
+        )
     return chosen

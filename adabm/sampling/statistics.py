@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..complexity import image_complexity
 from ..errors import DataError, NetworkError
-from ..layers import Policy, QuantizedConv2d
-from ..model import QuantizedSR
-from ..patches import to_batch
+from ..pictures.patches import to_batch
+from ..quantization.complexity import image_complexity
+from ..quantization.layers import Policy, QuantizedConv2d
+from ..quantization.model import QuantizedSR
 
 _FEATURE_LAYERS = 4
 
@@ -28,7 +28,7 @@ class Statistics:
 
     Attributes:
         layers: (l,) names of the layers.
-        complexities: (n,) image complexities of the whole pictures (see :mod:`adabm.complexity`).
+        complexities: (n,) image complexities of the whole pictures (see :mod:`adabm.quantization.complexity`).
         ranges: (n, l, 2) least and greatest value of each layer's input.
         spreads: (n, l) standard deviation of each layer's input.
         features: (n, d) descriptor of the picture in the network's own terms: the mean absolute value, over all
@@ -49,7 +49,9 @@ class Statistics:
         expected["features"] = (count, self.features.size // max(count, 1))
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
-                raise DataError(f"statistics of {count} pictures and {depth} layers: {name} has shape {getattr(self, name).shape}")
+                raise DataError(
+                    f"statistics of {count} pictures and {depth} layers: {name} has shape {getattr(self, name).shape}"
+                )
         for name in ("complexities", "ranges", "spreads", "features"):
             if not np.isfinite(getattr(self, name)).all():
                 raise DataError(f"statistics: {name} holds NaN or infinite values")

@@ -40,7 +40,9 @@ def extremes(pool: Pool, count: int, rng: np.random.Generator) -> list[int]:
     return alternating[:count].tolist()
 
 
-@strategy("diverse", description="pictures whose features represent those of the whole pool best (greedy facility location)")
+@strategy(
+    "diverse", description="pictures whose features represent those of the whole pool best (greedy facility location)"
+)
 def diverse(pool: Pool, count: int, rng: np.random.Generator) -> list[int]:
     """Add the picture that raises the sum over the pool of the similarity to the nearest chosen one most; no chance is involved.
 
@@ -83,7 +85,9 @@ def single_scene(pool: Pool, count: int, rng: np.random.Generator) -> list[int]:
         ConfigError: the pool does not know its scenes.
     """
     if pool.scenes is None:
-        raise ConfigError("single_scene needs to know which scene each picture shows: Pool(images, network, scenes=[...])")
+        raise ConfigError(
+            "single_scene needs to know which scene each picture shows: Pool(images, network, scenes=[...])"
+        )
     scene = rng.choice(sorted(set(pool.scenes)))
     members = rng.permutation([index for index, name in enumerate(pool.scenes) if name == scene])
     return np.resize(members, count).tolist()

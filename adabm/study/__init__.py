@@ -1,22 +1,51 @@
 """The study: methods measured on networks and data sets, their tables, figures and provenance."""
 
-from .bench import Bench, Trial
-from .cache import ResultCache
-from .plan import Recipe, Run, plan_inputs, read_plan
-from .provenance import write_provenance
-from .runs import CellResult, find_root, run_plan
-from .schema import read_study_table, study_table
-from .study_summary import summarize_study
-from .summary import comparison_markdown, evaluation_markdown, summarize, with_published
-from .tables import METHOD_LABELS, evaluation_tables, layer_table, write_table
-from .tasks import ModelTask
+from .origin.provenance import write_provenance
+from .plan.cells import Recipe, Run, plan_inputs, read_plan
+from .running.bench import Bench, Trial
+from .running.cache import ResultCache
+from .running.runs import CellResult, find_root, run_plan
+from .running.tasks import ModelTask
+from .tables.schema import read_study_table, study_table
+from .tables.study_summary import summarize_study
+from .tables.summary import comparison_markdown, evaluation_markdown, summarize, with_published
+from .tables.writing import METHOD_LABELS, evaluation_tables, layer_table, write_table
 
 __all__ = [
-    "METHOD_LABELS", "Bench", "CellResult", "ModelTask", "Recipe", "ResultCache", "Run", "Trial", "comparison_markdown", "evaluation_markdown",
-    "evaluation_tables", "find_root", "layer_table", "plan_inputs", "publish", "read_plan", "read_study_table", "run_plan", "save_figure", "study_style",
-    "study_table", "summarize", "summarize_study", "with_published", "write_provenance", "write_table",
+    "METHOD_LABELS",
+    "Bench",
+    "CellResult",
+    "ModelTask",
+    "Recipe",
+    "ResultCache",
+    "Run",
+    "Trial",
+    "comparison_markdown",
+    "evaluation_markdown",
+    "evaluation_tables",
+    "find_root",
+    "layer_table",
+    "plan_inputs",
+    "publish",
+    "read_plan",
+    "read_study_table",
+    "run_plan",
+    "save_figure",
+    "study_style",
+    "study_table",
+    "summarize",
+    "summarize_study",
+    "with_published",
+    "write_provenance",
+    "write_table",
 ]
-_DRAWING = {"publish": "publishing", "save_figure": "figures", "study_style": "figures"}
+_DRAWING = {
+    "figures": "pages",
+    "publish": "pages.publishing",
+    "question_figures": "pages",
+    "save_figure": "pages.figures",
+    "study_style": "pages.figures",
+}
 
 
 def __getattr__(name: str):

@@ -1,0 +1,120 @@
+"""Evaluate a model on pictures with ground truth (protocol: method section 7)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ImageError
+from ..quantization.model import QuantizedSR
+from .cost import cost
+from .metrics import psnr_y, ssim_y
+from .tiles import round_to_uint8, upscale
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to evaluate: its name, the ground truth and the low-resolution input, (H, W, 3) uint8 RGB."""
+
+    name: str
+    high: np.ndarray
+    low: np.ndarray
+
+    def __post_init__(self) -> None:
+        for side, what in ((0, "height"), (1, "width")):
+            if self.high.shape[side] % self.low.shape[side]:
+                raise ImageError(
+                    f"{self.name}: the {what} {self.high.shape[side]} of the ground truth is no multiple of the "
+                    f"input's {self.low.shape[side]}; crop it first (adabm.pictures.resize.modcrop)"
+                )
+
+    @property
+    def scale(self) -> int:
+        return self.high.shape[0] // self.low.shape[0]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on one picture: dB, SSIM, FAB and the bits of each quantized layer (empty for FP)."""
+
+    picture: str
+    psnr_y_db: float
+    ssim_y: float
+    fab: float
+    layer_bits: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of one model on one set.
+
+    Attributes:
+        pictures: one row a picture: ``picture, psnr_y_db, ssim_y, fab``.
+        layer_bits: mean activation bits of each quantized layer over the pictures; empty for FP.
+    """
+
+    pictures: pd.DataFrame
+    layer_bits: dict[str, float]
+
+    @classmethod
+    def of(cls, measurements: Sequence[Measurement]) -> "Evaluation":
+        """Gather the measurements of a set, at least one."""
+        rows = [{k: v for k, v in vars(m).items() if k != "layer_bits"} for m in measurements]
+        totals: dict[str, float] = {}
+        for measurement in measurements:
+            for name, bits in measurement.layer_bits.items():
+                totals[name] = totals.get(name, 0.0) + bits / len(measurements)
+        return cls(pd.DataFrame(rows), totals)
+
+    def summary(self, model: QuantizedSR) -> dict[str, float]:
+        """Return means over the pictures and the theoretical cost at 1280x720 output."""
+        theory = cost(model, self.layer_bits)
+        return {
+            **self.pictures[["psnr_y_db", "ssim_y", "fab"]].mean().to_dict(),
+            "bitops_g": theory.bitops / 1e9,
+            "relative_bitops": theory.relative_bitops,
+            "size_kib": theory.size_bits / 8 / 1024,
+        }
+
+
+def evaluate(
+    model: QuantizedSR,
+    pictures: Sequence[Picture],
+    tile: int | None = None,
+    on_picture: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Upscale each picture and compare its 8-bit result with the ground truth on Y.
+
+    Args:
+        model: calibrated, or inside ``model.full_precision()``.
+        tile: None for whole pictures; 96 for the literature's large-input protocol.
+        on_picture: called with the name after each picture, e.g. to show progress.
+
+    Raises:
+        ImageError: a picture's scale is not the model's.
+    """
+    if not pictures:
+        raise ImageError("no picture to evaluate")
+    measurements = []
+    for picture in pictures:
+        measurements.append(measure(model, picture, tile))
+        if on_picture is not None:
+            on_picture(picture.name)
+    return Evaluation.of(measurements)
+
+
+def measure(model: QuantizedSR, picture: Picture, tile: int | None = None) -> Measurement:
+    """Upscale one picture and compare; see :func:`evaluate`."""
+    scale = model.descriptor.scale
+    if picture.scale != scale:
+        raise ImageError(f"{picture.name}: a x{picture.scale} pair for a x{scale} network")
+    result = upscale(model, picture.low, tile)
+    if not np.isfinite(result.image).all():
+        raise ImageError(f"{picture.name}: the model's output has NaN or infinite values")
+    output = round_to_uint8(result.image)
+    try:
+        psnr, ssim = psnr_y(output, picture.high, scale), ssim_y(output, picture.high, scale)
+    except ImageError as error:
+        raise ImageError(f"{picture.name}: {error}") from None
+    return Measurement(picture.name, psnr, ssim, result.feature_average_bits, result.layer_bits)

@@ -1,0 +1,150 @@
+"""Upscale pictures of any size, whole or tile by tile."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..quantization.model import QuantizedSR
+
+# BasicSR's RRDBNet unshuffles its input at x1 and x2: sides must be multiples of these.
+_MULTIPLES = {("RRDBNet", 1): 4, ("RRDBNet", 2): 2}
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """An upscaled picture.
+
+    Attributes:
+        image: (H*scale, W*scale, C) float32, 0 to 255, neither rounded nor clamped.
+        feature_average_bits: mean over the tiles.
+        layer_bits: activation bits of each quantized layer, mean over the tiles.
+        tile_bits: FAB of each tile with its place in the input, ``(top, left, height, width, bits)``.
+    """
+
+    image: np.ndarray
+    feature_average_bits: float
+    layer_bits: dict[str, float]
+    tile_bits: list[tuple[int, int, int, int, float]]
+
+
+@dataclass(frozen=True)
+class UpscaledTile:
+    """One tile of an upscaled picture; places and sizes are in input pixels.
+
+    Attributes:
+        pixels: (height*scale, width*scale, C) float32, 0 to 255, neither rounded nor clamped.
+        layer_bits: activation bits of each quantized layer.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    pixels: np.ndarray
+    feature_average_bits: float
+    layer_bits: dict[str, float]
+
+    def place(self, scale: int) -> tuple[slice, slice]:
+        """Rows and columns of the upscaled picture that the tile covers."""
+        rows = slice(self.top * scale, (self.top + self.height) * scale)
+        return rows, slice(self.left * scale, (self.left + self.width) * scale)
+
+
+def to_tensor(image: np.ndarray, model: QuantizedSR) -> Tensor:
+    """Turn an (H, W, C) picture of values 0 to 255 into a (1, C, H, W) tensor where the model lives."""
+    parameter = next(model.parameters())
+    x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(parameter.device, parameter.dtype)
+    return x * (model.descriptor.value_range / 255.0)
+
+
+def upscale(model: QuantizedSR, image: np.ndarray, tile: int | None = None, overlap: int = 0) -> Upscaled:
+    """Upscale a picture; each tile takes its own image-wise bit decision.
+
+    The whole result is held in float32; :func:`upscaled_tiles` needs memory for one tile alone.
+
+    Args:
+        image: (H, W, C) of values 0 to 255, C the network's input channels.
+        tile: side of the tiles in input pixels; None for the whole picture at once. Every tile is
+            at least this large where the picture is: remainders join the last tile.
+        overlap: input pixels of context computed around each tile and cut off again. The literature's
+            patch protocol (96x96) has none; to hide seams use about 16.
+    """
+    scale = model.descriptor.scale
+    result: np.ndarray | None = None
+    tile_bits, layer_sums = [], {}
+    for part in upscaled_tiles(model, image, tile, overlap):
+        if result is None:
+            result = np.empty((image.shape[0] * scale, image.shape[1] * scale, part.pixels.shape[2]), np.float32)
+        result[part.place(scale)] = part.pixels
+        tile_bits.append((part.top, part.left, part.height, part.width, part.feature_average_bits))
+        for name, bits in part.layer_bits.items():
+            layer_sums[name] = layer_sums.get(name, 0.0) + bits
+    average = float(np.mean([bits for *_, bits in tile_bits]))
+    return Upscaled(result, average, {name: total / len(tile_bits) for name, total in layer_sums.items()}, tile_bits)
+
+
+def upscaled_tiles(
+    model: QuantizedSR, image: np.ndarray, tile: int | None = None, overlap: int = 0, even: bool = False
+) -> Iterator[UpscaledTile]:
+    """Upscale a picture and yield it tile by tile, row after row.
+
+    Args:
+        image, tile, overlap: see :func:`upscale`.
+        even: cut into tiles of about equal sides of at most ``tile``, which bounds the memory,
+            instead of the protocol's tiles of at least ``tile``.
+
+    Raises:
+        ConfigError: a tile of less than 8 pixels or a negative overlap.
+    """
+    if tile is not None and tile < 8:
+        raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
+    if overlap < 0:
+        raise ConfigError(f"overlap = {overlap}: must not be negative")
+    height, width = image.shape[:2]
+    scale = model.descriptor.scale
+    spans = _even_spans if even else _spans
+    for top, bottom in spans(height, tile):
+        for left, right in spans(width, tile):
+            above, before = min(overlap, top), min(overlap, left)
+            crop = image[top - above : bottom + overlap, left - before : right + overlap]
+            with torch.no_grad():
+                out = model.infer(to_tensor(_padded(crop, model), model))
+            pixels = out.image[0].float().mul(255.0 / model.descriptor.value_range).permute(1, 2, 0).cpu().numpy()
+            pixels = pixels[above * scale :, before * scale :][: (bottom - top) * scale, : (right - left) * scale]
+            layer_bits = {name: float(bits[0]) for name, bits in out.layer_bits.items()}
+            yield UpscaledTile(
+                top, left, bottom - top, right - left, pixels, float(out.feature_average_bits[0]), layer_bits
+            )
+
+
+def _padded(crop: np.ndarray, model: QuantizedSR) -> np.ndarray:
+    """Repeat the last row and column until the sides are what the network demands."""
+    multiple = _MULTIPLES.get((model.descriptor.name, model.descriptor.scale), 1)
+    below, after = (-side % multiple for side in crop.shape[:2])
+    return np.pad(crop, ((0, below), (0, after), (0, 0)), "edge") if below or after else crop
+
+
+def _spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
+    """Cut ``length`` into spans of ``tile``, the last of which takes the remainder as well."""
+    if tile is None or length <= tile:
+        yield 0, length
+        return
+    starts = list(range(0, length - tile + 1, tile))
+    yield from zip(starts, [*starts[1:], length])
+
+
+def _even_spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
+    """Cut ``length`` into as few spans of at most ``tile`` as possible, of sides that differ by 1 at most."""
+    count = 1 if tile is None else -(-length // tile)
+    edges = [length * i // count for i in range(count + 1)]
+    yield from itertools.pairwise(edges)
+
+
+def round_to_uint8(image: np.ndarray) -> np.ndarray:
+    """Clamp to 0..255 and round: the 8-bit picture that is shown and evaluated."""
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)

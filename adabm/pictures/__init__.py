@@ -1,0 +1,1 @@
+"""Pictures: read, write, orient, resize, pair; patches and folders of them."""

@@ -1,0 +1,1 @@
+"""What a quantized network is: quantizers, observers, bit mapping, layers, model, checkpoint."""

@@ -1,0 +1,174 @@
+"""Save and load quantized models: safetensors with JSON metadata, complete in one file."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from .. import __version__
+from ..errors import CheckpointError, NetworkError
+from ..networks import NetworkDescriptor, Role, build_network
+from ..pictures.images import write_atomically
+from ..serialization import safetensors_bytes
+from .config import QuantizationConfig
+from .layers import QuantizedConv2d
+from .model import QuantizedSR
+
+FORMAT = "adabm-quantized-1"
+
+
+def network_hash(state: dict[str, Tensor]) -> str:
+    """sha256 over the names, shapes and float32 values of a network's tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu()
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _network_state(model: QuantizedSR) -> dict[str, Tensor]:
+    """Tensors of the network itself, under the names they had before wrapping."""
+    layers = [(n, m) for n, m in model.network.named_modules(remove_duplicate=False) if isinstance(m, QuantizedConv2d)]
+    quantizers = {f"{name}.{n}" for name, layer in layers for n, _ in layer.named_parameters() if "." in n}
+    return {name: value for name, value in model.network.state_dict().items() if name not in quantizers}
+
+
+def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str = "custom", seed: int | None = None) -> None:
+    """Write a calibrated model to ``path`` (.safetensors), atomically.
+
+    The file holds the network's weights, all quantization parameters, and as JSON metadata the
+    configuration, the descriptor, the network's hash, preset, seed and package version.
+    """
+    if not model.calibrated:
+        raise CheckpointError("the model is not calibrated; there is no quantization state to save")
+    descriptor = model.descriptor
+    metadata = {
+        "format": FORMAT,
+        "version": __version__,
+        "preset": preset,
+        "seed": seed,
+        "clipped": model.clipped,
+        "config": model.config.to_dict(),
+        "network": dict(
+            name=descriptor.name,
+            scale=descriptor.scale,
+            value_range=descriptor.value_range,
+            roles={name: role.value for name, role in descriptor.roles.items()},
+            blocks=list(descriptor.blocks),
+            block_feature_size_normalized=descriptor.block_feature_size_normalized,
+            options=dict(descriptor.options),
+            sha256=network_hash(_network_state(model)),
+        ),
+    }
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    metadata["sha256"] = network_hash(tensors)
+    write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
+
+
+def file_metadata(path: str | Path) -> dict[str, str]:
+    """Return the metadata of any safetensors file, quantized checkpoint or full-precision weights.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); weights in another format, such as a "
+            "PyTorch .pth file, are converted by `adabm import`"
+        ) from None
+
+
+def read_metadata(path: str | Path) -> dict:
+    """Return the metadata of a quantized checkpoint.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a quantized checkpoint (such as full-precision weights).
+    """
+    metadata = file_metadata(path)
+    if "adabm" not in metadata:
+        raise CheckpointError(
+            f"{path}: holds no quantization state; it looks like full-precision weights. "
+            "Run `adabm quantize` on it first."
+        )
+    try:
+        metadata = json.loads(metadata["adabm"])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: its metadata is damaged ({error})") from None
+    found = metadata.get("format") if isinstance(metadata, dict) else metadata
+    if found != FORMAT:
+        raise CheckpointError(f"{path}: format {found!r} is not {FORMAT!r}; use the adabm version that wrote it")
+    return metadata
+
+
+def load_quantized(path: str | Path, network: nn.Module | None = None) -> QuantizedSR:
+    """Load a quantized model, ready to use, without the calibration data.
+
+    Args:
+        network: the full-precision network, needed only where this package cannot build it by name;
+            its weights must be those that were quantized.
+
+    Raises:
+        CheckpointError: unreadable, not quantized, damaged, or for another network.
+    """
+    metadata = read_metadata(path)
+    identity = metadata["network"]
+    descriptor = NetworkDescriptor(
+        identity["name"],
+        identity["scale"],
+        identity["value_range"],
+        {name: Role(role) for name, role in identity["roles"].items()},
+        tuple(identity["blocks"]),
+        identity["block_feature_size_normalized"],
+        identity["options"],
+    )
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    given = network is not None
+    if network is None:
+        if not identity["options"]:
+            raise CheckpointError(
+                f"{path}: {identity['name']} cannot be built by name; pass the network: load_quantized(path, network)"
+            )
+        try:
+            with torch.random.fork_rng(devices=[]):  # the random weights that are about to be overwritten
+                network = build_network(identity["name"], **_tuples(identity["options"]))
+        except NetworkError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+    if type(network).__name__ != identity["name"]:
+        raise CheckpointError(f"{path}: is for {identity['name']}, not for {type(network).__name__}")
+    try:
+        model = QuantizedSR(network, QuantizationConfig.from_dict(metadata["config"]), descriptor)
+        if given and network_hash(_network_state(model)) != identity["sha256"]:
+            raise CheckpointError(
+                f"{path}: was made from another {identity['name']}: the weights differ from the network given"
+            )
+        model.load_state_dict(tensors, strict=True)
+    except (RuntimeError, NetworkError) as error:
+        raise CheckpointError(
+            f"{path}: does not fit {identity['name']}: {' '.join(str(error).split())[:400]}"
+        ) from None
+    if network_hash(_network_state(model)) != identity["sha256"]:
+        raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
+    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
+        raise CheckpointError(f"{path}: holds NaN or infinite values")
+    if metadata.get("sha256", network_hash(tensors)) != network_hash(tensors):  # the first files lack it
+        raise CheckpointError(
+            f"{path}: the quantization parameters do not match their recorded sha256; the file is damaged"
+        )
+    model.calibrated, model.clipped = True, metadata["clipped"]
+    return model
+
+
+def _tuples(options: dict) -> dict:
+    """JSON has no tuples; network constructors take them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

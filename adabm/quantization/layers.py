@@ -1,0 +1,104 @@
+"""A convolution with quantized activations and weights, put in the place of the original."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from .bit_mapping import Layer2Bit
+from .quantizers import ActivationQuantizer, WeightQuantizer
+
+
+class Policy(str, Enum):
+    """How a layer's activation bits are chosen."""
+
+    ADAPTIVE = "adaptive"  # base bits + image factor + layer factor
+    BASE = "base"  # base bits
+    FIXED = "fixed"  # fixed bits, usually 8
+
+
+@dataclass
+class BitContext:
+    """What a forward pass shares with its layers, so that no network has to pass it through.
+
+    Attributes:
+        quantizing: False runs the full-precision network.
+        image_factor: (N, 1, 1, 1) factors of the images in the pass, or None.
+        visitor: called with (layer, input) before a layer computes; calibration and clipping.
+        bits: activation bits used by each layer in the pass, (N,) or (1,), by layer name.
+    """
+
+    quantizing: bool = True
+    image_factor: Tensor | None = None
+    visitor: Callable[["QuantizedConv2d", Tensor], None] | None = None
+    bits: dict[str, Tensor] = field(default_factory=dict)
+
+
+class QuantizedConv2d(nn.Conv2d):
+    """Fake-quantized convolution that shares weight and bias with the convolution it replaces.
+
+    Parameter names of the network stay as they were; those of the quantizers are added.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        name: str,
+        policy: Policy,
+        activation_bits: int,
+        weight_bits: int,
+        layer_mapping: bool,
+        context: BitContext,
+    ) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+            conv.groups,
+            conv.bias is not None,
+            conv.padding_mode,
+            device="meta",
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.name, self.policy, self.context = name, policy, context
+        self.activation_bits, self.weight_bits = activation_bits, weight_bits
+        self.activation = ActivationQuantizer().to(conv.weight.device)
+        self.weight_quantizer = WeightQuantizer().to(conv.weight.device)
+        adaptive = policy is Policy.ADAPTIVE and layer_mapping
+        self.layer2bit = Layer2Bit().to(conv.weight.device) if adaptive else None
+
+    @property
+    def clipping_bits(self) -> float:
+        """Base bits plus the hard layer factor: the bits that clipping optimizes for."""
+        return self.activation_bits + (self.layer2bit.hard.item() if self.layer2bit is not None else 0)
+
+    def bits(self) -> Tensor | float:
+        """Return the activation bits of this pass: a number, or a (N, 1, 1, 1) or (1, 1, 1, 1) tensor."""
+        bits = self.activation_bits
+        if self.policy is Policy.ADAPTIVE:
+            if self.context.image_factor is not None:
+                bits = bits + self.context.image_factor
+            if self.layer2bit is not None:
+                bits = bits + self.layer2bit().view(1, 1, 1, 1)
+        return bits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W) features, quantized if the context says so."""
+        if self.context.visitor is not None:
+            self.context.visitor(self, x)
+        if not self.context.quantizing:
+            return self._conv_forward(x, self.weight, self.bias)
+        bits = self.bits()
+        self.context.bits[self.name] = (
+            bits.flatten() if isinstance(bits, Tensor) else torch.full((1,), float(bits), device=x.device)
+        )
+        weight = self.weight_quantizer(self.weight, self.weight_bits).to(x.dtype)
+        return self._conv_forward(self.activation(x, bits), weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, {self.policy.value}, W{self.weight_bits}A{self.activation_bits}"

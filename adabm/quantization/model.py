@@ -1,0 +1,189 @@
+"""A super-resolution network with adaptive low-bit convolutions."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ..errors import NetworkError
+from ..networks import NetworkDescriptor, Role, describe, fold_reparameterized, registered_name
+from .bit_mapping import Image2Bit
+from .complexity import image_complexity
+from .config import QuantizationConfig
+from .layers import BitContext, Policy, QuantizedConv2d
+
+
+class SROutput(NamedTuple):
+    """What one pass gives.
+
+    Attributes:
+        image: (N, C, scale*H, scale*W), in the network's value range, not rounded.
+        feature_average_bits: (N,) FAB of each image, differentiable; 32 in full precision.
+        layer_bits: (N,) activation bits of each quantized layer by name; empty in full precision.
+        blocks: outputs of the descriptor's blocks, if asked for.
+    """
+
+    image: Tensor
+    feature_average_bits: Tensor
+    layer_bits: dict[str, Tensor]
+    blocks: tuple[Tensor, ...]
+
+
+class QuantizedSR(nn.Module):
+    """Wrap a network: its convolutions become :class:`QuantizedConv2d` in place.
+
+    The network's own weights are frozen and batch norm stays in evaluation mode; the released code
+    lets its statistics drift during calibration and fine-tuning.
+
+    Args:
+        network: any network of ``nn.Conv2d``; it is copied, the original stays as it is.
+        config: see :class:`QuantizationConfig`.
+        descriptor: roles of the convolutions; by default :func:`adabm.networks.describe` finds them.
+    """
+
+    def __init__(
+        self, network: nn.Module, config: QuantizationConfig, descriptor: NetworkDescriptor | None = None
+    ) -> None:
+        super().__init__()
+        if any(isinstance(m, QuantizedConv2d) for m in network.modules()):
+            raise NetworkError("the network is quantized already; start from the full-precision one")
+        network = fold_reparameterized(copy.deepcopy(network).eval()).requires_grad_(False)
+        if descriptor is None:
+            descriptor = describe(network)
+            if registered_name(network) is None:
+                warnings.warn(
+                    f"{descriptor.name} is unknown; its layout was guessed. Check it:\n{descriptor.summary()}",
+                    stacklevel=2,
+                )
+        self.descriptor = descriptor
+        self.config = config
+        self.context = BitContext()
+        self.network = network
+        self.image2bit = Image2Bit().to(_device(network)) if config.image_mapping else None
+        self.calibrated = False
+        self.clipped = not config.clipping
+        self._replace_convolutions()
+        self.requires_grad_(False)  # fine-tuning asks for the gradients that it needs
+        self.eval()
+
+    def _replace_convolutions(self) -> None:
+        roles, modules = self.descriptor.roles, dict(self.network.named_modules())
+        unknown = [name for name in (*roles, *self.descriptor.blocks) if name not in modules]
+        if unknown:
+            raise NetworkError(f"the descriptor names {unknown[0]!r}, which {self.descriptor.name} does not have")
+        places: dict[nn.Module, list[str]] = {}  # a convolution that several parents share has several names
+        for name, module in self.network.named_modules(remove_duplicate=False):
+            places.setdefault(module, []).append(name)
+        for name, role in roles.items():
+            policy = _policy(role, self.config.fully_quantized)
+            if policy is None:
+                continue
+            if parametrize.is_parametrized(modules[name]):
+                raise NetworkError(f"{name} has a parametrized weight; remove the parametrization first")
+            if getattr(type(modules[name]), "forward", None) is not nn.Conv2d.forward:
+                raise NetworkError(
+                    f"{name} is a {type(modules[name]).__name__}, which does not compute what nn.Conv2d does; "
+                    "give it the role 'skip' in a NetworkDescriptor"
+                )
+            fixed = policy is Policy.FIXED
+            layer = QuantizedConv2d(
+                modules[name],
+                name,
+                policy,
+                self.config.fixed_bits if fixed else self.config.activation_bits,
+                self.config.fixed_bits if fixed else self.config.weight_bits,
+                self.config.layer_mapping,
+                self.context,
+            )
+            for place in places[modules[name]]:
+                parent, _, child = place.rpartition(".")
+                setattr(self.network.get_submodule(parent), child, layer)
+
+    @property
+    def layers(self) -> dict[str, QuantizedConv2d]:
+        """The quantized convolutions by name, in execution order."""
+        return {
+            name: m
+            for name in self.descriptor.roles
+            if isinstance(m := self.network.get_submodule(name), QuantizedConv2d)
+        }
+
+    def train(self, mode: bool = True) -> "QuantizedSR":
+        """Stay in evaluation mode: nothing here depends on it but batch norm, which must not drift."""
+        return super().train(False)
+
+    @contextmanager
+    def full_precision(self) -> Iterator[None]:
+        """Run the wrapped network in full precision inside the ``with`` block."""
+        before, self.context.quantizing = self.context.quantizing, False
+        try:
+            yield
+        finally:
+            self.context.quantizing = before
+
+    @contextmanager
+    def visiting(self, visitor: Callable[[QuantizedConv2d, Tensor], None]) -> Iterator[None]:
+        """Call ``visitor(layer, input)`` before each quantized convolution inside the ``with`` block."""
+        before, self.context.visitor = self.context.visitor, visitor
+        try:
+            yield
+        finally:
+            self.context.visitor = before
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Upscale (N, C, H, W) images in the network's value range to (N, C, scale*H, scale*W)."""
+        return self.infer(images).image
+
+    def infer(self, images: Tensor, blocks: bool = False) -> SROutput:
+        """Upscale images and tell the bits that were used; with ``blocks`` also block outputs."""
+        if self.context.quantizing and not self.calibrated:
+            raise NetworkError("the model is not calibrated: call adabm.calibrate(model, batches) first")
+        captured: list[Tensor] = []
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(lambda _m, _i, out: captured.append(out))
+            for name in (self.descriptor.blocks if blocks else ())
+        ]
+        self.context.bits = {}
+        try:
+            if self.context.quantizing and self.image2bit is not None:
+                self.context.image_factor = self.image2bit(self.complexity(images)).to(images.dtype).view(-1, 1, 1, 1)
+            image = self.network(images)
+            layer_bits = self.context.bits
+        finally:
+            self.context.image_factor, self.context.bits = None, {}
+            for hook in hooks:
+                hook.remove()
+        layer_bits = {name: bits.expand(images.shape[0]) for name, bits in layer_bits.items()}
+        return SROutput(image, self._feature_average_bits(layer_bits, images), layer_bits, tuple(captured))
+
+    def _feature_average_bits(self, layer_bits: dict[str, Tensor], images: Tensor) -> Tensor:
+        counted = [bits for name, bits in layer_bits.items() if self.counts_in_fab(name)]
+        return torch.stack(counted).mean(0) if counted else images.new_full((images.shape[0],), 32.0)
+
+    def counts_in_fab(self, name: str) -> bool:
+        """Whether a layer enters the feature average bits: all quantized ones but those at fixed bits."""
+        return self.network.get_submodule(name).policy is not Policy.FIXED
+
+    def complexity(self, images: Tensor) -> Tensor:
+        """Return the (N,) complexities of images in the network's value range."""
+        half = images.dtype in (torch.float16, torch.bfloat16)
+        return image_complexity(images.float() if half else images, self.descriptor.value_range)
+
+
+def _policy(role: Role, fully_quantized: bool) -> Policy | None:
+    if role is Role.BODY or (role is Role.AFTER_BODY and fully_quantized):
+        return Policy.ADAPTIVE
+    if role is Role.FUSION:
+        return Policy.BASE
+    if role in (Role.FIRST, Role.UPSAMPLER, Role.LAST) and fully_quantized:
+        return Policy.FIXED
+    return None
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

@@ -1,0 +1,161 @@
+"""Uniform fake quantization with straight-through rounding (method section 2; paper eq. 1-2).
+
+Quantization is simulated: values are rounded to the low-bit grid and stored in floating point.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+FULL_PRECISION_BITS = 32
+
+
+class _FakeQuantize(torch.autograd.Function):
+    """Clamp to [lower, upper], round to ``steps`` uniform steps, map back.
+
+    With t = (clamp(x) - lower)/(upper - lower), k = round(t*n) and q = k/n*(upper - lower) + lower,
+    and rounding of gradient 1, the chain rule collapses to
+
+        dq = dclamp(x) + (k/n - t)*(dupper - dlower) - (upper - lower)/n*(k/n - t)*dn,
+
+    where (k/n - t)*(upper - lower) = q - clamp(x) is the rounding error. Nothing but x and q has to
+    be kept, and both directions work through the tensors in pieces that stay in the processor's cache.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, lower: Tensor, upper: Tensor, steps: Tensor) -> Tensor:
+        width = upper - lower
+        q = torch.empty_like(x)
+        for _, n, (source, target) in _pieces(steps, x, q):
+            torch.maximum(source, lower, out=target)
+            torch.minimum(target, upper, out=target)
+            target.sub_(lower).div_(width).mul_(n).round_().div_(n).mul_(width).add_(lower)
+        ctx.save_for_backward(x, q, lower, upper, steps)
+        return q
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, q, lower, upper, steps = ctx.saved_tensors
+        needs_x, needs_lower, needs_upper, needs_steps = ctx.needs_input_grad
+        grad_x = torch.empty_like(x) if needs_x else None
+        inside = grad.new_zeros(steps.numel())  # grad . (q - clamp(x)) of each image
+        signed, outside = grad.new_zeros(()), grad.new_zeros(())  # grad . sign and grad . |sign| of x - clamp(x)
+        grad = grad.contiguous(memory_format=_format(x))
+        for image, _, pieces in _pieces(steps, x, q, grad, grad_x if needs_x else x):
+            values, rounded, gradient, result = pieces
+            clamped = torch.minimum(torch.maximum(values, lower), upper)
+            if needs_lower or needs_upper or needs_steps:
+                inside[image] += torch.dot(gradient, rounded - clamped)
+            sign = torch.sub(
+                values, clamped, out=clamped
+            ).sign_()  # -1 below the range, 1 above, 0 inside with its ends
+            if needs_lower or needs_upper:
+                signed += torch.dot(gradient, sign)
+            magnitude = sign.abs_()
+            if needs_lower or needs_upper:
+                outside += torch.dot(gradient, magnitude)
+            if needs_x:
+                torch.mul(gradient, magnitude.neg_().add_(1), out=result)
+        by_width = inside.sum() / (upper - lower)
+        grad_lower = ((outside - signed) / 2 - by_width).view_as(lower) if needs_lower else None
+        grad_upper = ((outside + signed) / 2 + by_width).view_as(upper) if needs_upper else None
+        grad_steps = -inside.view_as(steps) / steps if needs_steps else None
+        return grad_x, grad_lower, grad_upper, grad_steps
+
+
+_PIECE = 1 << 16  # values; with the temporaries of a step, less than a megabyte of float32
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    """The dense layout of ``x``, or the contiguous one where it has none of torch's."""
+    channels_last = x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _pieces(steps: Tensor, *tensors: Tensor) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
+    """Yield (image, its steps, the same flat piece of every tensor, in memory order).
+
+    The tensors have one shape and layout. One number of steps is for all images: they then count as one.
+    On an accelerator an image is one piece, since every piece costs kernel launches there.
+    """
+    count = steps.numel()
+    if _format(tensors[0]) is torch.channels_last:
+        tensors = tuple(t.permute(0, 2, 3, 1) for t in tensors)
+    rows = [t.view(count, -1) for t in tensors]
+    length = rows[0].shape[1]
+    size = _PIECE if rows[0].device.type == "cpu" else max(length, 1)
+    for image, n in enumerate(steps.view(-1, 1)):
+        for start in range(0, length, size):
+            yield image, n, [row[image, start : start + size] for row in rows]
+
+
+def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float) -> Tensor:
+    """Round ``x`` to the ``2**bits`` levels of the uniform grid on [lower, upper].
+
+    Args:
+        x: (N, ...) float tensor.
+        lower, upper: one-element tensors, lower < upper.
+        bits: a number, or a (N, 1, 1, 1) tensor with one bit-width per image; gradients reach it
+            through ``2**bits - 1``. A number of 32 or more means full precision: ``x`` itself.
+
+    Returns:
+        Tensor shaped like ``x`` on the grid. Rounding has gradient 1; gradients reach ``lower``
+        and ``upper`` through the clamp and the affine maps.
+
+    >>> fake_quantize(torch.tensor([0.0, 0.4, 2.0]), torch.tensor([0.0]), torch.tensor([1.0]), 1)
+    tensor([0., 0., 1.])
+    """
+    if not isinstance(bits, Tensor) and bits >= FULL_PRECISION_BITS:
+        return x
+    if x.dtype in (torch.float16, torch.bfloat16):  # the grid itself needs more precision than these have
+        return fake_quantize(x.float(), lower.float(), upper.float(), bits).to(x.dtype)
+    lower, upper = lower.to(x.dtype), upper.to(x.dtype)
+    if not isinstance(bits, Tensor):
+        steps = torch.tensor(2.0**bits - 1, dtype=x.dtype, device=x.device)
+    else:
+        steps = 2 ** bits.to(x.dtype) - 1
+    return _FakeQuantize.apply(x.contiguous(memory_format=_format(x)), lower, upper, steps)
+
+
+class ActivationQuantizer(nn.Module):
+    """Asymmetric per-tensor quantizer with a learnable range [lower, upper]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lower = nn.Parameter(torch.tensor([-1.0]))
+        self.upper = nn.Parameter(torch.tensor([1.0]))
+
+    def forward(self, x: Tensor, bits: Tensor | float) -> Tensor:
+        """Quantize activations ``x`` (N, C, H, W) to ``bits`` (see :func:`fake_quantize`)."""
+        return fake_quantize(x, self.lower, self.upper, bits)
+
+    @torch.no_grad()
+    def set_range(self, lower: Tensor, upper: Tensor) -> None:
+        """Set the range; a collapsed one (a constant input) is widened so that it can divide."""
+        smallest = max(1e-6, torch.finfo(self.upper.dtype).eps) * torch.maximum(upper.abs(), torch.ones_like(upper))
+        self.lower.copy_(lower)
+        self.upper.copy_(torch.maximum(upper, lower + smallest))
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower.item():.4g}, upper={self.upper.item():.4g}"
+
+
+class WeightQuantizer(nn.Module):
+    """Symmetric per-tensor quantizer on [-scale, scale] with an even number of levels (no exact zero)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([1.0]))
+
+    def forward(self, weight: Tensor, bits: float) -> Tensor:
+        """Quantize a weight tensor of any shape to ``bits``."""
+        return fake_quantize(weight, -self.scale, self.scale, bits)
+
+    @torch.no_grad()
+    def set_scale(self, scale: Tensor) -> None:
+        """Set the half-width; an all-zero weight gets a tiny one so that it can divide."""
+        self.scale.copy_(scale.clamp_min(max(1e-12, torch.finfo(self.scale.dtype).tiny)))
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale.item():.4g}"

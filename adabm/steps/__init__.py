@@ -1,0 +1,1 @@
+"""What changes a quantized network: one step a file."""

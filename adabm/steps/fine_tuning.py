@@ -1,0 +1,290 @@
+"""Fine-tune ranges and bit mapping against the full-precision network (method section 6)."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError, FineTuningError
+from ..quantization.config import FineTuningConfig
+from ..quantization.model import QuantizedSR
+from .clipping import clip_ranges
+from .losses import Losses, distillation_losses
+from .progress import ProgressFile
+
+_WINDOW = 10  # steps over which a loss is averaged before it is called diverging
+_LEAST_WIDTH = 0.01  # of the calibrated width; a range never gets narrower
+
+
+@dataclass(frozen=True)
+class Step:
+    """One fine-tuning step as measured before its update; losses are weighted (see :class:`Losses`)."""
+
+    round: int
+    group: str
+    pixel: float
+    structure: float
+    bit: float
+    feature_average_bits: float
+
+
+class FineTuner:
+    """Run fine-tuning steps on a calibrated model; :func:`fine_tune` runs the whole recipe.
+
+    Each parameter group (``weight``: s, ``activation``: l and u, ``mapping``: m_k, c_l and c_u) has
+    its own Adam state and learning rate.
+    """
+
+    def __init__(self, model: QuantizedSR, config: FineTuningConfig) -> None:
+        self.model, self.config = model, config
+        self._widths = _range_widths(model)
+        self._optimizers: dict[str, torch.optim.Adam] = {}
+        parameters = self._parameters()
+        for group in config.groups:
+            if parameters[group]:
+                self._optimizers[group] = torch.optim.Adam(parameters[group], betas=(0.9, 0.999), eps=1e-8)
+        if not self._optimizers:
+            raise ConfigError(f"nothing to fine-tune: this model has no parameters of {', '.join(config.groups)}")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The recipe's groups that have parameters, in their rotation: no ``mapping`` without mapping modules."""
+        return tuple(self._optimizers)
+
+    def _parameters(self) -> dict[str, list[dict]]:
+        config, layers = self.config, self.model.layers.values()
+
+        def rate(base: float, width: float) -> float:
+            return base * width if config.relative_lr else base
+
+        image2bit = self.model.image2bit
+        return {
+            "weight": [
+                dict(params=[m.weight_quantizer.scale], lr=rate(config.lr_weight, self._widths[m.name][1]))
+                for m in layers
+            ],
+            "activation": [
+                dict(params=list(m.activation.parameters()), lr=rate(config.lr_activation, self._widths[m.name][0]))
+                for m in layers
+            ],
+            "mapping": [
+                dict(params=[m.layer2bit.factor], lr=config.lr_layer) for m in layers if m.layer2bit is not None
+            ]
+            + ([dict(params=list(image2bit.parameters()), lr=config.lr_image)] if image2bit is not None else []),
+        }
+
+    def losses(self, images: Tensor) -> tuple[Losses, float]:
+        """Return the loss terms on a batch, with gradients, and its mean FAB."""
+        with torch.no_grad(), self.model.full_precision():
+            teacher = self.model.infer(images, blocks=True)
+        student = self.model.infer(images, blocks=True)
+        target = self.config.target_bits
+        losses = distillation_losses(
+            student,
+            teacher,
+            self.model.descriptor,
+            self.model.config.activation_bits if target is None else target,
+            self.config,
+        )
+        return losses, float(student.feature_average_bits.detach().mean())
+
+    def step(self, group: str, images: Tensor, round: int = 0) -> Step:
+        """Take one optimization step of one group on a batch (N, C, H, W) in the network's value range.
+
+        Gradients stay in the parameters' ``grad`` until the next step.
+
+        Raises:
+            FineTuningError: the loss or a gradient is NaN or infinite; no parameter was changed.
+        """
+        if group not in self._optimizers:
+            raise ConfigError(f"parameter group {group!r} is empty or unknown; this model has {', '.join(self.groups)}")
+        optimizer = self._optimizers[group]
+        with _only_trainable(self.model, optimizer):
+            losses, bits = self.losses(images)
+            total = losses.pixel + losses.structure
+            if group == "mapping":
+                total = total + losses.bit
+            if not torch.isfinite(total):
+                raise FineTuningError(f"the loss became {total.item()} in a {group} step")
+            optimizer.zero_grad()
+            total.backward()
+            settings = [p for chosen in optimizer.param_groups for p in chosen["params"] if p.grad is not None]
+            if not torch.isfinite(torch.stack([p.grad.sum() for p in settings]).sum()):
+                raise FineTuningError(f"a gradient became NaN or infinite in a {group} step")
+            optimizer.step()
+        self._restrain()
+        return Step(round, group, losses.pixel.item(), losses.structure.item(), losses.bit.item(), bits)
+
+    def decay(self, group: str) -> None:
+        """Lower the group's learning rates after one of its rounds."""
+        for settings in self._optimizers[group].param_groups:
+            settings["lr"] *= self.config.lr_decay
+
+    def state_dict(self) -> dict:
+        """Return what a later tuner of the same model needs to go on: Adam's state, rates, calibrated widths."""
+        return {"widths": self._widths, "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()}}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue where the tuner stood that gave this state."""
+        self._widths = state["widths"]
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+    @torch.no_grad()
+    def _restrain(self) -> None:
+        """Keep lower < upper, scale > 0 and c_l < c_u, whatever the learning rate did."""
+        for layer in self.model.layers.values():
+            width, scale = self._widths[layer.name]
+            _keep_apart(layer.activation.lower, layer.activation.upper, width * _LEAST_WIDTH)
+            layer.weight_quantizer.scale.clamp_min_(scale * _LEAST_WIDTH)
+        if self.model.image2bit is not None:
+            _keep_apart(
+                self.model.image2bit.lower, self.model.image2bit.upper, self._widths["image2bit"][0] * _LEAST_WIDTH
+            )
+
+
+def fine_tune(
+    model: QuantizedSR,
+    batches: Iterable[Tensor],
+    config: FineTuningConfig | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    progress: str | Path | None = None,
+) -> list[Step]:
+    """Run the whole recipe: clip ranges on the first batch, then rounds that rotate through the groups.
+
+    Args:
+        model: calibrated.
+        batches: at least ``rounds * steps_per_round`` batches (N, C, H, W) in the network's value
+            range, such as :func:`adabm.pictures.patches.random_batches` gives.
+        config: by default the model's.
+        on_step: called after each step, e.g. to show progress.
+        progress: file that keeps the state after each round. Where it exists already, an interrupted
+            run with the same model, recipe and batches continues behind its last round, to the same
+            result. It stays when the run ends.
+
+    Returns:
+        One :class:`Step` per step taken, those of an earlier part of the run included.
+
+    Raises:
+        FineTuningError: the loss diverged or became NaN; the model is back at the state after the last
+            good round (or after clipping), which the message names.
+        ConfigError: fewer batches than steps, or ``progress`` belongs to another model or recipe.
+    """
+    config = config if config is not None else model.config.fine_tuning
+    if config is None:
+        raise ConfigError("the model's configuration has no fine-tuning recipe; pass one")
+    stream = iter(batches)
+    kept = ProgressFile(progress, model, config) if progress is not None else None
+    state = kept.load() if kept is not None else None
+    steps: list[Step] = []
+    begin = 0
+    if state is not None:
+        model.load_state_dict(state["model"])
+        model.clipped = True
+        begin, steps = state["round"], [Step(*values) for values in state["steps"]]
+        for _ in steps:
+            _next(stream)
+    else:
+        first = _next(stream)
+        stream = itertools.chain([first], stream)
+        if not model.clipped:
+            clip_ranges(model, first)
+    tuner, guard = FineTuner(model, config), _DivergenceGuard(config.divergence_factor)
+    if state is not None:
+        tuner.load_state_dict(state["tuner"])
+        for step in steps:
+            guard.check(step)
+    good, good_name = _snapshot(model), f"after round {begin}" if begin else "before fine-tuning"
+    for index in range(begin, config.rounds):
+        group = tuner.groups[index % len(tuner.groups)]
+        try:
+            for _ in range(config.steps_per_round):
+                step = tuner.step(group, _next(stream), index)
+                guard.check(step)
+                steps.append(step)
+                if on_step is not None:
+                    on_step(step)
+        except FineTuningError as error:
+            model.load_state_dict(good)
+            raise FineTuningError(
+                f"{error} (round {index + 1} of {config.rounds}, step {len(steps) + 1}); the model is back at its state "
+                f"{good_name}. Lower lr_{group if group != 'mapping' else 'layer'} or use the preset 'adabm-relative'."
+            ) from None
+        tuner.decay(group)
+        good, good_name = _snapshot(model), f"after round {index + 1}"
+        if kept is not None:
+            kept.save(
+                dict(
+                    round=index + 1, model=good, tuner=tuner.state_dict(), steps=[dataclasses.astuple(s) for s in steps]
+                )
+            )
+    return steps
+
+
+class _DivergenceGuard:
+    """Compare the mean loss of the last steps with the least such mean seen in the same group."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self._recent: dict[str, list[float]] = {}
+        self._least: dict[str, float] = {}
+
+    def check(self, step: Step) -> None:
+        recent = self._recent.setdefault(step.group, [])
+        recent.append(step.pixel + step.structure)
+        del recent[:-_WINDOW]
+        if len(recent) < _WINDOW:
+            return
+        mean = sum(recent) / _WINDOW
+        least = self._least.get(step.group, math.inf)
+        if mean > self.factor * least:
+            raise FineTuningError(f"fine-tuning diverges: mean loss {mean:.4g} after {least:.4g}")
+        self._least[step.group] = min(least, mean)
+
+
+def _next(stream: Iterator[Tensor]) -> Tensor:
+    try:
+        return next(stream)
+    except StopIteration:
+        raise ConfigError("fewer fine-tuning batches than rounds * steps_per_round") from None
+
+
+def _range_widths(model: QuantizedSR) -> dict[str, tuple[float, float]]:
+    widths = {
+        m.name: ((m.activation.upper - m.activation.lower).item(), m.weight_quantizer.scale.item())
+        for m in model.layers.values()
+    }
+    if model.image2bit is not None:
+        widths["image2bit"] = ((model.image2bit.upper - model.image2bit.lower).item(), 0.0)
+    return widths
+
+
+def _keep_apart(lower: Tensor, upper: Tensor, least: float) -> None:
+    narrow, middle = upper - lower < least, (upper + lower) / 2
+    lower.copy_(torch.where(narrow, middle - least / 2, lower))
+    upper.copy_(torch.where(narrow, middle + least / 2, upper))
+
+
+def _snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+class _only_trainable:
+    """Require gradients for one optimizer's parameters alone: the others' are not even computed."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._chosen = {id(p) for settings in optimizer.param_groups for p in settings["params"]}
+        self._before = [(p, p.requires_grad) for p in model.parameters()]
+
+    def __enter__(self) -> None:
+        for parameter, _ in self._before:
+            parameter.requires_grad_(id(parameter) in self._chosen)
+
+    def __exit__(self, *_: object) -> None:
+        for parameter, required in self._before:
+            parameter.requires_grad_(required)

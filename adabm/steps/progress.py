@@ -1,0 +1,58 @@
+"""Keep the state of a long fine-tuning in a file, so that an interruption loses one round at most."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import ProgressError
+from ..pictures.images import write_atomically
+from ..quantization.config import FineTuningConfig
+
+_FORMAT = "adabm-fine-tuning-1"
+
+
+class ProgressFile:
+    """The state file of one fine-tuning, bound to the model that it started from and to its recipe."""
+
+    def __init__(self, path: str | Path, model: nn.Module, recipe: FineTuningConfig) -> None:
+        self.path = Path(path)
+        self._identity = _identity(model, recipe)
+
+    def load(self) -> dict | None:
+        """Return the last state, or None where there is none yet.
+
+        Raises:
+            ProgressError: unreadable, or of another model or recipe.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            content = torch.load(self.path, weights_only=True)
+        except Exception as error:  # torch raises many kinds on a damaged file
+            raise ProgressError(
+                f"{self.path}: not a readable fine-tuning state ({type(error).__name__}); remove it"
+            ) from None
+        if not isinstance(content, dict) or content.get("identity") != self._identity:
+            raise ProgressError(
+                f"{self.path}: belongs to another model or fine-tuning recipe; remove it or choose another file"
+            )
+        return content["state"]
+
+    def save(self, state: dict) -> None:
+        """Replace the file by this state, atomically."""
+        buffer = io.BytesIO()
+        torch.save({"identity": self._identity, "state": state}, buffer)
+        write_atomically(self.path, buffer.getvalue())
+
+
+def _identity(model: nn.Module, recipe: FineTuningConfig) -> str:
+    """Hash of the model's parameters before its first step, and of the recipe."""
+    digest = hashlib.sha256(f"{_FORMAT} {json.dumps(vars(recipe), sort_keys=True)}".encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

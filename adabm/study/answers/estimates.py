@@ -1,0 +1,48 @@
+"""How long models that were planned and not run would take, from measured times of their parts."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..plan.cells import Recipe
+from ..running.bench import Trial
+from ..running.timing import linear_fit
+from ..tables.schema import read_study_table
+
+
+def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], recipe: Recipe) -> float:
+    """Estimate the hours of one core that trials take to calibrate and fine-tune; measuring pictures is not included.
+
+    Args:
+        timing: the table of the timing question, of the same network and patch size.
+    """
+    seconds = timing.dropna(subset=["seconds"]).assign(
+        count=lambda table: pd.to_numeric(table["level"], errors="coerce")
+    )
+    calibration = seconds[seconds["series"] == "calibration"].groupby("count")["seconds"].median()
+    steps = seconds[seconds["series"] == "fine-tuning"].groupby("count")["seconds"].median()
+    start, per_picture = linear_fit(calibration.index, calibration)
+    per_step = float((steps / steps.index).median())
+    total = 0.0
+    for trial in trials:
+        tuning = trial.run.config(recipe.fine_tuning).fine_tuning
+        total += (
+            start
+            + per_picture * len(trial.calibration)
+            + (per_step * tuning.rounds * tuning.steps_per_round if tuning is not None else 0.0)
+        )
+    return total / 3600
+
+
+def tell_left_out(trials: Sequence[Trial], recipe: Recipe, timing: Path) -> list[str]:
+    """Return a sentence on the models that were planned and not run, and how long they would take; none where all were run."""
+    left_out = [trial for trial in trials if not trial.wanted]
+    if not left_out:
+        return []
+    names = ", ".join(dict.fromkeys(trial.series for trial in left_out))
+    text = f"Planned and not run: {len(left_out)} models ({names})"
+    if timing.is_file():
+        hours = core_hours(read_study_table(timing), left_out, recipe)
+        text += f"; quantizing them takes about {hours:.1f} core-hours by the measured times"
+    return [text + "."]

@@ -1,0 +1,88 @@
+"""Whether a difference between two sets of seeds is more than their spread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ...errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of one sample minus the mean of another.
+
+    Attributes:
+        mean: the difference, in the samples' unit.
+        spread: over seeds: root mean square of the two standard deviations (n - 1), or the standard deviation of paired
+            differences; 0 where each has one value.
+        p_value: of Welch's or the paired t-test, two-sided, not adjusted for other comparisons; NaN where a sample has fewer than two values or neither varies.
+    """
+
+    mean: float
+    spread: float
+    p_value: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the difference exceeds the spread over seeds."""
+        return abs(self.mean) > self.spread
+
+    def tell(self, unit: str = "dB") -> str:
+        """Return e.g. ``+0.12 dB, p = 0.03`` or ``-0.01 dB, within the spread over seeds``."""
+        text = f"{self.mean:+.2f} {unit}"
+        if self.spread == 0 and np.isnan(self.p_value):
+            return f"{text}, one seed"
+        if not self.clear:
+            return f"{text}, within the spread over seeds"
+        return f"{text}, p = {self.p_value:.2g}"
+
+
+def difference(sample: Sequence[float], reference: Sequence[float]) -> Difference:
+    """Compare the values of two settings over seeds.
+
+    >>> difference([2.0, 2.2], [1.0, 1.2]).tell()
+    '+1.00 dB, p = 0.019'
+    """
+    a, b = (np.asarray(values, dtype=float) for values in (sample, reference))
+    variances = [float(x.var(ddof=1)) if len(x) > 1 else 0.0 for x in (a, b)]
+    testable = min(len(a), len(b)) > 1 and max(variances) > 0
+    p_value = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if testable else float("nan")
+    return Difference(float(a.mean() - b.mean()), float(np.sqrt(np.mean(variances))), p_value)
+
+
+def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
+    """Compare two settings that share their seeds, value by value: what the seed does to both cancels.
+
+    ``spread`` is the standard deviation (n - 1) of the differences, ``p_value`` that of the paired t-test.
+
+    Args:
+        sample, reference: values by seed; seeds that one of them lacks, because it diverged there, are left out.
+
+    Raises:
+        ConfigError: no seed is in both.
+
+    >>> paired_difference(pd.Series({0: 2.0, 1: 3.1, 2: 4.0}), pd.Series({0: 1.0, 1: 2.0, 2: 3.0})).tell()
+    '+1.03 dB, p = 0.001'
+    """
+    shared = sample.index.intersection(reference.index)
+    if shared.empty:
+        raise ConfigError(
+            f"seeds {list(sample.index)} and {list(reference.index)} have none in common; nothing can be paired"
+        )
+    a, b = (values.loc[shared].to_numpy(dtype=float) for values in (sample, reference))
+    differences = a - b
+    spread = float(differences.std(ddof=1)) if len(a) > 1 else 0.0
+    p_value = float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 and spread > 0 else float("nan")
+    return Difference(float(differences.mean()), spread, p_value)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values of several comparisons by Benjamini and Hochberg's false discovery rate; NaN stays."""
+    values = np.asarray(p_values, dtype=float)
+    known = ~np.isnan(values)
+    if known.any():
+        values[known] = stats.false_discovery_control(values[known])
+    return values.tolist()

@@ -1,0 +1,233 @@
+"""Where a table comes from: code, parameters, inputs, software, machine, date."""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path, PurePath
+
+import torch
+import yaml
+
+from ... import __version__
+from ...errors import TableError
+from ...pictures.images import write_atomically
+from .fingerprint import INTERVENING, MEASURING, QUANTIZING, SAMPLING, STUDYING, code_hash, sha256
+
+PACKAGES = ("torch", "torchvision", "basicsr", "numpy", "scikit-image", "opencv-python", "safetensors", "pandas")
+CODE = {"quantizing": QUANTIZING, "measuring": MEASURING}  # what every table depends on
+STUDY_CODE = CODE | {
+    "sampling": SAMPLING,
+    "interventions": INTERVENING,
+    "study": STUDYING,
+}  # and those of the questions
+OUTSIDE = "..."  # begins the names of inputs outside the repository; no file is looked for under them
+_TRACKED = (
+    "adabm",
+    "pipelines",
+    "notebooks",
+    "params.yaml",
+    "dvc.yaml",
+    "profiles",
+    "data",
+    ":(exclude)profiles/*/dvc.lock",
+)
+STAGE_VARIABLE = "ADABM_STAGE"  # JSON of params_file, block and notebook, set by the stage that runs a notebook
+_HOMES = ("home", "Users")
+
+
+def write_provenance(
+    table: str | Path,
+    root: Path,
+    parameters: Mapping,
+    inputs: Sequence[Path],
+    seed: int | list[int],
+    *,
+    device: str = "cpu",
+    code: Mapping[str, tuple[str, ...]] = CODE,
+    params_file: str | Path | None = None,
+    block: str | None = None,
+    notebook: str | Path | None = None,
+) -> None:
+    """Write ``<table without suffix>.provenance.json`` beside a table that was just written.
+
+    Args:
+        table: the table (.csv), in ``results/<profile>/tables``.
+        parameters: what the numbers were computed with, JSON-ready.
+        inputs: files and folders that were read.
+        device: where the networks were computed.
+        code: names of groups of modules that the numbers depend on, of ``STUDY_CODE``.
+        params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
+        notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
+            given: the environment tells them.
+
+    Raises:
+        TableError: the table is not there, or ``params_file`` has no such block.
+    """
+    table, root = Path(table), Path(root).resolve()
+    stage = json.loads(os.environ.get(STAGE_VARIABLE, "{}"))
+    params_file, block, notebook = (
+        params_file or stage.get("params_file"),
+        block or stage.get("block"),
+        notebook or stage.get("notebook"),
+    )
+    record = {"table": table_id(table), "table_sha256": _table_hash(table)}
+    record["version"] = table_version(record["table_sha256"])
+    record |= provenance(root, parameters, inputs, seed, device, code)
+    if params_file is not None:
+        values = read_block_values(root / params_file, block)
+        record |= {"params_file": input_names(root, [root / params_file])[0], "block": block, "block_values": values}
+    if notebook is not None:
+        record |= {
+            "notebook": input_names(root, [root / notebook])[0],
+            "notebook_code_sha256": notebook_code_hash(root / notebook),
+        }
+    write_atomically(provenance_path(table), (json.dumps(record, indent=2, default=str) + "\n").encode())
+
+
+def provenance(
+    root: Path,
+    parameters: Mapping,
+    inputs: Sequence[Path],
+    seed: int | list[int],
+    device: str = "cpu",
+    code: Mapping[str, tuple[str, ...]] = CODE,
+) -> dict:
+    """Return everything needed to tell whether a table can be compared with another run."""
+    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_TRACKED)
+    return {
+        "adabm_version": __version__,
+        "git_commit": _git(root, "rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+        "code_sha256": {name: code_hash(modules) for name, modules in code.items()},
+        "parameters": dict(parameters),
+        "inputs_sha256": {name: sha256(Path(path)) for name, path in zip(input_names(root, inputs), inputs)},
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads_per_run": 1,
+        "device": device,
+        "torch_capability": torch.backends.cpu.get_cpu_capability(),
+        "seed": seed,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def provenance_path(table: Path) -> Path:
+    """The file beside a table that tells where it comes from."""
+    return table.with_suffix(".provenance.json")
+
+
+def table_id(table: Path) -> str:
+    """Profile and name, such as ``demo/set_size``, which a citation gives."""
+    folders = [part for part in table.resolve().parent.parts if part != "tables"]
+    return f"{folders[-1]}/{table.stem}"
+
+
+def table_version(table_sha256: str) -> str:
+    """The version of a table: that of the package and, after ``+``, the first digits of the table's hash."""
+    return f"{__version__}+{table_sha256[:8]}"
+
+
+def input_names(root: Path, paths: Sequence[Path]) -> list[str]:
+    """Name inputs: relative to the repository, or by the end of their path, as long as needed to tell them apart.
+
+    The names of inputs outside begin with ``.../`` and never hold the user's home.
+    """
+    tails: dict[int, tuple[str, ...]] = {}
+    names = [""] * len(paths)
+    for index, path in enumerate(paths):
+        here = Path(os.path.abspath(path))  # links inside the repository keep their names
+        inside = next((p for p in (here, here.resolve()) if p.is_relative_to(root)), None)
+        if inside is not None:
+            names[index] = inside.relative_to(root).as_posix()
+        else:
+            tails[index] = _without_home(here)
+    for index, tail in tails.items():
+        others = set(tails.values()) - {tail}
+        length = next(
+            n
+            for n in range(min(2, len(tail)), len(tail) + 1)
+            if n == len(tail) or all(t[-n:] != tail[-n:] for t in others)
+        )
+        same = sorted({os.path.abspath(paths[i]) for i in tails if tails[i] == tail})  # the same place in two homes
+        names[index] = "/".join((OUTSIDE, *tail[-length:])) + (
+            f" ({same.index(os.path.abspath(paths[index])) + 1})" if len(same) > 1 else ""
+        )
+    return names
+
+
+def read_block_values(params_file: Path, block: str | None) -> dict:
+    """Return a block of a file of parameters.
+
+    Raises:
+        TableError: the file cannot be read or has no such block of ``name: value`` pairs.
+    """
+    try:
+        blocks = yaml.safe_load(params_file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TableError(f"{params_file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    values = blocks.get(block) if isinstance(blocks, dict) else None
+    if not isinstance(values, dict):
+        raise TableError(f"{params_file}: has no block {block!r} of parameters")
+    return values
+
+
+def notebook_code_hash(notebook: Path) -> str:
+    """Hash the code of a notebook: neither its text and outputs, nor the cell of default parameters.
+
+    Raises:
+        TableError: it cannot be read.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = [
+            "".join(cell["source"])
+            for cell in cells
+            if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", [])
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TableError(f"{notebook}: cannot be read as a notebook ({type(error).__name__}: {error})") from None
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+def _table_hash(table: Path) -> str:
+    if not table.is_file():
+        raise TableError(f"{table}: is missing; write the table before its provenance")
+    return sha256(table)
+
+
+def _without_home(path: Path) -> tuple[str, ...]:
+    parts = PurePath(path).parts[1:]
+    if path.is_relative_to(Path.home()) and path != Path.home():
+        return path.relative_to(Path.home()).parts
+    return parts[2:] if len(parts) > 2 and parts[0] in _HOMES else parts
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    if package == "torch":
+        return torch.__version__  # with the build, which the code's hash holds too
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,265 @@
+"""Do result tables still fit what their provenance says? Each table is compared with the repository as it is now."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from ... import __version__
+from ...errors import DataError, TableError
+from ..running.runs import find_root
+from .fingerprint import code_hash, sha256
+from .provenance import OUTSIDE, STUDY_CODE, notebook_code_hash, provenance_path, read_block_values, table_id
+
+PROBLEM, WARNING, NOTE = "problem", "warning", "note"
+_AGAIN = "run the pipeline again"
+_SUFFIX = ".provenance.json"
+_KINDS: dict[str, type | tuple] = {
+    "table_sha256": str,
+    "version": str,
+    "code_sha256": dict,
+    "inputs_sha256": dict,
+    "packages": dict,
+    "parameters": dict,
+    "python": str,
+    "adabm_version": str,
+    "git_dirty": (bool, type(None)),
+    "git_commit": (str, type(None)),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not fit, or is good to know, and what to do about it."""
+
+    kind: str  # provenance, table, code, notebook, parameters, input, version or uncommitted
+    severity: str  # PROBLEM, WARNING or NOTE
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about a table; it is verified unless there is a problem."""
+
+    table: Path
+    id: str
+    version: str | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        return not any(finding.severity == PROBLEM for finding in self.findings)
+
+    def to_dict(self) -> dict:
+        """JSON-ready."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {
+            "table": str(self.table),
+            "id": self.id,
+            "version": self.version,
+            "verified": self.verified,
+            "findings": findings,
+        }
+
+
+def verify_results(folders: Sequence[Path] = ()) -> list[Verdict]:
+    """Verify every table below the folders (default: ``results`` of the repository), sorted by path.
+
+    Raises:
+        DataError: a folder is missing or holds no table, or no repository is around it.
+    """
+    folders = [Path(folder) for folder in folders] or [find_root() / "results"]
+    verdicts: dict[Path, Verdict] = {}
+    hashed = cache(sha256)  # many tables share their inputs
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: is no folder of results; run the pipeline, or name the folder that it wrote")
+        root = _root_of(folder)
+        tables = {
+            *folder.rglob("*.csv"),
+            *(path.with_name(path.name.removesuffix(_SUFFIX) + ".csv") for path in folder.rglob(f"*{_SUFFIX}")),
+        }
+        if not tables:
+            raise DataError(f"{folder}: holds no table (.csv); run the pipeline, or name the folder that it wrote")
+        verdicts |= {table.resolve(): verify_table(table, root, hashed) for table in tables}
+    return [verdicts[path] for path in sorted(verdicts)]
+
+
+def verify_table(table: Path, root: Path, hashed=sha256) -> Verdict:
+    """Compare a table and the repository ``root`` with the table's provenance.
+
+    Args:
+        hashed: sha256 of a file or folder.
+    """
+    try:
+        record = _read(provenance_path(table))
+    except TableError as error:
+        return Verdict(table, table_id(table), None, (Finding("provenance", PROBLEM, str(error), _AGAIN),))
+    findings = [
+        *_table(table, record, hashed),
+        *_code(record),
+        *_notebook(root, record),
+        *_parameters(root, record),
+        *_inputs(root, record, hashed),
+        *_circumstances(record),
+    ]
+    return Verdict(table, table_id(table), record["version"], tuple(findings))
+
+
+def _read(path: Path) -> dict:
+    if not path.is_file():
+        raise TableError(f"has no provenance ({path.name})")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(f"its provenance is damaged ({error})") from None
+    if not isinstance(record, dict):
+        raise TableError("its provenance is damaged (no JSON object)")
+    if "table_sha256" not in record and "inputs_sha256" in record:
+        raise TableError("its provenance was written by an older version, which recorded no hash of the table")
+    wrong = [name for name, kind in _KINDS.items() if name not in record or not isinstance(record[name], kind)]
+    if wrong:
+        raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
+    return record
+
+
+def _table(table: Path, record: Mapping, hashed) -> list[Finding]:
+    if not table.is_file():
+        return [Finding("table", PROBLEM, "the table is missing, its provenance is there", _AGAIN)]
+    found = []
+    if hashed(table) != record["table_sha256"]:
+        found.append(
+            Finding(
+                "table",
+                PROBLEM,
+                "the table was changed after it was written",
+                f"restore it (git checkout), or {_AGAIN}",
+            )
+        )
+    if record["version"] != f"{record['adabm_version']}+{record['table_sha256'][:8]}":
+        found.append(
+            Finding(
+                "provenance",
+                PROBLEM,
+                f"its version {record['version']} is not that of its hash",
+                f"restore the provenance (git checkout), or {_AGAIN}",
+            )
+        )
+    if record.get("table") != table_id(table):
+        found.append(
+            Finding(
+                "table",
+                PROBLEM,
+                f"the provenance is that of {record.get('table')}, not of {table_id(table)}",
+                f"restore both files, or {_AGAIN}",
+            )
+        )
+    return found
+
+
+def _code(record: Mapping) -> list[Finding]:
+    """A Python of another minor version writes other syntax trees, and so other hashes of the same code."""
+    if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
+        what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
+        return [Finding("code", NOTE, what, "verify with the same Python")]
+    found, commit = [], record["git_commit"]
+    for name, then in record["code_sha256"].items():
+        if name not in STUDY_CODE or then != code_hash(STUDY_CODE[name], str(record["packages"].get("torch"))):
+            found.append(
+                Finding(
+                    "code",
+                    PROBLEM,
+                    f"the code of {name} changed since",
+                    f"{_AGAIN}, or look at the table's commit" + (f" {commit[:10]}" if commit else ""),
+                )
+            )
+    return found
+
+
+def _notebook(root: Path, record: Mapping) -> list[Finding]:
+    name = record.get("notebook")
+    if not isinstance(name, str):
+        return []
+    try:
+        changed = notebook_code_hash(root / name) != record.get("notebook_code_sha256")
+    except TableError:
+        return [Finding("notebook", PROBLEM, f"its notebook {name} is missing or damaged", "restore it (git checkout)")]
+    return [Finding("notebook", PROBLEM, f"the code of {name} changed since", _AGAIN)] if changed else []
+
+
+def _parameters(root: Path, record: Mapping) -> list[Finding]:
+    """Compare the block as it is now with what it was, where the run did not replace it, and with what the run used."""
+    name, block, then = record.get("params_file"), str(record.get("block")), record.get("block_values")
+    if not isinstance(name, str):
+        if "study" not in record["code_sha256"]:
+            return []
+        what = "it was not written by a stage of the pipeline: its parameters and notebook were not compared"
+        return [Finding("parameters", WARNING, what, "run the stage (dvc repro)")]
+    try:
+        now = read_block_values(root / name, block)
+    except TableError:
+        return [Finding("parameters", PROBLEM, f"{name} has no block {block!r} any more", "restore it (git checkout)")]
+    used = dict(then) if isinstance(then, dict) else {}
+    recipe = record["parameters"].get("recipe")
+    for given in (record["parameters"], recipe if isinstance(recipe, dict) else {}):
+        used |= {key: value for key, value in given.items() if key in used}
+    now = json.loads(json.dumps(now, default=str))  # as JSON kept the others: names as text
+    differing = sorted(key for key in {*used, *now} if key not in used or key not in now or used[key] != now[key])
+    if not differing:
+        return []
+    return [
+        Finding(
+            "parameters",
+            PROBLEM,
+            f"its parameters are not those of {name}, block {block!r}: {', '.join(differing)}",
+            f"restore {name}, or {_AGAIN}",
+        )
+    ]
+
+
+def _inputs(root: Path, record: Mapping, hashed) -> list[Finding]:
+    found = []
+    for name, digest in record["inputs_sha256"].items():
+        path = root / name
+        if name.split("/")[0] == OUTSIDE:
+            found.append(Finding("input", NOTE, f"input {name} is outside the repository and was not compared"))
+        elif not path.exists():
+            found.append(
+                Finding("input", PROBLEM, f"input {name} is missing", "run the stage that prepares it (dvc repro)")
+            )
+        elif hashed(path) != digest:
+            found.append(Finding("input", PROBLEM, f"input {name} changed since", f"restore it, or {_AGAIN}"))
+    return found
+
+
+def _circumstances(record: Mapping) -> list[Finding]:
+    found = []
+    for name, then, now in (
+        ("torch", record["packages"].get("torch"), torch.__version__),
+        ("adabm", record["adabm_version"], __version__),
+    ):
+        if then != now:
+            found.append(Finding("version", NOTE, f"it was made with {name} {then}, this is {now}"))
+    if record["git_dirty"]:
+        found.append(
+            Finding(
+                "uncommitted",
+                WARNING,
+                "it was made from changes that were not committed; the commit alone does not tell the code",
+                f"commit, and {_AGAIN}",
+            )
+        )
+    return found
+
+
+def _root_of(folder: Path) -> Path:
+    """The repository around a folder of results, else the one around the working directory."""
+    try:
+        return find_root(folder)
+    except DataError:
+        return find_root()

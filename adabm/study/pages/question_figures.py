@@ -1,0 +1,253 @@
+"""Figures that answer the study's questions, from tables of :mod:`adabm.study.tables.schema`. One style, colour-blind safe."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+from .figures import study_style
+
+LABELS = {
+    "psnr_y_db": "PSNR-Y (dB)",
+    "loss_db": "loss against\nfull precision (dB)",
+    "fab": "FAB\n(simulated bits)",
+    "seconds": "measured time (s)",
+    "peak_mib": "peak memory (MiB)",
+}
+_UNTUNED = ", not fine-tuned"
+_FROM_ZERO = ("seconds", "peak_mib")  # lengths are compared by eye
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+
+
+def plot_sweep(
+    table: pd.DataFrame,
+    values: Sequence[str],
+    label: str,
+    log: bool = True,
+    full: Mapping[str, float] | None = None,
+    shades: Sequence[tuple[float, float, str]] = (),
+) -> Figure:
+    """Draw values against a numeric level: a row a value, a column a set, a line a series.
+
+    Points are means and bars one standard deviation over seeds; of times, medians and quartiles over samples.
+
+    Args:
+        table: measured rows of one variable; ``level`` holds numbers.
+        label: of the horizontal axis.
+        log: logarithmic axis, on which a level 0 is drawn left of the rest.
+        full: PSNR of full precision by set, drawn as a dotted line.
+        shades: (begin, end, name) stretches of the axis to be told apart.
+    """
+    data = table.assign(x=pd.to_numeric(table["level"]))
+    datasets = list(dict.fromkeys(data["dataset"]))
+    series = list(dict.fromkeys(data["series"]))
+    with study_style():
+        figure = Figure(figsize=(1.2 + 3.3 * max(len(datasets), 1.4), 0.7 + 2.1 * len(values)))
+        axes = figure.subplots(len(values), len(datasets), squeeze=False, sharex=True, sharey="row")
+        for column, dataset in enumerate(datasets):
+            here = data[data["dataset"] == dataset]
+            for row, value in enumerate(values):
+                axis = axes[row][column]
+                _lines(axis, here.dropna(subset=[value]), value, series)
+                if full is not None and value == "psnr_y_db":
+                    axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
+                    axis.annotate(
+                        "full precision",
+                        (1, full[dataset]),
+                        xycoords=axis.get_yaxis_transform(),
+                        fontsize=7,
+                        ha="right",
+                        va="bottom",
+                    )
+                if value in _FROM_ZERO:
+                    axis.set_ylim(bottom=0)
+                if value == "loss_db":  # tenths of a dB matter beside a loss of ten
+                    _logarithmic_loss(axis)
+                _shade(axis, shades, labelled=row == 0)
+                axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
+                _ticks(axis, sorted(data["x"].unique()), log)
+                axis.autoscale_view(scaley=False)
+            axes[0][column].set_title(dataset)
+        _legend(figure, series)
+    return figure
+
+
+def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) -> None:
+    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    for index, name in enumerate(series):
+        grouped = data[data["series"] == name].groupby("x")[value]
+        middle = grouped.median() if value in _FROM_ZERO else grouped.mean()
+        # measured times are skewed: median and quartiles; PSNR and bits over seeds: mean and standard deviation
+        bars = (
+            [middle - grouped.quantile(0.25), grouped.quantile(0.75) - middle]
+            if value in _FROM_ZERO
+            else grouped.std().fillna(0.0)
+        )
+        if len(middle):
+            drawn = axis.errorbar(
+                middle.index,
+                middle,
+                bars,
+                color=colors[name],
+                marker=_MARKERS[index % len(_MARKERS)],
+                ms=4.5,
+                lw=1.3,
+                capsize=2,
+                elinewidth=1,
+                label=name,
+            )
+            for part in (*drawn[1], *drawn[2]):  # the bars: where many series lie close, lines stay in front
+                part.set_alpha(0.45)
+
+
+def _logarithmic_loss(axis: Axes) -> None:
+    axis.set_yscale("log", nonpositive="mask")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
+    if not log:
+        return
+    least = min((level for level in levels if level > 0), default=1.0)
+    axis.set_xscale("symlog", linthresh=least, linscale=0.5)
+    axis.set_xlim((least * 0.8 if min(levels) > 0 else -least * 0.3), max(levels) * 1.25)
+    shown = list(levels)
+    while len(shown) > 9:
+        shown = shown[::2]
+    axis.xaxis.set_major_locator(FixedLocator(shown))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticklabels([f"{level:g}" for level in shown])
+
+
+def _shade(axis: Axes, shades: Sequence[tuple[float, float, str]], labelled: bool) -> None:
+    for index, (begin, end, name) in enumerate(shades):
+        axis.axvspan(begin, end, color="0.5", alpha=0.12 if index % 2 == 0 else 0.0, lw=0)
+        if labelled:
+            axis.annotate(
+                name,
+                ((begin + end) / 2, 0.01),
+                xycoords=axis.get_xaxis_transform(),
+                fontsize=6,
+                ha="center",
+                va="bottom",
+                color="0.4",
+            )
+
+
+def _legend(figure: Figure, series: Sequence[str]) -> None:
+    """Name the series, each once, also one that the first panel lacks."""
+    found = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels()):
+            found.setdefault(label, handle[0] if hasattr(handle, "lines") else handle)
+    drawn = [name for name in series if name in found]
+    figure.legend(
+        [found[name] for name in drawn], drawn, loc="outside upper center", ncols=min(len(series), 3), fontsize=8
+    )
+
+
+def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, float] | None = None) -> Figure:
+    """Draw a value of named levels: a row a level, a column a set, a colour a series; small dots: seeds, large: their mean (of times: samples and median).
+
+    Args:
+        table: measured rows of one variable; levels are drawn in their order of appearance, the first at the top.
+        label: of the value's axis.
+        full: PSNR of full precision by set, drawn as a dotted line.
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    series = list(dict.fromkeys(table["series"]))
+    levels = list(dict.fromkeys(table["level"]))
+    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    with study_style():
+        figure = Figure(figsize=(2.6 + 2.7 * max(len(datasets), 1.2), 1.2 + 0.3 * len(levels)))
+        axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+        for axis, dataset in zip(axes, datasets):
+            for index, name in enumerate(series):
+                offset = 0.3 * (index - (len(series) - 1) / 2)
+                here = table[(table["dataset"] == dataset) & (table["series"] == name)]
+                places = np.array([levels.index(level) for level in here["level"]]) + offset
+                axis.plot(
+                    here[value],
+                    places,
+                    _MARKERS[index % len(_MARKERS)],
+                    color=colors[name],
+                    mfc="none",
+                    alpha=0.6,
+                    ms=3,
+                )
+                means = here.groupby("level", sort=False)[value].agg("median" if value in _FROM_ZERO else "mean")
+                axis.plot(
+                    means,
+                    [levels.index(level) + offset for level in means.index],
+                    _MARKERS[index % len(_MARKERS)],
+                    color=colors[name],
+                    ms=6,
+                    label=name,
+                )
+            if full is not None:
+                axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
+                axis.annotate(
+                    "full precision",
+                    (full[dataset], 0.02),
+                    xycoords=axis.get_xaxis_transform(),
+                    fontsize=7,
+                    rotation=90,
+                    ha="right",
+                    va="bottom",
+                )
+            if value in _FROM_ZERO:
+                axis.set_xlim(left=0)
+            axis.set(title=dataset, xlabel=label)
+            axis.set_yticks(range(len(levels)), levels)
+            axis.tick_params(axis="y", length=0)
+        axes[0].set_ylim(len(levels) - 0.5, -0.5)
+        _legend(figure, series)
+    return figure
+
+
+def plot_frontier(table: pd.DataFrame) -> Figure:
+    """Draw the loss, logarithmic and least at the top, against FAB: a column a set, a line a series through the means of its levels.
+
+    Bars are one standard deviation over seeds both ways. A series and the same one "not fine-tuned", which is dashed, share colour and marker.
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    series = list(dict.fromkeys(table["series"]))
+    methods = list(dict.fromkeys(name.removesuffix(_UNTUNED) for name in series))
+    colors = sns.color_palette("colorblind", len(methods))
+    with study_style():
+        figure = Figure(figsize=(1.2 + 3.9 * max(len(datasets), 1.2), 3.9))
+        axes = figure.subplots(1, len(datasets), squeeze=False)[0]
+        for axis, dataset in zip(axes, datasets):
+            for name in series:
+                index = methods.index(name.removesuffix(_UNTUNED))
+                here = table[(table["dataset"] == dataset) & (table["series"] == name)]
+                grouped = here.groupby("level", sort=False)[["fab", "loss_db"]]
+                means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
+                spreads = spreads.loc[means.index]
+                drawn = axis.errorbar(
+                    means["fab"],
+                    means["loss_db"],
+                    spreads["loss_db"],
+                    spreads["fab"],
+                    color=colors[index],
+                    marker=_MARKERS[index % len(_MARKERS)],
+                    ms=5,
+                    lw=1.2,
+                    capsize=2,
+                    elinewidth=1,
+                    label=name,
+                    ls="--" if name.endswith(_UNTUNED) else "-",
+                )
+                for part in (*drawn[1], *drawn[2]):
+                    part.set_alpha(0.45)
+            _logarithmic_loss(axis)
+            axis.invert_yaxis()
+            axis.set(title=dataset, xlabel="FAB (simulated bits)", ylabel=LABELS["loss_db"] if axis is axes[0] else "")
+        _legend(figure, series)
+    return figure

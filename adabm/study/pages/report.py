@@ -1,0 +1,214 @@
+"""The report: one self-contained HTML page with every question, its conclusion, figures and table.
+
+Identical results give identical bytes: nothing of the page depends on when, where or by whom it was made.
+Jinja2 and markdown-it-py come with the extra ``study``.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from ... import __version__
+from ...errors import TableError
+from ...pictures.images import write_atomically
+from ..origin.provenance import provenance_path, table_id
+from ..running.runs import MEASURED
+from ..tables.presentation import ReadableTable, readable
+from ..tables.summary import main_tables
+from .questions import QUESTIONS, Question
+
+_MADE_WITH = {"adabm": "adabm_version", "Python": "python", "processor": "cpu", "device": "device"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one question; ``table`` is None where the question was not run."""
+
+    question: Question
+    table: ReadableTable | None
+    conclusion: Markup
+    figures: tuple[tuple[str, str], ...]  # (data address, alternative text)
+    links: tuple[tuple[str, str], ...]  # (text, path relative to the page)
+    version: str | None
+
+
+def write_report(results: Path, study: pd.DataFrame, summary: pd.DataFrame, title: str) -> None:
+    """Write ``report.html`` into a folder of results.
+
+    Args:
+        results: with ``tables/``, ``figures/``, ``conclusions/`` and ``notebooks/``.
+        study, summary: the tables of all questions that were run, and what ``summarize_study`` makes of them.
+
+    Raises:
+        TableError: a conclusion, or the table of the main results, cannot be read.
+    """
+    tables = [results / "tables" / f"{q.id}.csv" for q in QUESTIONS]
+    main = _main(results / "tables" / "evaluation_summary.csv")
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            profile=results.resolve().name,
+            studied=studied(study),
+            package_version=__version__,
+            main={
+                name: ReadableTable(table, name, 2)
+                for name, table in (main_tables(main) if main is not None else {}).items()
+            },
+            main_links=_links(
+                results,
+                ("all main results", "tables/evaluation.md"),
+                ("csv", "tables/evaluation_summary.csv"),
+                ("provenance", "tables/evaluation_summary.provenance.json"),
+            ),
+            sections=[_section(results, question, summary) for question in QUESTIONS],
+            study_links=_links(
+                results,
+                ("all rows", "tables/study.csv"),
+                ("summary", "tables/study_summary.csv"),
+                ("Markdown", "tables/study.md"),
+                ("LaTeX", "tables/study.tex"),
+                ("numbers", "study_metrics.json"),
+            ),
+            provenance=_made_with([results / "tables" / "evaluation_summary.csv", *tables]),
+        )
+    )
+    write_atomically(results / "report.html", page.encode())
+
+
+def studied(study: pd.DataFrame) -> str:
+    """Return two sentences: which networks, settings, sets and seeds the tables hold."""
+    rows = study[study["status"] == MEASURED]
+    rows = rows[rows["psnr_y_db"].notna()] if rows["psnr_y_db"].notna().any() else rows  # times belong to no set
+    if rows.empty:
+        return "Nothing was measured yet. The tables below list what is planned."
+    names = {name: list(dict.fromkeys(rows[name])) for name in ("backbone", "setting", "dataset")}
+    settings = sorted((s for s in names["setting"] if s != "FP32"), key=_by_bits) or names["setting"]
+    seeds = sorted(set(rows["seed"]))
+    return (
+        f"AdaBM quantizes {_listed(names['backbone'])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "
+        f"with {'seed' if len(seeds) == 1 else 'seeds'} {_listed(seeds)}. "
+        "Bits (FAB) are simulated, BitOPs are theoretical counts, and times are measured; they stand in columns of their own."
+    )
+
+
+def _by_bits(setting: str) -> tuple[list[int], str]:
+    return [int(bits) for bits in re.findall(r"\d+", setting)], setting
+
+
+def _section(results: Path, question: Question, summary: pd.DataFrame) -> Section:
+    rows = summary[summary["question"] == question.id]
+    table = results / "tables" / f"{question.id}.csv"
+    record = _provenance(table)
+    return Section(
+        question,
+        readable(question, rows) if len(rows) else None,
+        _conclusion(results / "conclusions" / f"{question.id}.md") if len(rows) else Markup(),
+        tuple(_figures(results / "figures", question)) if len(rows) else (),
+        _links(
+            results,
+            ("notebook", f"notebooks/{question.notebook}"),
+            ("csv", f"tables/{question.id}.csv"),
+            ("provenance", f"tables/{question.id}.provenance.json"),
+        )
+        if len(rows)
+        else (),
+        record.get("version"),
+    )
+
+
+def _conclusion(path: Path) -> Markup:
+    """Markdown to HTML, without HTML of its own and without pictures, which would be outside the page."""
+    if not path.is_file():
+        return Markup()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: cannot be read as text ({error}); run the stage that writes it again") from None
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
+
+
+def _figures(folder: Path, question: Question) -> list[tuple[str, str]]:
+    """The question's own figure first, then those with a suffix by name; ``a_b.png`` is not a figure of ``a`` if there is a question ``a_b``."""
+    others = [q.id for q in QUESTIONS if q.id != question.id and q.id.startswith(f"{question.id}_")]
+    paths = [
+        p
+        for p in sorted(folder.glob(f"{question.id}_*.png"))
+        if not any(p.stem == o or p.stem.startswith(f"{o}_") for o in others)
+    ]
+    own = folder / f"{question.id}.png"
+    figures = []
+    for path in ([own] if own.is_file() else []) + paths:
+        part = path.stem.removeprefix(question.id).strip("_").replace("_", " ")
+        data = base64.b64encode(path.read_bytes()).decode()
+        figures.append((f"data:image/png;base64,{data}", question.figure + (f": {part}" if part else "")))
+    return figures
+
+
+def _links(results: Path, *candidates: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((text, path) for text, path in candidates if (results / path).is_file())
+
+
+def _made_with(tables: Sequence[Path]) -> list[dict[str, str]]:
+    """One row a table: its identity, and the software and processor that its provenance names; no date and no commit."""
+    rows = []
+    for table in tables:
+        record = _provenance(table)
+        if not table.is_file() or not record:
+            continue
+        packages = record.get("packages")
+        rows.append(
+            {
+                "table": table_id(table),
+                "version": str(record.get("version", "not recorded")),
+                **{heading: str(record.get(key, "")) for heading, key in _MADE_WITH.items()},
+                "torch": str(packages.get("torch", "")) if isinstance(packages, Mapping) else "",
+                "file": os.path.relpath(provenance_path(table), table.parents[1]),
+            }
+        )
+    return rows
+
+
+def _provenance(table: Path) -> dict:
+    """What a table's provenance says; empty where it is missing or damaged, which ``adabm verify-results`` tells."""
+    try:
+        record = json.loads(provenance_path(table).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _main(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:
+        raise TableError(f"{path}: is no CSV table ({error}); run the stage `evaluate` again") from None
+
+
+def _listed(items: Sequence[object]) -> str:
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("adabm.study.pages")
+    return jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -1,0 +1,289 @@
+"""Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import AdabmError, ConfigError
+from ...networks.backbones import backbone_path
+from ...pictures.datasets import PictureFiles, calibration_files, check_calibration, evaluation_files
+from ...quantization.checkpoint import file_metadata
+from ...quantization.config import FineTuningConfig, QuantizationConfig, preset
+from .interventions import INTERVENTIONS
+from .part import FULL_PRECISION, check_part, is_path, place
+
+_TUNING = "fine_tuning."  # begins the names of its settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A preset (or ``fp32``) at given bits with a seed.
+
+    Attributes:
+        changes: settings that differ from the preset, by name, those of fine-tuning as
+            ``("fine_tuning.lr_weight", 0.001)``; ``("fine_tuning", None)`` leaves fine-tuning out.
+        intervention: what is done to the calibrated model before clipping; a name of
+            :data:`adabm.study.plan.interventions.INTERVENTIONS`, or empty.
+    """
+
+    method: str
+    weight_bits: int = 32
+    activation_bits: int = 32
+    fully_quantized: bool = False
+    seed: int = 0
+    changes: tuple[tuple[str, object], ...] = ()
+    intervention: str = ""
+
+    def __post_init__(self) -> None:
+        if self.intervention and self.intervention not in INTERVENTIONS:
+            raise ConfigError(f"unknown intervention {self.intervention!r}; choose one of {', '.join(INTERVENTIONS)}")
+        for name, value in self.changes:
+            if name in ("weight_bits", "activation_bits", "fully_quantized"):
+                raise ConfigError(
+                    f"{name} = {value!r}: belongs to the setting, such as {self.setting!r}; change it there"
+                )
+            if name == "fine_tuning" and value is not None:
+                raise ConfigError(
+                    f"fine_tuning = {value!r}: must be null, to leave it out; its settings have names such as 'fine_tuning.lr_weight'"
+                )
+
+    @classmethod
+    def at(
+        cls,
+        method: str,
+        setting: str,
+        seed: int = 0,
+        changes: Mapping[str, object] | None = None,
+        intervention: str = "",
+    ) -> "Run":
+        """Return the run of a method at a setting such as ``W4A4 FQ`` (fully quantized) or ``W8A6``."""
+        match = re.fullmatch(r"W(\d+)A(\d+)( FQ)?", setting)
+        if match is None:
+            raise ConfigError(
+                f"setting {setting!r}: expected such as 'W4A4 FQ' (fully quantized) or 'W8A6' (body alone)"
+            )
+        weight_bits, activation_bits, full = match.groups()
+        return cls(
+            method,
+            int(weight_bits),
+            int(activation_bits),
+            bool(full),
+            seed,
+            tuple((name, _hashable(value)) for name, value in (changes or {}).items()),
+            intervention,
+        )
+
+    @property
+    def setting(self) -> str:
+        """``W4A4 FQ``, ``W8A6`` or, for full precision, ``FP32``."""
+        if self.method == FULL_PRECISION:
+            return "FP32"
+        return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
+
+    def config(self, fine_tuning: Mapping) -> QuantizationConfig:
+        """Return the configuration; ``fine_tuning`` changes the recipe of presets that fine-tune.
+
+        Raises:
+            ConfigError: a change is unknown, impossible or without effect.
+        """
+        if self.method == FULL_PRECISION:
+            return preset("minmax")  # nothing of it is used
+        bits = dict(
+            weight_bits=self.weight_bits, activation_bits=self.activation_bits, fully_quantized=self.fully_quantized
+        )
+        changes, tuning = {}, dict(fine_tuning)
+        for name, value in self.changes:
+            if name.startswith(_TUNING):
+                tuning[name.removeprefix(_TUNING)] = value
+            else:
+                changes[name] = value
+        tuned = [name for name, _ in self.changes if name.startswith(_TUNING)]
+        config = preset(self.method, **bits, **{"fine_tuning": tuning, **changes})
+        if tuned and config.fine_tuning is None:
+            raise ConfigError(
+                f"{tuned[0]}: {self.method} is not fine-tuned here, so that it has no effect; leave it out"
+            )
+        return config
+
+
+def _hashable(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Calibration and fine-tuning settings that all quantized models of a study share.
+
+    Attributes:
+        patch_size, patches: calibration patches, in LR pixels, and how many (None: one a picture).
+        rounds, steps_per_round: of fine-tuning; its patches have ``patch_size`` too.
+    """
+
+    patch_size: int = 96
+    patches: int | None = None
+    rounds: int = 10
+    steps_per_round: int = 50
+
+    def __post_init__(self) -> None:
+        FineTuningConfig(**self.fine_tuning)  # refuses impossible values
+        if self.patches is not None and not (isinstance(self.patches, int) and self.patches >= 1):
+            raise ConfigError(f"patches = {self.patches!r}: must be a whole number >= 1, or null for one a picture")
+
+    @classmethod
+    def from_parameters(cls, block: Mapping) -> "Recipe":
+        """Build from a block of parameters that has an entry for each attribute.
+
+        Raises:
+            ConfigError: naming the entry that is missing.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in names:
+            if name not in block:
+                raise ConfigError(f"{name!r} is missing; a recipe has {', '.join(names)}")
+        return cls(**{name: block[name] for name in names})
+
+    @property
+    def fine_tuning(self) -> dict[str, int]:
+        return dict(patch_size=self.patch_size, rounds=self.rounds, steps_per_round=self.steps_per_round)
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Pictures to measure on; ``tile``: LR pixels, or None for whole pictures."""
+
+    name: str
+    files: tuple[PictureFiles, ...]
+    tile: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the result table: a run of a network on a set, and whether the plan says to run it.
+
+    Full precision has no calibration pictures.
+    """
+
+    backbone: Path
+    calibration: tuple[Path, ...]
+    run: Run
+    pictures: EvaluationSet
+    wanted: bool = True
+
+    @property
+    def scale(self) -> int:
+        return network_scale(self.backbone)
+
+    @property
+    def model_identity(self) -> tuple:
+        return self.backbone, self.calibration, self.run
+
+
+def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell]:
+    """Turn the parts of a plan, most valuable first, into cells; each set starts with full precision.
+
+    A part is a mapping with the keys
+
+    * ``backbone``: name of a shipped network or path of a .safetensors file;
+    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.pictures.datasets`; optional where all sets
+      are paths and ``calibration`` is given or nothing is quantized;
+    * ``sets``: names in ``data``, or paths (with a slash) of folders anywhere; ``tile``: LR pixels, 0 for whole pictures;
+    * ``calibration`` (optional): another folder of low-resolution pictures;
+    * ``settings``, ``methods``, ``seeds`` (optional, [0]): every combination is a run;
+    * ``run`` (optional, true): false lists the cells as not run.
+
+    Paths are relative to ``root``; ``~`` is the user's folder. Pictures are checked by their headers: that they can be
+    read, that pairs have the network's scale, that calibration pictures hold a patch of the recipe. A cell named
+    twice is kept once, at its first place, and is run if one of them says so. In the tables networks and sets are
+    known by the names of their files and folders, so that one name cannot stand for two of them.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, ImageError: naming the part and what is wrong with it,
+            before anything is computed.
+    """
+    if not isinstance(parts, Sequence) or isinstance(parts, str):
+        raise ConfigError(f"plan = {parts!r}: must be a list of parts")
+    cells: dict[tuple, Cell] = {}
+    names: dict[tuple, Path] = {}
+    for index, part in enumerate(parts):
+        try:
+            check_part(part)
+            for cell, folder in _cells(part, root, recipe):
+                pictures, stem = cell.pictures, cell.backbone.stem
+                _claim(names, ("backbone", stem), cell.backbone.resolve())
+                _claim(names, ("set", pictures.name, "of backbone", stem), folder.resolve())
+                identity = (cell.backbone, cell.run, pictures.name, pictures.tile)
+                known = cells.setdefault(identity, cell)
+                if known.calibration != cell.calibration:
+                    raise ConfigError(
+                        f"{cell.run.method} at {cell.run.setting} on {pictures.name} is planned with other calibration "
+                        "pictures already; make another plan of it"
+                    )
+                if cell.wanted:
+                    cells[identity] = cell
+        except AdabmError as error:
+            raise type(error)(f"part {index + 1} of the plan: {error}") from None
+    if not cells:
+        raise ConfigError("the plan is empty; give at least one part with backbone, sets, settings and methods")
+    return list(cells.values())
+
+
+def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Path]]:
+    """Yield the cells of a part, each with the folder of its set."""
+    backbone = backbone_path(
+        str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"]
+    )
+    scale = network_scale(backbone)
+    data = place(root, part.get("data", ""))
+    seeds = part.get("seeds", [0])
+    quantized = [
+        Run.at(method, setting, seed) for setting in part["settings"] for method in part["methods"] for seed in seeds
+    ]
+    for run in quantized:
+        run.config(recipe.fine_tuning)
+    calibration: tuple[Path, ...] = ()
+    if quantized:
+        source = place(root, part["calibration"]) if "calibration" in part else data / "calibration"
+        calibration = tuple(calibration_files(source).values())
+        check_calibration(calibration, recipe.patch_size)
+    for name in part["sets"]:
+        folder = place(root, name) if is_path(name) else data / name
+        pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder)), part.get("tile") or None)
+        for files in pictures.files:
+            files.check(scale)
+        wanted = part.get("run", True)
+        yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted), folder
+        for run in quantized:
+            yield Cell(backbone, calibration, run, pictures, wanted), folder
+
+
+def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
+    """Return the weight files and the folders of pictures that cells read, for the provenance of their tables."""
+    inputs = {cell.backbone for cell in cells} | {path.parent for cell in cells for path in cell.calibration}
+    inputs |= {
+        path.parent for cell in cells for f in cell.pictures.files for path in (f.high, f.low) if path is not None
+    }
+    return sorted(inputs)
+
+
+def network_scale(backbone: Path) -> int:
+    """The upsampling factor that a weight file's metadata tells."""
+    try:
+        options = json.loads(file_metadata(backbone)["options"])
+        scale = options.get("upscale", options.get("scale"))
+    except (KeyError, AttributeError, json.JSONDecodeError):
+        scale = None
+    if not isinstance(scale, int):
+        raise ConfigError(
+            f"{backbone}: its metadata does not tell the scale; run `adabm import` on it, or export it with adabm.save_network"
+        )
+    return scale
+
+
+def _claim(names: dict[tuple, Path], name: tuple, path: Path) -> None:
+    if names.setdefault(name, path) != path:
+        raise ConfigError(
+            f"{' '.join(name)}: {names[name]} and {path} have the same name, by which the tables know them; rename one"
+        )

@@ -1,0 +1,1 @@
+"""Tasks, the result cache, processes, timing."""

@@ -1,0 +1,227 @@
+"""The two kinds of work of a study: quantize a network, measure a model on pictures. Each fills the cache."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from ...api import quantize
+from ...engines.evaluation import Measurement, measure
+from ...errors import DataError, FineTuningError, ProgressError
+from ...networks import load_network
+from ...pictures.datasets import PictureFiles
+from ...pictures.images import read_rgb
+from ...pictures.patches import calibration_batches
+from ...quantization.model import QuantizedSR
+from ...steps.calibration import CalibrationRecord, calibrate
+from ...steps.fine_tuning import Step
+from ..origin.fingerprint import INTERVENING, MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from ..plan.cells import FULL_PRECISION, Recipe, Run
+from ..plan.interventions import INTERVENTIONS
+from .cache import ResultCache
+
+
+@dataclass(frozen=True)
+class ModelTask:
+    """A network to be quantized (or not, for ``fp32``) and where to keep it."""
+
+    backbone: Path
+    calibration: tuple[Path, ...]
+    run: Run
+    recipe: Recipe
+    cache: ResultCache
+    device: str = "cpu"
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the model depends on."""
+        if self.run.method == FULL_PRECISION:
+            return key(network=file_hash(self.backbone))
+        config = self.run.config(self.recipe.fine_tuning)
+        intervened = (
+            dict(intervention=self.run.intervention, rule=code_hash(INTERVENING)) if self.run.intervention else {}
+        )
+        return key(
+            network=file_hash(self.backbone),
+            calibration=folder_hash(list(self.calibration)),
+            config=config.to_dict(),
+            patch_size=self.recipe.patch_size,
+            patches=self.recipe.patches,
+            seed=self.run.seed,
+            device=self.device,
+            code=code_hash(QUANTIZING),
+            **intervened,
+        )
+
+    def done(self) -> bool:
+        """Whether nothing is to be computed: a readable model is kept, or that it diverged."""
+        return (
+            self.run.method == FULL_PRECISION
+            or self.divergence() is not None
+            or self.cache.load_model(self.key) is not None
+        )
+
+    def divergence(self) -> str | None:
+        """Why fine-tuning failed, if it did."""
+        kept = self.cache.load_record(key(diverged=self.key))
+        return kept["reason"] if kept is not None else None
+
+    def carry_out(
+        self,
+        on_start: Callable[[QuantizedSR], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
+        progress_key: str | None = None,
+    ) -> None:
+        """Quantize and keep the model, or keep the reason why fine-tuning failed.
+
+        Args:
+            on_start: called with the calibrated model, which fine-tuning then changes.
+            on_step: called after each step of fine-tuning.
+            progress_key: of the state of an unfinished fine-tuning; by default the model's.
+        """
+        progress = self.cache.progress(progress_key or self.key)
+        try:
+            try:
+                model, steps = self._quantize(progress, on_start, on_step)
+            except ProgressError:  # damaged, or of another processor, which calibrates to other last digits
+                progress.unlink()
+                model, steps = self._quantize(progress, on_start, on_step)
+        except FineTuningError as error:
+            self.cache.keep_record(key(diverged=self.key), {"reason": str(error)})
+        else:
+            self.cache.keep_model(self.key, model, steps, self.run.seed)
+        progress.unlink(missing_ok=True)
+
+    def _quantize(
+        self,
+        progress: Path,
+        on_start: Callable[[QuantizedSR], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> tuple[QuantizedSR, list[Step]]:
+        def start(model: QuantizedSR) -> None:
+            if self.run.intervention:
+                INTERVENTIONS[self.run.intervention](model, self.run.seed)
+            if on_start is not None:
+                on_start(model)
+
+        with one_thread(self.device):
+            network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)  # a tenth faster
+            model, _, steps = quantize(
+                network,
+                [read_rgb(path) for path in self.calibration],
+                self.run.config(self.recipe.fine_tuning),
+                patch_size=self.recipe.patch_size,
+                patches=self.recipe.patches,
+                seed=self.run.seed,
+                progress=progress,
+                after_calibration=start,
+                on_step=on_step,
+            )
+        return model, steps
+
+    def load(self) -> tuple[QuantizedSR, list[Step]]:
+        """Return the kept model and its fine-tuning steps; what was damaged or deleted meanwhile is computed again.
+
+        Raises:
+            FineTuningError: fine-tuning diverged.
+        """
+        if not self.done():
+            self.carry_out()
+        if (reason := self.divergence()) is not None:
+            raise FineTuningError(reason)
+        kept = self.cache.load_model(self.key)
+        if kept is None:
+            raise DataError(
+                f"{self.cache.folder}: the model just kept there cannot be read again; is the disk in order?"
+            )
+        return kept
+
+    def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
+        """Return the quantized model as :meth:`load` does, with what its calibration saw."""
+        model, steps = self.load()
+        batches = calibration_batches(
+            [read_rgb(path) for path in self.calibration],
+            self.recipe.patch_size,
+            16,
+            self.run.seed,
+            model.descriptor.value_range,
+            self.recipe.patches,
+        )
+        with one_thread(self.device):
+            record = calibrate(QuantizedSR(load_network(self.backbone), model.config), batches)
+        return model.to(self.device), record, steps
+
+
+@dataclass(frozen=True)
+class MeasureTask:
+    """Pictures to be measured with one model, tile by tile or whole."""
+
+    model: ModelTask
+    files: tuple[PictureFiles, ...]
+    tile: int | None
+
+    def picture_key(self, files: PictureFiles) -> str:
+        """Hash of all that the measurement on one picture depends on."""
+        low = file_hash(files.low) if files.low is not None else None
+        return key(
+            model=self.model.key,
+            high=file_hash(files.high),
+            low=low,
+            tile=self.tile,
+            device=self.model.device,
+            code=code_hash(MEASURING),
+        )
+
+    def missing(self) -> list[PictureFiles]:
+        """The pictures without a kept measurement."""
+        return [files for files in self.files if self.model.cache.load_record(self.picture_key(files)) is None]
+
+    def results(self) -> list[Measurement]:
+        """All measurements.
+
+        Raises:
+            DataError: one is missing.
+        """
+        kept = [self.model.cache.load_record(self.picture_key(files)) for files in self.files]
+        if None in kept:
+            raise DataError(
+                f"{self.files[kept.index(None)].name}: its measurement is not there; the code, a picture or the cache changed "
+                "while the study ran. Run it again"
+            )
+        return [Measurement(files.name, **result) for files, result in zip(self.files, kept)]
+
+    def carry_out(self) -> None:
+        """Measure each picture that is missing, and keep the result at once."""
+        for files in self.missing():
+            model = _loaded(self.model)
+            with (
+                one_thread(self.model.device),
+                model.full_precision() if self.model.run.method == FULL_PRECISION else nullcontext(),
+            ):
+                result = vars(measure(model, files.read(model.descriptor.scale), self.tile))
+            self.model.cache.keep_record(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
+
+
+@lru_cache(maxsize=1)
+def _loaded(task: ModelTask) -> QuantizedSR:
+    """The model of the last task of this process: consecutive tasks often share it."""
+    if task.run.method == FULL_PRECISION:
+        model = QuantizedSR(load_network(task.backbone), task.run.config({}))
+    else:
+        model, _ = task.load()
+    return model.to(task.device, memory_format=torch.channels_last)
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """Compute on one thread of the CPU inside: numbers depend on how many share a sum."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

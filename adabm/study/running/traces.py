@@ -1,0 +1,77 @@
+"""PSNR in the course of a fine-tuning: one run, measured after chosen steps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...engines.evaluation import measure
+from ...errors import ConfigError, DataError
+from ...pictures.datasets import PictureFiles
+from ...quantization.model import QuantizedSR
+from ...steps.fine_tuning import Step
+from ..origin.fingerprint import MEASURING, code_hash, file_hash, key
+from .tasks import ModelTask
+
+
+@dataclass(frozen=True)
+class TraceTask:
+    """A fine-tuning that is measured on pictures after each of ``steps`` (counted from 1; the last is the recipe's).
+
+    The quantized model that it ends with is kept like any other.
+    """
+
+    model: ModelTask
+    files: tuple[PictureFiles, ...]
+    steps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        tuning = self.model.run.config(self.model.recipe.fine_tuning).fine_tuning
+        if tuning is None:
+            raise ConfigError(f"{self.model.run.method}: this run does not fine-tune, there is nothing to trace")
+        last = tuning.rounds * tuning.steps_per_round
+        if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1 or self.steps[-1] != last:
+            raise ConfigError(f"steps = {self.steps}: must rise from at least 1 to the recipe's last step, {last}")
+
+    def _key(self, step: int) -> str:
+        pictures = [(file_hash(f.high), file_hash(f.low) if f.low is not None else None) for f in self.files]
+        return key(trace=self.model.key, step=step, pictures=pictures, code=code_hash(MEASURING))
+
+    def done(self) -> bool:
+        """Whether nothing is to be computed: all is measured, or fine-tuning diverged."""
+        return self.model.divergence() is not None or all(
+            self.model.cache.load_record(self._key(s)) for s in self.steps
+        )
+
+    def carry_out(self) -> None:
+        """Quantize and measure on the way; an interrupted run goes on behind its last whole round."""
+        task = self.model
+        running: list[QuantizedSR] = []
+        tuning = task.run.config(task.recipe.fine_tuning).fine_tuning
+        position = [-1, 0]  # round, steps of it
+
+        def on_step(step: Step) -> None:
+            position[:] = [step.round, position[1] + 1 if step.round == position[0] else 1]
+            taken = step.round * tuning.steps_per_round + position[1]
+            if taken in self.steps and task.cache.load_record(self._key(taken)) is None:
+                task.cache.keep_record(
+                    self._key(taken), dict(step=taken, group=step.group, **self._measured(running[-1]))
+                )
+
+        task.carry_out(running.append, on_step, key(trace=task.key, steps=self.steps))
+
+    def _measured(self, model: QuantizedSR) -> dict[str, float]:
+        results = [measure(model, files.read(model.descriptor.scale)) for files in self.files]
+        return {name: float(np.mean([getattr(r, name) for r in results])) for name in ("psnr_y_db", "ssim_y", "fab")}
+
+    def results(self) -> list[dict]:
+        """Return ``step, group, psnr_y_db, ssim_y, fab`` after each of the steps, means over the pictures.
+
+        A run that diverged gives what was measured before.
+
+        Raises:
+            DataError: a measurement is missing although the run did not diverge.
+        """
+        kept = [self.model.cache.load_record(self._key(step)) for step in self.steps]
+        if None in kept and self.model.divergence() is None:
+            raise DataError(f"step {self.steps[kept.index(None)]}: its measurement is not there; run the trace first")
+        return [record for record in kept if record is not None]

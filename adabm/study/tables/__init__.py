@@ -1,0 +1,1 @@
+"""Tables: schema, summaries, how people read them."""

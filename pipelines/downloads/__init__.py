@@ -1,0 +1,1 @@
+"""Obtain data sets and weights of other authors."""

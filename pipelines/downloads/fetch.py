@@ -1,0 +1,251 @@
+"""Download published data sets and weights, resume and verify them: ``python -m pipelines.downloads.fetch ID [ID ...]``.
+
+Every file is looked for in the folders that ADABM_MIRROR names (separated by colons), then at its public addresses. The
+download folder has the layout of a mirror, so copying it to another machine serves there as ADABM_MIRROR.
+"""
+
+import argparse
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adabm.errors import DataError
+
+from .acquire import Acquired, acquire
+from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources
+from .transfer import Network
+from .verification import file_sha256
+
+DOWNLOADS = Path("data/downloads")
+_PATIENCE = 1.0  # seconds for threads to stop; one that waits for a silent server is left behind
+_SHOWN = 2  # missing files of a source that an error describes
+
+
+def mirrors_from_environment() -> list[Path]:
+    """Return the folders that ADABM_MIRROR names.
+
+    Raises:
+        DataError: one of them is no folder.
+    """
+    folders = [Path(p).expanduser() for p in os.environ.get("ADABM_MIRROR", "").split(os.pathsep) if p]
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"ADABM_MIRROR names {folder}, which is no folder")
+    return folders
+
+
+def fetch(
+    ids: str | Iterable[str],
+    downloads: str | Path = DOWNLOADS,
+    *,
+    mirrors: Sequence[Path] | None = None,
+    offline: bool = False,
+    jobs: int = 4,
+    sources: dict[str, Source] | None = None,
+    network: Network | None = None,
+    say: Callable[[str], None] = lambda line: tqdm.write(line, file=sys.stderr),
+) -> dict[str, Path]:
+    """Bring sources into ``downloads``, all files verified; return by id where each lies.
+
+    Args:
+        ids: one or more entries of the manifest.
+        mirrors: folders to look into first; None: those of ADABM_MIRROR.
+        offline: use mirrors alone.
+        jobs: files to fetch at once.
+        sources: another manifest's content; None: that of ``data/sources.yaml``.
+        say: receives lines on what was done and on damaged copies.
+
+    Returns:
+        For each id, the file of a one-file source, else the folder that holds its files.
+
+    Raises:
+        DataError: an unknown id, or files that could not be had: which, why, and where to put them by hand.
+        OSError: the download folder cannot be read or written; files that are complete stay.
+    """
+    chosen = select_sources(read_sources() if sources is None else sources, ids)
+    mirrors = mirrors_from_environment() if mirrors is None else list(mirrors)
+    downloads, network = Path(downloads), network or Network()
+    files = {file.path: file for source in chosen for file in source.files}
+    done: dict[str, Acquired] = {}
+    with _progress_bar(sum(source.size for source in chosen)) as bar:
+        guard = threading.Lock()
+
+        def progress(count: int) -> None:
+            with guard:
+                bar.total = max(bar.total, bar.n + count)  # not every size is known beforehand
+                bar.update(count)
+
+        def work(file: SourceFile) -> Acquired:
+            return acquire(file, downloads, mirrors, network, offline, progress)
+
+        with closing(_run(work, list(files.values()), jobs, network)) as results:
+            for result in results:
+                done[result.file.path] = result
+                for warning in result.warnings:
+                    say(f"warning: {warning}")
+    missing = {}
+    for source in chosen:
+        results = [done[file.path] for file in source.files]
+        say(_summary(source, results, source.location(downloads)))
+        for result in results:
+            if result.origin == "download" and len(result.file.sha256) < 64:
+                found = file_sha256(downloads / result.file.path)
+                say(f"{result.file.name}: only {result.file.sha256}... of its sha256 is published; it is {found}")
+        missing[source.id] = [result for result in results if result.origin is None]
+    if any(missing.values()):
+        raise DataError(_describe(missing, downloads, mirrors, offline))
+    return {source.id: source.location(downloads) for source in chosen}
+
+
+def _run(
+    work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: int, network: Network
+) -> Iterator[Acquired]:
+    """Yield results as they come, from threads that an interrupted process does not wait for."""
+    waiting: queue.SimpleQueue = queue.SimpleQueue()
+    results: queue.SimpleQueue = queue.SimpleQueue()
+    for file in files:
+        waiting.put(file)
+
+    def loop() -> None:
+        while not network.stop.is_set():
+            try:
+                results.put(work(waiting.get_nowait()))
+            except queue.Empty:
+                return
+            except BaseException as error:  # handed to the caller's thread, which raises it
+                results.put(error)
+                return
+
+    threads = [threading.Thread(target=loop, daemon=True) for _ in range(min(jobs, len(files)))]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in files:
+            result = results.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    except BaseException:
+        network.stop.set()
+        deadline = time.monotonic() + _PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        raise
+
+
+def _progress_bar(total: int) -> tqdm:
+    """A bar on a terminal; elsewhere, such as in a log, one line every ten seconds."""
+    options = dict(total=total, unit="B", unit_scale=True, desc="fetch", leave=False)
+    if sys.stderr.isatty():
+        return tqdm(**options)
+    return tqdm(**options, file=_Lines(), mininterval=10.0, maxinterval=30.0, ncols=90, ascii=True, delay=1.0)
+
+
+class _Lines:
+    """Standard error for a progress bar that cannot go back to the beginning of its line."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            sys.stderr.write(text.strip() + "\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _summary(source: Source, results: list[Acquired], place: Path) -> str:
+    counts = {origin: sum(r.origin == origin for r in results) for origin in ("present", "mirror", "download", None)}
+    words = {"present": "present", "mirror": "from a mirror", "download": "downloaded", None: "MISSING"}
+    parts = ", ".join(f"{count} {words[origin]}" for origin, count in counts.items() if count)
+    size = f", {source.size / 1e6:.1f} MB" if source.size else ""
+    return f"{source.id}: {len(results)} file{'s' * (len(results) > 1)}{size} ({parts}) in {place}"
+
+
+def _describe(missing: dict[str, list[Acquired]], downloads: Path, mirrors: Sequence[Path], offline: bool) -> str:
+    lines = []
+    for name, results in missing.items():
+        if not results:
+            continue
+        lines.append(f"{name}: {len(results)} file{'s' * (len(results) > 1)} could not be had")
+        for result in results[:_SHOWN]:
+            file = result.file
+            size = "" if file.size is None else f", {file.size} bytes"
+            begins = "" if len(file.sha256) == 64 else "..."
+            lines.append(f"  {file.name} (sha256 {file.sha256}{begins}{size})")
+            lines += [f"    tried {line}" for line in result.tried]
+            if offline:
+                lines += [f"    not tried, being offline: {url}" for url in file.urls]
+            lines.append("    put it at " + " or ".join(str(folder / file.path) for folder in (downloads, *mirrors)))
+        if len(results) > _SHOWN:
+            lines.append(
+                f"  and {len(results) - _SHOWN} more: `python -m pipelines.downloads.fetch --list {name}` names all"
+            )
+    if not mirrors:
+        lines.append("No mirror was given: ADABM_MIRROR=DIR names a folder that holds such files under the same paths.")
+    lines.append("Then run the same command again: what is complete is not fetched twice.")
+    return "\n".join(lines)
+
+
+def _list(sources: dict[str, Source], ids: list[str]) -> None:
+    if not ids:
+        width = max(map(len, sources))
+        for source in sources.values():
+            size = f"{source.size / 1e6:7.1f} MB" if source.size else " " * 10
+            print(f"{source.id:{width}}  {len(source.files):3} files {size}  {source.title} [{source.licence}]")
+    for source in select_sources(sources, ids):
+        for file in source.files:
+            print(f"{file.sha256}  {'-' if file.size is None else file.size}  {file.path}", *file.urls, sep="\n  ")
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end; is handled like an interrupt from the keyboard."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("ids", nargs="*", metavar="ID", help="entries of data/sources.yaml")
+    parser.add_argument("--all", action="store_true", help="every entry (several GB)")
+    parser.add_argument("--list", action="store_true", help="list all entries, or the files of the given ones")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
+    parser.add_argument("--downloads", type=Path, default=DOWNLOADS, help=f"folder to download to ({DOWNLOADS})")
+    parser.add_argument("--offline", action="store_true", help="use the folders of ADABM_MIRROR alone")
+    parser.add_argument("--jobs", type=int, default=4, help="files to fetch at once (4)")
+    args = parser.parse_args(arguments)
+    if not (args.ids or args.all or args.list):
+        parser.error("name at least one ID, or --all; --list shows what there is")
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs} must be at least 1")
+    try:
+        sources = read_sources(args.manifest)
+        if args.list:
+            _list(sources, args.ids)
+            return 0
+        ids = list(sources) if args.all else args.ids
+        fetch(ids, args.downloads, offline=args.offline, jobs=args.jobs, sources=sources)
+    except DataError as error:
+        print(f"fetch: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}"
+        print(f"fetch: {what}; complete files stay, run the same command again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as error:
+        print("fetch: interrupted; complete files stay, run the same command again to go on", file=sys.stderr)
+        return 143 if isinstance(error, _Terminated) else 130
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""For maintainers: write ``data/checksums/<id>.txt`` of a new manifest entry from a mirror of its files.
+
+``python -m pipelines.downloads.record_checksums Set5_x4 --mirror DIR [--match '*.png']``. What is recorded is what every later
+download is compared with, so the mirror must hold the published bytes, and nothing else below the entry's folder.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import yaml
+
+from adabm.pictures.images import write_atomically
+
+from .sources import MANIFEST, mirror_prefix
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("id", help="an entry of data/sources.yaml with a repository")
+    parser.add_argument("--mirror", type=Path, required=True, help="folder with <repository>/<commit>/<folder>/...")
+    parser.add_argument("--match", default="*", help="pattern of the names to record (all)")
+    args = parser.parse_args()
+    entry = yaml.safe_load(MANIFEST.read_text())["sources"].get(args.id)
+    if entry is None:
+        print(f"record_checksums: {MANIFEST} has no entry {args.id}", file=sys.stderr)
+        return 1
+    folder = args.mirror / mirror_prefix(entry)
+    paths = sorted(p for p in folder.rglob(args.match) if p.is_file())
+    if not paths:
+        print(f"record_checksums: {folder} holds no file {args.match}", file=sys.stderr)
+        return 1
+    lines = []
+    for path in paths:
+        data = path.read_bytes()
+        lines.append(f"{hashlib.sha256(data).hexdigest()}  {len(data)}  {path.relative_to(folder).as_posix()}\n")
+    target = MANIFEST.parent / "checksums" / f"{args.id}.txt"
+    write_atomically(target, "".join(lines).encode())
+    print(f"{target}: {len(lines)} files")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

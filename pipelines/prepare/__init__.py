@@ -1,0 +1,1 @@
+"""Turn what was obtained into folders of pictures and weight files."""

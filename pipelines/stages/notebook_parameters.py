@@ -1,0 +1,136 @@
+"""The parameters of a notebook: which it declares, which it is given, and whether they agree.
+
+Papermill alone accepts a misspelt name, prints a warning and runs with the default. Here every
+declared parameter must be given, nothing else may be, and each value must fit its annotation.
+"""
+
+import ast
+import contextlib
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nbformat import NotebookNode
+
+from adabm.errors import ConfigError
+
+
+def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, ast.expr]:
+    """Return the annotation of each variable that the cell tagged ``parameters`` assigns.
+
+    A variable without annotation takes the type of its default. ``papermill.inspect_notebook``
+    is not asked: it silently drops ``int | None`` and every line with two equals signs.
+    """
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if not cells:
+        return {}
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise ConfigError(f"{name}: the parameters cell is not plain Python: {error}") from None
+    declared = {}
+    for statement in statements:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=variable), annotation=annotation):
+                declared[variable] = annotation
+            case ast.Assign(targets=[ast.Name(id=variable)], value=value):
+                declared[variable] = ast.Name(id=_literal_type(value))
+            case _:
+                raise ConfigError(
+                    f"{name}: the parameters cell may hold assignments only, "
+                    f"move `{ast.unparse(statement)}` to the next cell"
+                )
+    return declared
+
+
+def _literal_type(value: ast.expr) -> str:
+    try:
+        return type(ast.literal_eval(value)).__name__
+    except ValueError:
+        return f"type of `{ast.unparse(value)}`"  # no literal: fits no value, and the message says why
+
+
+def read_block(params: Path, block: str) -> dict[str, Any]:
+    """Return one top-level block of a YAML file of parameters."""
+    try:
+        blocks = yaml.safe_load(params.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{params}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{params} is not valid YAML: {error}") from None
+    if not isinstance(blocks, dict):
+        raise ConfigError(f"{params} must hold named blocks of parameters")
+    if block not in blocks:
+        names = ", ".join(map(str, blocks))
+        raise ConfigError(f"{params} has no block '{block}'{_hint(block, blocks)}; it has: {names}")
+    values = {} if blocks[block] is None else blocks[block]
+    if not isinstance(values, dict):
+        raise ConfigError(f"{params}: block '{block}' must hold `name: value` pairs, it is {values!r}")
+    return values
+
+
+def check_parameters(
+    declared: dict[str, ast.expr], given: dict[str, Any], name: str, complete: bool = True
+) -> dict[str, Any]:
+    """Return ``given`` with integers turned into floats where floats are declared.
+
+    Unless it is to be ``complete``, what is not given keeps the notebook's default.
+
+    Raises:
+        ConfigError: a name is unknown or missing, or a value does not fit its annotation.
+    """
+    if given and not declared:
+        raise ConfigError(f"{name} has no cell tagged 'parameters' that could take {', '.join(map(str, given))}")
+    problems = [f"no parameter '{key}'{_hint(key, declared)}" for key in given if key not in declared]
+    problems += [
+        f"missing value for '{key}': {ast.unparse(declared[key])}" for key in declared if complete and key not in given
+    ]
+    if problems:
+        raise ConfigError(f"{name}: {'; '.join(problems)}; its parameters are: {', '.join(declared)}")
+    checked = {}
+    for key, value in given.items():
+        try:
+            checked[key] = _fit(value, declared[key])
+        except TypeError:
+            raise ConfigError(
+                f"{name}: '{key}: {ast.unparse(declared[key])}' cannot take {value!r} ({type(value).__name__}); "
+                "a type is int, float, str, bool, dict, list, list[...] or `... | None`"
+            ) from None
+    return checked
+
+
+def _fit(value: Any, annotation: ast.expr) -> Any:
+    match annotation:
+        case ast.Name(id="float") if type(value) in (int, float):
+            return float(value)
+        case ast.Name(id="float") if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+            return float(value)  # YAML 1.1 takes 1e-3 for text, though DVC reads a number
+        case ast.Name(id="int" | "str" | "bool" | "list" | "dict" as kind) if type(value).__name__ == kind:
+            return value
+        case ast.Subscript(value=ast.Name(id="list"), slice=item) if isinstance(value, list):
+            return [_fit(v, item) for v in value]
+        case ast.Constant(value=None) if value is None:
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            with contextlib.suppress(TypeError):
+                return _fit(value, left)
+            return _fit(value, right)
+    raise TypeError
+
+
+def parse_overrides(pairs: list[list[str]]) -> dict[str, Any]:
+    """Return the values of ``-p name value``, each read as YAML like those of the file."""
+    values = {}
+    for name, text in pairs:
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"-p {name}: {text!r} is not a YAML value; quote it if it is a string") from None
+    return values
+
+
+def _hint(key: Any, known: Any) -> str:
+    close = difflib.get_close_matches(str(key), [str(k) for k in known], cutoff=0.5)
+    return f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""

@@ -1,0 +1,255 @@
+"""Run one notebook as a stage of the pipeline: checked parameters in, reproducible bytes out.
+
+``python -m pipelines.stages.run_notebook notebooks/x.ipynb OUT.ipynb --params params.yaml --block x``
+gives the keys of block ``x`` to the cell of the notebook that is tagged ``parameters``; ``-p name
+value`` adds or replaces one. Names and types are checked before anything runs: see
+:mod:`pipelines.stages.notebook_parameters`.
+
+The notebook runs in the interpreter of this command, in the root of the repository. The executed
+copy holds no time, path or random identifier: a deterministic notebook gives the same bytes twice.
+Exit status: 1 if a cell fails (the copy is kept as ``OUT.failed.ipynb``), 2 if the parameters
+do not fit, 130 if interrupted; ``OUT.ipynb`` is written on success alone.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+from traitlets import default
+
+from adabm.errors import ConfigError
+from adabm.pictures.images import write_atomically
+from adabm.study.origin.provenance import STAGE_VARIABLE
+
+from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+TRACEBACK_LINES = 20
+
+
+class NotebookFailed(Exception):
+    """A cell raised, or the kernel died; the message holds the cell and the end of its traceback."""
+
+
+class _OwnKernel(AsyncKernelManager):
+    """Starts the running interpreter, whatever the user or ``$JUPYTER_PATH`` registered as "python3"."""
+
+    @default("kernel_spec_manager")
+    def _native_kernel_only(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[])
+
+
+def run_notebook(
+    source: Path, out: Path, given: dict[str, Any], params: Path | None = None, block: str | None = None
+) -> None:
+    """Execute ``source`` with the parameters ``given`` and write the canonical copy to ``out``.
+
+    ``params`` and ``block`` tell where the parameters come from; the provenance of the notebook's tables names them.
+
+    Raises:
+        ConfigError: the parameters do not fit the notebook; no cell has run.
+        NotebookFailed: a cell failed; the copy up to there is ``out`` with suffix ``.failed.ipynb``.
+    """
+    notebook = read_notebook(source)
+    values = check_parameters(
+        declared_parameters(notebook, str(source)), given, str(source), complete=block is not None
+    )
+    failed = out.with_suffix(".failed.ipynb")
+    with (
+        tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
+        _kernel_environment(scratch, _stage(source, params, block)),
+    ):
+        working_copy = Path(scratch) / "notebook.ipynb"
+        try:
+            executed = papermill.execute_notebook(
+                notebook,
+                working_copy,
+                values,
+                kernel_name="python3",
+                language="python",
+                cwd=ROOT,
+                progress_bar=False,
+                kernel_manager_class=_OwnKernel,
+                stderr_file=sys.stderr,
+            )  # progress bars of the cells, as they move
+            _check_complete(executed)
+        except (PapermillExecutionError, DeadKernelError) as error:
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(working_copy, failed)
+            description = _describe(error, read_notebook(working_copy), source)
+            raise NotebookFailed(f"{description}\n\nkept as {failed}") from None
+    write_atomically(out, (nbformat.writes(canonical(executed)) + "\n").encode())
+    failed.unlink(missing_ok=True)
+
+
+def _stage(source: Path, params: Path | None, block: str | None) -> str:
+    inside = {
+        name: path.resolve()
+        for name, path in (("notebook", source), ("params_file", params))
+        if path is not None and (block or name == "notebook")
+    }
+    names = {name: path.relative_to(ROOT).as_posix() for name, path in inside.items() if path.is_relative_to(ROOT)}
+    return json.dumps(names | ({"block": block} if "params_file" in names else {}))
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (ValueError, nbformat.reader.NotJSONError) as error:
+        raise ConfigError(f"{path} is not a notebook: {error}") from None
+
+
+@contextlib.contextmanager
+def _kernel_environment(scratch: str, stage: str) -> Iterator[None]:
+    """Keep from the kernel what would make its output depend on the user or the run."""
+    settings = {
+        "PYTHONHASHSEED": "0",  # the order of sets of strings
+        STAGE_VARIABLE: stage,
+        "IPYTHONDIR": scratch,  # the user's start-up files and settings
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a preset "agg" would show no figure
+    }
+    profile = Path(scratch, "profile_default")
+    profile.mkdir()  # the kernel warns, at each start, that its connection to this very process is not encrypted
+    (profile / "ipython_kernel_config.py").write_text("c.Application.log_level = 'CRITICAL'\n")
+    saved = {key: os.environ.get(key) for key in settings}
+    level = logging.getLogger("papermill").level
+    os.environ.update(settings)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # its inspection warns of names it fails to parse
+    try:
+        yield
+    finally:
+        logging.getLogger("papermill").setLevel(level)
+        for key, value in saved.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+
+def _check_complete(executed: NotebookNode) -> None:
+    """Papermill takes ``sys.exit()`` for success and leaves the following cells out."""
+    for index, cell in enumerate(executed.cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                raise PapermillExecutionError(
+                    index, cell.execution_count, cell.source, output.ename, output.evalue, output.traceback
+                )
+
+
+def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
+    """Name the cell that failed and quote it and the end of its traceback."""
+    added = {"injected-parameters", "papermill-error-cell-tag"}  # by papermill
+    cells = [c for c in copy.cells if not added & set(c.metadata.get("tags", []))]
+    started = [i for i, c in enumerate(cells) if c.metadata.papermill.get("start_time")]
+    raised = [i for i, c in enumerate(cells) if any(o.output_type == "error" for o in c.get("outputs", []))]
+    number = (raised or started[-1:])[0]
+    if isinstance(error, PapermillExecutionError):
+        reason, text = f"{error.ename}: {error.evalue}", "\n".join(error.traceback)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-TRACEBACK_LINES:]
+    else:
+        reason, lines = "the kernel died (out of memory, or a crash in compiled code)", []
+    count = cells[number].get("execution_count")  # a kernel that dies at once may not have told it
+    place = f"cell {number + 1} of {len(cells)}" + (f" (In [{count}])" if count else "")
+    return "\n".join([f"{source}: {place} failed: {reason}", "", cells[number].source, "", *lines])
+
+
+def canonical(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy without anything that differs between two runs of a deterministic notebook.
+
+    Progress bars and warnings (standard error, widgets) go as well: they are meant for the person
+    who watches the run.
+    """
+    kept = {k: v for k, v in notebook.metadata.items() if k not in ("papermill", "widgets")}
+    notebook = nbformat.from_dict({**notebook, "nbformat": 4, "nbformat_minor": 5, "metadata": {**kept, **KERNEL}})
+    count = 0
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:03d}"
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution") and v != []}
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is not None:
+            cell.execution_count = count = count + 1
+        cell.outputs = _canonical_outputs(cell.outputs, count)
+    return notebook
+
+
+def _canonical_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode]:
+    kept: list[NotebookNode] = []
+    for output in outputs:
+        data = output.get("data", {})
+        if output.get("name") == "stderr" or WIDGET in data:
+            continue
+        if output.output_type == "execute_result":
+            output.execution_count = count
+        if "text/plain" in data:
+            data["text/plain"] = re.sub(r"\bat 0x[0-9a-fA-F]+", "at 0x0", data["text/plain"])
+        if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
+            kept[-1].text += output.text  # how a text is cut into messages is a matter of timing
+        else:
+            kept.append(output)
+    return kept
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("out", type=Path, help="the executed notebook")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file of parameters (params.yaml)")
+    parser.add_argument(
+        "--block", help="its block that goes to the notebook; without it, the notebook has its defaults but for -p"
+    )
+    parser.add_argument("-p", dest="overrides", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    options = parser.parse_args(arguments)
+    begun = time.monotonic()
+    try:
+        given = read_block(options.params, options.block) if options.block else {}
+        run_notebook(
+            options.notebook,
+            options.out,
+            {**given, **parse_overrides(options.overrides)},
+            options.params,
+            options.block,
+        )
+    except ConfigError as error:
+        print(f"run_notebook: {error}", file=sys.stderr)
+        return 2
+    except NotebookFailed as error:
+        print(f"run_notebook: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"run_notebook: {options.notebook} interrupted, nothing written", file=sys.stderr)
+        return 130
+    print(f"{options.notebook} -> {options.out} ({time.monotonic() - begun:.1f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwind: remove the scratch folder, stop the kernel
+    sys.exit(main())

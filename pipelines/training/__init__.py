@@ -1,0 +1,1 @@
+"""Train the project's own backbones."""
