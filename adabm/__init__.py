@@ -10,32 +10,35 @@ __version__ = "0.2.0"
 
 _EXPORTS = {
     "AdabmError": "errors",
-    "CalibrationRecord": "steps.calibration",
-    "FineTuningConfig": "quantization.config",
+    "CalibrationRecord": "steps",
+    "FineTuningConfig": "steps.tune",
     "NetworkDescriptor": "networks",
-    "PRESETS": "quantization.config",
+    "PRESETS": "recipes",
     "Picture": "engines.evaluation",
-    "QuantizationConfig": "quantization.config",
+    "QuantizationConfig": "recipes",
     "QuantizedSR": "quantization.model",
+    "Recipe": "recipes",
     "Role": "networks",
     "build_network": "networks",
-    "calibrate": "steps.calibration",
-    "clip_ranges": "steps.clipping",
+    "calibrate": "recipes",
+    "clip_ranges": "steps.clip",
     "default_backbone": "networks.backbones",
     "describe": "networks",
     "evaluate": "engines.evaluation",
-    "fine_tune": "steps.fine_tuning",
+    "fine_tune": "steps.tuner",
     "image_complexity": "quantization.complexity",
     "import_weights": "networks",
     "load_network": "networks",
-    "load_quantized": "quantization.checkpoint",
-    "preset": "quantization.config",
+    "load_quantized": "checkpoint",
+    "preset": "recipes",
     "quantize": "api",
+    "read_recipe": "recipes",
     "round_to_uint8": "engines.tiles",
     "save_network": "networks",
-    "save_quantized": "quantization.checkpoint",
+    "save_quantized": "checkpoint",
     "upscale": "engines.tiles",
 }
+_CALLED = {"FineTuningConfig": "Tune"}  # public names whose things are called otherwise where they stand
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 
@@ -44,7 +47,7 @@ def __getattr__(name: str):
     if name in _EXPORTS:
         from importlib import import_module
 
-        return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
+        return getattr(import_module(f".{_EXPORTS[name]}", __name__), _CALLED.get(name, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,7 +7,8 @@ from test_model import pictures
 
 from adabm.api import quantize
 from adabm.errors import DataError
-from adabm.quantization.config import preset
+from adabm.recipes import preset
+from helpers.configurations import asked
 from helpers.tiny_networks import TINY, tiny
 
 
@@ -20,7 +21,7 @@ def test_quantize_end_to_end(name, fully):
     tuning = dict(rounds=3, steps_per_round=2, batch_size=2, patch_size=8)
     seen = []
     model, record, steps = quantize(
-        tiny(name), images, preset("adabm-relative", fully_quantized=fully, fine_tuning=tuning),
+        tiny(name), images, asked("adabm-relative", fully_quantized=fully, fine_tuning=tuning),
         patch_size=12, batch_size=3, on_step=seen.append,
     )  # fmt: skip
     assert record.complexities.shape == (5,) and set(record.sensitivities) == set(model.layers)
@@ -40,7 +41,7 @@ def test_quantize_without_fine_tuning_still_clips():
     images = [np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)] * 2
     network = tiny("EDSR")
     clipped, _, steps = quantize(network, images, preset("adabm-notune"), patch_size=12)
-    unclipped, _, _ = quantize(network, images, preset("adabm-notune", clipping=False), patch_size=12)
+    unclipped, _, _ = quantize(network, images, asked("adabm-notune", clipping=False), patch_size=12)
     assert steps == [] and clipped.clipped
     narrow, wide = (model.layers["body.0.conv1"].activation.upper for model in (clipped, unclipped))
     assert 0 < narrow < wide
@@ -48,7 +49,7 @@ def test_quantize_without_fine_tuning_still_clips():
 
 def test_same_seed_same_model():
     images = [np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)] * 4
-    config = preset("adabm", fine_tuning=dict(rounds=3, steps_per_round=1, patch_size=8))
+    config = asked("adabm", fine_tuning=dict(rounds=3, steps_per_round=1, patch_size=8))
     states = [quantize(tiny("EDSR"), images, config, patch_size=12, seed=s)[0].state_dict() for s in (1, 1, 2)]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
@@ -78,7 +79,7 @@ def test_a_rule_after_calibration_sees_the_calibrated_model_before_clipping():
         seen.append((model.calibrated, model.clipped, model.layers["body.0.conv1"].activation.upper.item()))
         model.layers["body.0.conv1"].layer2bit.factor.data.fill_(-1.0)
 
-    config = preset("adabm-notune", image_mapping=False)
+    config = asked("adabm-notune", image_mapping=False)
     ruled, record, _ = quantize(tiny("EDSR"), images, config, patch_size=12, after_calibration=rule)
     plain, _, _ = quantize(tiny("EDSR"), images, config, patch_size=12)
     layer, other = (model.layers["body.0.conv1"] for model in (ruled, plain))

@@ -14,6 +14,7 @@ from adabm.pictures.images import read_rgb, write_image
 from adabm.sampling import STRATEGIES, Pool, select, strategy
 from adabm.study import Bench, Recipe, Run, Trial
 from adabm.study.running import bench, tasks
+from helpers.configurations import asked
 from helpers.study_files import Counted, compute_here, forget, write_network, write_pictures, write_pool, write_study
 
 RECIPE = Recipe(patch_size=12, patches=None, rounds=3, steps_per_round=2)
@@ -235,7 +236,7 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     run = trials_of(opened)[3].run
     images = [read_rgb(path) for path in opened.choose("random", 3, run)]
     network = load_network(opened.backbone).to(memory_format=torch.channels_last)
-    config = adabm.preset("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
+    config = asked("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
     model, *_ = adabm.quantize(network, images, config, patch_size=12, seed=2)
     summary = adabm.evaluate(model, adabm.pictures.datasets.evaluation_pictures(root / "data" / "First", 2)).summary(
         model

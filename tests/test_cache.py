@@ -16,6 +16,7 @@ from adabm.pictures.images import read_rgb, write_image
 from adabm.study import Recipe, ResultCache, read_plan, run_plan
 from adabm.study.origin.fingerprint import INTERVENING, MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
 from adabm.study.running.tasks import MeasureTask, ModelTask
+from helpers.configurations import asked
 from helpers.study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_study
 
 PACKAGE = Path(adabm.__file__).parent
@@ -60,7 +61,7 @@ def test_a_model(root, cache):
     assert len(steps) == RECIPE.rounds * RECIPE.steps_per_round and steps[0].group == "weight"
     assert not cache.progress(task.key).exists()
     images = [read_rgb(path) for path in task.calibration]
-    config = adabm.preset("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
+    config = asked("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
     network = load_network(task.backbone).to(memory_format=torch.channels_last)
     expected, _, expected_steps = adabm.quantize(network, images, config, patch_size=12, patches=4)
     assert steps == expected_steps

@@ -5,11 +5,11 @@ import torch
 from test_model import calibrated, pictures, wrapped
 
 from adabm.errors import DataError, NetworkError
-from adabm.quantization.config import QuantizationConfig
 from adabm.quantization.layers import Policy
 from adabm.quantization.model import QuantizedSR
-from adabm.steps.calibration import calibrate
-from adabm.steps.clipping import clip_ranges
+from adabm.recipes import calibrate
+from adabm.steps.clip import clip_ranges
+from helpers.configurations import configured
 from helpers.tiny_networks import tiny
 
 # -- calibration refuses what it cannot use --------------------------------------------------------
@@ -41,7 +41,7 @@ def test_a_network_that_gives_nan_is_refused(observer):
     network = tiny("EDSR")
     with torch.no_grad():
         network.body[0].conv1.bias[0] = float("nan")
-    model = QuantizedSR(network, QuantizationConfig(activation_observer=observer))
+    model = QuantizedSR(network, configured(activation_observer=observer))
     with pytest.raises(NetworkError, match="the input of body.0.conv2 is not finite"):
         calibrate(model, [pictures(model)])
 
@@ -63,7 +63,7 @@ def test_calibrating_again_forgets_everything():
 @pytest.mark.parametrize("name", ["EDSR", "RDN", "SRResNet"])
 def test_other_dtypes(name, dtype, when):
     if when == "network first":
-        model = QuantizedSR(tiny(name).to(dtype), QuantizationConfig())
+        model = QuantizedSR(tiny(name).to(dtype), configured())
     else:
         model = wrapped(name).to(dtype)
     single = wrapped(name)

@@ -10,12 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from adabm.checkpoint import load_quantized, read_metadata, save_quantized
 from adabm.errors import CheckpointError
-from adabm.quantization.checkpoint import load_quantized, read_metadata, save_quantized
-from adabm.quantization.config import QuantizationConfig
 from adabm.quantization.model import QuantizedSR
-from adabm.steps.calibration import calibrate
-from adabm.steps.clipping import clip_ranges
+from adabm.recipes import QuantizationConfig, calibrate
+from adabm.steps.clip import clip_ranges
+from helpers.configurations import configured
 from helpers.tiny_networks import TINY, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*layout was guessed")
@@ -26,7 +26,7 @@ def pictures(model: QuantizedSR, seed: int = 0) -> Tensor:
 
 
 def quantized(network: nn.Module | str = "EDSR", **settings) -> QuantizedSR:
-    model = QuantizedSR(tiny(network) if isinstance(network, str) else network, QuantizationConfig(**settings))
+    model = QuantizedSR(tiny(network) if isinstance(network, str) else network, configured(**settings))
     calibrate(model, [pictures(model, 1)])
     if not model.clipped:
         clip_ranges(model, pictures(model, 2))
@@ -74,7 +74,7 @@ def test_round_trip_is_bit_exact(name, fully, path):
 
 
 def test_metadata_tells_how_it_was_made(path):
-    config = QuantizationConfig(activation_bits=6, fine_tuning=None)
+    config = configured(activation_bits=6, fine_tuning=None)
     model = quantized(activation_bits=6, fine_tuning=None)
     save_quantized(model, path, preset="adabm-notune", seed=7)
     metadata = read_metadata(path)
@@ -82,7 +82,7 @@ def test_metadata_tells_how_it_was_made(path):
     assert QuantizationConfig.from_dict(metadata["config"]) == config
     assert metadata["network"]["name"] == "EDSR" and len(metadata["network"]["sha256"]) == 64
     save_quantized(model, path)
-    assert (read_metadata(path)["preset"], read_metadata(path)["seed"]) == ("custom", None)
+    assert (read_metadata(path)["preset"], read_metadata(path)["seed"]) == ("adabm", None)
 
 
 def test_a_loaded_model_can_be_saved_again(path):
@@ -93,7 +93,7 @@ def test_a_loaded_model_can_be_saved_again(path):
 
 
 def test_not_yet_clipped_is_remembered(path):
-    model = QuantizedSR(tiny("EDSR"), QuantizationConfig())
+    model = QuantizedSR(tiny("EDSR"), configured())
     calibrate(model, [pictures(model)])
     save_quantized(model, path)
     assert not load_quantized(path).clipped
@@ -197,7 +197,7 @@ def test_foreign_metadata(path):
 
 def test_an_uncalibrated_model_has_nothing_to_save(path):
     with pytest.raises(CheckpointError, match="not calibrated"):
-        save_quantized(QuantizedSR(tiny("EDSR"), QuantizationConfig()), path)
+        save_quantized(QuantizedSR(tiny("EDSR"), configured()), path)
     assert not path.exists()
 
 

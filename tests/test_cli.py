@@ -1,4 +1,4 @@
-"""The command line as a whole, run in this process; ``presets`` and ``info``."""
+"""The command line as a whole, run in this process; ``recipes`` and ``info``."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from adabm.cli import main
-from adabm.quantization.config import PRESETS
+from adabm.recipes import PRESETS
 from helpers.cli_files import fails, run, write_files
 
 
@@ -37,12 +37,12 @@ def test_usage_errors(argv, capsys):
     assert "error:" in capsys.readouterr().err
 
 
-def test_presets(capsys):
-    assert main(["presets"]) == 0
+def test_recipes(capsys):
+    assert main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == list(PRESETS)
     assert all(len(line.split()) > 3 for line in lines[2:])
-    assert main(["presets", "--json"]) == 0
+    assert main(["recipes", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == list(PRESETS)
 
 
@@ -53,17 +53,15 @@ def test_interrupt_and_broken_pipe_and_defect(files, monkeypatch, capsys):
 
         return load
 
-    monkeypatch.setattr("adabm.quantization.checkpoint.load_quantized", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(KeyboardInterrupt()))
     assert run("info", files / "q.safetensors") == 130
-    monkeypatch.setattr("adabm.quantization.checkpoint.load_quantized", raising(BrokenPipeError()))
+    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(BrokenPipeError()))
     assert run("info", files / "q.safetensors") == 141
-    monkeypatch.setattr("adabm.quantization.checkpoint.load_quantized", raising(RuntimeError("odd")))
+    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(RuntimeError("odd")))
     assert "unexpected RuntimeError: odd" in fails(capsys, "info", files / "q.safetensors")
     assert run("info", files / "q.safetensors", "--debug") == 2
     assert "Traceback" in capsys.readouterr().err
-    monkeypatch.setattr(
-        "adabm.quantization.checkpoint.load_quantized", raising(torch.OutOfMemoryError("CUDA out of memory"))
-    )
+    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(torch.OutOfMemoryError("CUDA out of memory")))
     assert "out of memory" in fails(capsys, "info", files / "q.safetensors")
 
 
@@ -71,7 +69,7 @@ def test_closed_pipe(files):
     """The reader has gone before the first line."""
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-m", "adabm", "presets"], stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-m", "adabm", "recipes"], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert done.stderr == "" and done.returncode == 141
 
@@ -80,7 +78,7 @@ def test_info(files, capsys):
     assert run("info", files / "q.safetensors") == 0
     out = capsys.readouterr().out
     assert (
-        "W4A4 FQ; preset adabm (changed), seed 0" in out and "body.0.conv1" in out and "fine_tuning.rounds = 3" in out
+        "W4A4 FQ; recipe adabm (changed), seed 0" in out and "body.0.conv1" in out and "tune.rounds = 3" in out
     )
     assert run("info", files / "q.safetensors", "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -102,4 +100,4 @@ def test_info_refuses(files, tmp_path, capsys):
     save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"adabm": "{not json"})
     assert "metadata is damaged" in fails(capsys, "info", tmp_path / "odd.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"adabm": "[]"})
-    assert "is not 'adabm-quantized-1'" in fails(capsys, "info", tmp_path / "odd.safetensors")
+    assert "is not 'adabm-quantized-2'" in fails(capsys, "info", tmp_path / "odd.safetensors")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adabm.quantization.checkpoint import load_quantized
+from adabm.checkpoint import load_quantized
 from helpers.cli_files import OPTIONS, TINY, fails, quantize, run, save_network, smooth, write_files
 
 
@@ -34,7 +34,7 @@ def test_quantize_is_reproducible_and_reports(files, tmp_path, capsys):
 def test_quantize_json_and_settings(files, tmp_path, capsys):
     more = [
         "--json",
-        "--preset",
+        "--recipe",
         "omse",
         "--weight-bits",
         "6",
@@ -42,7 +42,7 @@ def test_quantize_json_and_settings(files, tmp_path, capsys):
         "5",
         "--body-only",
         "--set",
-        "ema=0.5",
+        "calibrate.ema=0.5",
         "--patches",
         "7",
     ]
@@ -60,12 +60,12 @@ def test_quantize_json_and_settings(files, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert (
         report["config"]["weight_bits"] == 6
-        and report["config"]["ema"] == 0.5
+        and report["config"]["recipe"]["steps"]["calibrate"]["ema"] == 0.5
         and not report["config"]["fully_quantized"]
     )
     assert report["feature_average_bits"] == 5 and report["patches"] == 7 and report["fine_tuning"] == []
-    assert report["preset"] == "omse (changed)"
-    assert load_quantized(tmp_path / "q.safetensors").config.activation_observer == "omse"
+    assert report["recipe"] == "omse (changed)"
+    assert load_quantized(tmp_path / "q.safetensors").config.step("calibrate").activation == "omse"
 
 
 def test_reported_bits_are_the_models(files):
@@ -80,18 +80,18 @@ def test_reported_bits_are_the_models(files):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--preset", "adabn"], "unknown preset 'adabn'; did you mean 'adabm'?"),
+        (["--preset", "adabn"], "unknown recipe 'adabn'; did you mean 'adabm'?"),
         (["--preset", "minmax-tune", "--rounds", "1"], "did you mean 'minmax-tuned'?"),
-        (["--preset", "xyz"], "unknown preset 'xyz'; known are adabm, adabm-own-bits, adabm-relative"),
-        (["--set", "emma=0.5"], "did you mean 'ema'"),
-        (["--set", "fine_tuning.lr_wait=1"], "did you mean 'lr_weight'"),
-        (["--set", "ema"], "expected name=value"),
-        (["--set", "ema=much"], "must be a number"),
+        (["--preset", "xyz"], "unknown recipe 'xyz'; known are minmax, percentile, omse"),
+        (["--set", "emma=0.5"], "did you mean 'calibrate.ema' or 'map_bits.ema'"),
+        (["--set", "tune.lr_wait=1"], "did you mean 'lr_weight'"),
+        (["--set", "calibrate.ema"], "expected step.setting=value"),
+        (["--set", "calibrate.ema=much"], "must be a number"),
         (["--set", "fixed_bits=8.5"], "must be a whole number"),
-        (["--set", "clipping=maybe"], "must be true or false"),
-        (["--set", "ema=2"], "ema = 2.0"),
+        (["--set", "tune.relative_lr=maybe"], "must be true or false"),
+        (["--set", "calibrate.ema=2"], "calibrate.ema = 2.0"),
         (["--set", "weight_bits=3", "--weight-bits", "3"], "set twice"),
-        (["--set", "fine_tuning=some"], "only none"),
+        (["--set", "tune=some"], "only none"),
         (["--preset", "minmax"], "does not fine-tune"),
         (["--weight-bits", "20"], "weight_bits = 20"),
         (["--patch-size", "500"], "p0.png: 28x24"),

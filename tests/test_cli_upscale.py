@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from adabm.checkpoint import load_quantized
 from adabm.cli.picture import upscale_picture
 from adabm.engines.tiles import upscale
 from adabm.networks import build_network
 from adabm.pictures.images import read_raw, write_image
 from adabm.pictures.orientation import upright
-from adabm.quantization.checkpoint import load_quantized
-from adabm.quantization.config import preset
 from adabm.quantization.model import QuantizedSR
+from adabm.recipes import preset
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
 
 

@@ -5,14 +5,14 @@ import torch
 
 from adabm.engines.cost import cost, count_macs, size_bits
 from adabm.networks import build_network
-from adabm.quantization.config import QuantizationConfig
 from adabm.quantization.model import QuantizedSR
-from adabm.steps.calibration import calibrate
+from adabm.recipes import calibrate
+from helpers.configurations import configured
 from helpers.tiny_networks import TINY, tiny
 
 
 def wrapped(network=None, **settings) -> QuantizedSR:
-    return QuantizedSR(network if network is not None else tiny("EDSR"), QuantizationConfig(**settings))
+    return QuantizedSR(network if network is not None else tiny("EDSR"), configured(**settings))
 
 
 def used_bits(model: QuantizedSR, bits: float | None = None) -> dict[str, float]:

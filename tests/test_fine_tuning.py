@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from adabm.errors import ConfigError, FineTuningError, NetworkError
-from adabm.quantization.config import FineTuningConfig, QuantizationConfig
 from adabm.quantization.model import QuantizedSR
-from adabm.steps.calibration import calibrate
-from adabm.steps.fine_tuning import FineTuner, Step, fine_tune
+from adabm.recipes import calibrate
+from adabm.steps.tune import Tune
+from adabm.steps.tuner import FineTuner, TuningStep, fine_tune
+from helpers.configurations import configured
 from helpers.tiny_networks import tiny
 
 
@@ -21,13 +22,13 @@ def batches(value_range: float = 1.0, size: int = 8, seed: int = 0) -> Iterator[
         yield torch.rand(2, 3, size, size, generator=generator) * value_range
 
 
-def recipe(**changes) -> FineTuningConfig:
-    return FineTuningConfig(**{"rounds": 3, "steps_per_round": 2, "batch_size": 2, "patch_size": 8, **changes})
+def recipe(**changes) -> Tune:
+    return Tune(**{"rounds": 3, "steps_per_round": 2, "batch_size": 2, "patch_size": 8, **changes})
 
 
 def calibrated(network: str = "EDSR", **settings) -> QuantizedSR:
     settings.setdefault("fine_tuning", recipe())
-    model = QuantizedSR(tiny(network), QuantizationConfig(**settings))
+    model = QuantizedSR(tiny(network), configured(**settings))
     stream = batches(model.descriptor.value_range, seed=1)
     calibrate(model, [next(stream), next(stream)])
     return model
@@ -122,7 +123,7 @@ def test_structure_loss_of_rdn_is_divided_by_the_feature_size():
 # -- the order of rounds ---------------------------------------------------------------------------
 
 
-def rounds_of(steps: list[Step]) -> list[str]:
+def rounds_of(steps: list[TuningStep]) -> list[str]:
     return [next(s.group for s in steps if s.round == index) for index in range(steps[-1].round + 1)]
 
 
@@ -162,7 +163,7 @@ def test_learning_rates_decay_after_each_round_of_their_group():
 
 def test_callback_and_counts():
     model = calibrated(fine_tuning=recipe(rounds=4, steps_per_round=3))
-    seen: list[Step] = []
+    seen: list[TuningStep] = []
     steps = fine_tune(model, stream_of(model), on_step=seen.append)
     assert seen == steps and [s.round for s in steps] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert all(s.pixel > 0 and s.structure > 0 and s.bit >= 0 and 2 <= s.feature_average_bits <= 6 for s in steps)
@@ -201,7 +202,7 @@ def test_misuse_is_named():
     with pytest.raises(ConfigError, match="group 'mapping' is empty or unknown; this model has weight, activation"):
         FineTuner(uniform, recipe()).step("mapping", next(batches()))
     with pytest.raises(NetworkError, match="not calibrated"):
-        fine_tune(QuantizedSR(tiny("EDSR"), QuantizationConfig(fine_tuning=recipe())), batches())
+        fine_tune(QuantizedSR(tiny("EDSR"), configured(fine_tuning=recipe())), batches())
 
 
 # -- it cannot break the model ---------------------------------------------------------------------
@@ -291,7 +292,7 @@ def test_divergence_is_noticed_and_undone():
         return out * 1.1 if out.requires_grad and len(steps) >= 35 else out
 
     model.network.register_forward_hook(explode)
-    steps: list[Step] = []
+    steps: list[TuningStep] = []
     with pytest.raises(FineTuningError, match=r"diverges: mean loss .*\(round 4 of 5.*after round 3.*adabm-relative"):
         fine_tune(model, stream_of(model), on_step=steps.append)
     assert 35 < len(steps) < 40

@@ -7,8 +7,10 @@ import torch
 from test_fine_tuning import KINDS, calibrated, recipe, rounds_of, state_of, stream_of
 
 from adabm.errors import ConfigError
-from adabm.quantization.config import FineTuningConfig, QuantizationConfig
-from adabm.steps.fine_tuning import FineTuner, fine_tune
+from adabm.recipes import QuantizationConfig
+from adabm.steps.tune import Tune
+from adabm.steps.tuner import FineTuner, fine_tune
+from helpers.configurations import configured
 
 # -- groups ----------------------------------------------------------------------------------------
 
@@ -40,11 +42,11 @@ def test_groups_take_turns_and_what_is_left_out_stays_as_clipped(groups):
 
 
 def test_all_groups_in_their_order_by_default():
-    assert FineTuningConfig().groups == ("weight", "activation", "mapping")
+    assert Tune().groups == ("weight", "activation", "mapping")
 
 
 def test_groups_survive_json():
-    config = QuantizationConfig(fine_tuning=recipe(groups=["mapping", "weight"], target_bits=5))
+    config = configured(fine_tuning=recipe(groups=["mapping", "weight"], target_bits=5))
     assert config.fine_tuning.groups == ("mapping", "weight")
     assert QuantizationConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 

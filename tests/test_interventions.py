@@ -80,7 +80,7 @@ def test_a_run_intervenes_between_calibration_and_clipping(tmp_path, method):
     model, _ = task.load()
     images = [read_rgb(path) for path in cell.calibration]
     network = load_network(cell.backbone).to(memory_format=torch.channels_last)
-    config = run.config(RECIPE.fine_tuning)
+    config = run.config(EFFORT)
     expected, plain = (
         adabm.quantize(network, images, config, patch_size=12, patches=4, after_calibration=rule)[0].state_dict()
         for rule in (lambda m: opposite_factors(m, 0), None)

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from adabm.errors import ConfigError, NetworkError
 from adabm.networks import NetworkDescriptor, Role, build_network
-from adabm.quantization.config import QuantizationConfig, preset
 from adabm.quantization.layers import BitContext, Policy, QuantizedConv2d
 from adabm.quantization.model import QuantizedSR
-from adabm.steps.calibration import calibrate
+from adabm.recipes import calibrate, preset
+from helpers.configurations import configured
 from helpers.tiny_networks import TINY, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*layout was guessed")
@@ -26,7 +26,7 @@ def pictures(model: QuantizedSR, count: int = 4, size: int = 10, seed: int = 0, 
 
 
 def wrapped(name: str = "EDSR", **settings) -> QuantizedSR:
-    return QuantizedSR(tiny(name), QuantizationConfig(**settings))
+    return QuantizedSR(tiny(name), configured(**settings))
 
 
 def calibrated(name: str = "EDSR", **settings) -> QuantizedSR:
@@ -57,7 +57,7 @@ def test_wrapping_leaves_the_original_untouched(name):
     network = tiny(name).train().requires_grad_(True)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     types = [type(m) for m in network.modules()]
-    model = QuantizedSR(network, QuantizationConfig())
+    model = QuantizedSR(network, configured())
     calibrate(model, [pictures(model)])
     assert [type(m) for m in network.modules()] == types
     assert all(m.training for m in network.modules()) and all(p.requires_grad for p in network.parameters())
@@ -108,7 +108,7 @@ def test_any_convolution_is_replaced_faithfully(options):
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, 3, **options)
     context = BitContext()
-    layer = QuantizedConv2d(conv, "conv", Policy.BASE, 4, 3, True, context)
+    layer = QuantizedConv2d(conv, "conv", Policy.BASE, 4, 3, context)
     layer.activation.set_range(torch.tensor([-1.0]), torch.tensor([2.0]))
     layer.weight_quantizer.set_scale(torch.tensor([0.15]))
     x = torch.randn(2, 4, 8, 8)
@@ -138,7 +138,7 @@ class SharedConvolution(nn.Module):
 
 def test_a_shared_convolution_is_quantized_everywhere():
     torch.manual_seed(0)
-    model = QuantizedSR(SharedConvolution(), QuantizationConfig(fully_quantized=False))
+    model = QuantizedSR(SharedConvolution(), configured(fully_quantized=False))
     assert model.network.a is model.network.again[1] and isinstance(model.network.a, QuantizedConv2d)
     assert list(model.layers) == ["a"]
 
@@ -155,23 +155,23 @@ def test_what_cannot_be_replaced_is_refused():
         return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), body, nn.Conv2d(4, 12, 3, padding=1), nn.PixelShuffle(2))
 
     with pytest.raises(NetworkError, match="1 is a Standardized, which does not compute what.*give it the role 'skip'"):
-        QuantizedSR(network(Standardized(4, 4, 3, padding=1)), QuantizationConfig())
+        QuantizedSR(network(Standardized(4, 4, 3, padding=1)), configured())
     parametrized = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3, padding=1))
     with pytest.raises(NetworkError, match="1 has a parametrized weight"):
-        QuantizedSR(network(parametrized), QuantizationConfig())
+        QuantizedSR(network(parametrized), configured())
     by_hand = NetworkDescriptor("Sequential", 2, 1.0, {"1": Role.BODY, "5": Role.LAST}, ())
     with pytest.raises(NetworkError, match="the descriptor names '5', which Sequential does not have"):
-        QuantizedSR(network(nn.Conv2d(4, 4, 1)), QuantizationConfig(), by_hand)
+        QuantizedSR(network(nn.Conv2d(4, 4, 1)), configured(), by_hand)
     with pytest.raises(NetworkError, match="1 is a ReLU"):
         by_hand = NetworkDescriptor("Sequential", 2, 1.0, {"1": Role.BODY}, ())
-        QuantizedSR(network(nn.ReLU()), QuantizationConfig(), by_hand)
+        QuantizedSR(network(nn.ReLU()), configured(), by_hand)
 
 
 def test_quantizing_twice_is_refused():
     model = calibrated()
     for network in (model, model.network):
         with pytest.raises(NetworkError, match="quantized already"):
-            QuantizedSR(network, QuantizationConfig())
+            QuantizedSR(network, configured())
 
 
 def test_uncalibrated_is_refused_but_full_precision_works():
@@ -294,6 +294,6 @@ def test_32_bits_are_full_precision_and_do_not_adapt():
 def test_gray_networks_work():
     torch.manual_seed(0)
     network = build_network("SRVGGNetCompact", num_in_ch=1, num_out_ch=1, num_feat=4, num_conv=2, upscale=2)
-    model = QuantizedSR(network, QuantizationConfig())
+    model = QuantizedSR(network, configured())
     calibrate(model, [torch.rand(2, 1, 8, 8)])
     assert model(torch.rand(1, 1, 8, 8)).shape == (1, 1, 16, 16)

@@ -4,16 +4,16 @@ import pytest
 import torch
 from test_model import pictures
 
-from adabm.quantization.config import QuantizationConfig, preset
 from adabm.quantization.layers import Policy
 from adabm.quantization.model import QuantizedSR
 from adabm.quantization.observers import observe_weight
-from adabm.steps.calibration import calibrate
+from adabm.recipes import calibrate, preset
+from helpers.configurations import configured
 from helpers.tiny_networks import tiny
 
 
 def scales(observer: str, **settings) -> tuple[QuantizedSR, dict[str, float]]:
-    model = QuantizedSR(tiny("EDSR"), QuantizationConfig(weight_observer=observer, **settings))
+    model = QuantizedSR(tiny("EDSR"), configured(weight_observer=observer, **settings))
     calibrate(model, [pictures(model)])
     return model, {name: layer.weight_quantizer.scale.item() for name, layer in model.layers.items()}
 
@@ -39,11 +39,10 @@ def test_other_fixed_bits_give_other_ranges():
 
 def test_the_preset_changes_the_weight_observer_alone():
     own, released = preset("adabm-own-bits", activation_bits=6), preset("adabm", activation_bits=6)
-    assert (
-        own.to_dict() == released.to_dict() | {"weight_observer": "omse_own_bits"}
-        and released.weight_observer == "omse"
-    )
-    assert preset("adabm-own-bits", fine_tuning=None).fine_tuning is None
+    changed = released.recipe.with_changes({"calibrate.weight": "omse_absmax", "calibrate.weight_search": "own"})
+    assert own.bits == released.bits and own.recipe.to_dict() == changed.to_dict()
+    assert (released.step("calibrate").weight, released.step("calibrate").weight_search) == ("omse", "base")
+    assert preset("adabm-own-bits", {"tune": None}).step("tune") is None
 
 
 def test_eight_bits_at_their_own_range_are_nearer_to_the_weights():

@@ -16,9 +16,9 @@ import statistics
 import pytest
 import torch
 
-from adabm.steps.calibration import calibrate
-from adabm.steps.clipping import clip_ranges
-from adabm.steps.fine_tuning import FineTuner
+from adabm.recipes import calibrate
+from adabm.steps.clip import clip_ranges
+from adabm.steps.tuner import FineTuner
 from helpers.parity_files import FOLDER, Reference
 
 FILES = sorted(FOLDER.glob("*.npz")) if FOLDER.is_dir() else []
@@ -100,7 +100,7 @@ class Trajectory:
         with torch.no_grad():
             for parameter in parameters.values():
                 parameter.mul_(1 + noise * torch.randn(1, generator=generator))
-        tuner = FineTuner(model, model.config.fine_tuning)
+        tuner = FineTuner(model, model.config.step("tune"))
         self.steps, self.gradients = [], {}
         seen: dict[str, int] = {}
         while f"steps/{(index := len(self.steps))}/stage" in reference.arrays:

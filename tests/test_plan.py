@@ -42,10 +42,10 @@ def test_misspelt_settings_are_refused(setting):
 
 def test_the_recipe_changes_fine_tuning_only_where_there_is_some():
     recipe = Recipe(48, None, 3, 7)
-    tuned = Run.at("adabm", "W4A6 FQ").config(recipe.fine_tuning)
+    tuned = Run.at("adabm", "W4A6 FQ").config(recipe)
     assert (tuned.weight_bits, tuned.activation_bits, tuned.fully_quantized) == (4, 6, True)
     assert (tuned.fine_tuning.patch_size, tuned.fine_tuning.rounds, tuned.fine_tuning.steps_per_round) == (48, 3, 7)
-    assert Run.at("minmax", "W4A4").config(recipe.fine_tuning).fine_tuning is None
+    assert Run.at("minmax", "W4A4").config(recipe).fine_tuning is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from test_fine_tuning import calibrated, recipe, state_of, stream_of
 
 from adabm.errors import ConfigError
-from adabm.steps.fine_tuning import fine_tune
+from adabm.steps.tuner import fine_tune
 
 
 def interrupted(model, config, progress, at):

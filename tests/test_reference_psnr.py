@@ -9,8 +9,8 @@ import pytest
 from adabm.engines.evaluation import Picture, evaluate
 from adabm.networks import load_network
 from adabm.pictures.images import read_rgb
-from adabm.quantization.config import preset
 from adabm.quantization.model import QuantizedSR
+from adabm.recipes import preset
 from pipelines.prepare.weights import WEIGHTS, convert, location
 
 # <mirror>/<owner>/<repository>/<commit>/<path>, as in the addresses of the data

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from adabm.errors import ConfigError
-from adabm.quantization.config import preset
 from adabm.study import ModelTask, Recipe, ResultCache, Run, read_plan, run_plan
 from adabm.study.origin.fingerprint import INTERVENING, QUANTIZING, code_hash, file_hash, folder_hash, key
 from adabm.study.plan.interventions import INTERVENTIONS
 from adabm.study.running.runs import find_device
+from helpers.configurations import asked
 from helpers.study_files import RECIPE, forget, part, write_study
 
 TUNING = dict(patch_size=12, rounds=3, steps_per_round=2)
@@ -24,7 +24,7 @@ def config_of(method: str = "adabm", changes: dict | None = None):
 
 
 def test_no_change_gives_the_preset_with_the_recipe():
-    expected = preset("adabm", weight_bits=4, activation_bits=6, fully_quantized=False, fine_tuning=TUNING)
+    expected = asked("adabm", weight_bits=4, activation_bits=6, fully_quantized=False, fine_tuning=TUNING)
     assert config_of() == config_of(changes={}) == expected
     assert Run.at("adabm", "W4A6") == Run.at("adabm", "W4A6", changes={}) == Run("adabm", 4, 6)
 
@@ -121,7 +121,7 @@ def with_run(task: ModelTask, **options) -> str:
 
 
 def test_a_run_without_changes_has_the_key_of_its_preset(task):
-    config = preset("adabm", weight_bits=4, activation_bits=4, fully_quantized=True, fine_tuning=RECIPE.fine_tuning)
+    config = asked("adabm", weight_bits=4, activation_bits=4, fully_quantized=True, fine_tuning=RECIPE.fine_tuning)
     expected = key(
         network=file_hash(task.backbone),
         calibration=folder_hash(list(task.calibration)),

@@ -10,10 +10,9 @@ from test_sampling import ALL, PICTURE, known, noisy
 
 from adabm.errors import DataError, NetworkError
 from adabm.pictures.patches import to_batch
-from adabm.quantization.config import preset
 from adabm.quantization.model import QuantizedSR
+from adabm.recipes import calibrate, preset
 from adabm.sampling import Pool, Statistics, select
-from adabm.steps.calibration import calibrate
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adabm.quantization.config import PRESETS
+from adabm.recipes import PRESETS
 from adabm.study import METHOD_LABELS, evaluation_markdown, summarize, with_published
 from adabm.study.plan.cells import Run
 from adabm.study.tables.writing import KEYS

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from adabm.engines.tiles import _even_spans, _spans, round_to_uint8, to_tensor, upscale, upscaled_tiles
 from adabm.errors import ConfigError
 from adabm.networks import build_network
-from adabm.quantization.config import QuantizationConfig
 from adabm.quantization.model import QuantizedSR
-from adabm.steps.calibration import calibrate
+from adabm.recipes import calibrate
+from helpers.configurations import configured
 from helpers.tiny_networks import tiny
 
 
 def quantized(name: str = "EDSR") -> QuantizedSR:
-    model = QuantizedSR(tiny(name), QuantizationConfig(clipping=False))
+    model = QuantizedSR(tiny(name), configured(clipping=False))
     noise = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
     images = 0.5 + noise * torch.linspace(0, 1, 6).view(-1, 1, 1, 1)
     calibrate(model, [images * model.descriptor.value_range])
@@ -99,7 +99,7 @@ def test_tiles_one_by_one():
 def test_a_network_that_demands_even_sides():
     torch.manual_seed(0)
     network = build_network("RRDBNet", num_feat=4, num_block=1, num_grow_ch=2, scale=2)
-    model = QuantizedSR(network, QuantizationConfig())
+    model = QuantizedSR(network, configured())
     with model.full_precision():
         assert upscale(model, picture(9, 11)).image.shape == (18, 22, 3)
 

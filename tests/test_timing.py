@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adabm.errors import ConfigError
-from adabm.steps.fine_tuning import FineTuner
+from adabm.steps.tuner import FineTuner
 from adabm.study import Recipe, Run
 from adabm.study.running import timing
 from adabm.study.running.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
-from . import evaluate, importing, info, presets, quantize, upscale, verify
+from . import evaluate, importing, info, quantize, recipes, upscale, verify
 from .console import Console
 from .failures import explain
 
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"adabm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (quantize, evaluate, upscale, importing, info, presets, verify):
+    for module in (quantize, evaluate, upscale, importing, info, recipes, verify):
         module.add_parser(commands)
     return parser
 

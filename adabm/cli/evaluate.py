@@ -117,7 +117,6 @@ def _evaluate(
     path: Path, model: torch.nn.Module, quantized: bool, pictures: list[Picture], tile: int | None, console: Console
 ) -> dict:
     from ..engines.evaluation import evaluate
-    from .bits import label
 
     with nullcontext() if quantized else model.full_precision():
         with console.progress(len(pictures), path.name) as bar:
@@ -128,7 +127,7 @@ def _evaluate(
         "checkpoint": str(path),
         "network": model.descriptor.name,
         "scale": model.descriptor.scale,
-        "bits": label(model) if quantized else "FP32",
+        "bits": model.config.label if quantized else "FP32",
         "tile": tile,
         "pictures": evaluation.pictures.to_dict("records"),
         "mean": summary | theory,

@@ -48,9 +48,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Import, save and say what it is."""
+    from ..checkpoint import network_hash
     from ..errors import ConfigError
     from ..networks import describe, import_weights, save_network
-    from ..quantization.checkpoint import network_hash
 
     if args.output.suffix != ".safetensors":
         raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")

@@ -46,9 +46,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not is_quantized(args.checkpoint):
         return _full_precision(args.checkpoint, console)
 
+    from ..checkpoint import load_quantized, read_metadata
     from ..engines.cost import size_bits
-    from ..quantization.checkpoint import load_quantized, read_metadata
-    from .bits import label
 
     metadata = read_metadata(args.checkpoint)
     model = load_quantized(args.checkpoint)
@@ -58,12 +57,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     sizes = [size_bits(model, quantized) / 8 / 1024 for quantized in (True, False)]
     console.result(model.descriptor.summary())
     console.result(
-        f"{label(model)}; preset {metadata['preset']}, seed {metadata['seed']}, written by adabm {metadata['version']}"
+        f"{model.config.label}; recipe {metadata['preset']}, seed {metadata['seed']}, written by adabm {metadata['version']}"
         f"\nnetwork sha256 {metadata['network']['sha256']}\n\nsettings"
     )
-    settings = model.config.to_dict()
-    tuning = settings.pop("fine_tuning")
-    settings |= {f"fine_tuning.{name}": value for name, value in tuning.items()} if tuning else {"fine_tuning": "none"}
+    settings = dict(model.config.bits)
+    for step, of_step in model.config.recipe.to_dict().items():
+        settings |= {f"{step}.{name}": value for name, value in of_step.items()}
     console.result("\n".join(f"  {name} = {value}" for name, value in settings.items()))
     rows = [[_cell(layer[key]) for key in layers[0]] for layer in layers]
     console.result("\n" + table(rows, _HEADER) + "\n")
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.document(
         {
             "kind": "quantized",
-            "preset": metadata["preset"],
+            "recipe": metadata["preset"],
             "seed": metadata["seed"],
             "version": metadata["version"],
             "network": _identity(model.descriptor) | {"sha256": metadata["network"]["sha256"]},
@@ -93,8 +92,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _full_precision(path: Path, console: Console) -> int:
+    from ..checkpoint import network_hash
     from ..networks import describe
-    from ..quantization.checkpoint import network_hash
     from .models import load_full_precision
 
     network = load_full_precision(path)
@@ -122,15 +121,16 @@ def _identity(descriptor) -> dict:
 
 def _layers(model: QuantizedSR) -> list[dict]:
     """One row a convolution, those in full precision included."""
-    from .bits import layer_bits
+    from ..quantization.bit_rule import bit_range
 
     rows, quantized = [], model.layers
+    reach = model.image2bit.reach if model.image2bit is not None else 0
     for name, role in model.descriptor.roles.items():
         row = {"name": name, "role": role.value, "policy": "full precision", "weight_bits": 32, "activation_bits": 32}
         row |= dict.fromkeys(("layer_factor", "activation_bits_over_images", "lower", "upper", "scale"))
         if name in quantized:
             layer = quantized[name]
-            bits = layer_bits(model, layer)
+            bits = bit_range(layer, reach)
             row |= {
                 "policy": layer.policy.value,
                 "weight_bits": layer.weight_bits,

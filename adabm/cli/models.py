@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..checkpoint import file_metadata, load_quantized
 from ..errors import CheckpointError, ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
-from ..quantization.checkpoint import file_metadata, load_quantized
-from ..quantization.config import preset
 from ..quantization.model import QuantizedSR
+from ..recipes import preset
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..errors import AdabmError
@@ -36,10 +36,13 @@ def expanded(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def new_parser(commands: argparse._SubParsersAction, name: str, summary: str, details: str) -> argparse.ArgumentParser:
-    """Add a command with the options that all have."""
+def new_parser(
+    commands: argparse._SubParsersAction, name: str, summary: str, details: str, aliases: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """Add a command with the options that all have; ``aliases`` are its earlier names."""
     parser = commands.add_parser(
         name,
+        aliases=aliases,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=details,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..quantization.model import QuantizedSR
-    from ..steps.calibration import CalibrationRecord
-    from ..steps.fine_tuning import Step
+    from ..steps import CalibrationRecord
+    from ..steps.tuner import TuningStep
 
 _DETAILS = """\
 The network file is safetensors with the metadata "network" and "options"; the default is the EDSR x4
@@ -25,8 +25,8 @@ that ships with the package. The same seed, pictures, threads and machine give t
 
 examples:
   adabm quantize --images photos/LR --output edsr_w4a4.safetensors
-  adabm quantize --images photos --high-resolution --preset adabm-relative --activation-bits 6 \\
-      --set fine_tuning.lr_image=0.05 --output edsr_w4a6.safetensors
+  adabm quantize --images photos --high-resolution --recipe adabm-relative --activation-bits 6 \\
+      --set tune.lr_image=0.05 --output edsr_w4a6.safetensors
   adabm quantize --images frames --sampling diverse --pictures 100 --output edsr_w4a4.safetensors
 """
 
@@ -53,9 +53,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--network", type=expanded, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
     )
-    parser.add_argument("--preset", default="adabm", metavar="NAME", help="see `adabm presets` (default: adabm)")
-    parser.add_argument("--weight-bits", type=whole(1), metavar="N", help="(default: the preset's 4)")
-    parser.add_argument("--activation-bits", type=whole(1), metavar="N", help="base bits (default: the preset's 4)")
+    parser.add_argument(
+        "--recipe",
+        "--preset",
+        default="adabm",
+        metavar="NAME_OR_FILE",
+        help="method, see `adabm recipes`, or a recipe file of your own (.yaml) (default: adabm)",
+    )
+    parser.add_argument("--weight-bits", type=whole(1), metavar="N", help="(default: 4)")
+    parser.add_argument("--activation-bits", type=whole(1), metavar="N", help="base bits (default: 4)")
     parser.add_argument(
         "--body-only", action="store_true", help="keep first, upsampling and last convolutions in full precision"
     )
@@ -64,14 +70,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--patches", type=whole(1), metavar="N", help="calibration patches (default: one a picture)")
     parser.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="of calibration (default: 16)")
-    parser.add_argument("--rounds", type=whole(0), metavar="N", help="fine-tuning rounds (default: the preset's 10)")
-    parser.add_argument("--steps-per-round", type=whole(1), metavar="N", help="(default: the preset's 50)")
+    parser.add_argument("--rounds", type=whole(0), metavar="N", help="fine-tuning rounds (default: the recipe's)")
+    parser.add_argument("--steps-per-round", type=whole(1), metavar="N", help="(default: the recipe's)")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any setting, e.g. ema=0.8, fine_tuning.batch_size=4 or fine_tuning=none; may be repeated",
+        help="any setting of a step, e.g. calibrate.ema=0.8, tune.batch_size=4 or tune=none; may be repeated",
     )
     parser.add_argument(
         "--seed", type=whole(0), default=0, metavar="N", help="of patches, augmentation and sampling (default: 0)"
@@ -84,10 +90,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Calibrate, fine-tune, save and report."""
     from ..api import quantize
+    from ..checkpoint import save_quantized
     from ..errors import ConfigError
     from ..networks import describe
     from ..networks.backbones import default_backbone
-    from ..quantization.checkpoint import save_quantized
     from .models import check_channels, computing, load_full_precision
     from .settings import configuration
 
@@ -103,16 +109,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
         check_channels(source, descriptor)
         console.say(descriptor.summary())
         size = args.patch_size or 96
-        sizes = [size] if config.fine_tuning is None else [size, config.fine_tuning.patch_size]
+        sizes = [size, *(s for step in config.recipe.steps if (s := getattr(step, "patch_size", None)))]
         pictures = _read_images(args.images, descriptor.scale if args.high_resolution else None, max(sizes))
         chosen = choose(args, console, pictures, network, config, descriptor)
         images = [pictures[file] for file in chosen]
-        console.say(f"{len(images)} pictures; preset {name}, seed {args.seed}; calibrating ...")
-        tuning = config.fine_tuning
+        console.say(f"{len(images)} pictures; recipe {name}, seed {args.seed}; calibrating ...")
+        tuning = config.step("tune")
         begun = time.perf_counter()
-        with console.progress(tuning.rounds * tuning.steps_per_round if tuning else 0, "fine-tuning") as bar:
+        with console.progress(tuning.total_steps if tuning else 0, "fine-tuning") as bar:
 
-            def on_step(step: Step) -> None:
+            def on_step(step: TuningStep) -> None:
                 bar.set_postfix_str(
                     f"{step.group}, loss {step.pixel + step.structure:.3f}, FAB {step.feature_average_bits:.2f}", False
                 )
@@ -136,7 +142,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.document(
         {
             "output": str(args.output),
-            "preset": name,
+            "recipe": name,
             "seed": args.seed,
             "pictures": len(images),
             "files": chosen,
@@ -167,13 +173,14 @@ def _read_images(folder: Path, scale: int | None, least: int) -> dict[str, np.nd
     return images
 
 
-def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[Step]) -> dict:
+def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[TuningStep]) -> dict:
     from ..engines.cost import size_bits
-    from .bits import feature_average_bits
+    from ..quantization.bit_rule import expected_average_bits
 
     complexities = record.complexities
-    bits = feature_average_bits(model, complexities)
     image2bit = model.image2bit
+    factors = [0.0] * len(complexities) if image2bit is None else image2bit(complexities.to(model.device)).tolist()
+    bits = expected_average_bits(list(model.layers.values()), factors)
     return {
         "network": {"name": model.descriptor.name, "scale": model.descriptor.scale},
         "patches": len(complexities),
@@ -191,13 +198,13 @@ def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[Step]
     }
 
 
-def _rounds(steps: Sequence[Step]) -> list[dict]:
+def _rounds(steps: Sequence[TuningStep]) -> list[dict]:
     """Mean losses and FAB of each fine-tuning round."""
-    rounds: dict[int, list[Step]] = {}
+    rounds: dict[int, list[TuningStep]] = {}
     for step in steps:
         rounds.setdefault(step.round, []).append(step)
 
-    def mean(part: list[Step], name: str) -> float:
+    def mean(part: list[TuningStep], name: str) -> float:
         return sum(getattr(step, name) for step in part) / len(part)
 
     names = ("pixel", "structure", "bit", "feature_average_bits")
@@ -208,8 +215,6 @@ def _rounds(steps: Sequence[Step]) -> list[dict]:
 
 
 def _show(console: Console, model: QuantizedSR, report: dict, output: Path, seconds: float) -> None:
-    from .bits import label
-
     complexity = report["complexity"]
     console.say(
         f"image complexity of {report['patches']} patches: {complexity['least']:.2f} to {complexity['most']:.2f}, "
@@ -229,4 +234,4 @@ def _show(console: Console, model: QuantizedSR, report: dict, output: Path, seco
         f"theoretical size {report['theoretical_size_kib']:.1f} KiB, full precision "
         f"{report['theoretical_full_precision_size_kib']:.1f} KiB (the file itself stores floating point)"
     )
-    console.say(f"{output}: {model.descriptor.name} x{model.descriptor.scale} {label(model)}, {seconds:.1f} s")
+    console.say(f"{output}: {model.descriptor.name} x{model.descriptor.scale} {model.config.label}, {seconds:.1f} s")

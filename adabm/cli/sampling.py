@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..networks import NetworkDescriptor
-    from ..quantization.config import QuantizationConfig
+    from ..recipes import QuantizationConfig
 
 # Written out, because help does not wait for the modules that register them.
 NAMES = ("random", "stratified", "extremes", "diverse", "kmeans", "hardest", "adaptive")

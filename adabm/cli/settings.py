@@ -1,86 +1,110 @@
-"""Build a configuration from a preset's name, dedicated options and ``--set name=value``."""
+"""Build a configuration from a recipe's name, dedicated options and ``--set step.setting=value``."""
 
 import argparse
-import dataclasses
+import difflib
 from collections.abc import Iterable
+from types import NoneType
 
 from ..errors import ConfigError
-from ..quantization.config import PRESETS, FineTuningConfig, QuantizationConfig, preset
+from ..recipes import QuantizationConfig, preset, read_recipe, shipped
+from ..recipes.config import BITS
+from ..recipes.earlier import new_name
+from ..steps.step import alternatives, find_step, setting_types, step_names
 from ..suggestions import suggestion
 
-_TUNING = "fine_tuning."
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_NONE = ("none", "null")
 
 
 def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
     """Return the configuration that the options of ``adabm quantize`` ask for, and its name.
 
-    The name is the preset's, marked if more than bit-widths and ``--body-only`` differs from it.
+    The name is the recipe's, marked if more than bit-widths and ``--body-only`` differs from it.
 
     Raises:
-        ConfigError: an unknown preset or setting, a bad value, or a setting given twice.
+        ConfigError: an unknown recipe, step or setting, a bad value, or a setting given twice.
     """
-    if args.preset not in PRESETS:
-        raise ConfigError(f"unknown preset {args.preset!r}; {suggestion(args.preset, PRESETS)}")
+    recipe = read_recipe(args.recipe)
     bits = {"weight_bits": args.weight_bits, "activation_bits": args.activation_bits}
     if args.body_only:
         bits["fully_quantized"] = False
     bits = {name: value for name, value in bits.items() if value is not None}
-    changes: dict[str, object] = dict(bits)
-    tuning = {"rounds": args.rounds, "steps_per_round": args.steps_per_round}
-    tuning = {name: value for name, value in tuning.items() if value is not None}
+    changes: dict[str, object] = {}
+    for name, value in (("tune.rounds", args.rounds), ("tune.steps_per_round", args.steps_per_round)):
+        if value is not None:
+            changes[name] = value
     for name, value in assignments(args.set):
-        target, key = (tuning, name.removeprefix(_TUNING)) if name.startswith(_TUNING) else (changes, name)
-        if key in target:
+        target = bits if name in BITS else changes
+        if name in target:
             raise ConfigError(f"{name} is set twice; give it once")
-        target[key] = value
-    off = None in (changes.get("fine_tuning", 0), PRESETS.get(args.preset, {}).get("fine_tuning", 0))
-    if off and tuning:
-        raise ConfigError(
-            f"{_TUNING}{next(iter(tuning))} has no effect: {args.preset!r} as asked for does not fine-tune; "
-            f"presets that do: {', '.join(name for name in PRESETS if preset(name).fine_tuning is not None)}"
-        )
-    if args.patch_size is not None and not off:
-        tuning.setdefault("patch_size", args.patch_size)
-    config = preset(args.preset, **({"fine_tuning": tuning} | changes))
-    return config, args.preset if config == _plain(args.preset, bits) else f"{args.preset} (changed)"
-
-
-def _plain(name: str, bits: dict[str, object]) -> QuantizationConfig | None:
-    try:
-        return preset(name, **bits)
-    except ConfigError:  # bits that only a changed preset allows
-        return None
+        target[name] = value
+    tuned = recipe.step("tune") is not None and "tune" not in changes
+    for name in changes:
+        if name.startswith("tune.") and not tuned:
+            raise ConfigError(
+                f"{name} has no effect: {args.recipe!r} as asked for does not fine-tune; "
+                f"recipes that do: {', '.join(r.name for r in shipped().values() if r.step('tune') is not None)}"
+            )
+    config = preset(args.recipe, changes, **bits)
+    return config, config.recipe.title
 
 
 def assignments(items: Iterable[str]) -> Iterable[tuple[str, object]]:
     """Parse ``name=value`` texts; values take the type of the setting.
 
+    Names are ``step.setting``, ``step`` (whose only value is ``none``) or bit-widths.
+
     Raises:
-        ConfigError: not of this form, or a value of the wrong type. Names are checked later.
+        ConfigError: not of this form, an unknown name, or a value of the wrong type.
     """
     for item in items:
         name, equals, text = item.partition("=")
         if not equals or not name:
-            raise ConfigError(f"--set {item}: expected name=value, e.g. --set ema=0.8")
-        owner = FineTuningConfig if name.startswith(_TUNING) else QuantizationConfig
-        types = {field.name: field.type for field in dataclasses.fields(owner)}
-        yield name, _value(name, text, types.get(name.removeprefix(_TUNING), str))
+            raise ConfigError(f"--set {item}: expected step.setting=value, e.g. --set calibrate.ema=0.8")
+        step, dot, setting = name.partition(".")
+        if name in BITS:
+            yield name, _value(name, text, bool if name == "fully_quantized" else int)
+            continue
+        if (renamed := new_name(name)) is not None and step != "percentile":
+            raise ConfigError(f"--set {name}: is called {renamed} now")
+        types = _settings_of(name, step)
+        if not dot:
+            if text.lower() not in _NONE:
+                raise ConfigError(
+                    f"--set {name}={text}: only none, to leave it out; set its parts as {name}.setting=..."
+                )
+            yield name, None
+        elif setting not in types:
+            raise ConfigError(f"--set {name}: unknown setting {setting!r}; {suggestion(setting, types)}")
+        else:
+            yield name, _value(name, text, types[setting])
+
+
+def _settings_of(name: str, step: str) -> dict[str, object]:
+    known = step_names()
+    if step in known:
+        return setting_types(find_step(step))
+    full: dict[str, list[str]] = {}  # by the last part alone, which is what people type first
+    for one in known:
+        for setting in setting_types(find_step(one)):
+            full.setdefault(setting, []).append(f"{one}.{setting}")
+    if close := difflib.get_close_matches(name, full, 1):
+        raise ConfigError(f"--set {name}: unknown setting; did you mean {' or '.join(map(repr, full[close[0]]))}?")
+    raise ConfigError(f"--set {name}: unknown step {step!r}; {suggestion(step, [*known, *BITS])}")
 
 
 def _value(name: str, text: str, kind: object) -> object:
-    if name == "fine_tuning":
-        if text.lower() != "none":
-            raise ConfigError(f"--set {name}={text}: only none; set its parts as fine_tuning.rounds=... etc.")
+    kinds = alternatives(kind)
+    if NoneType in kinds and text.lower() in _NONE:
         return None
-    if kind is bool:
+    if bool in kinds:
         if text.lower() not in _BOOLEANS:
             raise ConfigError(f"--set {name}={text}: must be true or false")
         return _BOOLEANS[text.lower()]
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            what = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"--set {name}={text}: must be {what}") from None
-    return text
+    for number, what in ((int, "a whole number"), (float, "a number")):
+        if number in kinds:
+            try:
+                return number(text)
+            except ValueError:
+                raise ConfigError(f"--set {name}={text}: must be {what}") from None
+    return text if str in kinds else [part.strip() for part in text.split(",")]

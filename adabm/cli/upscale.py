@@ -64,7 +64,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
-    from ..quantization.checkpoint import load_quantized
+    from ..checkpoint import load_quantized
     from .models import check_channels, computing
 
     folder = args.input.is_dir()

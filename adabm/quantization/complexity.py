@@ -5,11 +5,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ImageError
+from ..registry import Registry
 
 _GRAY = (0.299, 0.587, 0.114)
 _SOBEL_X = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
+# f(images (N, C, H, W), value_range) -> (N,): what an image's bits follow
+COMPLEXITIES = Registry("image complexity")
+
+
+@COMPLEXITIES.register("gradient")
 def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:
     """Return the complexity of each image: mean absolute Sobel gradient of its gray values, times 1000.
 

@@ -2,21 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 
 import torch
 from torch import Tensor, nn
 
 from .bit_mapping import Layer2Bit
+from .bit_rule import Policy, activation_bits
 from .quantizers import ActivationQuantizer, WeightQuantizer
-
-
-class Policy(str, Enum):
-    """How a layer's activation bits are chosen."""
-
-    ADAPTIVE = "adaptive"  # base bits + image factor + layer factor
-    BASE = "base"  # base bits
-    FIXED = "fixed"  # fixed bits, usually 8
 
 
 @dataclass
@@ -39,7 +31,8 @@ class BitContext:
 class QuantizedConv2d(nn.Conv2d):
     """Fake-quantized convolution that shares weight and bias with the convolution it replaces.
 
-    Parameter names of the network stay as they were; those of the quantizers are added.
+    Parameter names of the network stay as they were; those of the quantizers are added. ``activation``, a module called
+    with (features, bits), and ``weight_quantizer``, called with (weight, bits), may be exchanged by a step for others.
     """
 
     def __init__(
@@ -49,7 +42,6 @@ class QuantizedConv2d(nn.Conv2d):
         policy: Policy,
         activation_bits: int,
         weight_bits: int,
-        layer_mapping: bool,
         context: BitContext,
     ) -> None:
         super().__init__(
@@ -69,23 +61,11 @@ class QuantizedConv2d(nn.Conv2d):
         self.activation_bits, self.weight_bits = activation_bits, weight_bits
         self.activation = ActivationQuantizer().to(conv.weight.device)
         self.weight_quantizer = WeightQuantizer().to(conv.weight.device)
-        adaptive = policy is Policy.ADAPTIVE and layer_mapping
-        self.layer2bit = Layer2Bit().to(conv.weight.device) if adaptive else None
-
-    @property
-    def clipping_bits(self) -> float:
-        """Base bits plus the hard layer factor: the bits that clipping optimizes for."""
-        return self.activation_bits + (self.layer2bit.hard.item() if self.layer2bit is not None else 0)
+        self.layer2bit: Layer2Bit | None = None  # a step that maps bits to layers puts it there
 
     def bits(self) -> Tensor | float:
         """Return the activation bits of this pass: a number, or a (N, 1, 1, 1) or (1, 1, 1, 1) tensor."""
-        bits = self.activation_bits
-        if self.policy is Policy.ADAPTIVE:
-            if self.context.image_factor is not None:
-                bits = bits + self.context.image_factor
-            if self.layer2bit is not None:
-                bits = bits + self.layer2bit().view(1, 1, 1, 1)
-        return bits
+        return activation_bits(self, self.context.image_factor)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""

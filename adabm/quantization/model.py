@@ -4,18 +4,18 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..errors import NetworkError
-from ..networks import NetworkDescriptor, Role, describe, fold_reparameterized, registered_name
+from ..networks import NetworkDescriptor, describe, fold_reparameterized, registered_name
 from .bit_mapping import Image2Bit
+from .bit_rule import Policy, counts_in_average, feature_average_bits, policy_of
 from .complexity import image_complexity
-from .config import QuantizationConfig
-from .layers import BitContext, Policy, QuantizedConv2d
+from .layers import BitContext, QuantizedConv2d
 
 
 class SROutput(NamedTuple):
@@ -34,6 +34,18 @@ class SROutput(NamedTuple):
     blocks: tuple[Tensor, ...]
 
 
+class Configuration(Protocol):
+    """What the model needs of a configuration: base bits, and steps that install what they will decide with."""
+
+    weight_bits: int
+    activation_bits: int
+    fully_quantized: bool
+    fixed_bits: int
+
+    def install(self, model: "QuantizedSR") -> None:
+        """Put modules, such as bit mappings, into a freshly wrapped model."""
+
+
 class QuantizedSR(nn.Module):
     """Wrap a network: its convolutions become :class:`QuantizedConv2d` in place.
 
@@ -42,13 +54,11 @@ class QuantizedSR(nn.Module):
 
     Args:
         network: any network of ``nn.Conv2d``; it is copied, the original stays as it is.
-        config: see :class:`QuantizationConfig`.
+        config: see :class:`adabm.QuantizationConfig`.
         descriptor: roles of the convolutions; by default :func:`adabm.networks.describe` finds them.
     """
 
-    def __init__(
-        self, network: nn.Module, config: QuantizationConfig, descriptor: NetworkDescriptor | None = None
-    ) -> None:
+    def __init__(self, network: nn.Module, config: Configuration, descriptor: NetworkDescriptor | None = None) -> None:
         super().__init__()
         if any(isinstance(m, QuantizedConv2d) for m in network.modules()):
             raise NetworkError("the network is quantized already; start from the full-precision one")
@@ -64,10 +74,10 @@ class QuantizedSR(nn.Module):
         self.config = config
         self.context = BitContext()
         self.network = network
-        self.image2bit = Image2Bit().to(_device(network)) if config.image_mapping else None
-        self.calibrated = False
-        self.clipped = not config.clipping
+        self.image2bit: Image2Bit | None = None  # a step that maps bits to images puts it there
+        self.calibrated = self.clipped = False
         self._replace_convolutions()
+        config.install(self)
         self.requires_grad_(False)  # fine-tuning asks for the gradients that it needs
         self.eval()
 
@@ -80,7 +90,7 @@ class QuantizedSR(nn.Module):
         for name, module in self.network.named_modules(remove_duplicate=False):
             places.setdefault(module, []).append(name)
         for name, role in roles.items():
-            policy = _policy(role, self.config.fully_quantized)
+            policy = policy_of(role, self.config.fully_quantized)
             if policy is None:
                 continue
             if parametrize.is_parametrized(modules[name]):
@@ -97,7 +107,6 @@ class QuantizedSR(nn.Module):
                 policy,
                 self.config.fixed_bits if fixed else self.config.activation_bits,
                 self.config.fixed_bits if fixed else self.config.weight_bits,
-                self.config.layer_mapping,
                 self.context,
             )
             for place in places[modules[name]]:
@@ -159,31 +168,22 @@ class QuantizedSR(nn.Module):
             for hook in hooks:
                 hook.remove()
         layer_bits = {name: bits.expand(images.shape[0]) for name, bits in layer_bits.items()}
-        return SROutput(image, self._feature_average_bits(layer_bits, images), layer_bits, tuple(captured))
-
-    def _feature_average_bits(self, layer_bits: dict[str, Tensor], images: Tensor) -> Tensor:
-        counted = [bits for name, bits in layer_bits.items() if self.counts_in_fab(name)]
-        return torch.stack(counted).mean(0) if counted else images.new_full((images.shape[0],), 32.0)
+        return SROutput(image, feature_average_bits(layer_bits, self.layers, images), layer_bits, tuple(captured))
 
     def counts_in_fab(self, name: str) -> bool:
         """Whether a layer enters the feature average bits: all quantized ones but those at fixed bits."""
-        return self.network.get_submodule(name).policy is not Policy.FIXED
+        return counts_in_average(self.network.get_submodule(name))
 
     def complexity(self, images: Tensor) -> Tensor:
-        """Return the (N,) complexities of images in the network's value range."""
+        """Return the (N,) complexities of images in the network's value range, by the measure of the image mapping.
+
+        Without an image mapping it is the paper's (:func:`adabm.image_complexity`).
+        """
         half = images.dtype in (torch.float16, torch.bfloat16)
-        return image_complexity(images.float() if half else images, self.descriptor.value_range)
+        measure = self.image2bit.measure if self.image2bit is not None else image_complexity
+        return measure(images.float() if half else images, self.descriptor.value_range)
 
-
-def _policy(role: Role, fully_quantized: bool) -> Policy | None:
-    if role is Role.BODY or (role is Role.AFTER_BODY and fully_quantized):
-        return Policy.ADAPTIVE
-    if role is Role.FUSION:
-        return Policy.BASE
-    if role in (Role.FIRST, Role.UPSAMPLER, Role.LAST) and fully_quantized:
-        return Policy.FIXED
-    return None
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are."""
+        return next(self.network.parameters()).device

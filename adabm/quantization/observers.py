@@ -1,14 +1,19 @@
-"""Choose quantization ranges from observed tensors (method section 3)."""
+"""Choose quantization ranges from observed tensors (method section 3).
+
+An observer is a registered function, so that a file of the user's can add one and a recipe name it.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..registry import Registry
 
-ACTIVATION_OBSERVERS = ("minmax", "percentile", "omse")
-WEIGHT_OBSERVERS = ("omse", "omse_absmax", "omse_own_bits", "minmax", "percentile")
+# f(x, bits, percentile) -> (lower, upper): the range of one batch of activations x (N, C, H, W), one-element tensors
+ACTIVATION_OBSERVERS = Registry("activation observer")
+# f(weight, bits, percentile) -> s: the half-width, a one-element tensor, of the symmetric range [-s, s] of a weight
+WEIGHT_OBSERVERS = Registry("weight observer")
 _CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates are tried
 
 
@@ -76,21 +81,14 @@ def observe_activation(x: Tensor, observer: str, bits: float, percentile: float 
 
     Args:
         x: (N, C, H, W) activations.
-        observer: ``minmax``; ``percentile``: the (1 - percentile)- and percentile-quantile;
-            ``omse``: of 90 ranges shrunk from min/max in steps of 1 %, the one of least mean
-            squared error at ``bits``.
+        observer: a name of ``ACTIVATION_OBSERVERS``.
+        bits: at which an observer that looks at errors looks at them.
+        percentile: of the observers that take one, in (0.5, 1].
 
-    A percentile range that collapses (an almost constant input) falls back to min/max.
+    Raises:
+        ConfigError: an unknown observer.
     """
-    if observer not in ACTIVATION_OBSERVERS:
-        raise ConfigError(f"unknown activation observer {observer!r}; choose one of {', '.join(ACTIVATION_OBSERVERS)}")
-    lower, upper = (v.reshape(1) for v in torch.aminmax(x))
-    if observer == "minmax" or lower == upper:
-        return lower, upper
-    if observer == "percentile":
-        low, high = quantile(x, 1.0 - percentile).reshape(1), quantile(x, percentile).reshape(1)
-        return (low, high) if low < high else (lower, upper)
-    return best_shrink(x, lower, upper, bits, 90)
+    return ACTIVATION_OBSERVERS[observer](x, bits, percentile)
 
 
 @torch.no_grad()
@@ -98,20 +96,75 @@ def observe_weight(weight: Tensor, observer: str, bits: float, percentile: float
     """Return the half-width s, a one-element tensor, of the symmetric weight range [-s, s].
 
     Args:
-        observer: ``omse``: of 50 values ``max(W)*(1 - 0.01 i)`` the one of least mean squared error
-            at ``bits``; it starts from the largest signed weight, as the released code does;
-            ``omse_absmax``: the same from max |W|; ``omse_own_bits``: as that, and :func:`adabm.calibrate`
-            searches at each layer's own bits instead of the base bits; ``minmax``: max |W|; ``percentile``: the
-            percentile-quantile of W. Where a rule gives no positive value, max |W| is used.
+        observer: a name of ``WEIGHT_OBSERVERS``.
+        bits, percentile: see :func:`observe_activation`.
+
+    Raises:
+        ConfigError: an unknown observer.
     """
-    largest = weight.abs().max().reshape(1)
-    if observer == "minmax":
-        return largest
-    if observer == "percentile":
-        value = quantile(weight, percentile).reshape(1)
-        return value if value > 0 else largest
-    if observer in ("omse", "omse_absmax", "omse_own_bits"):
-        start = weight.max().reshape(1) if observer == "omse" else largest
-        start = start if start > 0 else largest
-        return best_shrink(weight, -start, start, bits, 50)[1] if start > 0 else start
-    raise ConfigError(f"unknown weight observer {observer!r}; choose one of {', '.join(WEIGHT_OBSERVERS)}")
+    return WEIGHT_OBSERVERS[observer](weight, bits, percentile)
+
+
+def _ends(x: Tensor) -> tuple[Tensor, Tensor]:
+    lower, upper = torch.aminmax(x)
+    return lower.reshape(1), upper.reshape(1)
+
+
+@ACTIVATION_OBSERVERS.register("minmax")
+def minmax(x: Tensor, bits: float, percentile: float) -> tuple[Tensor, Tensor]:
+    """The least and the greatest value."""
+    return _ends(x)
+
+
+@ACTIVATION_OBSERVERS.register("percentile")
+def between_percentiles(x: Tensor, bits: float, percentile: float) -> tuple[Tensor, Tensor]:
+    """The (1 - percentile)- and the percentile-quantile; min/max where they coincide (an almost constant input)."""
+    lower, upper = _ends(x)
+    if lower == upper:
+        return lower, upper
+    low, high = quantile(x, 1.0 - percentile).reshape(1), quantile(x, percentile).reshape(1)
+    return (low, high) if low < high else (lower, upper)
+
+
+@ACTIVATION_OBSERVERS.register("omse")
+def least_squared_error(x: Tensor, bits: float, percentile: float) -> tuple[Tensor, Tensor]:
+    """Of 90 ranges shrunk from min/max in steps of 1 %, the one of least mean squared error at ``bits``."""
+    lower, upper = _ends(x)
+    return (lower, upper) if lower == upper else best_shrink(x, lower, upper, bits, 90)
+
+
+@WEIGHT_OBSERVERS.register("omse")
+def omse_of_signed(weight: Tensor, bits: float, percentile: float) -> Tensor:
+    """Of 50 values ``max(W)*(1 - 0.01 i)`` the one of least mean squared error at ``bits``.
+
+    It starts from the largest *signed* weight, as the released code does; from max |W| where that is not positive.
+    """
+    largest = weight.max().reshape(1)
+    return _best_scale(weight, largest if largest > 0 else _largest(weight), bits)
+
+
+@WEIGHT_OBSERVERS.register("omse_absmax")
+def omse(weight: Tensor, bits: float, percentile: float) -> Tensor:
+    """Of 50 values ``max|W|*(1 - 0.01 i)`` the one of least mean squared error at ``bits``."""
+    return _best_scale(weight, _largest(weight), bits)
+
+
+@WEIGHT_OBSERVERS.register("minmax")
+def absmax(weight: Tensor, bits: float, percentile: float) -> Tensor:
+    """max |W|."""
+    return _largest(weight)
+
+
+@WEIGHT_OBSERVERS.register("percentile")
+def percentile_of_signed(weight: Tensor, bits: float, percentile: float) -> Tensor:
+    """The percentile-quantile of W; max |W| where that is not positive."""
+    value = quantile(weight, percentile).reshape(1)
+    return value if value > 0 else _largest(weight)
+
+
+def _largest(weight: Tensor) -> Tensor:
+    return weight.abs().max().reshape(1)
+
+
+def _best_scale(weight: Tensor, start: Tensor, bits: float) -> Tensor:
+    return best_shrink(weight, -start, start, bits, 50)[1] if start > 0 else start

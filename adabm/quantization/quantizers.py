@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from .tunable import Tunable, keep_apart
+
+_LEAST_WIDTH = 0.01  # of the calibrated width; fine-tuning never makes a range narrower
 FULL_PRECISION_BITS = 32
 
 
@@ -137,6 +140,15 @@ class ActivationQuantizer(nn.Module):
         self.lower.copy_(lower)
         self.upper.copy_(torch.maximum(upper, lower + smallest))
 
+    def tunables(self) -> Iterator[Tunable]:
+        """(l, u), which must neither cross nor collapse."""
+        width = (self.upper - self.lower).item()
+        parameters = (self.lower, self.upper)
+        yield Tunable("activation", "activation", parameters, width, relative=True, keep_valid=self._keep_valid)
+
+    def _keep_valid(self, width: float) -> None:
+        keep_apart(self.lower, self.upper, width * _LEAST_WIDTH)
+
     def extra_repr(self) -> str:
         return f"lower={self.lower.item():.4g}, upper={self.upper.item():.4g}"
 
@@ -156,6 +168,14 @@ class WeightQuantizer(nn.Module):
     def set_scale(self, scale: Tensor) -> None:
         """Set the half-width; an all-zero weight gets a tiny one so that it can divide."""
         self.scale.copy_(scale.clamp_min(max(1e-12, torch.finfo(self.scale.dtype).tiny)))
+
+    def tunables(self) -> Iterator[Tunable]:
+        """s, which must stay positive."""
+        parameters = (self.scale,)
+        yield Tunable("weight", "weight", parameters, self.scale.item(), relative=True, keep_valid=self._keep_valid)
+
+    def _keep_valid(self, width: float) -> None:
+        self.scale.clamp_min_(width * _LEAST_WIDTH)
 
     def extra_repr(self) -> str:
         return f"scale={self.scale.item():.4g}"

@@ -70,7 +70,7 @@ def adaptive(
 def _trace(pool: Pool, count: int, rng: np.random.Generator, tolerance: float, patience: int) -> AdaptiveTrace:
     order = rng.permutation(len(pool))[:count]
     ranges = _range_changes(pool.ranges[order])
-    thresholds = _threshold_changes(pool.complexities[order], pool.config.image_percentile)
+    thresholds = _threshold_changes(pool.complexities[order], pool.image_percentile)
     calm = np.maximum(ranges, thresholds) < tolerance
     size = next((end for end in range(patience, count) if calm[end - patience : end].all()), count)
     return AdaptiveTrace(order, ranges, thresholds, size)

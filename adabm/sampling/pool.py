@@ -11,9 +11,10 @@ from torch import nn
 
 from ..errors import DataError
 from ..networks import NetworkDescriptor
-from ..quantization.config import QuantizationConfig, preset
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_weight
+from ..recipes import QuantizationConfig, preset
+from ..steps import find_step
 from .statistics import Statistics, as_batch, measure, picture_complexity
 
 Progress = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
@@ -136,10 +137,15 @@ class Pool:
             layer.weight_quantizer.set_scale(observe_weight(layer.weight, "minmax", layer.weight_bits))
         model.calibrated = True
 
+    @property
+    def image_percentile(self) -> float:
+        """Where the planned quantization has its thresholds of complexity, in percent; the paper's where it has none."""
+        mapping = self.config.step("map_bits")
+        return (mapping if mapping is not None else find_step("map_bits")()).image_percentile
+
     @cached_property
     def _model(self) -> QuantizedSR:
-        kept = ("weight_bits", "activation_bits", "fully_quantized", "fixed_bits")
-        config = preset("minmax", **{name: getattr(self.config, name) for name in kept})
+        config = preset("minmax", **self.config.bits)
         return QuantizedSR(self.network, config, self.descriptor)
 
 

@@ -1,1 +1,21 @@
-"""What changes a quantized network: one step a file."""
+"""Steps: what changes a quantized network, one a file; recipes list them.
+
+A step of your own is a dataclass in a file of your own, see docs/extending.md.
+"""
+
+from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, require, step, step_names
+from .workspace import CalibrationRecord, Workspace
+
+__all__ = [
+    "LAYER_FACTORS",
+    "RANGES",
+    "CalibrationRecord",
+    "Step",
+    "Watcher",
+    "Workspace",
+    "find_step",
+    "make_step",
+    "require",
+    "step",
+    "step_names",
+]

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from ..networks import NetworkDescriptor
-from ..quantization.config import FineTuningConfig
 from ..quantization.model import SROutput
 
 
@@ -26,7 +25,12 @@ class Losses:
 
 
 def distillation_losses(
-    student: SROutput, teacher: SROutput, descriptor: NetworkDescriptor, target_bits: float, config: FineTuningConfig
+    student: SROutput,
+    teacher: SROutput,
+    descriptor: NetworkDescriptor,
+    target_bits: float,
+    structure_weight: float,
+    bit_weight: float,
 ) -> Losses:
     """Compare a quantized pass with the full-precision pass on the same batch."""
     pixel = (student.image - teacher.image).abs().mean() * (255.0 / descriptor.value_range)
@@ -34,11 +38,11 @@ def distillation_losses(
         _distance(_normalized(q, descriptor), _normalized(t, descriptor))
         for q, t in zip(student.blocks, teacher.blocks)
     ]
-    structure = pixel.new_zeros(()) if not distances else torch.stack(distances).mean() * config.structure_weight
+    structure = pixel.new_zeros(()) if not distances else torch.stack(distances).mean() * structure_weight
     excess = student.feature_average_bits.mean() - target_bits
     # maximum, not clamp: at a FAB of exactly the target it passes half the gradient, as released
     excess = torch.maximum(excess, torch.zeros_like(excess))
-    return Losses(pixel, structure, excess * config.bit_weight)
+    return Losses(pixel, structure, excess * bit_weight)
 
 
 def _normalized(features: Tensor, descriptor: NetworkDescriptor) -> Tensor:

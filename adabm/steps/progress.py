@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,17 +11,16 @@ from torch import nn
 
 from ..errors import ProgressError
 from ..pictures.images import write_atomically
-from ..quantization.config import FineTuningConfig
 
-_FORMAT = "adabm-fine-tuning-1"
+_FORMAT = "adabm-fine-tuning-2"
 
 
 class ProgressFile:
     """The state file of one fine-tuning, bound to the model that it started from and to its recipe."""
 
-    def __init__(self, path: str | Path, model: nn.Module, recipe: FineTuningConfig) -> None:
+    def __init__(self, path: str | Path, model: nn.Module, settings: Mapping[str, object]) -> None:
         self.path = Path(path)
-        self._identity = _identity(model, recipe)
+        self._identity = _identity(model, settings)
 
     def load(self) -> dict | None:
         """Return the last state, or None where there is none yet.
@@ -49,9 +49,9 @@ class ProgressFile:
         write_atomically(self.path, buffer.getvalue())
 
 
-def _identity(model: nn.Module, recipe: FineTuningConfig) -> str:
+def _identity(model: nn.Module, settings: Mapping[str, object]) -> str:
     """Hash of the model's parameters before its first step, and of the recipe."""
-    digest = hashlib.sha256(f"{_FORMAT} {json.dumps(vars(recipe), sort_keys=True)}".encode())
+    digest = hashlib.sha256(f"{_FORMAT} {json.dumps(dict(settings), sort_keys=True)}".encode())
     for name, value in model.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())

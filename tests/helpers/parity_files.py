@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from adabm.networks import build_network, describe
-from adabm.quantization.config import FineTuningConfig, QuantizationConfig
 from adabm.quantization.model import QuantizedSR
 from adabm.quantization.observers import observe_weight
-from adabm.steps.calibration import calibrate
+from adabm.recipes import QuantizationConfig, calibrate
+from adabm.steps.tune import Tune
+from helpers.configurations import configured
 
 FOLDER = Path(os.environ.get("ADABM_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
 
@@ -134,7 +135,7 @@ class Reference:
     def _ranges_match(self, observer: str) -> bool:
         """Whether calibrating with ``observer`` gives the recorded activation ranges."""
         network = self.network()
-        config = QuantizationConfig(
+        config = configured(
             weight_bits=8,
             activation_bits=4,
             fully_quantized=self.fully_quantized,
@@ -153,7 +154,7 @@ class Reference:
     def config(self) -> QuantizationConfig:
         weight_bits, activation_bits = (int(b) for b in re.search(r"w(\d+)a(\d+)", self.path.stem).groups())
         before, after = self.group("qparams_calibrated"), self.group("qparams_after_bac")
-        return QuantizationConfig(
+        return configured(
             weight_bits=weight_bits,
             activation_bits=activation_bits,
             fully_quantized=self.fully_quantized,
@@ -162,7 +163,7 @@ class Reference:
             clipping=any(not torch.equal(before[k], after[k]) for k in before),
             activation_observer=self.activation_observer(),
             weight_observer=self.weight_observer(weight_bits),
-            fine_tuning=FineTuningConfig(),
+            fine_tuning=Tune(),
         )
 
     def model(self) -> QuantizedSR:

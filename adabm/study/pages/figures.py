@@ -20,7 +20,7 @@ from matplotlib.patheffects import withStroke
 from ...engines.tiles import Upscaled
 from ...pictures.images import write_atomically
 from ...quantization.model import QuantizedSR
-from ...steps.calibration import CalibrationRecord
+from ...steps import CalibrationRecord
 from ..tables.writing import METHOD_LABELS
 
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero

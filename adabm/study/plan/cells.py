@@ -7,26 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...checkpoint import file_metadata
 from ...errors import AdabmError, ConfigError
 from ...networks.backbones import backbone_path
 from ...pictures.datasets import PictureFiles, calibration_files, check_calibration, evaluation_files
-from ...quantization.checkpoint import file_metadata
-from ...quantization.config import FineTuningConfig, QuantizationConfig, preset
-from .interventions import INTERVENTIONS
+from ...recipes import QuantizationConfig, preset, read_recipe
 from .part import FULL_PRECISION, check_part, is_path, place
-
-_TUNING = "fine_tuning."  # begins the names of its settings
+from .root import working_root
 
 
 @dataclass(frozen=True)
 class Run:
-    """A preset (or ``fp32``) at given bits with a seed.
+    """A recipe (or ``fp32``) at given bits with a seed.
 
     Attributes:
-        changes: settings that differ from the preset, by name, those of fine-tuning as
-            ``("fine_tuning.lr_weight", 0.001)``; ``("fine_tuning", None)`` leaves fine-tuning out.
-        intervention: what is done to the calibrated model before clipping; a name of
-            :data:`adabm.study.plan.interventions.INTERVENTIONS`, or empty.
+        method: name of a shipped recipe, or path of a recipe file, relative to the repository.
+        changes: settings that differ from the recipe, see :meth:`adabm.Recipe.with_changes`: ``("tune.lr_weight", 0.001)``;
+            ``("tune", None)`` leaves the step out; settings of a whole step are (name, value) pairs.
     """
 
     method: str
@@ -35,30 +32,16 @@ class Run:
     fully_quantized: bool = False
     seed: int = 0
     changes: tuple[tuple[str, object], ...] = ()
-    intervention: str = ""
 
     def __post_init__(self) -> None:
-        if self.intervention and self.intervention not in INTERVENTIONS:
-            raise ConfigError(f"unknown intervention {self.intervention!r}; choose one of {', '.join(INTERVENTIONS)}")
         for name, value in self.changes:
             if name in ("weight_bits", "activation_bits", "fully_quantized"):
                 raise ConfigError(
                     f"{name} = {value!r}: belongs to the setting, such as {self.setting!r}; change it there"
                 )
-            if name == "fine_tuning" and value is not None:
-                raise ConfigError(
-                    f"fine_tuning = {value!r}: must be null, to leave it out; its settings have names such as 'fine_tuning.lr_weight'"
-                )
 
     @classmethod
-    def at(
-        cls,
-        method: str,
-        setting: str,
-        seed: int = 0,
-        changes: Mapping[str, object] | None = None,
-        intervention: str = "",
-    ) -> "Run":
+    def at(cls, method: str, setting: str, seed: int = 0, changes: Mapping[str, object] | None = None) -> "Run":
         """Return the run of a method at a setting such as ``W4A4 FQ`` (fully quantized) or ``W8A6``."""
         match = re.fullmatch(r"W(\d+)A(\d+)( FQ)?", setting)
         if match is None:
@@ -66,15 +49,8 @@ class Run:
                 f"setting {setting!r}: expected such as 'W4A4 FQ' (fully quantized) or 'W8A6' (body alone)"
             )
         weight_bits, activation_bits, full = match.groups()
-        return cls(
-            method,
-            int(weight_bits),
-            int(activation_bits),
-            bool(full),
-            seed,
-            tuple((name, _hashable(value)) for name, value in (changes or {}).items()),
-            intervention,
-        )
+        hashable = tuple((name, _hashable(value)) for name, value in (changes or {}).items())
+        return cls(method, int(weight_bits), int(activation_bits), bool(full), seed, hashable)
 
     @property
     def setting(self) -> str:
@@ -83,39 +59,34 @@ class Run:
             return "FP32"
         return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
 
-    def config(self, fine_tuning: Mapping) -> QuantizationConfig:
-        """Return the configuration; ``fine_tuning`` changes the recipe of presets that fine-tune.
+    def config(self, effort: "Effort | None" = None) -> QuantizationConfig:
+        """Return the configuration, with the effort of the study where the recipe fine-tunes.
 
         Raises:
             ConfigError: a change is unknown, impossible or without effect.
         """
         if self.method == FULL_PRECISION:
             return preset("minmax")  # nothing of it is used
-        bits = dict(
-            weight_bits=self.weight_bits, activation_bits=self.activation_bits, fully_quantized=self.fully_quantized
-        )
-        changes, tuning = {}, dict(fine_tuning)
-        for name, value in self.changes:
-            if name.startswith(_TUNING):
-                tuning[name.removeprefix(_TUNING)] = value
-            else:
-                changes[name] = value
-        tuned = [name for name, _ in self.changes if name.startswith(_TUNING)]
-        config = preset(self.method, **bits, **{"fine_tuning": tuning, **changes})
-        if tuned and config.fine_tuning is None:
-            raise ConfigError(
-                f"{tuned[0]}: {self.method} is not fine-tuned here, so that it has no effect; leave it out"
-            )
-        return config
+        changes = {name: dict(value) if isinstance(value, _Settings) else value for name, value in self.changes}
+        recipe = read_recipe(self.method, working_root()).with_changes(changes)
+        if effort is not None and recipe.step("tune") is not None:
+            recipe = recipe.with_changes({k: v for k, v in effort.changes.items() if k not in changes})
+        return QuantizationConfig(self.weight_bits, self.activation_bits, self.fully_quantized, recipe=recipe)
+
+
+class _Settings(tuple):
+    """Settings of a whole step as (name, value) pairs, which unlike a dictionary can be hashed."""
 
 
 def _hashable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _Settings((name, _hashable(inner)) for name, inner in value.items())
     return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Calibration and fine-tuning settings that all quantized models of a study share.
+class Effort:
+    """Calibration patches and fine-tuning steps that all quantized models of a study share.
 
     Attributes:
         patch_size, patches: calibration patches, in LR pixels, and how many (None: one a picture).
@@ -128,12 +99,12 @@ class Recipe:
     steps_per_round: int = 50
 
     def __post_init__(self) -> None:
-        FineTuningConfig(**self.fine_tuning)  # refuses impossible values
+        read_recipe("adabm").with_changes(self.changes)  # refuses impossible values
         if self.patches is not None and not (isinstance(self.patches, int) and self.patches >= 1):
             raise ConfigError(f"patches = {self.patches!r}: must be a whole number >= 1, or null for one a picture")
 
     @classmethod
-    def from_parameters(cls, block: Mapping) -> "Recipe":
+    def from_parameters(cls, block: Mapping) -> "Effort":
         """Build from a block of parameters that has an entry for each attribute.
 
         Raises:
@@ -142,12 +113,17 @@ class Recipe:
         names = [f.name for f in dataclasses.fields(cls)]
         for name in names:
             if name not in block:
-                raise ConfigError(f"{name!r} is missing; a recipe has {', '.join(names)}")
+                raise ConfigError(f"{name!r} is missing; the effort of a study has {', '.join(names)}")
         return cls(**{name: block[name] for name in names})
 
     @property
-    def fine_tuning(self) -> dict[str, int]:
-        return dict(patch_size=self.patch_size, rounds=self.rounds, steps_per_round=self.steps_per_round)
+    def changes(self) -> dict[str, int]:
+        """What it changes in a recipe that fine-tunes."""
+        return {
+            "tune.patch_size": self.patch_size,
+            "tune.rounds": self.rounds,
+            "tune.steps_per_round": self.steps_per_round,
+        }
 
 
 @dataclass(frozen=True)
@@ -181,7 +157,7 @@ class Cell:
         return self.backbone, self.calibration, self.run
 
 
-def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell]:
+def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell]:
     """Turn the parts of a plan, most valuable first, into cells; each set starts with full precision.
 
     A part is a mapping with the keys
@@ -210,7 +186,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
     for index, part in enumerate(parts):
         try:
             check_part(part)
-            for cell, folder in _cells(part, root, recipe):
+            for cell, folder in _cells(part, root, effort):
                 pictures, stem = cell.pictures, cell.backbone.stem
                 _claim(names, ("backbone", stem), cell.backbone.resolve())
                 _claim(names, ("set", pictures.name, "of backbone", stem), folder.resolve())
@@ -230,7 +206,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
     return list(cells.values())
 
 
-def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Path]]:
+def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Path]]:
     """Yield the cells of a part, each with the folder of its set."""
     backbone = backbone_path(
         str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"]
@@ -242,12 +218,12 @@ def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Pa
         Run.at(method, setting, seed) for setting in part["settings"] for method in part["methods"] for seed in seeds
     ]
     for run in quantized:
-        run.config(recipe.fine_tuning)
+        run.config(effort)
     calibration: tuple[Path, ...] = ()
     if quantized:
         source = place(root, part["calibration"]) if "calibration" in part else data / "calibration"
         calibration = tuple(calibration_files(source).values())
-        check_calibration(calibration, recipe.patch_size)
+        check_calibration(calibration, effort.patch_size)
     for name in part["sets"]:
         folder = place(root, name) if is_path(name) else data / name
         pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder)), part.get("tile") or None)

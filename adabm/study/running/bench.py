@@ -18,11 +18,12 @@ from ...pictures.images import read_rgb
 from ...sampling import Pool, select
 from ...sampling.registry import find
 from ..origin.fingerprint import SAMPLING, code_hash, file_hash, folder_hash, key
-from ..plan.cells import FULL_PRECISION, Cell, EvaluationSet, Recipe, Run, plan_inputs, read_plan
+from ..plan.cells import FULL_PRECISION, Cell, Effort, EvaluationSet, Run, plan_inputs, read_plan
 from ..plan.part import place
+from ..plan.root import find_root
 from ..tables.schema import study_table
 from .cache import ResultCache
-from .runs import DIVERGED, MEASURED, NOT_RUN, find_device, find_root, run_plan, run_traces
+from .runs import DIVERGED, MEASURED, NOT_RUN, find_device, run_plan, run_traces
 from .tasks import ModelTask, one_thread
 from .traces import TraceTask
 
@@ -50,14 +51,14 @@ class Bench:
         backbone: weight file.
         sets: pictures to measure on.
         pool: low-resolution pictures to calibrate on, by name.
-        recipe: its ``patches`` None takes one patch of each calibration picture.
+        effort: its ``patches`` None takes one patch of each calibration picture.
     """
 
     root: Path
     backbone: Path
     sets: tuple[EvaluationSet, ...]
     pool: tuple[Path, ...]
-    recipe: Recipe
+    effort: Effort
     cache: ResultCache
     workers: int | None = None
     device: str = "cpu"
@@ -69,7 +70,7 @@ class Bench:
         data: str,
         sets: Sequence[str],
         pool: str,
-        recipe: Recipe,
+        effort: Effort,
         workers: int = 0,
         device: str = "cpu",
     ) -> "Bench":
@@ -80,15 +81,15 @@ class Bench:
         """
         root, device = find_root(), find_device(device)
         file_hash.cache_clear()  # an earlier bench of this process may have seen other contents
-        cells = read_plan([dict(backbone=backbone, data=data, sets=list(sets), settings=[], methods=[])], root, recipe)
+        cells = read_plan([dict(backbone=backbone, data=data, sets=list(sets), settings=[], methods=[])], root, effort)
         files = tuple(calibration_files(place(root, pool)).values())
-        check_calibration(files, recipe.patch_size)
+        check_calibration(files, effort.patch_size)
         return cls(
             root,
             cells[0].backbone,
             tuple(c.pictures for c in cells),
             files,
-            recipe,
+            effort,
             ResultCache.default(root),
             workers or None,
             device,
@@ -125,7 +126,7 @@ class Bench:
 
     def _pool(self, setting: str) -> Pool:
         if setting not in self._pools:
-            config = Run.at("adabm", setting).config(self.recipe.fine_tuning)
+            config = Run.at("adabm", setting).config(self.effort)
             scenes = [path.stem.split(SCENE_SEPARATOR)[0] for path in self.pool]
             self._pools[setting] = Pool(
                 [read_rgb(path) for path in self.pool], load_network(self.backbone), scenes, config, progress=_bar
@@ -146,7 +147,7 @@ class Bench:
         cells += [
             (t, Cell(self.backbone, t.calibration, t.run, pictures, t.wanted)) for t in trials for pictures in self.sets
         ]
-        results = run_plan([cell for _, cell in cells], self.recipe, self.cache, self.workers, self.device)
+        results = run_plan([cell for _, cell in cells], self.effort, self.cache, self.workers, self.device)
         full = {r.cell.pictures.name: r.summary["psnr_y_db"] for r in results if r.cell.run.method == FULL_PRECISION}
         rows = []
         for (trial, cell), result in zip(cells, results):
@@ -166,7 +167,7 @@ class Bench:
         pictures = self.sets[0]
         tasks = [
             TraceTask(
-                ModelTask(self.backbone, t.calibration, t.run, self.recipe, self.cache, self.device),
+                ModelTask(self.backbone, t.calibration, t.run, self.effort, self.cache, self.device),
                 pictures.files,
                 tuple(steps),
             )
@@ -200,8 +201,8 @@ class Bench:
 
     @staticmethod
     def _untuned(trial: Trial) -> Trial:
-        changes = tuple(change for change in trial.run.changes if not change[0].startswith("fine_tuning"))
-        run = Run(**{**vars(trial.run), "changes": (*changes, ("fine_tuning", None))})
+        changes = tuple(change for change in trial.run.changes if not change[0].partition(".")[0] == "tune")
+        run = Run(**{**vars(trial.run), "changes": (*changes, ("tune", None))})
         return Trial(trial.series, trial.variable, "0", run, trial.calibration, trial.wanted)
 
     def _keys(self, question: str, trial: Trial | None, cell: Cell) -> dict[str, object]:

@@ -5,10 +5,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...checkpoint import load_quantized, save_quantized
 from ...pictures.images import write_atomically
-from ...quantization.checkpoint import load_quantized, save_quantized
 from ...quantization.model import QuantizedSR
-from ...steps.fine_tuning import Step
+from ...steps.tuner import TuningStep
 from ..origin.fingerprint import key
 
 
@@ -33,16 +33,16 @@ class ResultCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def load_model(self, model_key: str) -> tuple[QuantizedSR, list[Step]] | None:
+    def load_model(self, model_key: str) -> tuple[QuantizedSR, list[TuningStep]] | None:
         """Return a kept model and its fine-tuning steps, or None where they are missing or damaged."""
         path = self._model(model_key)
         try:
-            steps = [Step(*values) for values in json.loads(path.with_suffix(".json").read_text())]
+            steps = [TuningStep(*values) for values in json.loads(path.with_suffix(".json").read_text())]
             return load_quantized(path), steps
         except Exception:  # damaged metadata can raise anything
             return None
 
-    def keep_model(self, model_key: str, model: QuantizedSR, steps: list[Step], seed: int) -> None:
+    def keep_model(self, model_key: str, model: QuantizedSR, steps: list[TuningStep], seed: int) -> None:
         """Keep a model that :func:`adabm.load_quantized` reads too."""
         path = self._model(model_key)
         write_atomically(path.with_suffix(".json"), json.dumps([list(vars(step).values()) for step in steps]).encode())

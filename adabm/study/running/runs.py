@@ -12,18 +12,17 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from ...engines.evaluation import Evaluation
-from ...errors import AdabmError, ConfigError, DataError
+from ...errors import AdabmError, ConfigError
 from ...networks import load_network
 from ...quantization.model import QuantizedSR
 from ..origin.fingerprint import file_hash
-from ..plan.cells import Cell, Recipe
+from ..plan.cells import Cell, Effort
 from .cache import ResultCache
 from .tasks import MeasureTask, ModelTask
 from .traces import TraceTask
@@ -47,15 +46,6 @@ class CellResult:
     reason: str | None = None
 
 
-def find_root(start: Path | None = None) -> Path:
-    """Return the folder of ``dvc.yaml`` at or above ``start`` (default: the working directory)."""
-    start = Path(start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file():
-            return folder
-    raise DataError(f"no dvc.yaml at or above {start}; start from inside the repository")
-
-
 def find_device(device: str) -> str:
     """Return ``cpu`` or ``cuda``; ``auto`` is a GPU where there is one.
 
@@ -70,7 +60,7 @@ def find_device(device: str) -> str:
 
 
 def run_plan(
-    cells: Sequence[Cell], recipe: Recipe, cache: ResultCache, workers: int | None = None, device: str = "auto"
+    cells: Sequence[Cell], effort: Effort, cache: ResultCache, workers: int | None = None, device: str = "auto"
 ) -> list[CellResult]:
     """Measure the wanted cells in their order, several at once; results come in the order of ``cells``.
 
@@ -92,7 +82,7 @@ def run_plan(
     file_hash.cache_clear()  # an earlier plan of this process may have seen other contents
     device = find_device(device)
     workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
-    models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache, device) for cell in cells}
+    models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, effort, cache, device) for cell in cells}
     queue = _Queue()
     for order, cell in enumerate(cells):
         if cell.wanted:
@@ -262,5 +252,5 @@ def _result(cell: Cell, model_task: ModelTask) -> CellResult:
     if (reason := model_task.divergence()) is not None:
         return CellResult(cell, DIVERGED, reason=reason)
     evaluation = Evaluation.of(MeasureTask(model_task, cell.pictures.files, cell.pictures.tile).results())
-    model = QuantizedSR(load_network(cell.backbone), cell.run.config({}))  # its cost is the same, whatever its ranges
+    model = QuantizedSR(load_network(cell.backbone), cell.run.config())  # its cost is the same, whatever its ranges
     return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))

@@ -16,11 +16,11 @@ from ...pictures.datasets import PictureFiles
 from ...pictures.images import read_rgb
 from ...pictures.patches import calibration_batches
 from ...quantization.model import QuantizedSR
-from ...steps.calibration import CalibrationRecord, calibrate
-from ...steps.fine_tuning import Step
-from ..origin.fingerprint import INTERVENING, MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
-from ..plan.cells import FULL_PRECISION, Recipe, Run
-from ..plan.interventions import INTERVENTIONS
+from ...recipes import calibrate
+from ...steps import CalibrationRecord
+from ...steps.tuner import TuningStep
+from ..origin.fingerprint import MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from ..plan.cells import FULL_PRECISION, Effort, Run
 from .cache import ResultCache
 
 
@@ -31,7 +31,7 @@ class ModelTask:
     backbone: Path
     calibration: tuple[Path, ...]
     run: Run
-    recipe: Recipe
+    effort: Effort
     cache: ResultCache
     device: str = "cpu"
 
@@ -40,20 +40,17 @@ class ModelTask:
         """Hash of all that the model depends on."""
         if self.run.method == FULL_PRECISION:
             return key(network=file_hash(self.backbone))
-        config = self.run.config(self.recipe.fine_tuning)
-        intervened = (
-            dict(intervention=self.run.intervention, rule=code_hash(INTERVENING)) if self.run.intervention else {}
-        )
+        config = self.run.config(self.effort)
         return key(
             network=file_hash(self.backbone),
             calibration=folder_hash(list(self.calibration)),
-            config=config.to_dict(),
-            patch_size=self.recipe.patch_size,
-            patches=self.recipe.patches,
+            bits=config.bits,
+            steps=list(config.recipe.to_dict().items()),
+            patch_size=self.effort.patch_size,
+            patches=self.effort.patches,
             seed=self.run.seed,
             device=self.device,
             code=code_hash(QUANTIZING),
-            **intervened,
         )
 
     def done(self) -> bool:
@@ -72,7 +69,7 @@ class ModelTask:
     def carry_out(
         self,
         on_start: Callable[[QuantizedSR], None] | None = None,
-        on_step: Callable[[Step], None] | None = None,
+        on_step: Callable[[TuningStep], None] | None = None,
         progress_key: str | None = None,
     ) -> None:
         """Quantize and keep the model, or keep the reason why fine-tuning failed.
@@ -99,11 +96,9 @@ class ModelTask:
         self,
         progress: Path,
         on_start: Callable[[QuantizedSR], None] | None = None,
-        on_step: Callable[[Step], None] | None = None,
-    ) -> tuple[QuantizedSR, list[Step]]:
+        on_step: Callable[[TuningStep], None] | None = None,
+    ) -> tuple[QuantizedSR, list[TuningStep]]:
         def start(model: QuantizedSR) -> None:
-            if self.run.intervention:
-                INTERVENTIONS[self.run.intervention](model, self.run.seed)
             if on_start is not None:
                 on_start(model)
 
@@ -112,9 +107,9 @@ class ModelTask:
             model, _, steps = quantize(
                 network,
                 [read_rgb(path) for path in self.calibration],
-                self.run.config(self.recipe.fine_tuning),
-                patch_size=self.recipe.patch_size,
-                patches=self.recipe.patches,
+                self.run.config(self.effort),
+                patch_size=self.effort.patch_size,
+                patches=self.effort.patches,
                 seed=self.run.seed,
                 progress=progress,
                 after_calibration=start,
@@ -122,7 +117,7 @@ class ModelTask:
             )
         return model, steps
 
-    def load(self) -> tuple[QuantizedSR, list[Step]]:
+    def load(self) -> tuple[QuantizedSR, list[TuningStep]]:
         """Return the kept model and its fine-tuning steps; what was damaged or deleted meanwhile is computed again.
 
         Raises:
@@ -139,16 +134,16 @@ class ModelTask:
             )
         return kept
 
-    def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[Step]]:
+    def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[TuningStep]]:
         """Return the quantized model as :meth:`load` does, with what its calibration saw."""
         model, steps = self.load()
         batches = calibration_batches(
             [read_rgb(path) for path in self.calibration],
-            self.recipe.patch_size,
+            self.effort.patch_size,
             16,
             self.run.seed,
             model.descriptor.value_range,
-            self.recipe.patches,
+            self.effort.patches,
         )
         with one_thread(self.device):
             record = calibrate(QuantizedSR(load_network(self.backbone), model.config), batches)
@@ -209,7 +204,7 @@ class MeasureTask:
 def _loaded(task: ModelTask) -> QuantizedSR:
     """The model of the last task of this process: consecutive tasks often share it."""
     if task.run.method == FULL_PRECISION:
-        model = QuantizedSR(load_network(task.backbone), task.run.config({}))
+        model = QuantizedSR(load_network(task.backbone), task.run.config())
     else:
         model, _ = task.load()
     return model.to(task.device, memory_format=torch.channels_last)

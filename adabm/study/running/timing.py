@@ -19,10 +19,10 @@ from ...networks import load_network
 from ...pictures.images import read_rgb
 from ...pictures.patches import calibration_batches, random_batches, to_batch
 from ...quantization.model import QuantizedSR
-from ...steps.calibration import calibrate
-from ...steps.clipping import clip_ranges
-from ...steps.fine_tuning import FineTuner
-from ..plan.cells import Recipe, Run
+from ...recipes import calibrate
+from ...steps.clip import clip_ranges
+from ...steps.tuner import FineTuner
+from ..plan.cells import Effort, Run
 from .runs import find_device
 from .tasks import one_thread
 
@@ -53,7 +53,7 @@ class Workload:
 
     backbone: Path
     pool: tuple[Path, ...]
-    recipe: Recipe
+    effort: Effort
     run: Run
     sizes: tuple[int, ...]
     steps: tuple[int, ...]
@@ -62,7 +62,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", find_device(self.device))
-        if self.run.config(self.recipe.fine_tuning).fine_tuning is None:
+        if self.run.config(self.effort).step("tune") is None:
             raise ConfigError(f"{self.run.method}: this run does not fine-tune; time one that does, such as adabm")
         if not self.sizes or max(self.sizes) > len(self.pool) or min(self.sizes) < 1:
             raise ConfigError(
@@ -74,13 +74,13 @@ class Workload:
     def parts(self) -> list[Part]:
         """Return the parts; calibrated models are made on the way."""
         images = [read_rgb(path) for path in self.pool[: max(self.sizes)]]
-        size = self.recipe.patch_size
-        config = self.run.config(self.recipe.fine_tuning)
+        size = self.effort.patch_size
+        config = self.run.config(self.effort)
         model = self._model(self.run)
         value_range = model.descriptor.value_range
         # batch by batch as the recipe has it, cut from the pictures before the clock starts
         batches = {n: self._moved(calibration_batches(images[:n], size, 16, 0, value_range)) for n in self.sizes}
-        stream = random_batches(images, size, config.fine_tuning.batch_size, 0, value_range)
+        stream = random_batches(images, size, config.step("tune").batch_size, 0, value_range)
         tuning_batches = self._moved([next(stream) for _ in range(max(self.steps))])
         low = to_batch([read_rgb(self.picture)], value_range).to(self.device)
         calibrate(model, batches[max(self.sizes)])
@@ -94,7 +94,7 @@ class Workload:
             return lambda: model.load_state_dict(state)
 
         def tune(count: int) -> None:
-            tuner = FineTuner(model, config.fine_tuning)
+            tuner = FineTuner(model, config.step("tune"))
             for index in range(count):
                 tuner.step(tuner.groups[index % len(tuner.groups)], tuning_batches[index])
 
@@ -116,7 +116,7 @@ class Workload:
         parts.append(
             Part("quantize", "part", "clipping", lambda: clip_ranges(model, tuning_batches[0]), restore(calibrated))
         )
-        for group in FineTuner(model, config.fine_tuning).groups:
+        for group in FineTuner(model, config.step("tune")).groups:
             parts.append(
                 Part(
                     "quantize",
@@ -137,14 +137,14 @@ class Workload:
 
     def _model(self, run: Run) -> QuantizedSR:
         network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)
-        return QuantizedSR(network, run.config(self.recipe.fine_tuning))
+        return QuantizedSR(network, run.config(self.effort))
 
     def _moved(self, batches: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         return [batch.to(self.device) for batch in batches]
 
     @staticmethod
     def _one_step(model: QuantizedSR, group: str, batch: torch.Tensor) -> Callable[[], object]:
-        return lambda: FineTuner(model, model.config.fine_tuning).step(group, batch)
+        return lambda: FineTuner(model, model.config.step("tune")).step(group, batch)
 
     @staticmethod
     def _upscale(model: QuantizedSR, low: torch.Tensor) -> None:

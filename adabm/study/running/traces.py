@@ -8,7 +8,7 @@ from ...engines.evaluation import measure
 from ...errors import ConfigError, DataError
 from ...pictures.datasets import PictureFiles
 from ...quantization.model import QuantizedSR
-from ...steps.fine_tuning import Step
+from ...steps.tuner import TuningStep
 from ..origin.fingerprint import MEASURING, code_hash, file_hash, key
 from .tasks import ModelTask
 
@@ -25,10 +25,10 @@ class TraceTask:
     steps: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        tuning = self.model.run.config(self.model.recipe.fine_tuning).fine_tuning
+        tuning = self.model.run.config(self.model.effort).step("tune")
         if tuning is None:
             raise ConfigError(f"{self.model.run.method}: this run does not fine-tune, there is nothing to trace")
-        last = tuning.rounds * tuning.steps_per_round
+        last = tuning.total_steps
         if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1 or self.steps[-1] != last:
             raise ConfigError(f"steps = {self.steps}: must rise from at least 1 to the recipe's last step, {last}")
 
@@ -46,10 +46,10 @@ class TraceTask:
         """Quantize and measure on the way; an interrupted run goes on behind its last whole round."""
         task = self.model
         running: list[QuantizedSR] = []
-        tuning = task.run.config(task.recipe.fine_tuning).fine_tuning
+        tuning = task.run.config(task.effort).step("tune")
         position = [-1, 0]  # round, steps of it
 
-        def on_step(step: Step) -> None:
+        def on_step(step: TuningStep) -> None:
             position[:] = [step.round, position[1] + 1 if step.round == position[0] else 1]
             taken = step.round * tuning.steps_per_round + position[1]
             if taken in self.steps and task.cache.load_record(self._key(taken)) is None:

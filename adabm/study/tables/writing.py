@@ -7,7 +7,7 @@ import pandas as pd
 
 from ...pictures.images import write_atomically
 from ...quantization.model import QuantizedSR
-from ...steps.calibration import CalibrationRecord
+from ...steps import CalibrationRecord
 from ..running.runs import CellResult
 
 METHOD_LABELS = {

@@ -8,16 +8,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from .. import __version__
-from ..errors import CheckpointError, NetworkError
-from ..networks import NetworkDescriptor, Role, build_network
-from ..pictures.images import write_atomically
-from ..serialization import safetensors_bytes
-from .config import QuantizationConfig
-from .layers import QuantizedConv2d
-from .model import QuantizedSR
+from . import __version__
+from .errors import CheckpointError, NetworkError
+from .networks import NetworkDescriptor, Role, build_network
+from .pictures.images import write_atomically
+from .quantization.layers import QuantizedConv2d
+from .quantization.model import QuantizedSR
+from .recipes import QuantizationConfig
+from .recipes.earlier import configuration
+from .serialization import safetensors_bytes
 
-FORMAT = "adabm-quantized-1"
+FORMAT = "adabm-quantized-2"
+_EARLIER = "adabm-quantized-1"  # settings under other names, no recipe
 
 
 def network_hash(state: dict[str, Tensor]) -> str:
@@ -37,11 +39,14 @@ def _network_state(model: QuantizedSR) -> dict[str, Tensor]:
     return {name: value for name, value in model.network.state_dict().items() if name not in quantizers}
 
 
-def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str = "custom", seed: int | None = None) -> None:
+def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None = None, seed: int | None = None) -> None:
     """Write a calibrated model to ``path`` (.safetensors), atomically.
 
-    The file holds the network's weights, all quantization parameters, and as JSON metadata the
-    configuration, the descriptor, the network's hash, preset, seed and package version.
+    The file holds the network's weights, all quantization parameters, and as JSON metadata the bits, the recipe with
+    all settings, the descriptor, the network's hash, seed and package version.
+
+    Args:
+        preset: name of the recipe to be recorded instead of its own.
     """
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
@@ -49,10 +54,11 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str = "custo
     metadata = {
         "format": FORMAT,
         "version": __version__,
-        "preset": preset,
+        "preset": preset if preset is not None else model.config.recipe.title,
         "seed": seed,
         "clipped": model.clipped,
         "config": model.config.to_dict(),
+        "layer_bits": {name: [m.weight_bits, m.activation_bits] for name, m in model.layers.items()},
         "network": dict(
             name=descriptor.name,
             scale=descriptor.scale,
@@ -105,7 +111,7 @@ def read_metadata(path: str | Path) -> dict:
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path}: its metadata is damaged ({error})") from None
     found = metadata.get("format") if isinstance(metadata, dict) else metadata
-    if found != FORMAT:
+    if found not in (FORMAT, _EARLIER):
         raise CheckpointError(f"{path}: format {found!r} is not {FORMAT!r}; use the adabm version that wrote it")
     return metadata
 
@@ -147,7 +153,9 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     if type(network).__name__ != identity["name"]:
         raise CheckpointError(f"{path}: is for {identity['name']}, not for {type(network).__name__}")
     try:
-        model = QuantizedSR(network, QuantizationConfig.from_dict(metadata["config"]), descriptor)
+        model = QuantizedSR(network, _config(metadata), descriptor)
+        for name, (weight_bits, activation_bits) in metadata.get("layer_bits", {}).items():
+            model.layers[name].weight_bits, model.layers[name].activation_bits = weight_bits, activation_bits
         if given and network_hash(_network_state(model)) != identity["sha256"]:
             raise CheckpointError(
                 f"{path}: was made from another {identity['name']}: the weights differ from the network given"
@@ -167,6 +175,12 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         )
     model.calibrated, model.clipped = True, metadata["clipped"]
     return model
+
+
+def _config(metadata: dict) -> QuantizationConfig:
+    if metadata["format"] == _EARLIER:
+        return configuration(metadata["config"], metadata["preset"])
+    return QuantizationConfig.from_dict(metadata["config"])
 
 
 def _tuples(options: dict) -> dict:

@@ -1,4 +1,6 @@
-"""Fine-tune ranges and bit mapping against the full-precision network (method section 6)."""
+"""Fine-tune what a model's modules declare tunable against the full-precision network (method section 6)."""
+
+from __future__ import annotations
 
 import dataclasses
 import itertools
@@ -6,23 +8,27 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, FineTuningError
-from ..quantization.config import FineTuningConfig
 from ..quantization.model import QuantizedSR
-from .clipping import clip_ranges
+from ..quantization.tunable import GROUPS, Tunable, tunables
+from ..suggestions import suggestion
+from .clip import clip_ranges
 from .losses import Losses, distillation_losses
 from .progress import ProgressFile
 
+if TYPE_CHECKING:
+    from .tune import Tune
+
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
-_LEAST_WIDTH = 0.01  # of the calibrated width; a range never gets narrower
 
 
 @dataclass(frozen=True)
-class Step:
+class TuningStep:
     """One fine-tuning step as measured before its update; losses are weighted (see :class:`Losses`)."""
 
     round: int
@@ -36,18 +42,20 @@ class Step:
 class FineTuner:
     """Run fine-tuning steps on a calibrated model; :func:`fine_tune` runs the whole recipe.
 
-    Each parameter group (``weight``: s, ``activation``: l and u, ``mapping``: m_k, c_l and c_u) has
-    its own Adam state and learning rate.
+    What can be trained is found in the model (:class:`adabm.quantization.tunable.Tunable`). Each parameter group (the
+    released ones are ``weight``: s, ``activation``: l and u, ``mapping``: m_k, c_l and c_u) has its own Adam state
+    and learning rates.
     """
 
-    def __init__(self, model: QuantizedSR, config: FineTuningConfig) -> None:
+    def __init__(self, model: QuantizedSR, config: Tune) -> None:
         self.model, self.config = model, config
-        self._widths = _range_widths(model)
+        self._found: dict[str, Tunable] = {f"{name}:{found.rate}": found for name, found in tunables(model)}
+        self._widths = {key: found.width for key, found in self._found.items()}
+        check_groups(model, config.groups)
         self._optimizers: dict[str, torch.optim.Adam] = {}
-        parameters = self._parameters()
         for group in config.groups:
-            if parameters[group]:
-                self._optimizers[group] = torch.optim.Adam(parameters[group], betas=(0.9, 0.999), eps=1e-8)
+            if settings := self._settings(group):
+                self._optimizers[group] = torch.optim.Adam(settings, betas=(0.9, 0.999), eps=1e-8)
         if not self._optimizers:
             raise ConfigError(f"nothing to fine-tune: this model has no parameters of {', '.join(config.groups)}")
 
@@ -56,27 +64,12 @@ class FineTuner:
         """The recipe's groups that have parameters, in their rotation: no ``mapping`` without mapping modules."""
         return tuple(self._optimizers)
 
-    def _parameters(self) -> dict[str, list[dict]]:
-        config, layers = self.config, self.model.layers.values()
-
-        def rate(base: float, width: float) -> float:
-            return base * width if config.relative_lr else base
-
-        image2bit = self.model.image2bit
-        return {
-            "weight": [
-                dict(params=[m.weight_quantizer.scale], lr=rate(config.lr_weight, self._widths[m.name][1]))
-                for m in layers
-            ],
-            "activation": [
-                dict(params=list(m.activation.parameters()), lr=rate(config.lr_activation, self._widths[m.name][0]))
-                for m in layers
-            ],
-            "mapping": [
-                dict(params=[m.layer2bit.factor], lr=config.lr_layer) for m in layers if m.layer2bit is not None
-            ]
-            + ([dict(params=list(image2bit.parameters()), lr=config.lr_image)] if image2bit is not None else []),
-        }
+    def _settings(self, group: str) -> list[dict]:
+        return [
+            dict(params=list(found.parameters), lr=self.config.rate(found))
+            for found in self._found.values()
+            if found.group == group
+        ]
 
     def losses(self, images: Tensor) -> tuple[Losses, float]:
         """Return the loss terms on a batch, with gradients, and its mean FAB."""
@@ -89,11 +82,12 @@ class FineTuner:
             teacher,
             self.model.descriptor,
             self.model.config.activation_bits if target is None else target,
-            self.config,
+            self.config.structure_weight,
+            self.config.bit_weight,
         )
         return losses, float(student.feature_average_bits.detach().mean())
 
-    def step(self, group: str, images: Tensor, round: int = 0) -> Step:
+    def step(self, group: str, images: Tensor, round: int = 0) -> TuningStep:
         """Take one optimization step of one group on a batch (N, C, H, W) in the network's value range.
 
         Gradients stay in the parameters' ``grad`` until the next step.
@@ -118,7 +112,7 @@ class FineTuner:
                 raise FineTuningError(f"a gradient became NaN or infinite in a {group} step")
             optimizer.step()
         self._restrain()
-        return Step(round, group, losses.pixel.item(), losses.structure.item(), losses.bit.item(), bits)
+        return TuningStep(round, group, losses.pixel.item(), losses.structure.item(), losses.bit.item(), bits)
 
     def decay(self, group: str) -> None:
         """Lower the group's learning rates after one of its rounds."""
@@ -137,24 +131,31 @@ class FineTuner:
 
     @torch.no_grad()
     def _restrain(self) -> None:
-        """Keep lower < upper, scale > 0 and c_l < c_u, whatever the learning rate did."""
-        for layer in self.model.layers.values():
-            width, scale = self._widths[layer.name]
-            _keep_apart(layer.activation.lower, layer.activation.upper, width * _LEAST_WIDTH)
-            layer.weight_quantizer.scale.clamp_min_(scale * _LEAST_WIDTH)
-        if self.model.image2bit is not None:
-            _keep_apart(
-                self.model.image2bit.lower, self.model.image2bit.upper, self._widths["image2bit"][0] * _LEAST_WIDTH
-            )
+        """Keep every parameter where its module can work, whatever the learning rate did."""
+        for key, found in self._found.items():
+            if found.keep_valid is not None:
+                found.keep_valid(self._widths[key])
+
+
+def check_groups(model: QuantizedSR, groups: Iterable[str]) -> None:
+    """Refuse the name of a group that neither the released recipe nor any module of the model has.
+
+    Raises:
+        ConfigError: with a close match.
+    """
+    known = dict.fromkeys((*GROUPS, *(found.group for _, found in tunables(model))))
+    for group in groups:
+        if group not in known:
+            raise ConfigError(f"groups: unknown parameter group {group!r}; {suggestion(group, known)}")
 
 
 def fine_tune(
     model: QuantizedSR,
     batches: Iterable[Tensor],
-    config: FineTuningConfig | None = None,
-    on_step: Callable[[Step], None] | None = None,
+    config: Tune | None = None,
+    on_step: Callable[[TuningStep], None] | None = None,
     progress: str | Path | None = None,
-) -> list[Step]:
+) -> list[TuningStep]:
     """Run the whole recipe: clip ranges on the first batch, then rounds that rotate through the groups.
 
     Args:
@@ -168,32 +169,32 @@ def fine_tune(
             result. It stays when the run ends.
 
     Returns:
-        One :class:`Step` per step taken, those of an earlier part of the run included.
+        A :class:`TuningStep` per step taken, those of an earlier part of the run included.
 
     Raises:
         FineTuningError: the loss diverged or became NaN; the model is back at the state after the last
             good round (or after clipping), which the message names.
         ConfigError: fewer batches than steps, or ``progress`` belongs to another model or recipe.
     """
-    config = config if config is not None else model.config.fine_tuning
+    config = config if config is not None else model.config.step("tune")
     if config is None:
-        raise ConfigError("the model's configuration has no fine-tuning recipe; pass one")
+        raise ConfigError("the model's recipe has no step 'tune'; pass one")
     stream = iter(batches)
-    kept = ProgressFile(progress, model, config) if progress is not None else None
+    kept = ProgressFile(progress, model, config.settings) if progress is not None else None
     state = kept.load() if kept is not None else None
-    steps: list[Step] = []
+    steps: list[TuningStep] = []
     begin = 0
     if state is not None:
         model.load_state_dict(state["model"])
         model.clipped = True
-        begin, steps = state["round"], [Step(*values) for values in state["steps"]]
+        begin, steps = state["round"], [TuningStep(*values) for values in state["steps"]]
         for _ in steps:
             _next(stream)
     else:
         first = _next(stream)
         stream = itertools.chain([first], stream)
         if not model.clipped:
-            clip_ranges(model, first)
+            clip_ranges(model, first, model.config.step("clip").share)
     tuner, guard = FineTuner(model, config), _DivergenceGuard(config.divergence_factor)
     if state is not None:
         tuner.load_state_dict(state["tuner"])
@@ -213,7 +214,7 @@ def fine_tune(
             model.load_state_dict(good)
             raise FineTuningError(
                 f"{error} (round {index + 1} of {config.rounds}, step {len(steps) + 1}); the model is back at its state "
-                f"{good_name}. Lower lr_{group if group != 'mapping' else 'layer'} or use the preset 'adabm-relative'."
+                f"{good_name}. Lower lr_{group if group != 'mapping' else 'layer'} or use the recipe 'adabm-relative'."
             ) from None
         tuner.decay(group)
         good, good_name = _snapshot(model), f"after round {index + 1}"
@@ -234,7 +235,7 @@ class _DivergenceGuard:
         self._recent: dict[str, list[float]] = {}
         self._least: dict[str, float] = {}
 
-    def check(self, step: Step) -> None:
+    def check(self, step: TuningStep) -> None:
         recent = self._recent.setdefault(step.group, [])
         recent.append(step.pixel + step.structure)
         del recent[:-_WINDOW]
@@ -252,22 +253,6 @@ def _next(stream: Iterator[Tensor]) -> Tensor:
         return next(stream)
     except StopIteration:
         raise ConfigError("fewer fine-tuning batches than rounds * steps_per_round") from None
-
-
-def _range_widths(model: QuantizedSR) -> dict[str, tuple[float, float]]:
-    widths = {
-        m.name: ((m.activation.upper - m.activation.lower).item(), m.weight_quantizer.scale.item())
-        for m in model.layers.values()
-    }
-    if model.image2bit is not None:
-        widths["image2bit"] = ((model.image2bit.upper - model.image2bit.lower).item(), 0.0)
-    return widths
-
-
-def _keep_apart(lower: Tensor, upper: Tensor, least: float) -> None:
-    narrow, middle = upper - lower < least, (upper + lower) / 2
-    lower.copy_(torch.where(narrow, middle - least / 2, lower))
-    upper.copy_(torch.where(narrow, middle + least / 2, upper))
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

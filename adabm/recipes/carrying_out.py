@@ -1,0 +1,76 @@
+"""Carry a recipe out: step after step, steps in a row that watch sharing one pass over the calibration patches."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..quantization.model import QuantizedSR
+from ..steps import CalibrationRecord, Step, Workspace
+from ..steps.calibration_pass import watch
+
+
+def carry_out(
+    model: QuantizedSR, workspace: Workspace, after_calibration: Callable[[QuantizedSR], None] | None = None
+) -> None:
+    """Apply the steps of the model's recipe to it.
+
+    Args:
+        after_calibration: called once, behind the last step that watches the full-precision network.
+    """
+    groups = list(_groups(model.config.recipe.steps))
+    last = max((index for index, (_, watching) in enumerate(groups) if watching), default=-1)
+    for index, (steps, watching) in enumerate(groups):
+        if watching:
+            # made when their turn comes: the steps before may have changed the model
+            workspace.record = watch(model, [step.watch(model) for step in steps], workspace.calibration())
+        for step in steps:
+            step.apply(model, workspace)
+        if index == last:
+            model.clipped = model.config.step("clip") is None
+            if after_calibration is not None:
+                after_calibration(model)
+    if workspace.record is None:  # ranges that need no look at the network
+        workspace.record = watch(model, [], workspace.calibration())
+
+
+def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecord:
+    """Carry out the steps of the model's recipe that watch the full-precision network: ranges, thresholds, factors.
+
+    Args:
+        model: freshly wrapped or calibrated before; earlier ranges are overwritten.
+        batches: (N, C, H, W) tensors in the network's value range. The first batch sets each
+            activation range, later ones update it by an exponential moving average.
+
+    Raises:
+        DataError: no batch, or a batch with NaN or infinite values or outside the value range.
+        NetworkError: the network itself produces NaN or infinite activations.
+        ConfigError: the recipe changes the network between its passes; ``adabm.quantize`` carries it out as a whole.
+    """
+    groups = [steps for steps, watching in _groups(model.config.recipe.steps) if watching]
+    if len(groups) != 1:
+        raise ConfigError(
+            f"recipe {model.config.recipe.name}: takes {len(groups)} passes over the patches; use adabm.quantize"
+        )
+    record = watch(model, [step.watch(model) for step in groups[0]], batches)
+    model.clipped = model.config.step("clip") is None
+    return record
+
+
+def _groups(steps: Sequence[Step]) -> Iterator[tuple[list[Step], bool]]:
+    """Yield steps that go together, and whether they watch: several that share a pass, or one that does not watch."""
+    together: list[Step] = []
+    for step in steps:
+        if together and (not _watches(step) or together[-1].changes_network):
+            yield together, True
+            together = []
+        if _watches(step):
+            together.append(step)
+        else:
+            yield [step], False
+    if together:
+        yield together, True
+
+
+def _watches(step: Step) -> bool:
+    return type(step).watch is not Step.watch

@@ -1,0 +1,238 @@
+"""A recipe: the list of steps that makes a quantization method, read from a YAML file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from ..errors import ConfigError
+from ..steps import RANGES, Step, find_step, make_step
+from ..suggestions import suggestion
+
+FOLDER = Path(__file__).parent
+_KEYS = ("label", "family", "paper", "sentence", "order", "imports", "steps")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps in their order, and how tables tell them.
+
+    Attributes:
+        name: of a shipped recipe; of a file, its path as it was given.
+        steps: carried out one after the other.
+        label: short name in tables and figures.
+        family: methods of one family share a colour.
+        paper: where the method comes from.
+        sentence: what it does.
+        order: place among the methods of a table; recipes without one come last.
+        changed: whether settings differ from the recipe's file.
+        files: Python files that the recipe's file imports: what it depends on besides this package.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    label: str = field(default="", compare=False)
+    family: str = field(default="", compare=False)
+    paper: str = field(default="", compare=False)
+    sentence: str = field(default="", compare=False)
+    order: int = field(default=1000, compare=False)
+    changed: bool = field(default=False, compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        names = [step.name for step in self.steps]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"recipe {self.name}: step {name!r} is there twice; list it once")
+        given: set[str] = set()
+        for step in self.steps:
+            for need in sorted(step.needs - given):
+                raise ConfigError(
+                    f"recipe {self.name}: step {step.name!r} needs {need}, which no step before it provides; "
+                    f"put {_providers(need)} before it"
+                )
+            given |= step.provides
+        if RANGES not in given:
+            raise ConfigError(f"recipe {self.name}: no step provides {RANGES}; add {_providers(RANGES)}")
+
+    def step(self, name: str) -> Step | None:
+        """Return the step of this name, or None."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    @property
+    def title(self) -> str:
+        """The name, marked if settings differ from the recipe's file."""
+        return f"{self.name} (changed)" if self.changed else self.name
+
+    def to_dict(self) -> dict[str, dict[str, object]]:
+        """Return the steps with all settings, JSON-ready; :meth:`from_dict` reads them back."""
+        return {step.name: step.settings for step in self.steps}
+
+    @classmethod
+    def from_dict(cls, name: str, steps: Mapping[str, Mapping | None], **described: object) -> "Recipe":
+        """Build from steps by name with their settings.
+
+        Raises:
+            ConfigError: an unknown step or setting, an impossible value, or steps that cannot work in this order.
+        """
+        try:
+            made = tuple(make_step(step, settings) for step, settings in steps.items())
+        except ConfigError as error:
+            raise ConfigError(f"recipe {name}: {error}") from None
+        return cls(name, made, **described)
+
+    def with_changes(self, changes: Mapping[str, object]) -> "Recipe":
+        """Return the recipe with other settings.
+
+        Args:
+            changes: ``"step.setting": value`` changes a setting; ``"step": None`` leaves a step out; ``"step": settings``
+                changes several settings of a step, or adds the step right behind the last one that provides what it needs.
+
+        Raises:
+            ConfigError: an unknown step or setting, or one that has no effect since the step is not there.
+
+        >>> read_recipe("adabm").with_changes({"tune.rounds": 3, "clip": None}).step("tune").rounds
+        3
+        """
+        steps = {step.name: step.settings for step in self.steps}
+        for name, value in changes.items():
+            step, dot, setting = name.partition(".")
+            cls = find_step(step)
+            if dot:
+                if step not in steps:
+                    raise ConfigError(
+                        f"{name}: the recipe {self.name} as asked for has no step {step!r}, so that it has no effect; leave it out"
+                    )
+                steps[step] = steps[step] | {setting: value}
+            elif value is None:
+                steps.pop(step, None)
+            elif isinstance(value, Mapping):
+                if step in steps:
+                    steps[step] = steps[step] | dict(value)
+                else:
+                    steps = _inserted(steps, cls, dict(value))
+            else:
+                raise ConfigError(
+                    f"{name} = {value!r}: must be null, to leave the step out, or settings; "
+                    f"its settings have names such as '{name}.{next(iter(find_step(name).__dataclass_fields__), '...')}'"
+                )
+        made = tuple(make_step(name, settings) for name, settings in steps.items())
+        return self if made == self.steps else replace(self, steps=made, changed=True)
+
+
+def _inserted(steps: dict[str, dict], cls: type[Step], settings: dict) -> dict[str, dict]:
+    given = list(steps)
+    place = (
+        max((given.index(name) for name in given if find_step(name).provides & cls.needs), default=len(given) - 1) + 1
+    )
+    items = list(steps.items())
+    return dict([*items[:place], (cls.name, settings), *items[place:]])
+
+
+def _providers(need: str) -> str:
+    from ..steps import step_names
+
+    return " or ".join(repr(name) for name in step_names() if need in find_step(name).provides) or "such a step"
+
+
+@cache
+def shipped() -> dict[str, Recipe]:
+    """Return the recipes of this package by name, in the order in which tables list them."""
+    read = [_read(path, path.stem) for path in FOLDER.glob("*.yaml")]
+    return {recipe.name: recipe for recipe in sorted(read, key=lambda recipe: (recipe.order, recipe.name))}
+
+
+def is_file(name: str) -> bool:
+    """Whether a recipe is named by its file instead of by the name of a shipped one."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def read_recipe(name: str | Path, root: str | Path | None = None) -> Recipe:
+    """Return a shipped recipe by its name, or read a recipe file (.yaml).
+
+    Args:
+        root: what a relative path is relative to; by default the working directory.
+
+    Raises:
+        ConfigError: no such recipe (with a close match), or what is wrong with the file.
+    """
+    name = str(name)
+    if is_file(name):
+        return _read(Path(root or ".") / Path(name).expanduser(), name)
+    if name not in shipped():
+        raise ConfigError(f"unknown recipe {name!r}; {suggestion(name, shipped())}; a file of your own ends in .yaml")
+    return shipped()[name]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key may stand once: the last of two would win without a word."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict:
+    lines: dict[object, int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"line {key.start_mark.line + 1}: a key must be text")
+        if (name := key.value) in lines:
+            raise ConfigError(
+                f"{name!r} is there twice, in lines {lines[name]} and {key.start_mark.line + 1}; keep one"
+            )
+        lines[name] = key.start_mark.line + 1
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _read(path: Path, name: str) -> Recipe:
+    from ..plugins import load_file
+
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(content, Mapping) or "steps" not in content:
+        raise ConfigError(f"{path}: a recipe is a mapping with 'steps' and, if you like, {', '.join(_KEYS[:-1])}")
+    for key in content:
+        if key not in _KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}; {suggestion(str(key), _KEYS)}")
+    files = tuple(path.parent / str(file) for file in _list(path, "imports", content.get("imports")))
+    for file in files:
+        load_file(file)
+    described = {key: content[key] for key in ("label", "family", "paper", "sentence", "order") if key in content}
+    for key, value in described.items():
+        kind = int if key == "order" else str
+        if not isinstance(value, kind):
+            raise ConfigError(f"{path}: {key} = {value!r}: must be {'a whole number' if kind is int else 'text'}")
+    described.setdefault("label", path.stem)
+    described.setdefault("family", described["label"])
+    try:
+        return Recipe.from_dict(name, dict(_steps(content["steps"])), files=files, **described)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {str(error).removeprefix(f'recipe {name}: ')}") from None
+
+
+def _list(path: Path, key: str, value: object) -> Sequence:
+    if value is None or isinstance(value, list):
+        return value or []
+    raise ConfigError(f"{path}: {key} = {value!r}: must be a list")
+
+
+def _steps(steps: object) -> Iterator[tuple[str, Mapping | None]]:
+    """Yield names and settings of steps given as a mapping, or as a list of names and mappings of one step each."""
+    parts = [steps] if isinstance(steps, Mapping) else steps
+    if not isinstance(parts, list) or not parts:
+        raise ConfigError(f"steps = {steps!r}: must be steps by name, each with its settings")
+    seen: set[str] = set()
+    for part in parts:
+        for name, settings in part.items() if isinstance(part, Mapping) else [(part, None)]:
+            if name in seen:
+                raise ConfigError(f"step {name!r} is there twice; list it once")
+            seen.add(name)
+            yield str(name), settings

@@ -1,0 +1,61 @@
+"""Functions by name: observers, image complexities, layer sensitivities, bit allocations; a user's own among them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from .errors import ConfigError
+from .suggestions import suggestion
+
+F = TypeVar("F", bound=Callable)
+
+
+class Registry(Mapping[str, Callable]):
+    """Named functions of one kind; what is registered can be named in a recipe.
+
+    >>> SHAPES = Registry("shape")
+    >>> @SHAPES.register("square")
+    ... def square(side: float) -> float:
+    ...     return side * side
+    >>> SHAPES["square"](3.0)
+    9.0
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Callable] = {}
+
+    def register(self, name: str) -> Callable[[F], F]:
+        """Register the decorated function under ``name`` and return it as it is.
+
+        A file that is executed again replaces its own functions.
+
+        Raises:
+            ConfigError: another function has the name.
+        """
+
+        def add(function: F) -> F:
+            other = self._entries.get(name)
+            if other is not None and (other.__module__, other.__qualname__) != (
+                function.__module__,
+                function.__qualname__,
+            ):
+                raise ConfigError(f"{self.kind} {name!r} exists already ({other.__module__}); choose another name")
+            self._entries[name] = function
+            return function
+
+        return add
+
+    def __getitem__(self, name: str) -> Callable:
+        """Return a function by its name; an unknown one raises :class:`ConfigError` with a close match."""
+        if name not in self._entries:
+            raise ConfigError(f"unknown {self.kind} {name!r}; {suggestion(name, self._entries)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,56 @@
+"""One pass of the full-precision network over the calibration patches, which several steps watch (method section 3)."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..quantization.layers import QuantizedConv2d
+from ..quantization.model import QuantizedSR
+from .step import Watcher
+from .workspace import CalibrationRecord
+
+
+@torch.no_grad()
+def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Tensor]) -> CalibrationRecord:
+    """Run batches (N, C, H, W) in the network's value range through the full-precision network, watched by ``watchers``.
+
+    Raises:
+        DataError: no batch, or a batch with NaN or infinite values or outside the value range.
+    """
+    complexities: list[Tensor] = []
+
+    def visit(layer: QuantizedConv2d, x: Tensor) -> None:
+        for watcher in watchers:
+            watcher.layer(layer, x)
+
+    with model.full_precision(), model.visiting(visit):
+        for batch in batches:
+            _check_batch(batch, model.descriptor.value_range)
+            complexity = model.complexity(batch)
+            complexities.append(complexity.cpu())
+            for watcher in watchers:
+                watcher.batch(batch, complexity)
+            model.infer(batch)
+    if not complexities:
+        raise DataError("no calibration batch was given")
+    record = CalibrationRecord(torch.cat(complexities))
+    for watcher in watchers:
+        watcher.finish(record)
+    return record
+
+
+def moving_average(old: Tensor, new: Tensor, keep: float) -> Tensor:
+    """Update a value of the batches so far by that of the next one (method section 3)."""
+    return old * keep + new * (1 - keep)
+
+
+def _check_batch(batch: Tensor, value_range: float) -> None:
+    if batch.ndim != 4:
+        raise DataError(f"a calibration batch has shape {tuple(batch.shape)}; expected (N, C, H, W)")
+    if not torch.isfinite(batch).all():
+        raise DataError("a calibration batch holds NaN or infinite values")
+    low, high = batch.min().item(), batch.max().item()
+    if low < 0 or high > value_range or (value_range == 255 and 0 < high <= 1):
+        raise DataError(f"calibration values span {low:g} to {high:g}; this network expects 0 to {value_range:g}")

@@ -1,0 +1,41 @@
+"""Step ``deal_factors``: layer factors by a rule that knows nothing of the layers, to tell what sensitivity is worth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..quantization.model import QuantizedSR
+from .step import LAYER_FACTORS, Step, require, step
+from .workspace import Workspace
+
+RULES = ("random", "opposite")
+
+
+@step("deal_factors")
+@dataclass(frozen=True)
+class DealFactors(Step):
+    """Replace the factors that the sensitivities gave; there are as many of each, or as many of its opposite.
+
+    Attributes:
+        by: ``random``: the factors change places at random, by the seed; ``opposite``: a bit goes to the least sensitive
+            layers and is taken from the most sensitive.
+    """
+
+    needs = frozenset({LAYER_FACTORS})
+
+    by: str = "random"
+
+    def __post_init__(self) -> None:
+        require(self.by in RULES, "by", self.by, "one of " + ", ".join(RULES))
+
+    def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
+        """Change the factors in place."""
+        mappings = [layer.layer2bit for layer in model.layers.values() if layer.layer2bit is not None]
+        if self.by == "opposite":
+            for mapping in mappings:
+                mapping.factor.data.neg_()
+            return
+        factors = [float(mapping.factor) for mapping in mappings]
+        order = np.random.default_rng((workspace.seed, 2)).permutation(len(mappings))
+        for mapping, index in zip(mappings, order):
+            mapping.factor.data.fill_(factors[index])

@@ -1,0 +1,193 @@
+"""A step: one thing that a recipe does to a model, with its settings; and the steps by name."""
+
+import dataclasses
+import importlib
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..quantization.layers import QuantizedConv2d
+from ..quantization.model import QuantizedSR
+from ..suggestions import suggestion
+
+if TYPE_CHECKING:
+    from .workspace import CalibrationRecord, Workspace
+
+RANGES = "ranges"  # what most steps need and `calibrate` provides
+LAYER_FACTORS = "layer factors"
+
+
+class Step:
+    """Subclasses are frozen dataclasses whose fields are the settings, checked on construction, and which are
+    registered by :func:`step`. A step overrides what it needs of:
+
+    * :meth:`check`, :meth:`check_model`: refuse bits or a model that it cannot work with, before anything is computed;
+    * :meth:`install`: put modules into a freshly wrapped model, also when a checkpoint is read;
+    * :meth:`watch`: look at the full-precision network during a pass over the calibration patches;
+    * :meth:`apply`: change the model.
+
+    Attributes:
+        name: what recipes call it.
+        needs: what an earlier step of the recipe must have provided, such as ``RANGES``.
+        provides: what the model has after it.
+        changes_network: what :meth:`watch` leads to changes what the full-precision network computes on the way, so that
+            the steps behind it need a pass of their own. Other steps in a row that watch share one pass.
+    """
+
+    name: ClassVar[str] = ""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+    changes_network: ClassVar[bool] = False
+
+    def check(self, config: Any) -> None:
+        """Raise :class:`ConfigError` if the step cannot work at the bits of ``config``."""
+
+    def install(self, model: QuantizedSR) -> None:
+        """Put modules into ``model``, whose parameters this or a later step sets."""
+
+    def check_model(self, model: QuantizedSR) -> None:
+        """Raise :class:`ConfigError` if the step cannot work on a model in which all steps are installed."""
+
+    def watch(self, model: QuantizedSR) -> "Watcher | None":
+        """Return what looks on during a pass over the calibration patches, or None to be applied without a pass."""
+        return None
+
+    def apply(self, model: QuantizedSR, workspace: "Workspace") -> None:
+        """Change the model; called after the pass, if there was one."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The settings by name, JSON-ready."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+
+
+class Watcher:
+    """Looks on during a pass of the full-precision network over the calibration patches."""
+
+    def batch(self, images: Tensor, complexities: Tensor) -> None:
+        """See a batch (N, C, H, W) and the (N,) complexities of its images before it runs."""
+
+    def layer(self, layer: QuantizedConv2d, x: Tensor) -> None:
+        """See the full-precision input (N, C, H, W) of a quantized layer before it computes."""
+
+    def finish(self, record: "CalibrationRecord") -> None:
+        """Set what was found in the model, and note in ``record`` what is worth telling."""
+
+
+S = TypeVar("S", bound=type[Step])
+_STEPS: dict[str, type[Step]] = {}
+
+
+def step(name: str) -> Callable[[S], S]:
+    """Register the decorated class as the step ``name``; a file that is executed again replaces its own.
+
+    Raises:
+        ConfigError: another step has the name, or the class is no frozen dataclass derived from :class:`Step`.
+
+    >>> @step("nothing")
+    ... @dataclasses.dataclass(frozen=True)
+    ... class Nothing(Step):
+    ...     strength: float = 1.0
+    >>> find_step("nothing")(strength=0.5).settings
+    {'strength': 0.5}
+    """
+
+    def add(cls: S) -> S:
+        if not (issubclass(cls, Step) and dataclasses.is_dataclass(cls)):
+            raise ConfigError(f"step {name!r}: {cls.__name__} must be a dataclass derived from adabm.steps.Step")
+        other = _STEPS.get(name)
+        if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ConfigError(f"a step {name!r} exists already ({other.__module__}); choose another name")
+        cls.name = name
+        _STEPS[name] = cls
+        return cls
+
+    return add
+
+
+def step_names() -> list[str]:
+    """Return the names of all steps: those of this package and those that imported files registered."""
+    from .. import steps as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return list(_STEPS)
+
+
+def find_step(name: str) -> type[Step]:
+    """Return the class of a step; an unknown name raises :class:`ConfigError` with a close match."""
+    known = _STEPS if name in _STEPS else step_names()
+    if name not in known:
+        raise ConfigError(f"unknown step {name!r}; {suggestion(name, known)}")
+    return _STEPS[name]
+
+
+def make_step(name: str, settings: Mapping[str, object] | None) -> Step:
+    """Return the step with these settings, defaults for the rest.
+
+    Raises:
+        ConfigError: an unknown step or setting (with a close match), or an impossible value.
+    """
+    cls = find_step(name)
+    settings = {} if settings is None else settings
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{name} = {settings!r}: must be settings by name, such as {{{_example(cls)}}}, or nothing")
+    types_of = setting_types(cls)
+    for setting, value in settings.items():
+        if setting not in types_of:
+            told = suggestion(str(setting), types_of) if types_of else "it has none"
+            raise ConfigError(f"{name}: unknown setting {setting!r}; {told}")
+        if not _fits(value, types_of[setting]):
+            raise ConfigError(f"{name}.{setting} = {value!r}: must be {_told(types_of[setting])}")
+    try:
+        return cls(**settings)
+    except ConfigError as error:
+        of_setting = str(error).partition(" ")[0] in types_of
+        raise ConfigError(f"{name}.{error}" if of_setting else f"{name}: {error}") from None
+
+
+def setting_types(cls: type[Step]) -> dict[str, object]:
+    """Return the settings of a step by name, with their types."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+
+
+def require(condition: bool, name: str, value: object, rule: str) -> None:
+    """Raise :class:`ConfigError` telling the rule that ``value`` breaks, unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(f"{name} = {value!r}: must be {rule}")
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "null"}
+
+
+def alternatives(kind: object) -> tuple[object, ...]:
+    """Return the types that a value of an annotation may have: itself, or the members of a union."""
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+
+
+def _fits(value: object, kind: object) -> bool:
+    for one in alternatives(kind):
+        one = typing.get_origin(one) or one
+        if one is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return True
+        if one is tuple and isinstance(value, (list, tuple)):
+            return True
+        if one is int and isinstance(value, int) and not isinstance(value, bool):
+            return True
+        if one not in (int, float, tuple) and isinstance(one, type) and isinstance(value, one):
+            return True
+    return False
+
+
+def _told(kind: object) -> str:
+    return " or ".join(_KINDS.get(one, "a list") for one in alternatives(kind))
+
+
+def _example(cls: type[Step]) -> str:
+    return ", ".join(f"{name}: ..." for name in list(setting_types(cls))[:2])

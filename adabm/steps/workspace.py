@@ -1,0 +1,74 @@
+"""What steps work with: the calibration patches, and what they report."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..pictures.patches import calibration_batches, random_batches
+
+if TYPE_CHECKING:
+    from .tuner import TuningStep
+
+
+@dataclass(frozen=True)
+class CalibrationRecord:
+    """What calibration saw, for study and plots; the model itself needs none of it.
+
+    Attributes:
+        complexities: (images,) image complexities.
+        sensitivities: by layer name, the mean sensitivity of its input (sigma_k); all quantized layers, adaptive or
+            not; empty without layer mapping.
+        layer_factors: by name, the initial factor -1, 0 or +1 of each adaptive layer.
+    """
+
+    complexities: Tensor
+    sensitivities: dict[str, float] = field(default_factory=dict)
+    layer_factors: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Workspace:
+    """The patches that a recipe works on, all fixed by the seed, and what its steps report.
+
+    Attributes:
+        images: (H, W, 3) uint8 RGB low-resolution pictures.
+        patch_size, patches, batch_size: calibration patches, see :func:`adabm.quantize`.
+        value_range: of the network, 1 or 255.
+        on_step: called after each fine-tuning step.
+        progress: file from which an interrupted fine-tuning continues.
+        record: what the last pass over the calibration patches saw.
+        tuning: the fine-tuning steps taken.
+    """
+
+    images: Sequence[np.ndarray]
+    patch_size: int
+    patches: int | None
+    batch_size: int
+    seed: int
+    value_range: float
+    device: torch.device
+    on_step: Callable[["TuningStep"], None] | None = None
+    progress: str | Path | None = None
+    record: CalibrationRecord | None = None
+    tuning: list["TuningStep"] = field(default_factory=list)
+
+    def calibration(self) -> Iterator[Tensor]:
+        """Yield the calibration patches in batches (N, C, H, W); the same ones each time."""
+        drawn = calibration_batches(
+            self.images, self.patch_size, self.batch_size, self.seed, self.value_range, self.patches
+        )
+        return (batch.to(self.device) for batch in drawn)
+
+    def random(self, batch_size: int, patch_size: int | None = None) -> Iterator[Tensor]:
+        """Yield fine-tuning batches of random augmented patches without end; the same ones each time.
+
+        Args:
+            patch_size: None takes that of calibration.
+        """
+        drawn = random_batches(self.images, patch_size or self.patch_size, batch_size, self.seed, self.value_range)
+        return (batch.to(self.device) for batch in drawn)
