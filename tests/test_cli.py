@@ -77,9 +77,7 @@ def test_closed_pipe(files):
 def test_info(files, capsys):
     assert run("info", files / "q.safetensors") == 0
     out = capsys.readouterr().out
-    assert (
-        "W4A4 FQ; recipe adabm (changed), seed 0" in out and "body.0.conv1" in out and "tune.rounds = 3" in out
-    )
+    assert "W4A4 FQ; recipe adabm (changed), seed 0" in out and "body.0.conv1" in out and "tune.rounds = 3" in out
     assert run("info", files / "q.safetensors", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     layers = {layer["name"]: layer for layer in report["layers"]}

@@ -69,12 +69,13 @@ def test_quantize_json_and_settings(files, tmp_path, capsys):
 
 
 def test_reported_bits_are_the_models(files):
-    from adabm.cli.bits import feature_average_bits
+    from adabm.quantization.bit_rule import expected_average_bits
 
     model = load_quantized(files / "q.safetensors")
     images = torch.stack([torch.from_numpy(smooth(s)).permute(2, 0, 1).float() / 255 for s in range(6)])
     expected = model.infer(images).feature_average_bits
-    assert feature_average_bits(model, model.complexity(images)) == pytest.approx(expected.tolist(), abs=1e-5)
+    factors = model.image2bit(model.complexity(images)).tolist()
+    assert expected_average_bits(list(model.layers.values()), factors) == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from .console import Console, table
 from .options import expanded, new_parser
 
 if TYPE_CHECKING:
+    import torch
+
     from ..quantization.model import QuantizedSR
 
 _HEADER = [
@@ -137,17 +139,27 @@ def _layers(model: QuantizedSR) -> list[dict]:
                 "activation_bits": bits.base,
                 "layer_factor": bits.layer_factor,
                 "activation_bits_over_images": [bits.least, bits.most],
-                "lower": layer.activation.lower.item(),
-                "upper": layer.activation.upper.item(),
-                "scale": layer.weight_quantizer.scale.item(),
+                "lower": _range(layer.activation, "lower"),
+                "upper": _range(layer.activation, "upper"),
+                "scale": _range(layer.weight_quantizer, "scale"),
             }
         rows.append(row)
     return rows
 
 
+def _range(quantizer: torch.nn.Module, name: str) -> float | list[float] | None:
+    """One number, or the least and greatest of several, such as one a channel; None where a quantizer has none."""
+    value = getattr(quantizer, name, None)
+    if value is None or value.numel() == 1:
+        return None if value is None else value.item()
+    return [value.min().item(), value.max().item()]
+
+
 def _cell(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, list) and isinstance(value[0], float):
+        return f"{value[0]:.4g} to {value[1]:.4g}"
     if isinstance(value, list):
         return str(value[0]) if value[0] == value[1] else f"{value[0]} to {value[1]}"
     return value

@@ -18,7 +18,7 @@ class BitContext:
     Attributes:
         quantizing: False runs the full-precision network.
         image_factor: (N, 1, 1, 1) factors of the images in the pass, or None.
-        visitor: called with (layer, input) before a layer computes; calibration and clipping.
+        visitor: called with (layer, input as its quantizer sees it) before a layer computes; calibration and clipping.
         bits: activation bits used by each layer in the pass, (N,) or (1,), by layer name.
     """
 
@@ -70,7 +70,7 @@ class QuantizedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""
         if self.context.visitor is not None:
-            self.context.visitor(self, x)
+            self.context.visitor(self, _in_domain(self.activation, x))
         if not self.context.quantizing:
             return self._conv_forward(x, self.weight, self.bias)
         bits = self.bits()
@@ -80,5 +80,15 @@ class QuantizedConv2d(nn.Conv2d):
         weight = self.weight_quantizer(self.weight, self.weight_bits).to(x.dtype)
         return self._conv_forward(self.activation(x, bits), weight, self.bias)
 
+    @property
+    def weight_to_quantize(self) -> Tensor:
+        """The weight as its quantizer sees it."""
+        return _in_domain(self.weight_quantizer, self.weight)
+
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, {self.policy.value}, W{self.weight_bits}A{self.activation_bits}"
+
+
+def _in_domain(quantizer: nn.Module, x: Tensor) -> Tensor:
+    domain = getattr(quantizer, "domain", None)
+    return x if domain is None else domain(x)

@@ -4,6 +4,7 @@ Quantization is simulated: values are rounded to the low-bit grid and stored in 
 """
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -121,17 +122,37 @@ def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float)
     return _FakeQuantize.apply(x.contiguous(memory_format=_format(x)), lower, upper, steps)
 
 
+class Domain(Protocol):
+    """An exact, invertible map, such as a shift and a scale for each channel, in whose image a quantizer works.
+
+    Integer arithmetic absorbs it into the weights, so that it costs nothing.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (N, C, ...) values to where they are quantized."""
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Map quantized values back."""
+
+
 class ActivationQuantizer(nn.Module):
-    """Asymmetric per-tensor quantizer with a learnable range [lower, upper]."""
+    """Asymmetric per-tensor quantizer with a learnable range [lower, upper].
+
+    Attributes:
+        domain: where values are quantized, a module that a step may put there; None: as they are.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.domain: Domain | None = None
         self.lower = nn.Parameter(torch.tensor([-1.0]))
         self.upper = nn.Parameter(torch.tensor([1.0]))
 
     def forward(self, x: Tensor, bits: Tensor | float) -> Tensor:
         """Quantize activations ``x`` (N, C, H, W) to ``bits`` (see :func:`fake_quantize`)."""
-        return fake_quantize(x, self.lower, self.upper, bits)
+        if self.domain is None:
+            return fake_quantize(x, self.lower, self.upper, bits)
+        return self.domain.inverse(fake_quantize(self.domain(x), self.lower, self.upper, bits))
 
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:
@@ -154,15 +175,22 @@ class ActivationQuantizer(nn.Module):
 
 
 class WeightQuantizer(nn.Module):
-    """Symmetric per-tensor quantizer on [-scale, scale] with an even number of levels (no exact zero)."""
+    """Symmetric per-tensor quantizer on [-scale, scale] with an even number of levels (no exact zero).
+
+    Attributes:
+        domain: as of :class:`ActivationQuantizer`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.domain: Domain | None = None
         self.scale = nn.Parameter(torch.tensor([1.0]))
 
     def forward(self, weight: Tensor, bits: float) -> Tensor:
         """Quantize a weight tensor of any shape to ``bits``."""
-        return fake_quantize(weight, -self.scale, self.scale, bits)
+        if self.domain is None:
+            return fake_quantize(weight, -self.scale, self.scale, bits)
+        return self.domain.inverse(fake_quantize(self.domain(weight), -self.scale, self.scale, bits))
 
     @torch.no_grad()
     def set_scale(self, scale: Tensor) -> None:

@@ -65,7 +65,9 @@ class _Ranges(Watcher):
             upper = moving_average(layer.activation.upper, upper, settings.ema)
         else:
             bits = layer.weight_bits if settings.weight_search == "own" else config.weight_bits
-            layer.weight_quantizer.set_scale(observe_weight(layer.weight, settings.weight, bits, settings.percentile))
+            layer.weight_quantizer.set_scale(
+                observe_weight(layer.weight_to_quantize, settings.weight, bits, settings.percentile)
+            )
         layer.activation.set_range(lower, upper)
         self.seen.add(layer.name)
 

@@ -1,0 +1,25 @@
+"""Forget, after a test, what files of its own registered."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adabm.quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES
+from adabm.quantization.complexity import COMPLEXITIES
+from adabm.quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
+from adabm.steps.step import _STEPS
+
+TABLES = [
+    _STEPS, *(r._entries for r in (ALLOCATIONS, SENSITIVITIES, COMPLEXITIES, ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS))
+]  # fmt: skip
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """Put the registries of steps and of their functions back as they were."""
+    before = [dict(table) for table in TABLES]
+    try:
+        yield
+    finally:
+        for table, entries in zip(TABLES, before):
+            table.clear()
+            table.update(entries)
