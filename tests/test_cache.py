@@ -13,11 +13,11 @@ from adabm.errors import CheckpointError
 from adabm.networks import load_network
 from adabm.pictures.datasets import PictureFiles
 from adabm.pictures.images import read_rgb, write_image
-from adabm.study import Recipe, ResultCache, read_plan, run_plan
+from adabm.study import Effort, ResultCache, read_plan, run_plan
 from adabm.study.origin.fingerprint import INTERVENING, MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
 from adabm.study.running.tasks import MeasureTask, ModelTask
 from helpers.configurations import asked
-from helpers.study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_study
+from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
 
 PACKAGE = Path(adabm.__file__).parent
 
@@ -34,11 +34,11 @@ def cache(root):
     return ResultCache(root / "cache")
 
 
-def tasks_of(root: Path, cache: ResultCache, recipe=RECIPE, **changes) -> tuple[ModelTask, MeasureTask]:
+def tasks_of(root: Path, cache: ResultCache, effort=EFFORT, **changes) -> tuple[ModelTask, MeasureTask]:
     """The tasks of the last cell of a part."""
     forget()
-    cell = read_plan([part(**changes)], root, recipe)[-1]
-    model = ModelTask(cell.backbone, cell.calibration, cell.run, recipe, cache)
+    cell = read_plan([part(**changes)], root, effort)[-1]
+    model = ModelTask(cell.backbone, cell.calibration, cell.run, effort, cache)
     return model, MeasureTask(model, cell.pictures.files, cell.pictures.tile)
 
 
@@ -58,10 +58,10 @@ def test_a_model(root, cache):
     task.carry_out()
     assert task.done()
     model, steps = cache.load_model(task.key)
-    assert len(steps) == RECIPE.rounds * RECIPE.steps_per_round and steps[0].group == "weight"
+    assert len(steps) == EFFORT.rounds * EFFORT.steps_per_round and steps[0].group == "weight"
     assert not cache.progress(task.key).exists()
     images = [read_rgb(path) for path in task.calibration]
-    config = asked("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
+    config = asked("adabm", weight_bits=4, activation_bits=4, fine_tuning=EFFORT.fine_tuning)
     network = load_network(task.backbone).to(memory_format=torch.channels_last)
     expected, _, expected_steps = adabm.quantize(network, images, config, patch_size=12, patches=4)
     assert steps == expected_steps
@@ -114,9 +114,9 @@ def test_every_changed_number_of_a_model_is_noticed(root, cache):
 
 
 def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
-    plan = read_plan([part(settings=[], methods=[])], root, RECIPE)
+    plan = read_plan([part(settings=[], methods=[])], root, EFFORT)
     counted = Counted(monkeypatch)
-    first = run_plan(plan, RECIPE, cache)[0]
+    first = run_plan(plan, EFFORT, cache)[0]
     kept = sorted((cache.folder / "pictures").rglob("*.json"))
     assert len(kept) == 2 and counted.take() == (0, 2)
     content = kept[0].read_bytes()
@@ -124,7 +124,7 @@ def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
     for name, damaged in {**damages(content), "changed": changed}.items():
         kept[0].write_bytes(damaged)
         forget()
-        assert run_plan(plan, RECIPE, cache)[0].summary == first.summary
+        assert run_plan(plan, EFFORT, cache)[0].summary == first.summary
         assert counted.take() == (0, 1) and kept[0].read_bytes() == content, name
 
 
@@ -253,9 +253,9 @@ CHANGES = {
         lambda root: (root / "data/calibration/LR/b.png").rename(root / "data/calibration/LR/z.png"), QUANTIZED
     ),
     "a weight": (lambda root: write_network(root / "net.safetensors", seed=1), QUANTIZED | WHOLE),
-    "patches": (lambda root: dataclasses.replace(RECIPE, patches=5), QUANTIZED),
-    "patch size": (lambda root: dataclasses.replace(RECIPE, patch_size=10), QUANTIZED),
-    "rounds": (lambda root: dataclasses.replace(RECIPE, rounds=4), set()),  # this method has no fine-tuning
+    "patches": (lambda root: dataclasses.replace(EFFORT, patches=5), QUANTIZED),
+    "patch size": (lambda root: dataclasses.replace(EFFORT, patch_size=10), QUANTIZED),
+    "rounds": (lambda root: dataclasses.replace(EFFORT, rounds=4), set()),  # this method has no fine-tuning
     "tile": (lambda root: dict(tile=8), {"first", "others", "fp first", "fp others"}),
     "an evaluation picture": (lambda root: change_picture(root / "data/First/HR/a.png"), {"first", "fp first"}),
     "the name of an evaluation picture": (lambda root: (root / "data/First/HR/a.png").rename(root / "data/First/HR/A.png"), set()),
@@ -281,16 +281,16 @@ def keys(root: Path, cache: ResultCache, recipe, changes: dict) -> dict[str, obj
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_change_concerns_exactly_what_depends_on_it(root, cache, case):
     change, expected = CHANGES[case]
-    before = keys(root, cache, RECIPE, {})
+    before = keys(root, cache, EFFORT, {})
     changed = change(root)
-    recipe = changed if isinstance(changed, Recipe) else RECIPE
+    recipe = changed if isinstance(changed, Effort) else EFFORT
     after = keys(root, cache, recipe, changed if isinstance(changed, dict) else {})
     assert {name for name in before if before[name] != after[name]} == expected
 
 
 def test_fine_tuning_counts_where_there_is_some(root, cache):
     before, _ = tasks_of(root, cache, methods=["adabm"])
-    after, _ = tasks_of(root, cache, dataclasses.replace(RECIPE, rounds=4), methods=["adabm"])
+    after, _ = tasks_of(root, cache, dataclasses.replace(EFFORT, rounds=4), methods=["adabm"])
     assert before.key != after.key
 
 

@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from adabm.errors import AdabmError, CheckpointError, ConfigError, DataError, ImageError
-from adabm.study import Recipe, Run, plan_inputs, read_plan
+from adabm.study import Effort, Run, plan_inputs, read_plan
 from adabm.study.plan.cells import Cell
-from helpers.study_files import RECIPE, part, write_network, write_pictures, write_study
+from helpers.study_files import EFFORT, part, write_network, write_pictures, write_study
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_misspelt_settings_are_refused(setting):
 
 
 def test_the_recipe_changes_fine_tuning_only_where_there_is_some():
-    recipe = Recipe(48, None, 3, 7)
+    recipe = Effort(48, None, 3, 7)
     tuned = Run.at("adabm", "W4A6 FQ").config(recipe)
     assert (tuned.weight_bits, tuned.activation_bits, tuned.fully_quantized) == (4, 6, True)
     assert (tuned.fine_tuning.patch_size, tuned.fine_tuning.rounds, tuned.fine_tuning.steps_per_round) == (48, 3, 7)
@@ -54,7 +54,7 @@ def test_the_recipe_changes_fine_tuning_only_where_there_is_some():
 )
 def test_impossible_recipes_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name} = {value!r}"):
-        Recipe(**{name: value})
+        Effort(**{name: value})
 
 
 # -- cells -----------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_order_and_full_precision_once_a_set(root):
         part(sets=["First", "Second"], settings=["W4A4 FQ", "W8A6"], methods=["minmax", "omse"], seeds=[0, 3]),
         part(settings=["W6A6"]),
     ]
-    cells = read_plan(parts, root, RECIPE)
+    cells = read_plan(parts, root, EFFORT)
     of_a_set = ["fp32 FP32 0"] + [
         f"{m} {s} {seed}" for s in ("W4A4 FQ", "W8A6") for m in ("minmax", "omse") for seed in (0, 3)
     ]
@@ -80,28 +80,28 @@ def test_order_and_full_precision_once_a_set(root):
 def test_full_precision_alone_needs_no_calibration_pictures(root, tmp_path):
     write_pictures(tmp_path / "Mine", 1)
     alone = dict(backbone=str(root / "net.safetensors"), data=".", sets=["Mine"], settings=[], methods=[])
-    (cell,) = read_plan([alone], tmp_path, RECIPE)
+    (cell,) = read_plan([alone], tmp_path, EFFORT)
     assert cell.run == Run("fp32") and cell.calibration == ()
 
 
 def test_duplicates_are_merged_and_one_that_is_wanted_counts(root):
     unwanted = part(settings=["W4A4 FQ", "W6A6"], run=False)
     for parts in ([unwanted, part()], [part(), unwanted]):
-        cells = read_plan(parts, root, RECIPE)
+        cells = read_plan(parts, root, EFFORT)
         wanted = {line: cell.wanted for line, cell in zip(told(cells), cells)}
         assert wanted == {
             "First None fp32 FP32 0": True,
             "First None minmax W4A4 FQ 0": True,
             "First None minmax W6A6 0": False,
         }
-    assert len(read_plan([part(), part(seeds=[0, 0])], root, RECIPE)) == 2
+    assert len(read_plan([part(), part(seeds=[0, 0])], root, EFFORT)) == 2
 
 
 def test_sets_and_calibration_of_users(root):
     write_pictures(root / "mine" / "Photos", 1)
     write_pictures(root / "mine" / "inputs", 2, 16)
     cells = read_plan(
-        [part(sets=["First", "./mine/Photos/", str(root / "data/Second")], calibration="mine/inputs")], root, RECIPE
+        [part(sets=["First", "./mine/Photos/", str(root / "data/Second")], calibration="mine/inputs")], root, EFFORT
     )
     assert [cell.pictures.name for cell in cells[::2]] == ["First", "Photos", "Second"]
     assert {path.parent for path in cells[1].calibration} == {root / "mine" / "inputs"}
@@ -117,30 +117,30 @@ def test_sets_and_calibration_of_users(root):
 
 def test_data_is_needed_only_for_what_it_holds(root):
     paths = dict(data=..., sets=["data/First", "./data/Second"])
-    assert read_plan([part(**paths, calibration="data/calibration")], root, RECIPE) == read_plan(
-        [part(sets=["First", "Second"])], root, RECIPE
+    assert read_plan([part(**paths, calibration="data/calibration")], root, EFFORT) == read_plan(
+        [part(sets=["First", "Second"])], root, EFFORT
     )
-    assert len(read_plan([part(**paths, methods=[], settings=[])], root, RECIPE)) == 2
+    assert len(read_plan([part(**paths, methods=[], settings=[])], root, EFFORT)) == 2
 
 
 def test_paths_in_the_users_folder(root, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
-    expected = read_plan([part(sets=["First", "data/Second"], calibration="data/calibration")], root, RECIPE)
+    expected = read_plan([part(sets=["First", "data/Second"], calibration="data/calibration")], root, EFFORT)
     of_user = dict(
         backbone="~/net.safetensors", data="~/data", sets=["First", "~/data/Second"], calibration="~/data/calibration"
     )
-    assert read_plan([part(**of_user)], tmp_path, RECIPE) == expected
+    assert read_plan([part(**of_user)], tmp_path, EFFORT) == expected
     monkeypatch.setenv("HOME", str(root / "data" / "Second"))
-    assert read_plan([part(sets=["~"])], root, RECIPE)[0].pictures.name == "Second"
+    assert read_plan([part(sets=["~"])], root, EFFORT)[0].pictures.name == "Second"
 
 
 @pytest.mark.parametrize("tile, expected", [(0, None), (None, None), (..., None), (8, 8)])
 def test_tiles(root, tile, expected):
-    assert {cell.pictures.tile for cell in read_plan([part(tile=tile)], root, RECIPE)} == {expected}
+    assert {cell.pictures.tile for cell in read_plan([part(tile=tile)], root, EFFORT)} == {expected}
 
 
 def test_a_tile_makes_other_cells(root):
-    cells = read_plan([part(), part(tile=8)], root, RECIPE)
+    cells = read_plan([part(), part(tile=8)], root, EFFORT)
     assert told(cells)[2:] == ["First 8 fp32 FP32 0", "First 8 minmax W4A4 FQ 0"]
 
 
@@ -203,19 +203,19 @@ def test_what_is_wrong_is_told_with_its_part(root, case):
     )
     (root / "data" / "none").mkdir(exist_ok=True)
     with pytest.raises(kind, match=message) as error:
-        read_plan([part(), part(**changes)], root, RECIPE)
+        read_plan([part(), part(**changes)], root, EFFORT)
     assert str(error.value).startswith("part 2 of the plan: ") and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("plan", [[], "adabm", {"backbone": "net"}, None, 3])
 def test_no_plan(root, plan):
     with pytest.raises(ConfigError, match="the plan is empty" if plan == [] else "plan = .*: must be a list of parts"):
-        read_plan(plan, root, RECIPE)
+        read_plan(plan, root, EFFORT)
 
 
 def test_a_part_that_is_no_mapping(root):
     with pytest.raises(ConfigError, match="part 1 of the plan: 'adabm' is no mapping"):
-        read_plan(["adabm"], root, RECIPE)
+        read_plan(["adabm"], root, EFFORT)
 
 
 def test_names_that_tables_could_not_tell_apart(root, tmp_path):
@@ -232,5 +232,5 @@ def test_names_that_tables_could_not_tell_apart(root, tmp_path):
         ),
     ):
         with pytest.raises(AdabmError, match=f"part 2 of the plan: {message}"):
-            read_plan([part(), part(**change)], root, RECIPE)
-    assert len(read_plan([part(), part(sets=["data/First"])], root, RECIPE)) == 2  # one folder, written in two ways
+            read_plan([part(), part(**change)], root, EFFORT)
+    assert len(read_plan([part(), part(sets=["data/First"])], root, EFFORT)) == 2  # one folder, written in two ways

@@ -9,8 +9,8 @@ import pytest
 from adabm.errors import DataError, ImageError
 from adabm.pictures import images
 from adabm.pictures.images import picture_size, read_raw, write_image
-from adabm.study import Recipe, read_plan
-from helpers.study_files import RECIPE, part, write_pictures, write_study
+from adabm.study import Effort, read_plan
+from helpers.study_files import EFFORT, part, write_pictures, write_study
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def root(tmp_path):
     return write_study(tmp_path)
 
 
-def refused(root, kind: type, message: str, recipe: Recipe = RECIPE, **changes) -> None:
+def refused(root, kind: type, message: str, recipe: Effort = EFFORT, **changes) -> None:
     with pytest.raises(kind, match=message) as error:
         read_plan([part(sets=["Second"], methods=[], settings=[]), part(**changes)], root, recipe)
     assert str(error.value).startswith("part 2 of the plan: ") and "\n" not in str(error.value)
@@ -26,7 +26,7 @@ def refused(root, kind: type, message: str, recipe: Recipe = RECIPE, **changes) 
 
 def test_pairs_of_another_scale(root):
     write_pictures(root / "data" / "First" / "LR", 2, 16)
-    assert len(read_plan([part()], root, RECIPE)) == 2
+    assert len(read_plan([part()], root, EFFORT)) == 2
     write_pictures(root / "data" / "First" / "LR", 2, 8)
     refused(
         root,
@@ -42,11 +42,11 @@ def test_ground_truth_smaller_than_the_scale(root):
 
 def test_calibration_pictures_smaller_than_a_patch(root):
     write_image(root / "data" / "calibration" / "LR" / "narrow.png", np.zeros((40, 14, 3), np.uint8))
-    assert len(read_plan([part()], root, Recipe(patch_size=14))) == 2
+    assert len(read_plan([part()], root, Effort(patch_size=14))) == 2
     message = "narrow.png: 14x40 low-resolution pixels are less than a calibration patch of 15x15"
-    refused(root, DataError, message, Recipe(patch_size=15))
+    refused(root, DataError, message, Effort(patch_size=15))
     shutil.rmtree(root / "data" / "calibration")
-    assert len(read_plan([part(methods=[], settings=[])], root, Recipe(patch_size=15))) == 1  # which uses none
+    assert len(read_plan([part(methods=[], settings=[])], root, Effort(patch_size=15))) == 1  # which uses none
 
 
 @pytest.mark.parametrize("folder, name", [("First/HR", "a.png"), ("calibration/LR", "b.png")])
@@ -59,7 +59,7 @@ def test_damaged_pictures(root, folder, name, damage):
         {"text": b"hello", "empty": b"", "half": data[: len(data) // 2], "without its end": data[:-30]}[damage]
     )
     with pytest.raises(ImageError, match=f"part 1 of the plan: .*{folder}/{name}: not a readable picture"):
-        read_plan([part()], root, RECIPE)
+        read_plan([part()], root, EFFORT)
 
 
 def test_no_picture_is_decoded(root, monkeypatch):
@@ -67,7 +67,7 @@ def test_no_picture_is_decoded(root, monkeypatch):
         raise AssertionError("decoded")
 
     monkeypatch.setattr(cv2, "imdecode", decode)
-    assert len(read_plan([part(sets=["First", "Second"])], root, RECIPE)) == 4
+    assert len(read_plan([part(sets=["First", "Second"])], root, EFFORT)) == 4
 
 
 # -- sizes from headers ------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import yaml
 import adabm
 from adabm.errors import ConfigError
 from adabm.recipes import PRESETS, QuantizationConfig, Recipe, preset, read_recipe, shipped
-from adabm.recipes.earlier import configuration, new_name
+from adabm.recipes.earlier import configuration
+from adabm.recipes.names import new_name
 from adabm.steps import Step, find_step, make_step, step_names
 from helpers.tiny_networks import tiny
 
@@ -115,9 +116,8 @@ def test_bits_are_checked_by_the_steps():
 
 
 def test_unknown_groups_are_refused_before_anything_is_computed():
-    config = preset("adabm", {"tune.groups": ["wieght"]})
-    with pytest.raises(ConfigError, match="unknown parameter group 'wieght'; did you mean 'weight'"):
-        adabm.QuantizedSR(tiny("EDSR"), config)
+    with pytest.raises(ConfigError, match=r"groups = \['wieght'\]: must be some of weight, activation, mapping"):
+        preset("adabm", {"tune.groups": ["wieght"]})
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from adabm.pictures.images import write_image
 from adabm.quantization.model import QuantizedSR
 from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan
 from adabm.study.running import tasks
-from helpers.study_files import RECIPE, Counted, compute_here, forget, part, write_network, write_pictures, write_study
+from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_pictures, write_study
 
 PLAN = [
     part(sets=["First", "Second"], methods=["adabm", "minmax"]),
@@ -48,7 +48,7 @@ def here(monkeypatch) -> Counted:
 
 
 def tables(root: Path, cache: str = "cache", plan=PLAN, workers: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return evaluation_tables(run_plan(read_plan(plan, root, RECIPE), RECIPE, ResultCache(root / cache), workers))
+    return evaluation_tables(run_plan(read_plan(plan, root, EFFORT), EFFORT, ResultCache(root / cache), workers))
 
 
 def same(left: tuple[pd.DataFrame, ...], right: tuple[pd.DataFrame, ...]) -> bool:
@@ -60,7 +60,7 @@ def same(left: tuple[pd.DataFrame, ...], right: tuple[pd.DataFrame, ...]) -> boo
 
 def test_the_numbers_are_those_of_plain_calls(root, here):
     threads = torch.get_num_threads()
-    results = run_plan(read_plan(PLAN, root, RECIPE), RECIPE, ResultCache(root / "cache"), workers=1)
+    results = run_plan(read_plan(PLAN, root, EFFORT), EFFORT, ResultCache(root / "cache"), workers=1)
     network = load_network(root / "net.safetensors").to(memory_format=torch.channels_last)
     images = list(calibration_images(root / "data" / "calibration").values())
     for result in results:
@@ -80,7 +80,7 @@ def test_the_numbers_are_those_of_plain_calls(root, here):
                 weight_bits=run.weight_bits,
                 activation_bits=run.activation_bits,
                 fully_quantized=run.fully_quantized,
-                fine_tuning=RECIPE.fine_tuning,
+                fine_tuning=EFFORT.fine_tuning,
             )
             model, *_ = adabm.quantize(network, images, config, patch_size=12, patches=4, seed=run.seed)
             expected = evaluate(model, pictures, cell.pictures.tile)
@@ -168,7 +168,7 @@ def test_a_run_that_diverges_stops_no_other(root, here, monkeypatch):
         return quantize(network, images, config, **options)
 
     monkeypatch.setattr(tasks, "quantize", diverging)
-    results = run_plan(read_plan(PLAN, root, RECIPE), RECIPE, ResultCache(root / "cache"), workers=1)
+    results = run_plan(read_plan(PLAN, root, EFFORT), EFFORT, ResultCache(root / "cache"), workers=1)
     diverged = [result for result in results if result.cell.run.method == "adabm"]
     assert len(diverged) == 2
     assert {(r.status, r.reason, r.summary) for r in diverged} == {
@@ -243,9 +243,9 @@ def test_a_full_disk(root, here, monkeypatch):
 
 
 def test_code_that_changes_meanwhile_is_told(root, here):
-    cells = read_plan([part()], root, RECIPE)
+    cells = read_plan([part()], root, EFFORT)
     task = tasks.MeasureTask(
-        tasks.ModelTask(cells[0].backbone, (), cells[0].run, RECIPE, ResultCache(root / "cache")),
+        tasks.ModelTask(cells[0].backbone, (), cells[0].run, EFFORT, ResultCache(root / "cache")),
         cells[0].pictures.files,
         None,
     )
@@ -256,12 +256,12 @@ def test_code_that_changes_meanwhile_is_told(root, here):
 
 
 def test_a_process_that_is_killed_is_told(root, monkeypatch):
-    cells = read_plan([part(settings=[], methods=[])], root, RECIPE)
+    cells = read_plan([part(settings=[], methods=[])], root, EFFORT)
     monkeypatch.setattr(tasks.MeasureTask, "carry_out", _Suicide())
     with pytest.raises(
         RuntimeError, match="net, fp32 at FP32, seed 0: a process was killed, perhaps for lack of memory"
     ):
-        run_plan(cells, RECIPE, ResultCache(root / "cache"))
+        run_plan(cells, EFFORT, ResultCache(root / "cache"))
 
 
 class _Suicide:
@@ -332,7 +332,7 @@ def undisturbed(tmp_path_factory):
         compute_here(patch)
         forget()
         expected = tables(root)
-    (root / "params.yaml").write_text(yaml.safe_dump(dict(evaluation=dict(**dataclasses.asdict(RECIPE), plan=PLAN))))
+    (root / "params.yaml").write_text(yaml.safe_dump(dict(evaluation=dict(**dataclasses.asdict(EFFORT), plan=PLAN))))
     shutil.rmtree(root / "cache")
     return root, expected
 

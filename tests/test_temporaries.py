@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from adabm.pictures.images import list_images, remove_stale_temporaries, write_atomically
-from helpers.study_files import RECIPE, compute_here, forget, part, write_study
+from helpers.study_files import EFFORT, compute_here, forget, part, write_study
 from pipelines.stages import measure
 
 # Dies between writing and renaming.
@@ -65,7 +65,7 @@ def test_the_longest_names_can_be_written(tmp_path):
 def test_measuring_tidies_the_cache(tmp_path, monkeypatch, capsys, age_s, kept):
     root = write_study(tmp_path)
     left = leave(root / "cache" / "pictures" / "ab" / "abc.json", age_s)
-    block = dict(vars(RECIPE), plan=[part(methods=[], settings=[])], device="cpu", workers=1)
+    block = dict(vars(EFFORT), plan=[part(methods=[], settings=[])], device="cpu", workers=1)
     (root / "params.yaml").write_text(yaml.safe_dump({"evaluation": block}))
     monkeypatch.chdir(root)
     monkeypatch.setenv("ADABM_CACHE", str(root / "cache"))

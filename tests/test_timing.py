@@ -7,12 +7,12 @@ import torch
 
 from adabm.errors import ConfigError
 from adabm.steps.tuner import FineTuner
-from adabm.study import Recipe, Run
+from adabm.study import Effort, Run
 from adabm.study.running import timing
 from adabm.study.running.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts
 from helpers.study_files import write_network, write_pictures
 
-RECIPE = Recipe(patch_size=12, patches=None, rounds=3, steps_per_round=2)
+EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def workload(files, **changes) -> Workload:
     whole = dict(
         backbone=files / "net.safetensors",
         pool=tuple(sorted((files / "pool").glob("*.png"))),
-        recipe=RECIPE,
+        effort=EFFORT,
         run=Run.at("adabm", "W4A4 FQ"),
         sizes=(1, 3),
         steps=(1, 2),

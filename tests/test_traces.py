@@ -8,15 +8,15 @@ from adabm.study.running import tasks as study_tasks
 from adabm.study.running.runs import run_traces
 from adabm.study.running.tasks import MeasureTask
 from adabm.study.running.traces import TraceTask
-from helpers.study_files import RECIPE, part, write_study
+from helpers.study_files import EFFORT, part, write_study
 
 STEPS = (1, 2, 3, 6)
 
 
 def make_trace(root, steps=STEPS, method="adabm") -> TraceTask:
-    cell = next(c for c in read_plan([part(methods=[method])], root, RECIPE) if c.run.method == method)
+    cell = next(c for c in read_plan([part(methods=[method])], root, EFFORT) if c.run.method == method)
     cache = ResultCache(root / "cache")
-    return TraceTask(ModelTask(cell.backbone, cell.calibration, cell.run, RECIPE, cache), cell.pictures.files, steps)
+    return TraceTask(ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, cache), cell.pictures.files, steps)
 
 
 def test_the_last_step_is_the_model_of_the_same_run(tmp_path):

@@ -8,7 +8,7 @@ from types import NoneType
 from ..errors import ConfigError
 from ..recipes import QuantizationConfig, preset, read_recipe, shipped
 from ..recipes.config import BITS
-from ..recipes.earlier import new_name
+from ..recipes.names import new_name
 from ..steps.step import alternatives, find_step, setting_types, step_names
 from ..suggestions import suggestion
 

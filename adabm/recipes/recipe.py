@@ -8,8 +8,9 @@ from pathlib import Path
 import yaml
 
 from ..errors import ConfigError
-from ..steps import RANGES, Step, find_step, make_step
+from ..steps import RANGES, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
+from .names import new_name
 
 FOLDER = Path(__file__).parent
 _KEYS = ("label", "family", "paper", "sentence", "order", "imports", "steps")
@@ -99,6 +100,8 @@ class Recipe:
         steps = {step.name: step.settings for step in self.steps}
         for name, value in changes.items():
             step, dot, setting = name.partition(".")
+            if step not in step_names() and (renamed := new_name(name)) is not None:
+                raise ConfigError(f"{name}: is called {renamed} now")
             cls = find_step(step)
             if dot:
                 if step not in steps:
@@ -132,8 +135,6 @@ def _inserted(steps: dict[str, dict], cls: type[Step], settings: dict) -> dict[s
 
 
 def _providers(need: str) -> str:
-    from ..steps import step_names
-
     return " or ".join(repr(name) for name in step_names() if need in find_step(name).provides) or "such a step"
 
 

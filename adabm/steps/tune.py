@@ -84,6 +84,12 @@ class Tune(Step):
         require(base is not None, f"lr of {tunable.group}/{tunable.rate}", base, "declared by its module")
         return base * tunable.width if self.relative_lr and tunable.relative else base
 
+    def check(self, config) -> None:
+        """Refuse unknown groups at once where no file of the user's could declare them."""
+        if not config.recipe.files:
+            for group in self.groups:
+                require(group in GROUPS, "groups", list(self.groups), f"some of {', '.join(GROUPS)}, each once")
+
     def check_model(self, model: QuantizedSR) -> None:
         """Refuse groups that the model does not have."""
         check_groups(model, self.groups)

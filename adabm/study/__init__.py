@@ -1,10 +1,11 @@
 """The study: methods measured on networks and data sets, their tables, figures and provenance."""
 
 from .origin.provenance import write_provenance
-from .plan.cells import Recipe, Run, plan_inputs, read_plan
+from .plan.cells import Effort, Run, plan_inputs, read_plan
+from .plan.root import find_root
 from .running.bench import Bench, Trial
 from .running.cache import ResultCache
-from .running.runs import CellResult, find_root, run_plan
+from .running.runs import CellResult, run_plan
 from .running.tasks import ModelTask
 from .tables.schema import read_study_table, study_table
 from .tables.study_summary import summarize_study
@@ -15,8 +16,8 @@ __all__ = [
     "METHOD_LABELS",
     "Bench",
     "CellResult",
+    "Effort",
     "ModelTask",
-    "Recipe",
     "ResultCache",
     "Run",
     "Trial",

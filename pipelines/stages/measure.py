@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError
 from adabm.pictures.images import remove_stale_temporaries
-from adabm.study import Recipe, ResultCache, find_root, read_plan, run_plan
+from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
 
 from .notebook_parameters import read_block
@@ -34,9 +34,9 @@ def main() -> int:
         device = args.device or block.get("device", "auto")
         cache = ResultCache.default(root)
         remove_stale_temporaries(cache.folder)
-        recipe = Recipe.from_parameters(block)
-        cells = read_plan(block["plan"], root, recipe)
-        results = run_plan(cells, recipe, cache, workers or None, device)
+        effort = Effort.from_parameters(block)
+        cells = read_plan(block["plan"], root, effort)
+        results = run_plan(cells, effort, cache, workers or None, device)
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ import torch
 from adabm.engines.evaluation import measure
 from adabm.errors import AdabmError
 from adabm.quantization.layers import Policy
-from adabm.study import ModelTask, Recipe, ResultCache, find_root, plan_inputs, read_plan, write_provenance, write_table
+from adabm.study import Effort, ModelTask, ResultCache, find_root, plan_inputs, read_plan, write_provenance, write_table
 
 from .notebook_parameters import read_block
 
@@ -59,13 +59,13 @@ def main() -> int:
         part = {key: block[key] for key in ("backbone", "data")} | dict(
             sets=[args.evaluated], settings=[setting], methods=["adabm-notune"], seeds=[block["seed"]]
         )
-        recipe = Recipe.from_parameters(block)
-        cells = read_plan([part], root, recipe)
+        effort = Effort.from_parameters(block)
+        cells = read_plan([part], root, effort)
         cell = next(cell for cell in cells if cell.run.method == "adabm-notune")
-        task = ModelTask(cell.backbone, cell.calibration, cell.run, recipe, ResultCache.default(root))
+        task = ModelTask(cell.backbone, cell.calibration, cell.run, effort, ResultCache.default(root))
         table = measure_ranges(task, [files.read(cell.scale) for files in cell.pictures.files])
         write_table(table, args.output)
-        write_provenance(args.output, root, dict(part, recipe=vars(recipe)), plan_inputs(cells), block["seed"])
+        write_provenance(args.output, root, dict(part, effort=vars(effort)), plan_inputs(cells), block["seed"])
     except (AdabmError, OSError) as error:
         print(f"weight_ranges: {error}", file=sys.stderr)
         return 1

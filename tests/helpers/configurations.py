@@ -2,7 +2,8 @@
 
 from adabm.recipes import QuantizationConfig, preset
 from adabm.recipes.config import BITS
-from adabm.recipes.earlier import NEW_NAMES, configuration
+from adabm.recipes.earlier import configuration
+from adabm.recipes.names import NEW_NAMES
 
 
 def configured(**settings: object) -> QuantizationConfig:

@@ -11,11 +11,11 @@ import torch
 
 from adabm.networks import build_network, save_network
 from adabm.pictures.images import write_image
-from adabm.study import Recipe
+from adabm.study import Effort
 from adabm.study.origin import fingerprint
 from adabm.study.running import runs, tasks
 
-RECIPE = Recipe(patch_size=12, patches=4, rounds=3, steps_per_round=2)
+EFFORT = Effort(patch_size=12, patches=4, rounds=3, steps_per_round=2)
 
 
 def write_network(path: Path, seed: int = 0) -> Path:

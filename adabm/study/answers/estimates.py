@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..plan.cells import Recipe
+from ..plan.cells import Effort
 from ..running.bench import Trial
 from ..running.timing import linear_fit
 from ..tables.schema import read_study_table
 
 
-def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], recipe: Recipe) -> float:
+def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], effort: Effort) -> float:
     """Estimate the hours of one core that trials take to calibrate and fine-tune; measuring pictures is not included.
 
     Args:
@@ -26,16 +26,16 @@ def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], recipe: Recipe) ->
     per_step = float((steps / steps.index).median())
     total = 0.0
     for trial in trials:
-        tuning = trial.run.config(recipe.fine_tuning).fine_tuning
+        tuning = trial.run.config(effort).step("tune")
         total += (
             start
             + per_picture * len(trial.calibration)
-            + (per_step * tuning.rounds * tuning.steps_per_round if tuning is not None else 0.0)
+            + (per_step * tuning.total_steps if tuning is not None else 0.0)
         )
     return total / 3600
 
 
-def tell_left_out(trials: Sequence[Trial], recipe: Recipe, timing: Path) -> list[str]:
+def tell_left_out(trials: Sequence[Trial], effort: Effort, timing: Path) -> list[str]:
     """Return a sentence on the models that were planned and not run, and how long they would take; none where all were run."""
     left_out = [trial for trial in trials if not trial.wanted]
     if not left_out:
@@ -43,6 +43,6 @@ def tell_left_out(trials: Sequence[Trial], recipe: Recipe, timing: Path) -> list
     names = ", ".join(dict.fromkeys(trial.series for trial in left_out))
     text = f"Planned and not run: {len(left_out)} models ({names})"
     if timing.is_file():
-        hours = core_hours(read_study_table(timing), left_out, recipe)
+        hours = core_hours(read_study_table(timing), left_out, effort)
         text += f"; quantizing them takes about {hours:.1f} core-hours by the measured times"
     return [text + "."]

@@ -11,7 +11,7 @@ import torch
 
 from ... import __version__
 from ...errors import DataError, TableError
-from ..running.runs import find_root
+from ..plan.root import find_root
 from .fingerprint import code_hash, sha256
 from .provenance import OUTSIDE, STUDY_CODE, notebook_code_hash, provenance_path, read_block_values, table_id
 

@@ -1,4 +1,4 @@
-"""Rules that replace the layer factors: what they change, what they keep, and when they act."""
+"""Step ``deal_factors``: rules that replace the layer factors: what they change, what they keep, and when they act."""
 
 import pytest
 import torch
@@ -7,9 +7,14 @@ from test_model import calibrated, pictures
 import adabm
 from adabm.networks import load_network
 from adabm.pictures.images import read_rgb
+from adabm.steps import Workspace
+from adabm.steps.deal_factors import RULES, DealFactors
 from adabm.study import ModelTask, ResultCache, Run, read_plan
-from adabm.study.plan.interventions import INTERVENTIONS, opposite_factors, random_factors
-from helpers.study_files import RECIPE, forget, part, write_study
+from helpers.study_files import EFFORT, forget, part, write_study
+
+
+def deal(model, by: str, seed: int) -> None:
+    DealFactors(by).apply(model, Workspace([], 8, None, 1, seed, 1.0, model.device))
 
 
 def factors(model) -> list[float]:
@@ -39,7 +44,7 @@ def test_random_factors_are_the_same_factors_elsewhere():
         model = model_with(*VALUES)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         bits = feature_average_bits(model)
-        random_factors(model, seed)
+        deal(model, "random", seed)
         assert sorted(factors(model)) == pytest.approx(sorted(VALUES)), "as many of each"
         assert feature_average_bits(model) == pytest.approx(bits)
         assert {n.split(".")[-1] for n, value in model.state_dict().items() if not torch.equal(value, before[n])} == {
@@ -48,7 +53,7 @@ def test_random_factors_are_the_same_factors_elsewhere():
         dealt.append(tuple(factors(model)))
     assert len(set(dealt)) > 1 and any(d != pytest.approx(VALUES) for d in dealt)
     again = model_with(*VALUES)
-    random_factors(again, 3)
+    deal(again, "random", 3)
     assert tuple(factors(again)) == dealt[3]
 
 
@@ -56,16 +61,16 @@ def test_opposite_factors_are_negated():
     for seed in (0, 1):
         model = model_with(*VALUES)
         bits = feature_average_bits(model)
-        opposite_factors(model, seed)
+        deal(model, "opposite", seed)
         assert factors(model) == pytest.approx([-v for v in VALUES])
         assert feature_average_bits(model) == pytest.approx(8 - bits, abs=1e-5) and abs(bits - 4) > 0.1
 
 
-@pytest.mark.parametrize("name", INTERVENTIONS)
+@pytest.mark.parametrize("name", RULES)
 def test_without_layer_mapping_there_is_nothing_to_do(name):
     model = calibrated("EDSR", layer_mapping=False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    INTERVENTIONS[name](model, 0)
+    deal(model, name, 0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -73,17 +78,17 @@ def test_without_layer_mapping_there_is_nothing_to_do(name):
 def test_a_run_intervenes_between_calibration_and_clipping(tmp_path, method):
     """Clipping and fine-tuning then start from the new factors."""
     forget()
-    cell = read_plan([part(methods=[method])], write_study(tmp_path), RECIPE)[-1]
-    run = Run.at(method, "W4A4 FQ", intervention="opposite-factors")
-    task = ModelTask(cell.backbone, cell.calibration, run, RECIPE, ResultCache(tmp_path / "cache"))
+    cell = read_plan([part(methods=[method])], write_study(tmp_path), EFFORT)[-1]
+    run = Run.at(method, "W4A4 FQ", changes={"deal_factors": {"by": "opposite"}})
+    task = ModelTask(cell.backbone, cell.calibration, run, EFFORT, ResultCache(tmp_path / "cache"))
     task.carry_out()
     model, _ = task.load()
     images = [read_rgb(path) for path in cell.calibration]
     network = load_network(cell.backbone).to(memory_format=torch.channels_last)
-    config = run.config(EFFORT)
+    config = Run.at(method, "W4A4 FQ").config(EFFORT)
     expected, plain = (
         adabm.quantize(network, images, config, patch_size=12, patches=4, after_calibration=rule)[0].state_dict()
-        for rule in (lambda m: opposite_factors(m, 0), None)
+        for rule in (lambda m: deal(m, "opposite", 0), None)
     )
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
     differing = {name.split(".")[-1] for name, value in expected.items() if not torch.equal(value, plain[name])}
