@@ -6,14 +6,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from adabm.errors import NetworkError
-from adabm.networks import Role, describe
-from adabm.networks.registry import KNOWN_NETWORKS
+from adabm.networks import Role, describe, known_networks
 from adabm.networks.trace import trace_network
 from helpers.tiny_networks import TINY, run, tiny, with_role
 
 
 def test_every_known_network_is_tested():
-    assert set(TINY) == set(KNOWN_NETWORKS)
+    assert set(TINY) == set(known_networks())
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -9,12 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from adabm.pictures.images import read_rgb
 from adabm.pictures.resize import downscale
 from helpers.file_server import write_manifest
 from pipelines.downloads.fetch import fetch
-from pipelines.downloads.sources import read_sources
+from pipelines.downloads.sources import MANIFEST, read_sources
+from pipelines.downloads.uses import SET_KEYS
 from pipelines.prepare.benchmarks import main, select
 
 PHOTOGRAPHS = [f"{i}.png" for i in range(10, 16)] + ["pexels-photo-7.png"]
@@ -58,12 +60,19 @@ CONTENT = {
 }
 
 
+def write_test_manifest(folder: Path, content: dict = CONTENT) -> Path:
+    """A manifest of made-up files, which are used for what the real entries of these names are."""
+    real = yaml.safe_load(MANIFEST.read_text())["sources"]
+    uses = {name: {key: real[name][key] for key in SET_KEYS if key in real[name]} for name in content}
+    return write_manifest(folder, content, "http://127.0.0.1:9", uses=uses)
+
+
 @pytest.fixture
 def prepare(tmp_path):
     """Write the given content as downloads and prepare it; return the exit status."""
 
     def prepare(*arguments: str, content: dict = CONTENT, scale: int = 4, count: int = 3) -> int:
-        manifest = write_manifest(tmp_path / "manifest", content, "http://127.0.0.1:9")
+        manifest = write_test_manifest(tmp_path / "manifest", content)
         for source in content:
             for name, data in content[source].items():
                 (tmp_path / "downloads" / source).mkdir(parents=True, exist_ok=True)
@@ -185,6 +194,48 @@ def test_missing_and_damaged_downloads(prepare, tmp_path, capsys):
             in message
         )
     assert listing(tmp_path / "out") == before
+
+
+def test_unknown_sets_and_scales_are_told_in_one_line(prepare, capsys):
+    for arguments, message in (
+        (["--sets", "Set15"], "unknown evaluation set 'Set15'; did you mean 'Set5'?"),
+        (["--sets", "CID22"], "CID22 is a set for calibration, not for evaluation"),
+        (["--sets", "Set5", "--calibration", "CID2"], "unknown calibration set 'CID2'; did you mean 'CID22'?"),
+        (["--sets", "Set5", "--scale", "3"], "Set5 is not there at scale 3, but at 2, 4"),
+    ):
+        assert prepare(*arguments) == 1
+        assert capsys.readouterr().err == f"prepare_benchmarks: {message}\n"
+
+
+def test_by_default_all_sets_of_the_manifest(prepare, tmp_path):
+    assert prepare() == 0
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {
+        *("Set5", "Urban100", "CLIC2025", "calibration")
+    }
+
+
+def test_a_set_with_low_resolution_pictures_of_some_alone(prepare, capsys):
+    some = {name: data for name, data in CONTENT["Set5_x4"].items() if name != "img_002_SRF_4_LR.png"}
+    assert prepare("--sets", "Set5", content={**CONTENT, "Set5_x4": some}) == 1
+    assert "Set5_x4: holds no low-resolution picture of img_002 at scale 4" in capsys.readouterr().err
+
+
+def test_every_real_file_counts_as_what_it_is():
+    """By the patterns of the manifest: pairs are complete, photographs are chosen."""
+    sources = read_sources()
+    counts = {}
+    for source in sources.values():
+        for scale in source.pictures.scales if source.pictures else ():
+            names = [file.name for file in source.files]
+            high = {source.pictures.high_name(name, scale) for name in names} - {None}
+            low = {source.pictures.low_name(name, scale) for name in names} - {None}
+            assert not low or low == high
+            counts[source.pictures.name, scale] = (len(high), len(low))
+    archives = {("DIV2K", 2): (0, 0), ("DIV2K", 4): (0, 0)}  # their members are not listed
+    pairs = {("Set5", 2): 5, ("Set5", 4): 5, ("Set14", 2): 14, ("Set14", 4): 14, ("BSD100", 2): 100, ("BSD100", 4): 100}
+    made = {("Urban100", 2): 100, ("CLIC2025", 2): 15, ("CLIC2025", 4): 15, ("CID22", 2): 183, ("CID22", 4): 183}
+    expected = {key: (count, count) for key, count in pairs.items()} | {key: (count, 0) for key, count in made.items()}
+    assert counts == expected | archives | {("Urban100", 4): (100, 100)}
 
 
 def test_replaced_as_a_whole(prepare, tmp_path):

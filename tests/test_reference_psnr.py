@@ -11,21 +11,28 @@ from adabm.networks import load_network
 from adabm.pictures.images import read_rgb
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import preset
-from pipelines.prepare.weights import WEIGHTS, convert, location
+from pipelines.downloads.sources import backbones, read_sources
+from pipelines.prepare.references import TABLE, main, reference_table
+from pipelines.prepare.weights import convert, location
 
 # <mirror>/<owner>/<repository>/<commit>/<path>, as in the addresses of the data
 PICTURES = "jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data/{}/image_SRF_{}"
 COUNTS = {"Set5": 5, "Set14": 14, "BSD100": 100, "Urban100": 100}
 MIRROR = os.environ.get("ADABM_MIRROR")
-TABLE = Path(__file__).parents[1] / "data" / "reference_psnr.csv"
 ROWS = list(csv.DictReader(TABLE.open()))
 
 
 def test_the_table_names_known_networks_and_sets():
-    assert {row["network"] for row in ROWS} <= set(WEIGHTS)
+    assert {row["network"] for row in ROWS} <= set(backbones(read_sources()))
     assert {row["dataset"] for row in ROWS} <= set(COUNTS)
     assert len({(row["network"], row["dataset"]) for row in ROWS}) == len(ROWS)
     assert all(row["network"].endswith(f"_x{row['scale']}") and row["source"] for row in ROWS)
+
+
+def test_the_table_is_that_of_the_manifest(tmp_path):
+    assert TABLE.read_text() == reference_table(read_sources()), "run `python -m pipelines.prepare.references`"
+    assert main(["--output", str(tmp_path / "table.csv")]) == 0
+    assert (tmp_path / "table.csv").read_bytes() == TABLE.read_bytes()
 
 
 @pytest.mark.paper

@@ -82,6 +82,54 @@ def test_refused_entries(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(set="A", use="fun", scales=[2], high="(.*)"), "use 'fun' must be one of evaluation, calibration"),
+        (dict(set="A", use="evaluation", high="(.*)"), "needs the list 'scales'"),
+        (dict(set="A", use="evaluation", scales=["2"], high="(.*)"), "scales ['2'] must be a list of whole numbers"),
+        (dict(set="A", use="evaluation", scales=[2], low="(.*)"), "needs 'high', the pattern of the ground truth's"),
+        (dict(set="A", use="calibration", scales=[2]), "needs 'high', the pattern of the ground truth's"),
+        (dict(set="A", use="evaluation", scales=[2], high=".*"), "high '.*' needs a group"),
+        (dict(set="A", use="evaluation", scales=[2], high="("), "high '(' is no pattern"),
+        (dict(set="../A", use="evaluation", scales=[2], high="(.*)"), "set '../A' must be a name for a folder"),
+        (dict(high="(.*)"), "'high' needs 'set', the name in the study"),
+        (dict(backbone="net"), "'backbone' belongs to the kind weights, not to dataset"),
+        (dict(kind="weights", backbone="a/b"), "backbone 'a/b' must be a name for a file"),
+        (dict(kind="weights", backbone="net", file="b.pth"), "file 'b.pth' is not listed; a.png are"),
+        (dict(kind="weights", backbone="net", format=3), "format 3 must be a text"),
+        (
+            dict(kind="weights", backbone="net", reference_psnr=[3]),
+            "reference_psnr must be a mapping of scale, source, sets",
+        ),
+        (
+            dict(kind="weights", backbone="net", reference_psnr=dict(scale=2, source="me", sets={"Set5": "high"})),
+            "reference_psnr of Set5 is 'high', not a number of dB",
+        ),
+    ],
+)
+def test_refused_uses(tmp_path, change, message):
+    manifest = write_manifest(tmp_path, {"Set": {"a.png": b"a"}}, "http://x", uses={"Set": change})
+    with pytest.raises(DataError, match=re.escape(f"{manifest}: entry Set: {message}")):
+        read_sources(manifest)
+
+
+def test_a_name_stands_for_one_thing(tmp_path):
+    content = {"A": {"a.png": b"a"}, "B": {"a.png": b"b"}}
+    use = dict(set="Mine", use="evaluation", scales=[2], high="(.*)")
+    for uses, message in (
+        ({"A": use, "B": use}, "entry B: set Mine at scale 2 is entry A's already"),
+        ({"A": use, "B": use | dict(use="calibration", scales=[4])}, "entry B: set Mine has another use elsewhere"),
+        (
+            {name: dict(kind="weights", backbone="net") for name in content},
+            "entry B: backbone net is entry A's already",
+        ),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_sources(write_manifest(tmp_path, content, "http://x", uses=uses))
+    read_sources(write_manifest(tmp_path, content, "http://x", uses={"A": use, "B": use | dict(scales=[3])}))
+
+
+@pytest.mark.parametrize(
     "line, message",
     [
         ("", "lists no file"),

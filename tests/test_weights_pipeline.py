@@ -4,18 +4,29 @@ import pytest
 import torch
 
 from adabm.errors import DataError
-from adabm.networks import load_network
+from adabm.networks import IMPORT_KINDS, load_network
 from helpers.foreign_forwards import edsr_pytorch_weights, esrgan_weights
 from helpers.weight_files import tensors_folder
-from pipelines.downloads.sources import read_sources
+from pipelines.downloads.sources import backbones, read_sources
 from pipelines.prepare import weights
 
+BACKBONES = backbones(read_sources())
 
-def test_every_entry_has_its_source():
-    sources = read_sources()
-    for name, entry in weights.WEIGHTS.items():
-        inner = "/".join(part for part in (sources[entry.source].folder, entry.path or "modelinfo.json") if part)
-        assert inner in {file.path for file in sources[entry.source].files}, name
+
+def test_every_backbone_has_its_file_and_a_known_format(tmp_path):
+    assert {"edsr_f64b8_x2", "srresnet_bn_x4", "rrdbnet_psnr_x4", "edsr_baseline_x2", "edsr_baseline_x4"} <= set(
+        BACKBONES
+    )
+    for name, source in BACKBONES.items():
+        place = weights.location(name, tmp_path).relative_to(tmp_path).as_posix()
+        paths = {file.path for file in source.files}
+        assert place in paths or f"{place}/modelinfo.json" in paths, name
+        assert source.backbone.format in IMPORT_KINDS, name
+
+
+def test_unknown_backbones_are_told_in_one_line(tmp_path, capsys):
+    assert weights.main(["srresnet_bn_x2", "--downloads", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "weights: unknown backbone 'srresnet_bn_x2'; did you mean 'srresnet_bn_x4'?\n"
 
 
 def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
@@ -33,9 +44,9 @@ def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-@pytest.mark.parametrize("name", weights.WEIGHTS)
+@pytest.mark.parametrize("name", BACKBONES)
 def test_missing_downloads_are_named(tmp_path, name):
-    remedy = f"not there; run `python -m pipelines.downloads.fetch {weights.WEIGHTS[name].source}` first"
+    remedy = f"not there; run `python -m pipelines.downloads.fetch {BACKBONES[name].id}` first"
     with pytest.raises(DataError, match=remedy) as caught:
         weights.convert(name, tmp_path, tmp_path / "out")
     assert str(weights.location(name, tmp_path)) in str(caught.value) and not (tmp_path / "out").exists()

@@ -12,12 +12,7 @@ from .options import add_overwrite, check_output, expanded, new_parser
 _DETAILS = """\
 SOURCE is a PyTorch .pt or .pth state dict (read without running code in it), a .safetensors file, an MXNet .params
 file, or a folder of raw tensors with a modelinfo.json. Its kind is guessed from the tensors' names:
-  edsr-krasserm      EDSR of krasserm/wdsr, converted to MXNet
-  srresnet-tutorial  SRResNet of PyTorch's tutorial, converted to MXNet
-  rrdbnet-esrgan     RRDBNet under the names of xinntao/ESRGAN
-  edsr-pytorch       EDSR of sanghyun-son/EDSR-PyTorch
-  basicsr-edsr, basicsr-rcan, basicsr-rrdbnet, basicsr-msrresnet, basicsr-srvgg
-                     networks of BasicSR, such as those of its model zoo
+{kinds}
 Sizes and scale are read from the tensors' shapes. What no tensor tells, such as res_scale or img_range, is what the
 source's published networks have; give it with --set where yours differ.
 
@@ -29,7 +24,14 @@ examples:
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``import``."""
-    parser = new_parser(commands, "import", "convert weights of another implementation or file format", _DETAILS)
+    parser = new_parser(commands, "import", "convert weights of another implementation or file format", "")
+    without_details = parser.format_help
+
+    def format_help() -> str:
+        parser.epilog = _details()  # not before help is asked for: what readers there are is known with torch alone
+        return without_details()
+
+    parser.format_help = format_help
     parser.add_argument("source", type=expanded, metavar="SOURCE", help="weights to convert: a file or a folder")
     parser.add_argument(
         "output", type=expanded, metavar="OUTPUT", help="full-precision weights to write (.safetensors)"
@@ -75,6 +77,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         }
     )
     return 0
+
+
+def _details() -> str:
+    from ..errors import NetworkError
+    from ..networks.architecture import known_readers
+
+    try:
+        readers = known_readers()
+    except NetworkError as error:  # of a file of the user's; help must still be had
+        return _DETAILS.format(kinds=f"  ({error})")
+    width = max(map(len, readers))
+    return _DETAILS.format(kinds="\n".join(f"  {kind:{width}}  {reader.origin}" for kind, reader in readers.items()))
 
 
 def _options(items: Iterable[str]) -> dict[str, object]:

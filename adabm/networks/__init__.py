@@ -1,24 +1,42 @@
 """Super-resolution networks, and what the quantizer needs to know of them."""
 
+from .architecture import Architecture, Reader, known_architectures, load_architectures, register_architecture
+from .architectures.rdn import RDN
+from .architectures.srresnet import SRResNet
+from .conversion import Conversion
 from .describe import describe
 from .descriptor import NetworkDescriptor, Role
 from .folding import fold_reparameterized
-from .importing import IMPORT_KINDS, import_weights
-from .rdn import RDN
-from .registry import build_network, load_network, registered_name, save_network
-from .srresnet import SRResNet
+from .importing import import_kinds, import_weights
+from .layout import Layout
+from .registry import build_network, known_networks, load_network, registered_name, save_network
 
 __all__ = [
-    "IMPORT_KINDS",
     "RDN",
+    "Architecture",
+    "Conversion",
+    "Layout",
     "NetworkDescriptor",
+    "Reader",
     "Role",
     "SRResNet",
     "build_network",
     "describe",
     "fold_reparameterized",
+    "import_kinds",
     "import_weights",
+    "known_architectures",
+    "known_networks",
+    "load_architectures",
     "load_network",
+    "register_architecture",
     "registered_name",
     "save_network",
 ]
+
+
+def __getattr__(name: str) -> tuple[str, ...]:
+    """``IMPORT_KINDS``, the former name of what :func:`import_kinds` returns."""
+    if name == "IMPORT_KINDS":
+        return import_kinds()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,6 @@ from torch import Tensor
 from ..errors import CheckpointError
 
 State = Mapping[str, Tensor]
-LARGE_EDSR_FEATURES = 256  # this EDSR alone scales its residuals, by 0.1 (EDSR paper, section 3.3)
 
 
 class Conversion(NamedTuple):
@@ -80,6 +79,12 @@ def upscale_of(out_channels: list[int], features: int) -> int:
     return scale
 
 
-def residual_scale(features: int) -> dict[str, object]:
-    """Return the option ``res_scale`` of the large EDSR, which no tensor tells; nothing for others."""
-    return {"res_scale": 0.1} if features == LARGE_EDSR_FEATURES else {}
+def channels(state: State, seen: int) -> dict[str, object]:
+    """Return the options for ``seen`` channels of the input and those of the output, told by ``conv_last``."""
+    return dict(num_in_ch=seen, num_out_ch=tensor(state, "conv_last.weight", None, None, 3, 3).shape[0])
+
+
+def upsampler(state: State, features: int) -> dict[str, object]:
+    """Return the option ``upscale`` of BasicSR's module ``upsample``."""
+    names = sorted(name for name in state if re.fullmatch(r"upsample\.\d+\.weight", name))
+    return dict(upscale=upscale_of([tensor(state, name, None, features, 3, 3).shape[0] for name in names], features))

@@ -1,82 +1,22 @@
-"""Describe a network to the quantizer: known ones from a table, others from one traced forward."""
+"""Describe a network to the quantizer: known ones by their layout, others by one traced forward."""
 
 import math
-import re
-from dataclasses import dataclass
 
 from torch import nn
 
 from ..errors import NetworkError
-from .descriptor import NetworkDescriptor, Role
+from .architecture import architecture_of
+from .descriptor import NetworkDescriptor
 from .folding import is_unfolded
 from .infer import infer_blocks, infer_roles, infer_scale
-from .registry import registered_name
+from .layout import Layout
 from .trace import trace_network
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where a known network has what.
-
-    Attributes:
-        roles: (pattern of the full module name, role); the first match counts. The network's first
-            and last convolution are FIRST and LAST without a pattern.
-        blocks: pattern of the names of the blocks; of these, the modules that hold a BODY convolution.
-        value_range: largest pixel value.
-        block_feature_size_normalized: see NetworkDescriptor.
-    """
-
-    roles: tuple[tuple[str, Role], ...]
-    blocks: str = r"body\.\d+"
-    value_range: float = 1.0
-    block_feature_size_normalized: bool = False
-
-
-_LAYOUTS = {
-    "EDSR": _Layout(
-        ((r"body\..+", Role.BODY), ("conv_after_body", Role.AFTER_BODY), (r"upsample\..+", Role.UPSAMPLER))
-    ),
-    "MSRResNet": _Layout(((r"body\..+", Role.BODY), ("upconv[12]|conv_hr", Role.UPSAMPLER))),
-    "RCAN": _Layout(
-        (
-            (r"body\..+\.attention\..+", Role.SKIP),
-            (r"body\..+", Role.BODY),
-            ("conv_after_body", Role.AFTER_BODY),
-            (r"upsample\..+", Role.UPSAMPLER),
-        )
-    ),
-    "RRDBNet": _Layout(
-        ((r"body\..+", Role.BODY), ("conv_body", Role.AFTER_BODY), ("conv_up[12]|conv_hr", Role.UPSAMPLER))
-    ),
-    "SRVGGNetCompact": _Layout(((r"body\.\d+", Role.BODY),)),
-    "ECBSR": _Layout(((r"backbone\.\d+\.conv", Role.BODY),), blocks=r"backbone\.\d+"),
-    "SRResNet": _Layout(
-        (
-            (r"body\.\d+\.conv[12]", Role.BODY),
-            (r"body\.\d+", Role.AFTER_BODY),
-            (r"tail\.0\.\d+", Role.UPSAMPLER),
-        ),
-        value_range=255.0,
-    ),
-    "RDN": _Layout(
-        (
-            ("SFENet2", Role.FIRST),
-            (r"RDBs\.\d+\.convs\..+", Role.BODY),
-            (r"RDBs\.\d+\.LFF", Role.FUSION),
-            (r"GFF\.\d+", Role.BODY),
-            (r"UPNet\.\d+", Role.UPSAMPLER),
-        ),
-        blocks=r"RDBs\.\d+",
-        value_range=255.0,
-        block_feature_size_normalized=True,
-    ),
-}
 
 
 def describe(network: nn.Module, *, scale: int | None = None, value_range: float | None = None) -> NetworkDescriptor:
     """Find the scale, the roles of the convolutions and the blocks of ``network``.
 
-    The eight networks that :func:`build_network` knows have a fixed layout. Any other is run once
+    The architectures that are registered have a fixed layout. Any other network is run once
     on a small picture (see :func:`trace_network`); its roles and blocks are then a guess by the
     rules of :mod:`adabm.networks.infer`: check it with ``print(descriptor.summary())``.
 
@@ -84,7 +24,7 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
         network: full precision; a network of ECB blocks must be folded first.
         scale: upsampling factor, needed only where it cannot be found; elsewhere it must agree.
         value_range: largest pixel value of input and output, 1.0 or 255.0. The default is 255.0 for
-            SRResNet and RDN, as in the papers' code, and 1.0 for all others.
+            SRResNet and RDN, as in the papers' code, 1.0 for all others that do not register another.
 
     Raises:
         NetworkError: nothing to quantize, unfolded blocks, a contradicting scale, a forward that
@@ -94,13 +34,14 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
     unfolded = next((n or name for n, module in network.named_modules() if is_unfolded(module)), None)
     if unfolded is not None:
         raise NetworkError(f"{name}: {unfolded} is not folded; call fold_reparameterized(network) first")
-    known = registered_name(network)
-    layout = _LAYOUTS[known] if known else _Layout(())
-    if known:
+    known = architecture_of(network)
+    layout = known.layout if known is not None else None
+    if layout is not None:
         found: int | None = _own_scale(network)
-        roles = _layout_roles(network, known, layout)
-        blocks = _layout_blocks(network, known, layout, roles)
+        roles = layout.find_roles(network)
+        blocks = layout.find_blocks(network, roles)
     else:
+        layout = Layout(())
         trace = trace_network(network)
         roles = infer_roles(network, trace)
         found = infer_scale(trace)
@@ -129,27 +70,3 @@ def _own_scale(network: nn.Module) -> int:
             return getattr(network, attribute)
     # BasicSR's EDSR and RCAN do not remember it
     return math.prod(m.upscale_factor for m in network.modules() if isinstance(m, nn.PixelShuffle))
-
-
-def _layout_roles(network: nn.Module, known: str, layout: _Layout) -> dict[str, Role]:
-    # In these networks the order of definition is the order of execution.
-    convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    roles = {}
-    for name in convolutions:
-        role = next((role for pattern, role in layout.roles if re.fullmatch(pattern, name)), None)
-        if name == convolutions[0]:
-            role = Role.FIRST
-        elif name == convolutions[-1]:
-            role = Role.LAST
-        if role is None:
-            raise NetworkError(f"{known}: {name} is no convolution of {known}; pass a NetworkDescriptor by hand")
-        roles[name] = role
-    return roles
-
-
-def _layout_blocks(network: nn.Module, known: str, layout: _Layout, roles: dict[str, Role]) -> tuple[str, ...]:
-    body = [name for name, role in roles.items() if role is Role.BODY]
-    if known == "SRVGGNetCompact":  # a plain chain: the activation that follows each convolution
-        return tuple(f"body.{int(name.split('.')[1]) + 1}" for name in body)
-    names = (name for name, _ in network.named_modules() if re.fullmatch(layout.blocks, name))
-    return tuple(name for name in names if any(conv.startswith(f"{name}.") for conv in body))

@@ -1,7 +1,5 @@
 """Import weights of other implementations and other file formats."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,53 +8,29 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, NetworkError
-from . import basicsr_zoo, foreign
-from .conversion import Conversion, State
+from .architecture import known_readers
+from .conversion import State
 from .mxnet_params import LIST_MAGIC, read_mxnet_params
 from .raw_tensors import read_raw_tensors
 from .registry import build_network, load_weights
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A source of weights: its converter, and tensors that it alone has all of."""
-
-    convert: Callable[[State], Conversion]
-    signature: tuple[str, ...]
-
-
-_KINDS = {
-    "edsr-krasserm": _Kind(foreign.from_krasserm_edsr, ("arg:DIV2K_mean", "arg:convolution0_weight")),
-    "srresnet-tutorial": _Kind(foreign.from_tutorial_srresnet, ("arg:batchnorm0_gamma", "arg:leakyrelu0_weight")),
-    "rrdbnet-esrgan": _Kind(foreign.from_esrgan, ("RRDB_trunk.0.RDB1.conv1.weight",)),
-    "edsr-pytorch": _Kind(foreign.from_edsr_pytorch, ("head.0.weight", "body.0.body.0.weight", "tail.1.weight")),
-    "basicsr-edsr": _Kind(basicsr_zoo.from_edsr, ("body.0.conv1.weight", "conv_after_body.weight")),
-    "basicsr-rcan": _Kind(basicsr_zoo.from_rcan, ("body.0.residual_group.0.rcab.0.weight",)),
-    "basicsr-rrdbnet": _Kind(basicsr_zoo.from_rrdbnet, ("body.0.rdb1.conv1.weight",)),
-    "basicsr-msrresnet": _Kind(basicsr_zoo.from_msrresnet, ("body.0.conv1.weight", "upconv1.weight")),
-    "basicsr-srvgg": _Kind(basicsr_zoo.from_srvgg, ("body.0.weight", "body.2.weight")),
-}
-IMPORT_KINDS = tuple(_KINDS)
+def import_kinds() -> tuple[str, ...]:
+    """Return the kinds of weights that :func:`import_weights` takes."""
+    return tuple(known_readers())
 
 
 def import_weights(path: str | Path, kind: str | None = None, **options: object) -> nn.Module:
     """Build a network from weights that another implementation trained.
 
-    ================== ============================================================ ================
-    kind               source                                                       becomes
-    ================== ============================================================ ================
-    edsr-krasserm      krasserm/wdsr's EDSR as MXNet .params                        EDSR
-    srresnet-tutorial  PyTorch tutorial's SRResNet as MXNet .params                 SRResNet
-    rrdbnet-esrgan     xinntao/ESRGAN's names, .pth or a folder of raw tensors      RRDBNet
-    edsr-pytorch       sanghyun-son/EDSR-PyTorch .pt                                EDSR
-    basicsr-edsr       BasicSR .pth; likewise -rcan, -rrdbnet, -msrresnet, -srvgg   the same network
-    ================== ============================================================ ================
+    Each kind is a reader that an architecture registers, such as ``edsr-pytorch`` or ``basicsr-rrdbnet``;
+    ``adabm import --help`` lists them with what they read.
 
     Args:
         path: a PyTorch state dict (possibly under ``params_ema``, ``params`` or ``state_dict``, in this
             order of preference; read without running pickled code), a safetensors or MXNet .params file,
             or a folder of raw tensors (see :func:`read_raw_tensors`).
-        kind: one of ``IMPORT_KINDS``; guessed from the tensors' names if None.
+        kind: one of :func:`import_kinds`; guessed from the tensors' names if None.
         options: constructor arguments that take precedence over what the tensors' shapes tell, such as
             ``res_scale`` or ``img_range``.
 
@@ -68,12 +42,13 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
         CheckpointError: unreadable, of no known kind, or not fitting the network it should be.
     """
     path = Path(path)
-    if kind is not None and kind not in _KINDS:
-        raise CheckpointError(f"unknown kind {kind!r}; known are {', '.join(_KINDS)}")
+    readers = known_readers()
+    if kind is not None and kind not in readers:
+        raise CheckpointError(f"unknown kind {kind!r}; known are {', '.join(readers)}")
     state = read_state(path)
     kind = kind or _guess(path, state)
     try:
-        conversion = _KINDS[kind].convert(state)
+        conversion = readers[kind].convert(state)
         missing = [option for option in conversion.undecided if option not in options]
         if missing:
             raise CheckpointError(f"no tensor tells {missing[0]} of {conversion.network}; give it as an option")
@@ -148,10 +123,11 @@ def _float32(value: Tensor | np.ndarray) -> Tensor:
 
 
 def _guess(path: Path, state: State) -> str:
-    kinds = [name for name, kind in _KINDS.items() if all(tensor in state for tensor in kind.signature)]
+    readers = known_readers()
+    kinds = [kind for kind, reader in readers.items() if all(tensor in state for tensor in reader.signature)]
     if len(kinds) != 1:
         problem = f"has tensors of no known kind ({next(iter(state), 'none')}, ...)"
         if kinds:
             problem = f"fits the kinds {', '.join(kinds)}"
-        raise CheckpointError(f"{path}: {problem}; name one of {', '.join(_KINDS)} if it is one")
+        raise CheckpointError(f"{path}: {problem}; name one of {', '.join(readers)} if it is one")
     return kinds[0]

@@ -9,33 +9,26 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .._compat import basicsr_module
 from ..errors import CheckpointError, NetworkError
 from ..pictures.images import write_atomically
 from ..serialization import safetensors_bytes
+from .architecture import FILES, architecture_of, known_architectures
 from .folding import fold_reparameterized
-from .rdn import RDN
-from .srresnet import SRResNet
 
-_OWN_CLASSES: dict[str, type[nn.Module]] = {"RDN": RDN, "SRResNet": SRResNet}
-_BASICSR_MODULES = {
-    "ECBSR": "archs.ecbsr_arch",
-    "EDSR": "archs.edsr_arch",
-    "MSRResNet": "archs.srresnet_arch",
-    "RCAN": "archs.rcan_arch",
-    "RRDBNet": "archs.rrdbnet_arch",
-    "SRVGGNetCompact": "archs.srvgg_arch",
-}
-KNOWN_NETWORKS = tuple(sorted((*_OWN_CLASSES, *_BASICSR_MODULES)))
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
 _DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
+
+
+def known_networks() -> tuple[str, ...]:
+    """Return the names that :func:`build_network` takes, in alphabetical order."""
+    return tuple(known_architectures())
 
 
 def build_network(name: str, /, **options: object) -> nn.Module:
     """Build a network with random weights, in training mode.
 
     Args:
-        name: one of ``KNOWN_NETWORKS``.
+        name: of an architecture, see :func:`known_networks`.
         options: arguments of the network's constructor; ``num_in_ch`` and ``num_out_ch`` are 3
             unless given, others have the constructor's default, if any.
 
@@ -70,7 +63,9 @@ def build_network(name: str, /, **options: object) -> nn.Module:
 def load_network(path: str | Path) -> nn.Module:
     """Rebuild a network from a safetensors file with the metadata ``network`` and ``options``.
 
-    ``network`` is a name that :func:`build_network` knows, ``options`` its options as a JSON object.
+    ``network`` is a name that :func:`build_network` knows, ``options`` its options as a JSON object. Code that a
+    file names is never run by loading it: a user's own architecture has to be imported, see
+    :func:`adabm.networks.known_architectures`.
     Every weight must be there, with the right shape, and nothing else; the weights of a folded
     ECBSR give a folded network.
 
@@ -81,12 +76,17 @@ def load_network(path: str | Path) -> nn.Module:
         CheckpointError: the file is missing, damaged, without the metadata, or its weights do not fit.
     """
     path = Path(path)
-    name, options, tensors = _read(path)
+    name, options, tensors, defined_in = _read(path)
     try:
         with torch.random.fork_rng(devices=[]):
             network = build_network(name, **options)
     except NetworkError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        remedy = ""
+        if defined_in and name not in known_networks():
+            remedy = (
+                f"; {defined_in} defines it: name that file in the environment variable {FILES}, or import it first"
+            )
+        raise CheckpointError(f"{path}: {error}{remedy}") from error
     if tensors.keys() != network.state_dict().keys():
         network = fold_reparameterized(network)
     load_weights(network, tensors, f"{path}: the weights do not fit {name} with options {options}", path)
@@ -118,34 +118,30 @@ def save_network(network: nn.Module, path: str | Path) -> None:
     Raises:
         NetworkError: a network that cannot be rebuilt by name.
     """
-    name, options = registered_name(network), getattr(network, "adabm_options", None)
-    if name is None or options is None:
+    known, options = architecture_of(network), getattr(network, "adabm_options", None)
+    if known is None or options is None:
         raise NetworkError(f"{type(network).__name__} was not built by build_network, so a file could not rebuild it")
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
-    write_atomically(path, safetensors_bytes(tensors, {"network": name, "options": json.dumps(options)}))
+    metadata = {"network": known.name, "options": json.dumps(options)}
+    if known.file is not None:
+        metadata["defined_in"] = known.file.name
+    write_atomically(path, safetensors_bytes(tensors, metadata))
 
 
 def registered_name(network: nn.Module) -> str | None:
-    """Return the name under which exactly this class can be built, or None.
-
-    A class of the same name from elsewhere, or a subclass, is another network.
-    """
-    cls = type(network)
-    if _OWN_CLASSES.get(cls.__name__) is cls:
-        return cls.__name__
-    module = _BASICSR_MODULES.get(cls.__name__)
-    return cls.__name__ if module and cls.__module__ == f"basicsr.{module}" else None
+    """Return the name under which exactly this class can be built, or None."""
+    known = architecture_of(network)
+    return known.name if known is not None else None
 
 
 def _network_class(name: str) -> type[nn.Module]:
-    if name in _OWN_CLASSES:
-        return _OWN_CLASSES[name]
-    if name not in _BASICSR_MODULES:
-        raise NetworkError(f"unknown network {name!r}; known are {', '.join(KNOWN_NETWORKS)}")
-    return getattr(basicsr_module(_BASICSR_MODULES[name]), name)
+    known = known_architectures()
+    if name not in known:
+        raise NetworkError(f"unknown network {name!r}; known are {', '.join(known)}")
+    return known[name].network_class
 
 
-def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor], str]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
@@ -169,7 +165,7 @@ def _read(path: Path) -> tuple[str, dict[str, object], dict[str, torch.Tensor]]:
         raise CheckpointError(f"{path}: its metadata 'options' is not JSON ({error})") from None
     if not isinstance(options, dict):
         raise CheckpointError(f"{path}: its metadata 'options' is {metadata['options']}, not a JSON object")
-    return metadata["network"], options, tensors
+    return metadata["network"], options, tensors, metadata.get("defined_in", "")
 
 
 def _misfits(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:

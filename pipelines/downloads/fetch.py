@@ -212,6 +212,11 @@ def _terminate(*_: object) -> None:
     raise _Terminated
 
 
+def handle_termination() -> None:
+    """Let a request to end the process stop the transfers as an interrupt from the keyboard does."""
+    signal.signal(signal.SIGTERM, _terminate)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("ids", nargs="*", metavar="ID", help="entries of data/sources.yaml")
@@ -247,5 +252,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminate)
+    handle_termination()
     sys.exit(main())

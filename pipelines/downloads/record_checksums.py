@@ -16,15 +16,16 @@ from adabm.pictures.images import write_atomically
 from .sources import MANIFEST, mirror_prefix
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("id", help="an entry of data/sources.yaml with a repository")
+    parser.add_argument("id", help="an entry of data/sources.yaml with a repository or a folder")
     parser.add_argument("--mirror", type=Path, required=True, help="folder with <repository>/<commit>/<folder>/...")
     parser.add_argument("--match", default="*", help="pattern of the names to record (all)")
-    args = parser.parse_args()
-    entry = yaml.safe_load(MANIFEST.read_text())["sources"].get(args.id)
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
+    args = parser.parse_args(arguments)
+    entry = yaml.safe_load(args.manifest.read_text())["sources"].get(args.id)
     if entry is None:
-        print(f"record_checksums: {MANIFEST} has no entry {args.id}", file=sys.stderr)
+        print(f"record_checksums: {args.manifest} has no entry {args.id}", file=sys.stderr)
         return 1
     folder = args.mirror / mirror_prefix(entry)
     paths = sorted(p for p in folder.rglob(args.match) if p.is_file())
@@ -35,7 +36,7 @@ def main() -> int:
     for path in paths:
         data = path.read_bytes()
         lines.append(f"{hashlib.sha256(data).hexdigest()}  {len(data)}  {path.relative_to(folder).as_posix()}\n")
-    target = MANIFEST.parent / "checksums" / f"{args.id}.txt"
+    target = args.manifest.parent / "checksums" / f"{args.id}.txt"
     write_atomically(target, "".join(lines).encode())
     print(f"{target}: {len(lines)} files")
     return 0

@@ -11,10 +11,12 @@ import yaml
 
 from adabm.errors import DataError
 
+from .uses import BACKBONE_KEYS, SET_KEYS, Backbone, PictureSet, find_use, read_backbone, read_set
+
 MANIFEST = Path(__file__).parents[2] / "data" / "sources.yaml"
 KINDS = ("dataset", "weights")
 _REQUIRED = ("kind", "title", "licence", "citation")
-_OPTIONAL = ("notes", "repository", "commit", "folder", "urls")
+_OPTIONAL = ("notes", "repository", "commit", "folder", "urls", *SET_KEYS, *BACKBONE_KEYS)
 _PREFIX_DIGITS = 8  # what publishers put into file names
 
 
@@ -50,7 +52,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set or weight file: an entry of the manifest with all of its files."""
+    """A data set or weight file: an entry of the manifest with all of its files, and what the study uses it for."""
 
     id: str
     kind: str
@@ -60,6 +62,8 @@ class Source:
     notes: str
     folder: str
     files: tuple[SourceFile, ...]
+    pictures: PictureSet | None = None
+    backbone: Backbone | None = None
 
     @property
     def size(self) -> int:
@@ -90,7 +94,55 @@ def read_sources(manifest: str | Path = MANIFEST) -> dict[str, Source]:
             sources[name] = _read_entry(str(name), entry, content.get("github") or [], manifest.parent / "checksums")
         except DataError as error:
             raise DataError(f"{manifest}: entry {name}: {error}") from None
+    _check_names(manifest, sources)
     return sources
+
+
+def picture_sets(sources: dict[str, Source], use: str, scale: int) -> dict[str, Source]:
+    """Return by the name of the set the sources of all sets of a use that are there at a scale."""
+    return {
+        s.pictures.name: s
+        for s in sources.values()
+        if s.pictures is not None and s.pictures.use == use and scale in s.pictures.scales
+    }
+
+
+def select_set(sources: dict[str, Source], use: str, name: str, scale: int) -> Source:
+    """Return the source of a set at a scale.
+
+    Raises:
+        DataError: an unknown set (the nearest name is told), of another use, or not there at this scale.
+    """
+    scales: dict[str, list[int]] = {}
+    for pictures in (source.pictures for source in sources.values() if source.pictures is not None):
+        if pictures.use == use:
+            scales.setdefault(pictures.name, []).extend(pictures.scales)
+        elif pictures.name == name:
+            raise DataError(f"{name} is a set for {pictures.use}, not for {use}")
+    found = find_use(f"{use} set", name, scales)
+    if scale not in found:
+        raise DataError(f"{name} is not there at scale {scale}, but at {', '.join(map(str, sorted(found)))}")
+    return picture_sets(sources, use, scale)[name]
+
+
+def backbones(sources: dict[str, Source]) -> dict[str, Source]:
+    """Return by the name of the backbone the sources of all weights that are converted."""
+    return {s.backbone.name: s for s in sources.values() if s.backbone is not None}
+
+
+def _check_names(manifest: Path, sources: dict[str, Source]) -> None:
+    """Refuse two sources for one backbone, or for one set at one scale, and a set of two uses."""
+    seen: dict[tuple, str] = {}
+    uses: dict[str, str] = {}
+    for source in sources.values():
+        claims = [("backbone", source.backbone.name)] if source.backbone is not None else []
+        if source.pictures is not None:
+            claims += [("set", source.pictures.name, f"at scale {scale}") for scale in source.pictures.scales]
+            if uses.setdefault(source.pictures.name, source.pictures.use) != source.pictures.use:
+                raise DataError(f"{manifest}: entry {source.id}: set {source.pictures.name} has another use elsewhere")
+        for claim in claims:
+            if seen.setdefault(claim, source.id) != source.id:
+                raise DataError(f"{manifest}: entry {source.id}: {' '.join(claim)} is entry {seen[claim]}'s already")
 
 
 def select_sources(sources: dict[str, Source], ids: str | Iterable[str]) -> list[Source]:
@@ -165,7 +217,17 @@ def _read_entry(name: str, entry: object, github: list[str], checksums: Path) ->
         urls = tuple(_fill(template, fields) for template in templates)
         files.append(SourceFile("/".join(part for part in (prefix, path) if part), urls, sha256, size))
     texts = {key: entry[key] for key in _REQUIRED}
-    return Source(name, **texts, notes=entry.get("notes", ""), folder=prefix, files=tuple(files))
+    uses = dict(pictures=read_set(entry), backbone=_backbone(entry, prefix, files))
+    return Source(name, **texts, notes=entry.get("notes", ""), folder=prefix, files=tuple(files), **uses)
+
+
+def _backbone(entry: dict, prefix: str, files: list[SourceFile]) -> Backbone | None:
+    backbone = read_backbone(entry)
+    if backbone is not None and backbone.file is not None:
+        paths = [file.path.removeprefix(f"{prefix}/") for file in files]
+        if backbone.file not in paths:
+            raise DataError(f"file {backbone.file!r} is not listed; {', '.join(paths[:3])} are")
+    return backbone
 
 
 def _fill(template: str, fields: dict[str, str | None]) -> str:

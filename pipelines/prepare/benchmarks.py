@@ -1,39 +1,29 @@
 """Write benchmark sets and calibration pictures, downloaded by ``pipelines.downloads.fetch``, into one layout.
 
 ``<output>/<set>/{HR,LR}/<picture>.png`` for evaluation, ``<output>/calibration/LR/<picture>.png`` (never ground
-truth) for calibration, and ``<output>/contents.json``: which source each picture comes from.
+truth) for calibration, and ``<output>/contents.json``: which source each picture comes from. What sets there are, and which
+of their files count, is told by their entries in ``data/sources.yaml``.
 """
 
 import argparse
 import hashlib
-import io
 import json
-import re
 import shutil
 import sys
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from adabm.errors import AdabmError, DataError
 from adabm.pictures.images import read_rgb, write_atomically, write_image
 from adabm.pictures.resize import downscale, modcrop
 
 from ..downloads.fetch import DOWNLOADS
-from ..downloads.sources import MANIFEST, Source, read_sources, select_sources
+from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set
 from ..downloads.verification import find_fault
-
-PUBLISHED = ("Set5", "Set14", "BSD100", "Urban100")  # as pairs
-SETS = (*PUBLISHED, "CLIC2025")
-CALIBRATION = ("CID22", "DIV2K")
-# CID22 holds drawings and diagrams too, under other names (checked by eye). Mostly flat, they would shift the
-# percentiles of complexity that AdaBM's thresholds are, away from those of DIV2K's photographs.
-_PHOTOGRAPHS = re.compile(r"(\d{1,8}|pexels-photo-\d+)\.png")
-_ADDRESSES = {("Urban100", 2): "Urban100_x4", "CLIC2025": "CLIC2025_test", "CID22": "CID22_training"}
+from .stored import StoredPicture, stored_pictures
 
 
 @dataclass
@@ -68,13 +58,6 @@ class Contents:
             self.digests[split][digest] = f"{group}/{name}"
 
 
-def source_id(name: str, scale: int) -> str:
-    """Return the entry of ``data/sources.yaml`` that holds a set at a scale."""
-    if name == "DIV2K":
-        return f"DIV2K_train_LR_x{scale}"
-    return _ADDRESSES.get((name, scale)) or _ADDRESSES.get(name) or f"{name}_x{scale}"
-
-
 def select(names: list[str], count: int, seed: int) -> list[str]:
     """Choose ``count`` names at random, the same on every machine; a larger count only adds names.
 
@@ -88,72 +71,70 @@ def select(names: list[str], count: int, seed: int) -> list[str]:
     return sorted(sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:count])
 
 
-def prepare_set(name: str, scale: int, source: Source, downloads: Path, output: Path, contents: Contents) -> None:
-    """Write the pairs of one evaluation set to ``output/<name>``.
+def prepare_set(scale: int, source: Source, downloads: Path, output: Path, contents: Contents) -> None:
+    """Write the pairs of one evaluation set to ``output/<set>``.
 
-    Published low-resolution pictures are copied byte by byte; where none suit, they are made from the ground truth.
+    Published low-resolution pictures are copied byte by byte, with their ground truth; where the source has none of this
+    scale, they are made from the ground truth.
+
+    Raises:
+        DataError: no ground truth, a pair of other sizes, or low-resolution pictures for some of the pictures alone.
     """
-    for file in source.files:
-        path = downloads / file.path
-        published = name in PUBLISHED
-        if published and not path.stem.endswith("_HR"):
-            continue
-        picture = re.sub(r"_SRF_\d+_HR$", "", path.stem) if published else path.stem[:8]
-        low_target, high_target = (output / name / kind / f"{picture}.png" for kind in ("LR", "HR"))
-        if published and source.id == f"{name}_x{scale}":
-            write_atomically(high_target, path.read_bytes())
-            write_atomically(low_target, path.with_name(path.name.replace("_HR.", "_LR.")).read_bytes())
-        else:
-            high = modcrop(read_rgb(path), scale)
-            write_image(high_target, high)
-            write_image(low_target, downscale(high, scale))
-        high, low = read_rgb(high_target), read_rgb(low_target)
-        if high.shape[:2] != (low.shape[0] * scale, low.shape[1] * scale):
-            raise DataError(
-                f"{path}: {high.shape[1]}x{high.shape[0]} pixels are not {scale} times {low.shape[1]}x{low.shape[0]}"
-            )
-        contents.add("evaluation", name, picture, file.path, high, low)
+    name = source.pictures.name
+    with stored_pictures(source, downloads) as stored:
+        highs = _by_name(source, stored, source.pictures.high_name, scale)
+        lows = _by_name(source, stored, source.pictures.low_name, scale)
+        lonely = next((picture for picture in highs if lows and picture not in lows), None)
+        if lonely is not None or not highs:
+            missing = f"no low-resolution picture of {lonely}" if highs else f"no ground truth {source.pictures.high}"
+            raise DataError(f"{source.id}: holds {missing} at scale {scale}")
+        for picture, high_file in highs.items():
+            low_target, high_target = (output / name / kind / f"{picture}.png" for kind in ("LR", "HR"))
+            if lows:
+                write_atomically(high_target, high_file.read())
+                write_atomically(low_target, lows[picture].read())
+            else:
+                high = modcrop(high_file.decode(), scale)
+                write_image(high_target, high)
+                write_image(low_target, downscale(high, scale))
+            high, low = read_rgb(high_target), read_rgb(low_target)
+            if high.shape[:2] != (low.shape[0] * scale, low.shape[1] * scale):
+                raise DataError(
+                    f"{downloads / high_file.origin}: {high.shape[1]}x{high.shape[0]} pixels are not {scale} times "
+                    f"{low.shape[1]}x{low.shape[0]}"
+                )
+            contents.add("evaluation", name, picture, high_file.origin, high, low)
 
 
 def prepare_calibration(
-    name: str, scale: int, source: Source, downloads: Path, output: Path, contents: Contents, count: int, seed: int
+    scale: int, source: Source, downloads: Path, output: Path, contents: Contents, count: int, seed: int
 ) -> None:
-    """Write ``count`` low-resolution pictures of a training set to ``output/calibration/LR``."""
-    pictures = _calibration_zip if name == "DIV2K" else _calibration_folder
-    for picture, origin, low, known in pictures(source, scale, downloads, count, seed):
-        write_image(output / "calibration" / "LR" / f"{picture}.png", low)
-        contents.add("calibration", "calibration", picture, origin, *known)
+    """Write ``count`` low-resolution pictures of a training set to ``output/calibration/LR``.
+
+    Raises:
+        DataError: there are fewer.
+    """
+    with stored_pictures(source, downloads) as stored:
+        lows = _by_name(source, stored, source.pictures.low_name, scale)
+        files = lows or _by_name(source, stored, source.pictures.high_name, scale)
+        named = {file.key: (picture, file) for picture, file in files.items()}
+        for key in select(list(named), count, seed):
+            picture, file = named[key]
+            image = file.decode()
+            low = image if lows else downscale(modcrop(image, scale), scale)
+            write_image(output / "calibration" / "LR" / f"{picture}.png", low)
+            contents.add("calibration", "calibration", picture, file.origin, *((low,) if lows else (image, low)))
 
 
-def _calibration_folder(
-    source: Source, scale: int, downloads: Path, count: int, seed: int
-) -> Iterator[tuple[str, str, np.ndarray, tuple[np.ndarray, ...]]]:
-    paths = {file.name: file.path for file in source.files if _PHOTOGRAPHS.fullmatch(file.name)}
-    for name in select(list(paths), count, seed):
-        image = read_rgb(downloads / paths[name])
-        low = downscale(modcrop(image, scale), scale)
-        yield Path(name).stem, paths[name], low, (image, low)
-
-
-def _calibration_zip(
-    source: Source, scale: int, downloads: Path, count: int, seed: int
-) -> Iterator[tuple[str, str, np.ndarray, tuple[np.ndarray, ...]]]:
-    archive = downloads / source.files[0].path
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            names = [n for n in opened.namelist() if re.search(rf"(^|/)\d{{4}}x{scale}\.png$", n)]
-            for name in select(names, count, seed):
-                low = _decode(opened.read(name), f"{archive}:{name}")
-                yield Path(name).stem, f"{source.files[0].path}:{name}", low, (low,)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{archive}: not a readable archive ({error})") from None
-
-
-def _decode(data: bytes, what: str) -> np.ndarray:
-    try:
-        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-    except OSError as error:
-        raise DataError(f"{what}: not a readable picture ({error})") from None
+def _by_name(
+    source: Source, stored: list[StoredPicture], name_of: Callable[[str, int], str | None], scale: int
+) -> dict[str, StoredPicture]:
+    found: dict[str, StoredPicture] = {}
+    for file in stored:
+        name = name_of(file.file, scale)
+        if name is not None and found.setdefault(name, file) is not file:
+            raise DataError(f"{source.id}: two pictures would be called {name}")
+    return found
 
 
 def check_downloads(sources: list[Source], downloads: Path) -> None:
@@ -174,9 +155,9 @@ def check_downloads(sources: list[Source], downloads: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--scale", type=int, choices=(2, 4), required=True)
-    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS), help="evaluation sets (all)")
-    parser.add_argument("--calibration", choices=CALIBRATION, default="CID22", help="training set for it (CID22)")
+    parser.add_argument("--scale", type=int, required=True)
+    parser.add_argument("--sets", nargs="*", metavar="SET", help="evaluation sets (all that are there at the scale)")
+    parser.add_argument("--calibration", default="CID22", metavar="SET", help="training set for it (CID22)")
     parser.add_argument("--calibration-pictures", type=int, default=100, help="how many of its pictures (100)")
     parser.add_argument("--seed", type=int, default=0, help="of their choice (0)")
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
@@ -186,22 +167,15 @@ def main(arguments: list[str] | None = None) -> int:
     partial, contents = args.output.with_name(args.output.name + ".partial"), Contents()
     try:
         known = read_sources(args.manifest)
-        names = list(dict.fromkeys(args.sets))
-        wanted = [*names, args.calibration]
-        sources = dict(zip(wanted, (select_sources(known, [source_id(name, args.scale)])[0] for name in wanted)))
-        check_downloads(list(sources.values()), args.downloads)
+        names = picture_sets(known, "evaluation", args.scale) if args.sets is None else dict.fromkeys(args.sets)
+        evaluated = [select_set(known, "evaluation", name, args.scale) for name in names]
+        calibrated = select_set(known, "calibration", args.calibration, args.scale)
+        check_downloads([*evaluated, calibrated], args.downloads)
         shutil.rmtree(partial, ignore_errors=True)
-        for name in names:
-            prepare_set(name, args.scale, sources[name], args.downloads, partial, contents)
+        for source in evaluated:
+            prepare_set(args.scale, source, args.downloads, partial, contents)
         prepare_calibration(
-            args.calibration,
-            args.scale,
-            sources[args.calibration],
-            args.downloads,
-            partial,
-            contents,
-            args.calibration_pictures,
-            args.seed,
+            args.scale, calibrated, args.downloads, partial, contents, args.calibration_pictures, args.seed
         )
         record = {"scale": args.scale, "calibration": args.calibration, "seed": args.seed, "pictures": contents.entries}
         write_atomically(partial / "contents.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())

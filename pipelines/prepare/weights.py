@@ -2,56 +2,54 @@
 
 import argparse
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from adabm.errors import AdabmError, DataError
 from adabm.networks import import_weights, save_network
 
-from ..downloads.sources import read_sources
+from ..downloads.sources import MANIFEST, Source, backbones, read_sources
+from ..downloads.uses import find_use
 
 
-@dataclass(frozen=True)
-class DownloadedWeights:
-    """Where weights lie: the entry of ``data/sources.yaml``, the path in its folder, their kind."""
+def location(name: str, downloads: Path, sources: dict[str, Source] | None = None) -> Path:
+    """Return where the file or folder of a backbone's weights lies in a download folder or a mirror.
 
-    source: str
-    path: str
-    kind: str
+    Args:
+        name: that an entry of kind ``weights`` gives as its ``backbone``.
+        sources: another manifest's content; None: that of ``data/sources.yaml``.
 
-
-WEIGHTS = {
-    "edsr_f64b8_x2": DownloadedWeights("EDSR_f64b8_x2_mxnet", "EDSR-8-x2-0000.params", "edsr-krasserm"),
-    "srresnet_bn_x4": DownloadedWeights("SRResNet_x4_mxnet", "SRResNet_4x-0000.params", "srresnet-tutorial"),
-    "rrdbnet_psnr_x4": DownloadedWeights("RRDBNet_PSNR_x4_tensors", "", "rrdbnet-esrgan"),
-    "edsr_baseline_x2": DownloadedWeights("EDSR_baseline_x2", "edsr_baseline_x2-1bc95232.pt", "edsr-pytorch"),
-    "edsr_baseline_x4": DownloadedWeights("EDSR_baseline_x4", "edsr_baseline_x4-6b446fab.pt", "edsr-pytorch"),
-}
+    Raises:
+        DataError: an unknown backbone, with the nearest name.
+    """
+    source = _source(name, sources)
+    if source.backbone.file is not None:
+        return downloads / source.folder / source.backbone.file
+    return source.location(downloads)
 
 
-def location(name: str, downloads: Path) -> Path:
-    """Return where the file or folder of ``name`` lies in a download folder or a mirror."""
-    return downloads / read_sources()[WEIGHTS[name].source].folder / WEIGHTS[name].path
-
-
-def convert(name: str, downloads: Path, output: Path) -> Path:
+def convert(name: str, downloads: Path, output: Path, sources: dict[str, Source] | None = None) -> Path:
     """Write ``<output>/<name>.safetensors`` from a download folder or a mirror; return its path.
 
     Raises:
-        DataError: the source was not downloaded.
+        DataError: an unknown backbone, or the source was not downloaded.
         CheckpointError: it is damaged or something else.
     """
-    source = location(name, downloads)
-    if not source.exists():
-        raise DataError(f"{source}: not there; run `python -m pipelines.downloads.fetch {WEIGHTS[name].source}` first")
+    source, place = _source(name, sources), location(name, downloads, sources)
+    if not place.exists():
+        raise DataError(f"{place}: not there; run `python -m pipelines.downloads.fetch {source.id}` first")
     target = output / f"{name}.safetensors"
-    save_network(import_weights(source, WEIGHTS[name].kind), target)
+    save_network(import_weights(place, source.backbone.format), target)
     return target
 
 
-def main() -> int:
+def _source(name: str, sources: dict[str, Source] | None) -> Source:
+    return find_use("backbone", name, backbones(read_sources() if sources is None else sources))
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("names", nargs="+", metavar="NAME", choices=WEIGHTS, help=", ".join(WEIGHTS))
+    parser.add_argument("names", nargs="+", metavar="NAME", help="backbones of data/sources.yaml")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
     parser.add_argument(
         "--downloads",
         type=Path,
@@ -59,10 +57,11 @@ def main() -> int:
         help="what pipelines.downloads.fetch wrote, or a mirror",
     )
     parser.add_argument("--output", type=Path, default=Path("data/prepared/weights"), help="folder to write to")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
+        sources = read_sources(args.manifest)
         for name in args.names:
-            print(convert(name, args.downloads, args.output), flush=True)
+            print(convert(name, args.downloads, args.output, sources), flush=True)
     except (AdabmError, OSError) as error:
         print(f"weights: {error}", file=sys.stderr)
         return 1

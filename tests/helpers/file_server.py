@@ -104,7 +104,12 @@ class FileServer:
 
 
 def write_manifest(
-    folder: Path, sources: dict[str, dict[str, bytes]], *urls: str, digits: int = 64, sizes: bool = True
+    folder: Path,
+    sources: dict[str, dict[str, bytes]],
+    *urls: str,
+    digits: int = 64,
+    sizes: bool = True,
+    uses: dict[str, dict] | None = None,
 ) -> Path:
     """Write ``sources.yaml`` and checksums of files given by id and path; return the manifest.
 
@@ -112,9 +117,12 @@ def write_manifest(
         urls: templates, tried in this order.
         digits: of the checksums.
         sizes: whether they are told.
+        uses: by id, further keys of the entry.
     """
     fields = dict(kind="dataset", title="a title", licence="a licence", citation="a citation")
     entries = {name: {**fields, "urls": [f"{url}/{{path}}" for url in urls], "folder": name} for name in sources}
+    for name, more in (uses or {}).items():
+        entries[name] |= more
     (folder / "checksums").mkdir(parents=True, exist_ok=True)
     for name, files in sources.items():
         with open(folder / "checksums" / f"{name}.txt", "w") as file:

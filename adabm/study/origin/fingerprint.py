@@ -27,8 +27,15 @@ QUANTIZING = (
     "networks.describe",
     "networks.folding",
     "networks.infer",
-    "networks.rdn",
-    "networks.srresnet",
+    "networks.architectures.ecbsr",
+    "networks.architectures.edsr",
+    "networks.architectures.msrresnet",
+    "networks.architectures.rcan",
+    "networks.architectures.rdn",
+    "networks.architectures.rrdbnet",
+    "networks.architectures.srresnet",
+    "networks.architectures.srvgg",
+    "networks.layout",
     "networks.trace",
 )
 # These can change what is measured on a picture with a given model.
@@ -43,8 +50,8 @@ MEASURING = (
     "pictures.resize",
     "engines.tiles",
     "networks.folding",
-    "networks.rdn",
-    "networks.srresnet",
+    "networks.architectures.rdn",
+    "networks.architectures.srresnet",
 )
 # These change a calibrated model by a rule of the study, where a run asks for it.
 INTERVENING = ("study.plan.interventions",)
@@ -83,10 +90,10 @@ NEUTRAL = (
     "quantization.__init__",
     "pictures.__init__",
     "engines.__init__",
-    "networks.basicsr_zoo",
+    "networks.architecture",
+    "networks.architectures.__init__",
     "networks.conversion",
     "networks.descriptor",
-    "networks.foreign",
     "networks.importing",
     "networks.mxnet_params",
     "networks.raw_tensors",

@@ -3,9 +3,26 @@
 import torch
 from torch import nn
 
-from ..errors import NetworkError
+from ...errors import NetworkError
+from ..architecture import register_architecture
+from ..descriptor import Role
+from ..layout import Layout
+
+LAYOUT = Layout(
+    (
+        ("SFENet2", Role.FIRST),
+        (r"RDBs\.\d+\.convs\..+", Role.BODY),
+        (r"RDBs\.\d+\.LFF", Role.FUSION),
+        (r"GFF\.\d+", Role.BODY),
+        (r"UPNet\.\d+", Role.UPSAMPLER),
+    ),
+    blocks=r"RDBs\.\d+",
+    value_range=255.0,
+    block_feature_size_normalized=True,
+)
 
 
+@register_architecture(LAYOUT)
 class RDN(nn.Module):
     """Residual dense network: dense blocks with local and global feature fusion.
 
