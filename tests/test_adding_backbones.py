@@ -16,7 +16,7 @@ import adabm
 from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import Role, architecture, import_weights, known_networks, load_architectures
 from adabm.pictures.images import read_rgb
-from adabm.study import Recipe, read_plan
+from adabm.study import Effort, read_plan
 from helpers.file_server import write_manifest
 from helpers.study_files import write_pictures
 from pipelines.downloads.fetch import main as fetch
@@ -50,7 +50,7 @@ class Chain(nn.Module):
     def forward(self, x):
         return self.tail(torch.relu(self.body(torch.relu(self.head(x)))))
 """
-RECIPE = Recipe(patch_size=8, patches=2, rounds=1, steps_per_round=1)
+RECIPE = Effort(patch_size=8, patches=2, rounds=1, steps_per_round=1)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from adabm.pictures.images import read_rgb, write_image
 from adabm.pictures.resize import downscale
-from adabm.study import Recipe, read_plan
+from adabm.study import Effort, read_plan
 from helpers.study_files import write_network
 from pipelines.downloads.fetch import main as fetch
 from pipelines.downloads.record_checksums import main as record
@@ -29,7 +29,7 @@ ENTRY = """
     scales: [{scale}]
     {patterns}
 """
-RECIPE = Recipe(patch_size=8, patches=2, rounds=1, steps_per_round=1)
+RECIPE = Effort(patch_size=8, patches=2, rounds=1, steps_per_round=1)
 
 
 def picture(seed: int, side: int = 24) -> np.ndarray:

@@ -127,7 +127,13 @@ def with_run(task: ModelTask, **options) -> str:
 
 
 def test_a_run_without_changes_has_the_key_of_its_preset(task):
-    config = asked("adabm", weight_bits=4, activation_bits=4, fully_quantized=True, fine_tuning=dict(patch_size=12, rounds=EFFORT.rounds, steps_per_round=EFFORT.steps_per_round))
+    config = asked(
+        "adabm",
+        weight_bits=4,
+        activation_bits=4,
+        fully_quantized=True,
+        fine_tuning=dict(patch_size=12, rounds=EFFORT.rounds, steps_per_round=EFFORT.steps_per_round),
+    )
     expected = key(
         network=file_hash(task.backbone),
         calibration=folder_hash(list(task.calibration)),
