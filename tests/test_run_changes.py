@@ -130,7 +130,7 @@ def test_a_run_without_changes_has_the_key_of_its_preset(task):
         patches=4,
         seed=0,
         device="cpu",
-        code=code_hash(QUANTIZING),
+        code=code_hash(*QUANTIZING),
     )
     assert task.key == with_run(task) == with_run(task, changes={}) == expected
 
@@ -152,7 +152,7 @@ def test_the_code_of_interventions_counts_where_there_is_one(task, monkeypatch):
     before = task.key, with_run(task, intervention="random-factors")
     monkeypatch.setattr(
         "adabm.study.running.tasks.code_hash",
-        lambda modules: "changed" if modules == INTERVENING else code_hash(modules),
+        lambda *roots: "changed" if roots == INTERVENING else code_hash(*roots),
     )
     assert task.key == before[0] and with_run(task, intervention="random-factors") != before[1]
 

@@ -42,7 +42,7 @@ class ModelTask:
             return key(network=file_hash(self.backbone))
         config = self.run.config(self.recipe.fine_tuning)
         intervened = (
-            dict(intervention=self.run.intervention, rule=code_hash(INTERVENING)) if self.run.intervention else {}
+            dict(intervention=self.run.intervention, rule=code_hash(*INTERVENING)) if self.run.intervention else {}
         )
         return key(
             network=file_hash(self.backbone),
@@ -52,7 +52,7 @@ class ModelTask:
             patches=self.recipe.patches,
             seed=self.run.seed,
             device=self.device,
-            code=code_hash(QUANTIZING),
+            code=code_hash(*QUANTIZING),
             **intervened,
         )
 
@@ -172,7 +172,7 @@ class MeasureTask:
             low=low,
             tile=self.tile,
             device=self.model.device,
-            code=code_hash(MEASURING),
+            code=code_hash(*MEASURING),
         )
 
     def missing(self) -> list[PictureFiles]:

@@ -34,7 +34,7 @@ class TraceTask:
 
     def _key(self, step: int) -> str:
         pictures = [(file_hash(f.high), file_hash(f.low) if f.low is not None else None) for f in self.files]
-        return key(trace=self.model.key, step=step, pictures=pictures, code=code_hash(MEASURING))
+        return key(trace=self.model.key, step=step, pictures=pictures, code=code_hash(*MEASURING))
 
     def done(self) -> bool:
         """Whether nothing is to be computed: all is measured, or fine-tuning diverged."""
