@@ -115,8 +115,9 @@ def test_what_was_deleted_is_computed_again(root, here):
     quantized, measured = here.take()
     assert quantized <= 1 and measured == len(pictures[::2])
     shutil.rmtree(root / "cache" / "pictures")
-    for path in models[::2]:
-        path.write_bytes(path.read_bytes()[:1000])
+    for path in models[::2]:  # the first may be missing still
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:1000])
     assert same(tables(root), first) and here.take() == (2, len(pictures))
     shutil.rmtree(root / "cache")
     assert same(tables(root), first) and here.take() == (4, len(pictures))
