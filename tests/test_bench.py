@@ -14,7 +14,6 @@ from adabm.pictures.images import read_rgb, write_image
 from adabm.sampling import STRATEGIES, Pool, select, strategy
 from adabm.study import Bench, Effort, Run, Trial
 from adabm.study.running import bench, tasks
-from helpers.configurations import asked
 from helpers.study_files import Counted, compute_here, forget, write_network, write_pictures, write_pool, write_study
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
@@ -73,7 +72,7 @@ def test_auto_is_a_device(root, monkeypatch):
     (dict(sets=["Frist"]), DataError, "Frist: no such folder"),
     (dict(pool="data/pol"), DataError, "data/pol: no such folder"),
     (dict(pool="data/First"), DataError, "calibration takes low-resolution pictures"),
-    (dict(recipe=dataclasses.replace(EFFORT, patch_size=17)), DataError, "a@00.png: 16x16 .* less than a calibration patch of 17x17"),
+    (dict(effort=dataclasses.replace(EFFORT, patch_size=17)), DataError, "a@00.png: 16x16 .* less than a calibration patch of 17x17"),
     (dict(device="cuda"), ConfigError, "torch finds no GPU here"),
     (dict(device="gpu"), ConfigError, "device = 'gpu': must be auto, cpu or cuda"),
 ])  # fmt: skip
@@ -236,7 +235,7 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     run = trials_of(opened)[3].run
     images = [read_rgb(path) for path in opened.choose("random", 3, run)]
     network = load_network(opened.backbone).to(memory_format=torch.channels_last)
-    config = asked("adabm", weight_bits=4, activation_bits=4, fine_tuning=EFFORT.fine_tuning)
+    config = adabm.preset("adabm", EFFORT.changes, weight_bits=4, activation_bits=4)
     model, *_ = adabm.quantize(network, images, config, patch_size=12, seed=2)
     summary = adabm.evaluate(model, adabm.pictures.datasets.evaluation_pictures(root / "data" / "First", 2)).summary(
         model
@@ -307,7 +306,7 @@ def test_a_trial_that_diverges_has_empty_rows(root, diverging):
 
 # -- tracing ---------------------------------------------------------------------------------------
 
-CHANGES = {"fine_tuning.lr_weight": 0.02, "clipping_share": 0.3}
+CHANGES = {"tune.lr_weight": 0.02, "clip.share": 0.3}
 
 
 def tuned_trials(opened: Bench) -> list[Trial]:

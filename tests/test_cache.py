@@ -14,12 +14,9 @@ from adabm.networks import load_network
 from adabm.pictures.datasets import PictureFiles
 from adabm.pictures.images import read_rgb, write_image
 from adabm.study import Effort, ResultCache, read_plan, run_plan
-from adabm.study.origin.fingerprint import INTERVENING, MEASURING, NEUTRAL, QUANTIZING, code_hash, source_hash
+from adabm.study.origin.fingerprint import MEASURING, QUANTIZING, code_hash, definitions_hash
 from adabm.study.running.tasks import MeasureTask, ModelTask
-from helpers.configurations import asked
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
-
-PACKAGE = Path(adabm.__file__).parent
 
 
 @pytest.fixture
@@ -61,7 +58,7 @@ def test_a_model(root, cache):
     assert len(steps) == EFFORT.rounds * EFFORT.steps_per_round and steps[0].group == "weight"
     assert not cache.progress(task.key).exists()
     images = [read_rgb(path) for path in task.calibration]
-    config = asked("adabm", weight_bits=4, activation_bits=4, fine_tuning=EFFORT.fine_tuning)
+    config = adabm.preset("adabm", EFFORT.changes, weight_bits=4, activation_bits=4)
     network = load_network(task.backbone).to(memory_format=torch.channels_last)
     expected, _, expected_steps = adabm.quantize(network, images, config, patch_size=12, patches=4)
     assert steps == expected_steps
@@ -93,11 +90,68 @@ def test_a_damaged_model_is_computed_again(root, cache, suffix):
         if (suffix, name) in ((".json", "text"), (".json", "a bit")):
             continue  # no steps is what this model has; a bit of "[]" is the same or no JSON
         path.write_bytes(damaged)
-        assert cache.load_model(task.key) is None and not task.done(), name
+        with pytest.warns(UserWarning, match=f"{path.name}: is damaged and computed again"):
+            assert cache.load_model(task.key) is None and not task.done(), name
     (cache.folder / "models" / f"{task.key}.json").unlink()
     forget()
     measuring.carry_out()  # finds the model missing when it needs it
     assert task.done() and not measuring.missing() and path.read_bytes() == content
+
+
+def foreign(content: bytes) -> dict[str, bytes]:
+    """Checkpoints whose metadata is complete JSON of another shape."""
+    length = int.from_bytes(content[:8], "little")
+    header, tensors = json.loads(content[8 : 8 + length]), content[8 + length :]
+    known = json.loads(header["__metadata__"]["adabm"])
+    changed = {
+        "no network": {name: value for name, value in known.items() if name != "network"},
+        "roles in a list": known | dict(network=known["network"] | dict(roles=[])),
+        "an unknown role": known | dict(network=known["network"] | dict(roles={"body": "none"})),
+        "an unknown setting": known | dict(config=dict(bits=4)),
+        "no settings": known | dict(config=None),
+        "another format": known | dict(format="other"),
+    }
+    files = {}
+    for name, metadata in changed.items():
+        text = json.dumps(header | {"__metadata__": {"adabm": json.dumps(metadata)}}).encode()
+        files[name] = len(text).to_bytes(8, "little") + text + tensors
+    return files
+
+
+def test_a_foreign_model_is_computed_again(root, cache):
+    task, _ = tasks_of(root, cache)
+    task.carry_out()
+    path = cache.folder / "models" / f"{task.key}.safetensors"
+    for name, content in foreign(path.read_bytes()).items():
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match=f"{path.name}: is damaged"):
+            assert cache.load_model(task.key) is None, name
+
+
+def test_what_is_missing_is_silent(root, cache, recwarn):
+    task, _ = tasks_of(root, cache)
+    assert cache.load_model(task.key) is None and cache.load_record("abc") is None
+    task.carry_out()
+    (cache.folder / "models" / f"{task.key}.json").unlink()
+    assert cache.load_model(task.key) is None and not [w for w in recwarn if "damaged" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError("no"), MemoryError(), RuntimeError("of the device"), ImportError("x")]
+)
+def test_what_no_damage_raises_is_not_hidden(root, cache, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    task, _ = tasks_of(root, cache)
+    task.carry_out()
+    cache.keep_record("abc", {})
+    monkeypatch.setattr("adabm.study.running.cache.load_quantized", fail)
+    with pytest.raises(type(error)):
+        cache.load_model(task.key)
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(type(error)):
+        cache.load_record("abc")
 
 
 def test_every_changed_number_of_a_model_is_noticed(root, cache):
@@ -124,7 +178,8 @@ def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
     for name, damaged in {**damages(content), "changed": changed}.items():
         kept[0].write_bytes(damaged)
         forget()
-        assert run_plan(plan, EFFORT, cache)[0].summary == first.summary
+        with pytest.warns(UserWarning, match=f"{kept[0].name}: is damaged and computed again"):
+            assert run_plan(plan, EFFORT, cache)[0].summary == first.summary
         assert counted.take() == (0, 1) and kept[0].read_bytes() == content, name
 
 
@@ -153,84 +208,6 @@ def test_the_folder_that_the_environment_names(monkeypatch, tmp_path):
 
 
 # -- keys ------------------------------------------------------------------------------------------
-
-SOURCE = '''
-"""A module."""
-import math
-
-
-class Scale:
-    """A class."""
-
-    def of(self, value: float) -> float:
-        """A method."""
-        return math.exp(value) * 2
-
-
-def nothing():
-    """Only a docstring."""
-'''
-
-
-def test_comments_docstrings_and_formatting_do_not_count():
-    same = SOURCE.replace('"""A module."""', "# nothing").replace("        return", "\n        # why\n        return")
-    same = same.replace("math.exp(value) * 2", "(\n            math.exp( value )*2  # twice\n        )").replace(
-        "A method.", "Another.\n\n    Text"
-    )
-    assert source_hash({"a": same}) == source_hash({"a": SOURCE})
-
-
-@pytest.mark.parametrize(
-    "before, after",
-    [
-        ("* 2", "* 3"),
-        ("* 2", "/ 2"),
-        ("math.exp", "math.log"),
-        ("value) * 2", "value * 2)"),
-        ("def nothing", "def something"),
-        ("return math", "print('text')\n        return math"),
-        ("value: float", "value: float = 1.0"),
-        ("class Scale", "class Other"),
-    ],
-)
-def test_changed_code_counts(before, after):
-    assert source_hash({"a": SOURCE.replace(before, after)}) != source_hash({"a": SOURCE})
-
-
-def test_names_of_modules_count():
-    assert (
-        len(
-            {
-                source_hash({"a": SOURCE}),
-                source_hash({"b": SOURCE}),
-                source_hash({"a": SOURCE, "b": SOURCE}),
-                source_hash({}),
-            }
-        )
-        == 4
-    )
-
-
-def test_the_hash_of_the_package_is_that_of_its_files():
-    for modules in (QUANTIZING, MEASURING):
-        sources = {m: (PACKAGE / f"{m.replace('.', '/')}.py").read_text() for m in modules}
-        assert code_hash(modules) == source_hash(sources)
-        changed = {**sources, "quantization.layers": sources["quantization.layers"] + "\n# a remark\n"}
-        assert code_hash(modules) == source_hash(changed)
-        assert code_hash(modules) != source_hash(
-            {**changed, "quantization.layers": changed["quantization.layers"] + "\nx = 1\n"}
-        )
-
-
-def test_no_module_is_forgotten():
-    assert (PACKAGE / "study" / "plan" / "interventions.py").is_file() and INTERVENING == ("study.plan.interventions",)
-    paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
-    modules = {".".join(path.with_suffix("").parts) for path in paths if path.parts[0] not in ("cli", "study")}
-    assert set(QUANTIZING) | set(MEASURING) | set(NEUTRAL) == modules, (
-        "name a new module in adabm/study/origin/fingerprint.py"
-    )
-    assert not set(NEUTRAL) & (set(QUANTIZING) | set(MEASURING))
-    assert all(len(names) == len(set(names)) for names in (QUANTIZING, MEASURING, NEUTRAL))
 
 
 def change_picture(path: Path) -> None:
@@ -310,15 +287,13 @@ def test_code_torch_and_device_count(root, cache, monkeypatch):
     before = model.key, measuring.picture_key(measuring.files[0])
     on_gpu = dataclasses.replace(model, device="cuda")
     assert on_gpu.key != before[0]
-    monkeypatch.setattr(
-        "adabm.study.running.tasks.code_hash", lambda modules: "changed" if modules == MEASURING else code_hash(modules)
-    )
-    assert model.key == before[0] and measuring.picture_key(measuring.files[0]) != before[1]
-    monkeypatch.setattr(
-        "adabm.study.running.tasks.code_hash",
-        lambda modules: "changed" if modules == QUANTIZING else code_hash(modules),
-    )
-    assert model.key != before[0]
-    here = source_hash({"a": SOURCE})
+    for root_of, others in ((MEASURING, True), (QUANTIZING, False)):
+        monkeypatch.setattr(
+            "adabm.study.running.keys.code_hash",
+            lambda *roots, root_of=root_of: "changed" if roots[: len(root_of)] == root_of else code_hash(*roots),
+        )
+        assert (model.key == before[0]) is others
+        assert measuring.picture_key(measuring.files[0]) != before[1]
+    here = definitions_hash(["a"])
     monkeypatch.setattr(torch, "__version__", "0.0")
-    assert source_hash({"a": SOURCE}) != here
+    assert definitions_hash(["a"]) == definitions_hash(["a"], "0.0") != here

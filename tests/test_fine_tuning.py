@@ -196,7 +196,7 @@ def test_same_seed_same_result_bitwise():
 
 
 def test_misuse_is_named():
-    with pytest.raises(ConfigError, match="no fine-tuning recipe"):
+    with pytest.raises(ConfigError, match="no step 'tune'"):
         fine_tune(calibrated(fine_tuning=None), [])
     uniform = calibrated(image_mapping=False, layer_mapping=False)
     with pytest.raises(ConfigError, match="group 'mapping' is empty or unknown; this model has weight, activation"):

@@ -47,14 +47,14 @@ def test_all_groups_in_their_order_by_default():
 
 def test_groups_survive_json():
     config = configured(fine_tuning=recipe(groups=["mapping", "weight"], target_bits=5))
-    assert config.fine_tuning.groups == ("mapping", "weight")
+    assert config.step("tune").groups == ("mapping", "weight")
     assert QuantizationConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize("groups", [(), ("weights",), ("weight", "weight"), ("weight", "mapping", "bits"), "weight"])
 def test_impossible_groups_are_named(groups):
     with pytest.raises(ConfigError, match="groups = .*: must be some of weight, activation, mapping, each once"):
-        recipe(groups=groups)
+        configured(fine_tuning=recipe(groups=groups))
 
 
 def test_a_group_that_the_model_lacks():

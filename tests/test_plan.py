@@ -44,8 +44,9 @@ def test_the_recipe_changes_fine_tuning_only_where_there_is_some():
     recipe = Effort(48, None, 3, 7)
     tuned = Run.at("adabm", "W4A6 FQ").config(recipe)
     assert (tuned.weight_bits, tuned.activation_bits, tuned.fully_quantized) == (4, 6, True)
-    assert (tuned.fine_tuning.patch_size, tuned.fine_tuning.rounds, tuned.fine_tuning.steps_per_round) == (48, 3, 7)
-    assert Run.at("minmax", "W4A4").config(recipe).fine_tuning is None
+    tune = tuned.step("tune")
+    assert (tune.patch_size, tune.rounds, tune.steps_per_round) == (48, 3, 7)
+    assert Run.at("minmax", "W4A4").config(recipe).step("tune") is None
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ WRONG = {
     "no data for a set": (dict(data=..., sets=["./data/First", "Second"]), ConfigError, "'data' is missing, the folder that holds 'Second'"),
     "no data for calibration": (dict(data=..., sets=["data/First"]), ConfigError, "'data' is missing, and 'calibration' too"),
     "no methods": (dict(methods=...), ConfigError, "'methods' is missing"),
-    "preset": (dict(methods=["minmax", "adabmm"]), ConfigError, "unknown preset 'adabmm'"),
+    "preset": (dict(methods=["minmax", "adabmm"]), ConfigError, "unknown recipe 'adabmm'"),
     "full precision": (dict(methods=["fp32"]), ConfigError, "'fp32', which is always measured"),
     "setting": (dict(settings=["W4A4FQ"]), ConfigError, "setting 'W4A4FQ'"),
     "bits": (dict(settings=["W0A4"]), ConfigError, "weight_bits = 0"),

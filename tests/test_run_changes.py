@@ -7,7 +7,7 @@ import torch
 
 from adabm.errors import ConfigError
 from adabm.study import Effort, ModelTask, ResultCache, Run, read_plan, run_plan
-from adabm.study.origin.fingerprint import INTERVENING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from adabm.study.origin.fingerprint import QUANTIZING, code_hash, file_hash, folder_hash, key
 from adabm.study.running.runs import find_device
 from helpers.configurations import asked
 from helpers.study_files import EFFORT, forget, part, write_study
@@ -143,7 +143,9 @@ def test_a_run_without_changes_has_the_key_of_its_preset(task):
         patches=4,
         seed=0,
         device="cpu",
-        code=code_hash(QUANTIZING),
+        code=code_hash(
+            *QUANTIZING, "steps.calibrate", "steps.map_bits", "steps.clip", "steps.tune", "networks.architectures.edsr"
+        ),
     )
     assert task.key == with_run(task) == with_run(task, changes={}) == expected
 
@@ -163,13 +165,14 @@ def test_changes_have_keys_of_their_own(task):
     assert with_run(task, changes={"tune.lr_weight": 0.01}) == task.key, "as it is in the preset"
 
 
-def test_the_code_of_interventions_counts_where_there_is_one(task, monkeypatch):
-    before = task.key, with_run(task, intervention="random-factors")
+def test_the_code_of_the_steps_counts_where_they_are_taken(task, monkeypatch):
+    dealt = {"deal_factors": {"by": "random"}}
+    before = task.key, with_run(task, changes=dealt)
     monkeypatch.setattr(
-        "adabm.study.running.tasks.code_hash",
-        lambda modules: "changed" if modules == INTERVENING else code_hash(modules),
+        "adabm.study.running.keys.code_hash",
+        lambda *roots: "changed" if "steps.deal_factors" in roots else code_hash(*roots),
     )
-    assert task.key == before[0] and with_run(task, intervention="random-factors") != before[1]
+    assert task.key == before[0] and with_run(task, changes=dealt) != before[1]
 
 
 # -- devices ---------------------------------------------------------------------------------------

@@ -75,12 +75,13 @@ def test_the_numbers_are_those_of_plain_calls(root, here):
                 expected = evaluate(model, pictures, cell.pictures.tile)
                 summary = expected.summary(model)
         else:
+            tuned = adabm.read_recipe(run.method).step("tune") is not None
             config = adabm.preset(
                 run.method,
+                EFFORT.changes if tuned else {},
                 weight_bits=run.weight_bits,
                 activation_bits=run.activation_bits,
                 fully_quantized=run.fully_quantized,
-                fine_tuning=EFFORT.fine_tuning,
             )
             model, *_ = adabm.quantize(network, images, config, patch_size=12, patches=4, seed=run.seed)
             expected = evaluate(model, pictures, cell.pictures.tile)
@@ -115,8 +116,9 @@ def test_what_was_deleted_is_computed_again(root, here):
     quantized, measured = here.take()
     assert quantized <= 1 and measured == len(pictures[::2])
     shutil.rmtree(root / "cache" / "pictures")
-    for path in models[::2]:
-        path.write_bytes(path.read_bytes()[:1000])
+    for path in models[::2]:  # the first may be missing still
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:1000])
     assert same(tables(root), first) and here.take() == (2, len(pictures))
     shutil.rmtree(root / "cache")
     assert same(tables(root), first) and here.take() == (4, len(pictures))
@@ -162,7 +164,7 @@ def test_a_run_that_diverges_stops_no_other(root, here, monkeypatch):
     quantize = tasks.quantize
 
     def diverging(network, images, config, **options):
-        if config.fine_tuning is not None:
+        if config.step("tune") is not None:
             Path(options["progress"]).write_bytes(b"the state of round 1")
             raise FineTuningError("the loss became nan in a weight step")
         return quantize(network, images, config, **options)

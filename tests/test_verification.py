@@ -140,7 +140,7 @@ def test_changed_code_is_found(results, monkeypatch):
     monkeypatch.setattr(
         verification,
         "code_hash",
-        lambda modules, torch_version: fingerprint.source_hash({"layers": "x = 1"}, torch_version),
+        lambda *roots, torch_version: fingerprint.definitions_hash(roots, torch_version),
     )
     assert problems() == {"test/set_size": ["code", "code"], "test/timing": ["code", "code"]}
 
@@ -149,12 +149,35 @@ def test_another_torch_is_a_note_and_not_changed_code(results):
     def older(record):
         record["packages"]["torch"] = "1.0"
         record["code_sha256"] = {
-            name: fingerprint.code_hash(modules, "1.0") for name, modules in provenance.CODE.items()
+            name: fingerprint.code_hash(*roots, torch_version="1.0") for name, roots in provenance.CODE.items()
         }
 
     record_of(results, older)
     (verdict, _) = verify_results()
     assert verdict.verified and [(f.kind, f.severity) for f in verdict.findings] == [("version", "note")]
+
+
+def test_a_table_that_was_carried_over_is_a_note(results, capsys):
+    told = dict(from_commit="0123456789abcdef", reason="equal syntax trees")
+    record_of(results, lambda r: r.update(carried_over=told))
+    (verdict, _) = verify_results()
+    assert verdict.verified and [(f.kind, f.severity) for f in verdict.findings] == [("code", "note")]
+    assert main(["verify-results"]) == 0
+    assert (
+        "note (code): it was carried over from the code of commit 0123456789: equal syntax" in capsys.readouterr().out
+    )
+    record_of(
+        results, lambda r: r.update(carried_over=told | dict(differing=dict(quantizing=["a (b.py)", "c (b.py)"])))
+    )
+    assert "(2 definitions differ)" in verify_results()[0].findings[0].what
+
+
+@pytest.mark.parametrize(
+    "told", [[], {}, dict(from_commit=None, reason="x"), dict(from_commit="0", reason="x", differing=[])]
+)
+def test_a_note_that_tells_nothing_is_damage(results, told):
+    record_of(results, lambda r: r.update(carried_over=told))
+    assert problems()["test/set_size"] == ["provenance"]
 
 
 def test_another_python_leaves_code_uncompared(results):

@@ -50,7 +50,8 @@ class Tune(Step):
     divergence_factor: float = 20.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "groups", tuple(self.groups))  # a list where it comes from YAML
+        several = not isinstance(self.groups, str)  # a list where it comes from YAML
+        object.__setattr__(self, "groups", tuple(self.groups) if several else (self.groups,))
         for name in ("steps_per_round", "batch_size", "patch_size"):
             value = getattr(self, name)
             fits = (isinstance(value, int) and value >= 1) or (name == "patch_size" and value is None)
@@ -59,7 +60,7 @@ class Tune(Step):
         for name in (*(f"lr_{rate}" for rate in RATES), "structure_weight", "bit_weight"):
             require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
         require(
-            0 < len(self.groups) == len(set(self.groups)),
+            several and 0 < len(self.groups) == len(set(self.groups)),
             "groups",
             list(self.groups),
             "some of " + ", ".join(GROUPS) + ", each once",

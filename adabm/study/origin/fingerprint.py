@@ -1,142 +1,124 @@
 """What a number depends on: the code that computes it, files, settings; each as a sha256."""
 
-import ast
+import functools
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Collection
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import torch
 
-# A change in one of these can change a quantized model; a change in the others of the package cannot.
-QUANTIZING = (
-    "api",
-    "quantization.bit_mapping",
-    "steps.calibration",
-    "steps.clipping",
-    "quantization.complexity",
-    "steps.fine_tuning",
-    "quantization.layers",
-    "steps.losses",
-    "quantization.model",
-    "quantization.observers",
-    "pictures.patches",
-    "quantization.quantizers",
-    "networks.describe",
-    "networks.folding",
-    "networks.infer",
-    "networks.architectures.ecbsr",
-    "networks.architectures.edsr",
-    "networks.architectures.msrresnet",
-    "networks.architectures.rcan",
-    "networks.architectures.rdn",
-    "networks.architectures.rrdbnet",
-    "networks.architectures.srresnet",
-    "networks.architectures.srvgg",
-    "networks.layout",
-    "networks.trace",
-)
-# These can change what is measured on a picture with a given model.
-MEASURING = (
-    "quantization.bit_mapping",
-    "quantization.complexity",
-    "engines.evaluation",
-    "quantization.layers",
-    "engines.metrics",
-    "quantization.model",
-    "quantization.quantizers",
-    "pictures.resize",
-    "engines.tiles",
-    "networks.folding",
-    "networks.architectures.rdn",
-    "networks.architectures.srresnet",
-)
-# These change a calibrated model by a rule of the study, where a run asks for it.
-INTERVENING = ("study.plan.interventions",)
-# These decide which calibration pictures a strategy chooses.
-SAMPLING = (
-    "quantization.complexity",
-    "quantization.model",
-    "quantization.quantizers",
-    "sampling.adaptive",
-    "sampling.pool",
-    "sampling.registry",
-    "sampling.statistics",
-    "sampling.strategies",
-)
-# These decide which models a question compares and what of them stands in its table.
-STUDYING = ("study.running.bench", "study.answers.significance", "study.running.timing", "study.running.traces")
-# Reading, writing, checking, describing: no number depends on how they do it.
+from ...errors import ConfigError
+from .dependencies import CodeTree
+from .source import Source
+
+# Where the code begins that computes something; what it depends on is found from its imports.
+# A quantized model, from the pictures that are read for it; of the steps, those of a recipe, or all of them.
+QUANTIZING = ("api", "pictures.images")
+STEPS = ("steps",)
+NETWORKS = ("networks.architectures",)  # likewise of the networks
+MEASURING = ("engines.evaluation", "pictures.datasets")  # what is measured on a picture with a given model
+SAMPLING = ("sampling", "pictures.images")  # which calibration pictures a strategy chooses
+INTERVENING = ("steps.deal_factors",)  # what a rule of the study changes in a calibrated model
+# Which models a question compares, and what of them stands in its table.
+STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces", "study.answers")
+
+# What the code above imports, or what that imports in turn, and no number depends on. Whoever adds one vouches for that.
 NEUTRAL = (
-    "__init__",
-    "__main__",
-    "_compat",
-    "networks.backbones",
-    "quantization.checkpoint",
-    "quantization.config",
-    "engines.cost",
-    "pictures.datasets",
-    "pictures.pairs",
-    "errors",
-    "pictures.images",
-    "pictures.orientation",
-    "steps.progress",
-    "serialization",
-    "suggestions",
-    "networks.__init__",
-    "steps.__init__",
-    "quantization.__init__",
-    "pictures.__init__",
-    "engines.__init__",
-    "networks.architecture",
-    "networks.architectures.__init__",
-    "networks.conversion",
-    "networks.descriptor",
-    "networks.importing",
-    "networks.mxnet_params",
-    "networks.raw_tensors",
-    "networks.registry",
-    # a selection counts by the pictures that it chose
-    "sampling.__init__",
-    "sampling.adaptive",
-    "sampling.pool",
-    "sampling.registry",
-    "sampling.statistics",
-    "sampling.strategies",
+    "_compat",  # makes BasicSR importable; the provenance names its version
+    "errors",  # kinds of errors
+    "networks.backbones",  # finds weight files, whose content enters the keys
+    "checkpoint",  # writes and reads models, each compared with its recorded sha256
+    "plugins",  # loads a user's file, whose content enters the keys
+    "recipes.config",  # bits and settings and their limits: their values enter the keys
+    "recipes.earlier",
+    "recipes.names",
+    "recipes.recipe",  # what a recipe's file says enters the keys
+    "registry",  # finds a function by its name, which enters the keys with the function's file
+    "serialization",  # the order of a file's metadata
+    "steps.progress",  # goes on where a fine-tuning was interrupted, which ends with the same numbers
+    "study.origin",  # these keys, and the provenance
+    "study.plan",  # names runs, whose settings enter the keys, and the files that they read
+    "study.running.cache",  # keeps what was computed, compared with its sha256
+    "suggestions",  # the nearest known name in the text of an error
 )
 
 
 @cache
-def code_hash(modules: tuple[str, ...], torch_version: str | None = None) -> str:
-    """Hash what modules of this package compute; see :func:`source_hash`."""
-    package = resources.files("adabm")
-    sources = {
-        m: package.joinpath(*m.split(".")[:-1], m.split(".")[-1] + ".py").read_text(encoding="utf-8") for m in modules
-    }
-    return source_hash(sources, torch_version)
+def code_hash(*roots: str, torch_version: str | None = None) -> str:
+    """Hash what roots compute, with all that they depend on, and torch's version (default: that of this process).
 
+    The set of definitions counts, each as its syntax tree; where they stand, imports, comments, docstrings and
+    formatting do not, so that moving and explaining code leaves measured results valid. Versions of other
+    libraries and what is imported by a computed name are not seen.
 
-def source_hash(sources: Mapping[str, str], torch_version: str | None = None) -> str:
-    """Hash the syntax trees of modules, given as name and text, and torch's version (default: that of this process).
+    Args:
+        roots: dotted names of modules or packages in adabm, and paths of users' Python files.
 
-    Comments, docstrings and formatting do not count, so that improving them leaves measured results valid.
+    Raises:
+        ConfigError: a root that does not exist, or a file that is no Python.
     """
-    digest = hashlib.sha256((torch_version or torch.__version__).encode())
-    for module, source in sources.items():
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if (
-                isinstance(body, list)
-                and body
-                and isinstance(body[0], ast.Expr)
-                and isinstance(body[0].value, ast.Constant)
-            ):
-                del body[0]
-        digest.update(f"{module}\0{ast.dump(tree)}\0".encode())
-    return digest.hexdigest()
+    tree = package()
+    return definitions_hash(tree.definitions(tree.reached(roots, NEUTRAL)), torch_version)
+
+
+def definitions_hash(digests: Collection[str], torch_version: str | None = None) -> str:
+    """Hash a set of definitions, given by the hashes of their syntax trees, and torch's version."""
+    return hashlib.sha256("\n".join([torch_version or torch.__version__, *sorted(digests)]).encode()).hexdigest()
+
+
+@cache
+def package() -> CodeTree:
+    """The code of this package, parsed once a process."""
+    return CodeTree.of_folder(Path(__file__).parents[2])
+
+
+def definition_root(defined: Callable) -> str:
+    """Return the root for :func:`code_hash` of a function or class: its module inside adabm, or the path of its file.
+
+    Raises:
+        ConfigError: it stands in no file, such as one from a cell of a notebook.
+    """
+    name, _, inside = str(getattr(defined, "__module__", None)).partition(".")
+    if name == package().package:
+        return inside
+    try:
+        file = Path(inspect.getsourcefile(inspect.unwrap(defined)) or "")
+    except (OSError, TypeError):
+        file = Path()
+    if not file.is_file():
+        raise ConfigError(f"{defined!r}: stands in no file; define a function or class in one")
+    return str(file.resolve())
+
+
+def definition_hash(defined: Callable) -> str:
+    """Hash a function or class with all that its file depends on; one from a cell of a notebook has no file.
+
+    Arguments that :func:`functools.partial` adds count by their ``repr``.
+
+    Raises:
+        ConfigError: the source cannot be read.
+    """
+    if isinstance(defined, functools.partial):
+        return key(of=definition_hash(defined.func), args=repr((defined.args, sorted(defined.keywords.items()))))
+    try:
+        text = textwrap.dedent(inspect.getsource(defined))
+    except (OSError, TypeError):
+        raise ConfigError(
+            f"the source of {defined!r} cannot be read; define a function in a file or in a notebook"
+        ) from None
+    try:
+        own = sorted(Source(text, repr(defined)).digests)
+    except ConfigError:  # a lambda inside brackets, say
+        own = [text]
+    try:
+        root = definition_root(defined)
+    except ConfigError:
+        return key(own=own)
+    return key(own=own, file=code_hash(root))
 
 
 def key(**parts: object) -> str:

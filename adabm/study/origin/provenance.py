@@ -16,10 +16,13 @@ import yaml
 from ... import __version__
 from ...errors import TableError
 from ...pictures.images import write_atomically
-from .fingerprint import INTERVENING, MEASURING, QUANTIZING, SAMPLING, STUDYING, code_hash, sha256
+from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
 
 PACKAGES = ("torch", "torchvision", "basicsr", "numpy", "scikit-image", "opencv-python", "safetensors", "pandas")
-CODE = {"quantizing": QUANTIZING, "measuring": MEASURING}  # what every table depends on
+CODE = {
+    "quantizing": (*QUANTIZING, *STEPS, *NETWORKS),
+    "measuring": (*MEASURING, *NETWORKS),
+}  # what every table depends on
 STUDY_CODE = CODE | {
     "sampling": SAMPLING,
     "interventions": INTERVENING,
@@ -60,7 +63,7 @@ def write_provenance(
         parameters: what the numbers were computed with, JSON-ready.
         inputs: files and folders that were read.
         device: where the networks were computed.
-        code: names of groups of modules that the numbers depend on, of ``STUDY_CODE``.
+        code: what the numbers depend on, groups of roots of ``STUDY_CODE``.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
             given: the environment tells them.
@@ -103,7 +106,7 @@ def provenance(
         "adabm_version": __version__,
         "git_commit": _git(root, "rev-parse", "HEAD"),
         "git_dirty": None if status is None else bool(status),
-        "code_sha256": {name: code_hash(modules) for name, modules in code.items()},
+        "code_sha256": {name: code_hash(*roots) for name, roots in code.items()},
         "parameters": dict(parameters),
         "inputs_sha256": {name: sha256(Path(path)) for name, path in zip(input_names(root, inputs), inputs)},
         "packages": {name: _version(name) for name in PACKAGES},

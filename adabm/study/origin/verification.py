@@ -14,22 +14,11 @@ from ...errors import DataError, TableError
 from ..plan.root import find_root
 from .fingerprint import code_hash, sha256
 from .provenance import OUTSIDE, STUDY_CODE, notebook_code_hash, provenance_path, read_block_values, table_id
+from .reading import read_provenance
 
 PROBLEM, WARNING, NOTE = "problem", "warning", "note"
 _AGAIN = "run the pipeline again"
 _SUFFIX = ".provenance.json"
-_KINDS: dict[str, type | tuple] = {
-    "table_sha256": str,
-    "version": str,
-    "code_sha256": dict,
-    "inputs_sha256": dict,
-    "packages": dict,
-    "parameters": dict,
-    "python": str,
-    "adabm_version": str,
-    "git_dirty": (bool, type(None)),
-    "git_commit": (str, type(None)),
-}
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,7 @@ def verify_table(table: Path, root: Path, hashed=sha256) -> Verdict:
         hashed: sha256 of a file or folder.
     """
     try:
-        record = _read(provenance_path(table))
+        record = read_provenance(provenance_path(table))
     except TableError as error:
         return Verdict(table, table_id(table), None, (Finding("provenance", PROBLEM, str(error), _AGAIN),))
     findings = [
@@ -109,23 +98,6 @@ def verify_table(table: Path, root: Path, hashed=sha256) -> Verdict:
         *_circumstances(record),
     ]
     return Verdict(table, table_id(table), record["version"], tuple(findings))
-
-
-def _read(path: Path) -> dict:
-    if not path.is_file():
-        raise TableError(f"has no provenance ({path.name})")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TableError(f"its provenance is damaged ({error})") from None
-    if not isinstance(record, dict):
-        raise TableError("its provenance is damaged (no JSON object)")
-    if "table_sha256" not in record and "inputs_sha256" in record:
-        raise TableError("its provenance was written by an older version, which recorded no hash of the table")
-    wrong = [name for name, kind in _KINDS.items() if name not in record or not isinstance(record[name], kind)]
-    if wrong:
-        raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
-    return record
 
 
 def _table(table: Path, record: Mapping, hashed) -> list[Finding]:
@@ -167,9 +139,10 @@ def _code(record: Mapping) -> list[Finding]:
     if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
         return [Finding("code", NOTE, what, "verify with the same Python")]
-    found, commit = [], record["git_commit"]
+    found, commit = _carried_over(record), record["git_commit"]
     for name, then in record["code_sha256"].items():
-        if name not in STUDY_CODE or then != code_hash(STUDY_CODE[name], str(record["packages"].get("torch"))):
+        torch_version = str(record["packages"].get("torch"))
+        if name not in STUDY_CODE or then != code_hash(*STUDY_CODE[name], torch_version=torch_version):
             found.append(
                 Finding(
                     "code",
@@ -179,6 +152,16 @@ def _code(record: Mapping) -> list[Finding]:
                 )
             )
     return found
+
+
+def _carried_over(record: Mapping) -> list[Finding]:
+    """Tell why the table counts as one of the present code although an earlier one wrote it."""
+    told = record.get("carried_over")
+    if told is None:
+        return []
+    what = f"it was carried over from the code of commit {told['from_commit'][:10]}: {told['reason']}"
+    differing = {definition for group in told.get("differing", {}).values() for definition in group}
+    return [Finding("code", NOTE, what + (f" ({len(differing)} definitions differ)" if differing else ""))]
 
 
 def _notebook(root: Path, record: Mapping) -> list[Finding]:

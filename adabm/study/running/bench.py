@@ -1,7 +1,5 @@
 """A question's workbench: one network, its evaluation sets, a pool of calibration pictures; trials become tidy rows."""
 
-import functools
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,9 +13,10 @@ from ...errors import ConfigError
 from ...networks import load_network
 from ...pictures.datasets import SCENE_SEPARATOR, calibration_files, check_calibration
 from ...pictures.images import read_rgb
+from ...recipes import QuantizationConfig
 from ...sampling import Pool, select
 from ...sampling.registry import find
-from ..origin.fingerprint import SAMPLING, code_hash, file_hash, folder_hash, key
+from ..origin.fingerprint import SAMPLING, code_hash, definition_hash, file_hash, folder_hash, key
 from ..plan.cells import FULL_PRECISION, Cell, Effort, EvaluationSet, Run, plan_inputs, read_plan
 from ..plan.part import place
 from ..plan.root import find_root
@@ -109,12 +108,12 @@ class Bench:
         identity = key(
             strategy=strategy,
             source=_source(strategy),
-            code=code_hash(SAMPLING),
+            code=code_hash(*SAMPLING),
             network=file_hash(self.backbone),
             pool=folder_hash(list(self.pool)),
             count=count,
             seed=run.seed,
-            bits=[run.weight_bits, run.activation_bits, run.fully_quantized],
+            config=self._planned(run.setting).to_dict(),
         )
         kept = self.cache.load_record(identity)
         if kept is None:
@@ -126,12 +125,15 @@ class Bench:
 
     def _pool(self, setting: str) -> Pool:
         if setting not in self._pools:
-            config = Run.at("adabm", setting).config(self.effort)
+            config = self._planned(setting)
             scenes = [path.stem.split(SCENE_SEPARATOR)[0] for path in self.pool]
             self._pools[setting] = Pool(
                 [read_rgb(path) for path in self.pool], load_network(self.backbone), scenes, config, progress=_bar
             )
         return self._pools[setting]
+
+    def _planned(self, setting: str) -> QuantizationConfig:
+        return Run.at("adabm-notune", setting).config()  # tuning plays no part in it
 
     @cached_property
     def _pools(self) -> dict[str, Pool]:
@@ -245,13 +247,7 @@ def _bar(pictures: Sequence[np.ndarray], what: str) -> tqdm:
 
 
 def _source(strategy: str) -> str:
-    choose = find(strategy).choose
-    settings = ""
-    if isinstance(choose, functools.partial):
-        settings, choose = repr((choose.args, sorted(choose.keywords.items()))), choose.func
     try:
-        return inspect.getsource(choose) + settings
-    except (OSError, TypeError):
-        raise ConfigError(
-            f"strategy {strategy!r}: the source of {choose!r} cannot be read; define a function in a file or in a notebook"
-        ) from None
+        return definition_hash(find(strategy).choose)
+    except ConfigError as error:
+        raise ConfigError(f"strategy {strategy!r}: {error}") from None

@@ -2,8 +2,11 @@
 
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from ...checkpoint import load_quantized, save_quantized
 from ...pictures.images import write_atomically
@@ -11,12 +14,16 @@ from ...quantization.model import QuantizedSR
 from ...steps.tuner import TuningStep
 from ..origin.fingerprint import key
 
+# What a damaged or foreign file raises where it is parsed and where its values are used: no JSON or text, values out of
+# range, a checkpoint that says so itself (ValueError); parts that are missing (KeyError) or of another kind.
+_UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+
 
 @dataclass(frozen=True)
 class ResultCache:
     """A folder of quantized models and measured pictures, each under the hash of all it depends on.
 
-    It may be deleted at any time: what is missing or damaged is computed again. Several processes may
+    It may be deleted at any time: what is missing or, with a warning, damaged is computed again. Several processes may
     share it, since files appear complete or not at all.
     """
 
@@ -35,12 +42,18 @@ class ResultCache:
 
     def load_model(self, model_key: str) -> tuple[QuantizedSR, list[TuningStep]] | None:
         """Return a kept model and its fine-tuning steps, or None where they are missing or damaged."""
-        path = self._model(model_key)
-        try:
-            steps = [TuningStep(*values) for values in json.loads(path.with_suffix(".json").read_text())]
-            return load_quantized(path), steps
-        except Exception:  # damaged metadata can raise anything
+        path, log = self._model(model_key), self._model(model_key).with_suffix(".json")
+        if not path.is_file():
             return None
+        read = log
+        try:
+            steps = [TuningStep(*values) for values in json.loads(log.read_text())]
+            read = path
+            return load_quantized(path), steps
+        except FileNotFoundError:
+            return None
+        except _UNUSABLE as error:
+            return _unusable(read, error)
 
     def keep_model(self, model_key: str, model: QuantizedSR, steps: list[TuningStep], seed: int) -> None:
         """Keep a model that :func:`adabm.load_quantized` reads too."""
@@ -52,12 +65,17 @@ class ResultCache:
         return self.folder / "models" / f"{model_key}.safetensors"
 
     def load_record(self, record_key: str) -> dict | None:
-        """Return a kept measurement (of a picture, say), or None."""
+        """Return a kept measurement (of a picture, say), or None where it is missing or damaged."""
+        path = self._record(record_key)
         try:
-            content = json.loads(self._record(record_key).read_text())
-            return content["result"] if content["sha256"] == key(result=content["result"]) else None
-        except (OSError, ValueError, KeyError, TypeError):
+            content = json.loads(path.read_text())
+            if content["sha256"] != key(result=content["result"]):
+                raise ValueError("its content does not match its sha256")
+            return content["result"]
+        except FileNotFoundError:
             return None
+        except _UNUSABLE as error:
+            return _unusable(path, error)
 
     def keep_record(self, record_key: str, result: dict) -> None:
         """Keep a JSON-ready measurement."""
@@ -66,3 +84,8 @@ class ResultCache:
 
     def _record(self, record_key: str) -> Path:
         return self.folder / "pictures" / record_key[:2] / f"{record_key}.json"
+
+
+def _unusable(path: Path, error: Exception) -> None:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    warnings.warn(f"{path}: is damaged and computed again ({reason})", stacklevel=3)

@@ -19,9 +19,10 @@ from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps import CalibrationRecord
 from ...steps.tuner import TuningStep
-from ..origin.fingerprint import MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
+from ..origin.fingerprint import file_hash, folder_hash, key
 from ..plan.cells import FULL_PRECISION, Effort, Run
 from .cache import ResultCache
+from .keys import measuring_code, quantizing_code
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ModelTask:
             patches=self.effort.patches,
             seed=self.run.seed,
             device=self.device,
-            code=code_hash(QUANTIZING),
+            code=quantizing_code(config.recipe, self.backbone),
         )
 
     def done(self) -> bool:
@@ -167,7 +168,7 @@ class MeasureTask:
             low=low,
             tile=self.tile,
             device=self.model.device,
-            code=code_hash(MEASURING),
+            code=measuring_code(self.model.backbone),
         )
 
     def missing(self) -> list[PictureFiles]:

@@ -9,7 +9,8 @@ from ...errors import ConfigError, DataError
 from ...pictures.datasets import PictureFiles
 from ...quantization.model import QuantizedSR
 from ...steps.tuner import TuningStep
-from ..origin.fingerprint import MEASURING, code_hash, file_hash, key
+from ..origin.fingerprint import file_hash, key
+from .keys import measuring_code
 from .tasks import ModelTask
 
 
@@ -34,7 +35,7 @@ class TraceTask:
 
     def _key(self, step: int) -> str:
         pictures = [(file_hash(f.high), file_hash(f.low) if f.low is not None else None) for f in self.files]
-        return key(trace=self.model.key, step=step, pictures=pictures, code=code_hash(MEASURING))
+        return key(trace=self.model.key, step=step, pictures=pictures, code=measuring_code(self.model.backbone))
 
     def done(self) -> bool:
         """Whether nothing is to be computed: all is measured, or fine-tuning diverged."""

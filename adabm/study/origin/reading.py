@@ -1,0 +1,58 @@
+"""Read what was written on where a table comes from."""
+
+import json
+from pathlib import Path
+
+from ...errors import TableError
+
+_KINDS: dict[str, type | tuple] = {
+    "table_sha256": str,
+    "version": str,
+    "code_sha256": dict,
+    "inputs_sha256": dict,
+    "packages": dict,
+    "parameters": dict,
+    "python": str,
+    "adabm_version": str,
+    "git_dirty": (bool, type(None)),
+    "git_commit": (str, type(None)),
+}
+_CARRIED_OVER = {"from_commit": str, "reason": str}
+
+
+def read_provenance(path: Path) -> dict:
+    """Read what :func:`adabm.study.write_provenance` wrote.
+
+    Raises:
+        TableError: it is missing, damaged or of an older version; told of the table, such as "has no provenance".
+    """
+    if not path.is_file():
+        raise TableError(f"has no provenance ({path.name})")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(f"its provenance is damaged ({error})") from None
+    if not isinstance(record, dict):
+        raise TableError("its provenance is damaged (no JSON object)")
+    if "table_sha256" not in record and "inputs_sha256" in record:
+        raise TableError("its provenance was written by an older version, which recorded no hash of the table")
+    wrong = [*_wrong(record, _KINDS)]
+    if record.get("carried_over") is not None:
+        wrong += _wrong_carried_over(record["carried_over"])
+    if wrong:
+        raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
+    return record
+
+
+def _wrong(record: dict, kinds: dict[str, type | tuple]) -> list[str]:
+    return [name for name, kind in kinds.items() if name not in record or not isinstance(record[name], kind)]
+
+
+def _wrong_carried_over(told: object) -> list[str]:
+    if not isinstance(told, dict):
+        return ["carried_over"]
+    differing = told.get("differing", {})
+    listed = isinstance(differing, dict) and all(isinstance(names, list) for names in differing.values())
+    return [f"carried_over.{name}" for name in _wrong(told, _CARRIED_OVER)] + (
+        [] if listed else ["carried_over.differing"]
+    )

@@ -1,0 +1,175 @@
+"""Let tables count as those of the present code where it computes what the code that wrote them computed.
+
+``python -m pipelines.stages.carry_over [FOLDER ...]`` looks at each table whose provenance names other code than today's.
+Of the commit that it names and of the package as it is now it compares the definitions that each group of its code
+depends on: if every one has its equal on the other side, wherever it stands there, the provenance gets today's hashes and
+a note. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
+that the numbers are the same all the same; this and the list are then recorded.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from adabm.errors import AdabmError, ConfigError, DataError, TableError
+from adabm.pictures.images import write_atomically
+from adabm.study import find_root
+from adabm.study.origin.dependencies import CodeTree
+from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package
+from adabm.study.origin.provenance import STUDY_CODE
+from adabm.study.origin.reading import read_provenance
+
+EQUAL = "equal syntax trees"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the groups of the code began in a version of the package, and what was neutral there."""
+
+    roots: Mapping[str, tuple[str, ...]]
+    neutral: tuple[str, ...]
+
+
+NOW = Layout(STUDY_CODE, NEUTRAL)
+# All modules side by side, until the folders quantization, steps, pictures and engines.
+FLAT = Layout(
+    {
+        "quantizing": ("api", "images"),
+        "measuring": ("evaluation", "datasets"),
+        "sampling": ("sampling", "images"),
+        "interventions": ("study.interventions",),
+        "study": ("study.bench", "study.timing", "study.traces", "study.estimates", "study.significance"),
+    },
+    (
+        "_compat",
+        "backbones",
+        "checkpoint",
+        "config",
+        "errors",
+        "progress",
+        "serialization",
+        "study.cache",
+        "study.fingerprint",
+        "study.interventions",
+        "study.options",
+        "study.plan",
+        "study.plan_part",
+        "study.provenance",
+        "study.verification",
+        "suggestions",
+    ),
+)
+
+
+def layout_of(tree: CodeTree) -> Layout:
+    """The layout of a version of the package."""
+    return FLAT if "bit_mapping" in tree.modules else NOW
+
+
+@cache
+def tree_at(root: Path, commit: str) -> CodeTree:
+    """Return the package as it was at a commit.
+
+    Raises:
+        DataError: git does not know the commit.
+    """
+    files = _git(root, "ls-tree", "-r", "--name-only", commit, "adabm/").splitlines()
+    files = [file.removeprefix("adabm/") for file in files if file.endswith(".py")]
+    if not files:
+        raise DataError(f"commit {commit[:10]} holds no package adabm")
+    return CodeTree(files, lambda file: _git(root, "show", f"{commit}:./adabm/{file}"))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[:1] or ["git failed"]
+        raise DataError(f"the code that wrote it cannot be read; the history may have been rewritten ({reason[0]})")
+    return done.stdout
+
+
+@cache
+def differing(then: CodeTree, group: str, now: CodeTree) -> list[str]:
+    """Name the definitions on which a group depends on one side and that have no equal anywhere on the other.
+
+    Raises:
+        ConfigError: the group is unknown on one side.
+    """
+    sides = []
+    for tree in (then, now):
+        layout = layout_of(tree)
+        if group not in layout.roots:
+            raise ConfigError(f"its code of {group!r} is unknown")
+        sides.append(tree.definitions(tree.reached(layout.roots[group], layout.neutral)))
+    alone = [
+        {found[digest] for digest in found.keys() - other.definitions(other.modules).keys()}
+        for found, other in zip(sides, (now, then))
+    ]
+    return sorted({f"{definition.name} ({definition.file})" for side in alone for definition in side})
+
+
+def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
+    """Carry one table over, given its provenance, and tell what was done: ``fits`` or ``carried over``.
+
+    Raises:
+        TableError: it was not carried over; with the reason, such as the definitions that differ.
+    """
+    record = read_provenance(path)
+    torch_version = str(record["packages"].get("torch"))
+    if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
+        raise TableError(f"it ran on Python {record['python']}, whose syntax trees are others; use the same Python")
+    groups = record["code_sha256"]
+    today = {name: code_hash(*STUDY_CODE[name], torch_version=torch_version) for name in groups if name in STUDY_CODE}
+    if today == groups:
+        return "fits"
+    if record["git_dirty"] is not False or record["git_commit"] is None:
+        raise TableError("it was not made from a commit; the code that wrote it is unknown")
+    then = tree_at(root, record["git_commit"])
+    changed = {name: found for name in groups if (found := differing(then, name, package()))}
+    if changed and evidence is None:
+        listed = "; ".join(f"{name}: {', '.join(found)}" for name, found in changed.items())
+        raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
+    told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
+    record |= {"code_sha256": today, "carried_over": told | ({"differing": changed} if changed else {})}
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+    return "carried over"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument(
+        "folders", type=Path, nargs="*", metavar="FOLDER", help="folders of results (default: results/)"
+    )
+    parser.add_argument(
+        "--evidence", metavar="TEXT", help="how it is known that numbers are the same where code differs"
+    )
+    args = parser.parse_args()
+    if args.evidence is not None and not args.evidence.strip():
+        parser.error("--evidence must tell something, such as: recomputed, byte-identical")
+    try:
+        root = find_root()
+        folders = args.folders or [root / "results"]
+        paths = sorted({path for folder in folders for path in folder.rglob("*.provenance.json")})
+        if not paths:
+            raise DataError(f"{', '.join(map(str, folders))}: no table with a provenance there")
+    except AdabmError as error:
+        print(f"carry_over: {error}", file=sys.stderr)
+        return 1
+    refused = 0
+    for path in paths:
+        try:
+            print(f"{carry_over(path, root, args.evidence):<14}{path}")
+        except (AdabmError, OSError) as error:
+            refused += 1
+            print(f"{'left':<14}{path}: {error}")
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
