@@ -14,7 +14,7 @@ _EXPORTS = {
     "FineTuningConfig": "quantization.config",
     "NetworkDescriptor": "networks",
     "PRESETS": "quantization.config",
-    "Picture": "engines.evaluation",
+    "Picture": "pictures.picture",
     "QuantizationConfig": "quantization.config",
     "QuantizedSR": "quantization.model",
     "Role": "networks",

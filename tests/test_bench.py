@@ -10,7 +10,8 @@ import torch
 import adabm
 from adabm.errors import AdabmError, CheckpointError, ConfigError, DataError, FineTuningError
 from adabm.networks import load_network
-from adabm.pictures.images import read_rgb, write_image
+from adabm.pictures.reading import read_rgb
+from adabm.pictures.writing import write_image
 from adabm.sampling import STRATEGIES, Pool, select, strategy
 from adabm.study import Bench, Recipe, Run, Trial
 from adabm.study.running import bench, tasks
@@ -237,7 +238,7 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     network = load_network(opened.backbone).to(memory_format=torch.channels_last)
     config = adabm.preset("adabm", weight_bits=4, activation_bits=4, fine_tuning=RECIPE.fine_tuning)
     model, *_ = adabm.quantize(network, images, config, patch_size=12, seed=2)
-    summary = adabm.evaluate(model, adabm.pictures.datasets.evaluation_pictures(root / "data" / "First", 2)).summary(
+    summary = adabm.evaluate(model, adabm.pictures.folders.evaluation_pictures(root / "data" / "First", 2)).summary(
         model
     )
     row = table.iloc[-2]

@@ -12,8 +12,9 @@ from PIL import Image
 from adabm.cli.picture import upscale_picture
 from adabm.engines.tiles import upscale
 from adabm.networks import build_network
-from adabm.pictures.images import read_raw, write_image
 from adabm.pictures.orientation import upright
+from adabm.pictures.reading import read_raw
+from adabm.pictures.writing import write_image
 from adabm.quantization.checkpoint import load_quantized
 from adabm.quantization.config import preset
 from adabm.quantization.model import QuantizedSR

@@ -6,7 +6,7 @@ from test_model import calibrated, pictures
 
 import adabm
 from adabm.networks import load_network
-from adabm.pictures.images import read_rgb
+from adabm.pictures.reading import read_rgb
 from adabm.study import ModelTask, ResultCache, Run, read_plan
 from adabm.study.plan.interventions import INTERVENTIONS, opposite_factors, random_factors
 from helpers.study_files import RECIPE, forget, part, write_study

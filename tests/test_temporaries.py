@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adabm.pictures.images import list_images, remove_stale_temporaries, write_atomically
+from adabm.files import remove_stale_temporaries, write_atomically
+from adabm.pictures.reading import list_images
 from helpers.study_files import RECIPE, compute_here, forget, part, write_study
 from pipelines.stages import measure
 
 # Dies between writing and renaming.
 DYING = """
 import os, sys
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 os.replace = lambda *_: os._exit(9)
 write_atomically(sys.argv[1], b"all of it")
 """

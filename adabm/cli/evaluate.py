@@ -16,7 +16,7 @@ from .options import add_compute, add_overwrite, check_output, expanded, new_par
 if TYPE_CHECKING:
     import torch
 
-    from ..engines.evaluation import Picture
+    from ..pictures.picture import Picture
 
 _DETAILS = """\
 PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at each border. --hr is a folder
@@ -82,7 +82,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import CheckpointError
-    from ..pictures.pairs import read_pictures
+    from ..pictures.folders import read_pictures
     from .models import computing, load_either
 
     if args.csv is not None:
@@ -148,7 +148,7 @@ def _show(console: Console, result: dict) -> None:
 
 def _write_csv(path: Path, results: list[dict]) -> None:
     """Flat rows; the theoretical columns stand in the rows of means alone."""
-    from ..pictures.images import write_atomically
+    from ..files import write_atomically
 
     identity = ("checkpoint", "network", "scale", "bits", "tile")
     text = io.StringIO()

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
     from ..errors import ImageError
-    from ..pictures.images import EXTENSIONS
+    from ..pictures.reading import EXTENSIONS
 
     if not source.exists():
         raise ImageError(f"{source}: no such file or folder")
@@ -116,7 +116,7 @@ def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
 
 def _folder_jobs(source: Path, target: Path, form: str) -> list[tuple[Path, Path]]:
     from ..errors import ImageError
-    from ..pictures.images import list_images
+    from ..pictures.reading import list_images
 
     if target.exists() and not target.is_dir():
         raise ImageError(f"{target}: is a file; for a folder of pictures name a folder")
@@ -137,8 +137,8 @@ def _suffix(form: str) -> str:
 
 
 def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Namespace, console: Console) -> dict:
-    from ..pictures.images import write_image
     from ..pictures.orientation import read_upright
+    from ..pictures.writing import write_image
     from .picture import upscale_picture
 
     check_output(target, args.overwrite, [source])
@@ -169,7 +169,7 @@ def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Name
 def _is_done(source: Path, target: Path, scale: int) -> bool:
     """Whether ``target`` is ``source`` enlarged, as far as sizes tell; either may be turned, by its EXIF tag."""
     from ..errors import ImageError
-    from ..pictures.images import picture_size
+    from ..pictures.reading import picture_size
 
     if not target.is_file() or target.samefile(source):
         return False
@@ -184,7 +184,7 @@ def _fitted(picture: np.ndarray, target: Path, scale: int) -> np.ndarray:
     import numpy as np
 
     from ..errors import ImageError
-    from ..pictures.images import check_format
+    from ..pictures.writing import check_format
 
     def check(candidate: np.ndarray) -> None:
         check_format(

@@ -11,7 +11,7 @@ from torch import nn
 
 from .._compat import basicsr_module
 from ..errors import CheckpointError, NetworkError
-from ..pictures.images import write_atomically
+from ..files import write_atomically
 from ..serialization import safetensors_bytes
 from .folding import fold_reparameterized
 from .rdn import RDN

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..errors import CheckpointError, NetworkError
+from ..files import write_atomically
 from ..networks import NetworkDescriptor, Role, build_network
-from ..pictures.images import write_atomically
 from ..serialization import safetensors_bytes
 from .config import QuantizationConfig
 from .layers import QuantizedConv2d

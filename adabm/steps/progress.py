@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import ProgressError
-from ..pictures.images import write_atomically
+from ..files import write_atomically
 from ..quantization.config import FineTuningConfig
 
 _FORMAT = "adabm-fine-tuning-1"

@@ -20,8 +20,10 @@ import numpy as np
 from PIL import Image
 
 from adabm.errors import AdabmError, DataError
-from adabm.pictures.images import read_rgb, write_atomically, write_image
+from adabm.files import write_atomically
+from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
+from adabm.pictures.writing import write_image
 
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, read_sources, select_sources

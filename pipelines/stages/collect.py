@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.pages import figures
 

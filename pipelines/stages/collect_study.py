@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.errors import AdabmError, TableError
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 from adabm.study import find_root, write_provenance, write_table
 from adabm.study.pages.questions import QUESTIONS, Question
 from adabm.study.pages.report import write_report

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from ...engines.tiles import Upscaled
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from ...quantization.model import QuantizedSR
 from ...steps.calibration import CalibrationRecord
 from ..tables.writing import METHOD_LABELS

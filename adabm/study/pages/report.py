@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...errors import TableError
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from ..origin.provenance import provenance_path, table_id
 from ..running.runs import MEASURED
 from ..tables.presentation import ReadableTable, readable

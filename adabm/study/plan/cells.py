@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ...errors import AdabmError, ConfigError
 from ...networks.backbones import backbone_path
-from ...pictures.datasets import PictureFiles, calibration_files, check_calibration, evaluation_files
+from ...pictures.folders import calibration_files, check_calibration, evaluation_files
+from ...pictures.pairs import PictureFiles
 from ...quantization.checkpoint import file_metadata
 from ...quantization.config import FineTuningConfig, QuantizationConfig, preset
 from .interventions import INTERVENTIONS
@@ -187,7 +188,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, recipe: Recipe) -> list[Cell
     A part is a mapping with the keys
 
     * ``backbone``: name of a shipped network or path of a .safetensors file;
-    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.pictures.datasets`; optional where all sets
+    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.pictures.folders`; optional where all sets
       are paths and ``calibration`` is given or nothing is quantized;
     * ``sets``: names in ``data``, or paths (with a slash) of folders anywhere; ``tile``: LR pixels, 0 for whole pictures;
     * ``calibration`` (optional): another folder of low-resolution pictures;
@@ -250,7 +251,7 @@ def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Pa
         check_calibration(calibration, recipe.patch_size)
     for name in part["sets"]:
         folder = place(root, name) if is_path(name) else data / name
-        pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder)), part.get("tile") or None)
+        pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder, scale)), part.get("tile") or None)
         for files in pictures.files:
             files.check(scale)
         wanted = part.get("run", True)

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from ...errors import ConfigError
 from ...networks import load_network
-from ...pictures.datasets import SCENE_SEPARATOR, calibration_files, check_calibration
-from ...pictures.images import read_rgb
+from ...pictures.folders import SCENE_SEPARATOR, calibration_files, check_calibration
+from ...pictures.reading import read_rgb
 from ...sampling import Pool, select
 from ...sampling.registry import find
 from ..origin.fingerprint import SAMPLING, code_hash, file_hash, folder_hash, key

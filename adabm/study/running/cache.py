@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from ...quantization.checkpoint import load_quantized, save_quantized
 from ...quantization.model import QuantizedSR
 from ...steps.fine_tuning import Step

@@ -12,9 +12,9 @@ from ...api import quantize
 from ...engines.evaluation import Measurement, measure
 from ...errors import DataError, FineTuningError, ProgressError
 from ...networks import load_network
-from ...pictures.datasets import PictureFiles
-from ...pictures.images import read_rgb
+from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
+from ...pictures.reading import read_rgb
 from ...quantization.model import QuantizedSR
 from ...steps.calibration import CalibrationRecord, calibrate
 from ...steps.fine_tuning import Step

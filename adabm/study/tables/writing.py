@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from ...quantization.model import QuantizedSR
 from ...steps.calibration import CalibrationRecord
 from ..running.runs import CellResult

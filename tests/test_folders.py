@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from adabm.errors import DataError, ImageError
-from adabm.pictures.datasets import calibration_images, evaluation_pictures
-from adabm.pictures.images import write_image
+from adabm.pictures.folders import calibration_images, evaluation_pictures
 from adabm.pictures.resize import downscale
+from adabm.pictures.writing import write_image
 
 
 def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:
