@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.layers import Policy, QuantizedConv2d
 from ..quantization.model import QuantizedSR
 
@@ -35,7 +36,7 @@ def feature_average_bits(model: QuantizedSR, complexities: torch.Tensor) -> list
         factors = model.image2bit(complexities.to(device)).tolist()
     counted = [layer for name, layer in model.layers.items() if model.counts_in_fab(name)]
     if not counted:
-        return [32.0] * len(factors)
+        return [float(FULL_PRECISION_BITS)] * len(factors)
     fixed = sum((bits.least + bits.most) / 2 for bits in (layer_bits(model, layer) for layer in counted)) / len(counted)
     share = sum(layer.policy is Policy.ADAPTIVE for layer in counted) / len(counted)
     return [fixed + share * factor for factor in factors]

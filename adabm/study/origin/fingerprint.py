@@ -73,6 +73,7 @@ NEUTRAL = (
     "quantization.config",
     "engines.cost",
     "files",
+    "full_precision",
     "pictures.bundled",
     "pictures.folders",
     "pictures.pairs",

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import AdabmError, ConfigError
+from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ...networks.backbones import backbone_path
 from ...pictures.folders import calibration_files, check_calibration, evaluation_files
 from ...pictures.pairs import PictureFiles
 from ...quantization.checkpoint import file_metadata
 from ...quantization.config import FineTuningConfig, QuantizationConfig, preset
 from .interventions import INTERVENTIONS
-from .part import FULL_PRECISION, check_part, is_path, place
+from .part import check_part, is_path, place
 
 _TUNING = "fine_tuning."  # begins the names of its settings
 
@@ -31,8 +32,8 @@ class Run:
     """
 
     method: str
-    weight_bits: int = 32
-    activation_bits: int = 32
+    weight_bits: int = FULL_PRECISION_BITS
+    activation_bits: int = FULL_PRECISION_BITS
     fully_quantized: bool = False
     seed: int = 0
     changes: tuple[tuple[str, object], ...] = ()
@@ -81,7 +82,7 @@ class Run:
     def setting(self) -> str:
         """``W4A4 FQ``, ``W8A6`` or, for full precision, ``FP32``."""
         if self.method == FULL_PRECISION:
-            return "FP32"
+            return FULL_PRECISION_SETTING
         return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
 
     def config(self, fine_tuning: Mapping) -> QuantizationConfig:

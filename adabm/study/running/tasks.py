@@ -11,6 +11,7 @@ import torch
 from ...api import quantize
 from ...engines.evaluation import Measurement, measure
 from ...errors import DataError, FineTuningError, ProgressError
+from ...full_precision import FULL_PRECISION
 from ...networks import load_network
 from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
@@ -19,7 +20,7 @@ from ...quantization.model import QuantizedSR
 from ...steps.calibration import CalibrationRecord, calibrate
 from ...steps.fine_tuning import Step
 from ..origin.fingerprint import INTERVENING, MEASURING, QUANTIZING, code_hash, file_hash, folder_hash, key
-from ..plan.cells import FULL_PRECISION, Recipe, Run
+from ..plan.cells import Recipe, Run
 from ..plan.interventions import INTERVENTIONS
 from .cache import ResultCache
 

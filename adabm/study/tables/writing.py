@@ -6,12 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from ...files import write_atomically
+from ...full_precision import FULL_PRECISION, FULL_PRECISION_LABEL
 from ...quantization.model import QuantizedSR
 from ...steps.calibration import CalibrationRecord
 from ..running.runs import CellResult
 
 METHOD_LABELS = {
-    "fp32": "Full precision",
+    FULL_PRECISION: FULL_PRECISION_LABEL,
     "minmax": "MinMax",
     "percentile": "Percentile",
     "omse": "OMSE",
