@@ -9,9 +9,10 @@ from torch import nn
 
 from ..errors import CheckpointError, ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
-from ..quantization.checkpoint import file_metadata, load_quantized
+from ..quantization.checkpoint import load_quantized
 from ..quantization.config import preset
 from ..quantization.model import QuantizedSR
+from ..serialization import file_metadata
 
 
 @contextmanager

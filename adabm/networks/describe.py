@@ -1,8 +1,8 @@
 """Describe a network to the quantizer: known ones from a table, others from one traced forward."""
 
-import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 from torch import nn
 
@@ -11,6 +11,7 @@ from .descriptor import NetworkDescriptor, Role
 from .folding import is_unfolded
 from .infer import infer_blocks, infer_roles, infer_scale
 from .registry import registered_name
+from .scale import network_scale
 from .trace import trace_network
 
 
@@ -24,12 +25,17 @@ class _Layout:
         blocks: pattern of the names of the blocks; of these, the modules that hold a BODY convolution.
         value_range: largest pixel value.
         block_feature_size_normalized: see NetworkDescriptor.
+        size_multiples: what the sides of the input must be multiples of, by scale; elsewhere any side will do.
     """
 
     roles: tuple[tuple[str, Role], ...]
     blocks: str = r"body\.\d+"
     value_range: float = 1.0
     block_feature_size_normalized: bool = False
+    size_multiples: Mapping[int, int] = field(default_factory=dict)
+
+    def size_multiple(self, scale: int) -> int:
+        return self.size_multiples.get(scale, 1)
 
 
 _LAYOUTS = {
@@ -46,7 +52,8 @@ _LAYOUTS = {
         )
     ),
     "RRDBNet": _Layout(
-        ((r"body\..+", Role.BODY), ("conv_body", Role.AFTER_BODY), ("conv_up[12]|conv_hr", Role.UPSAMPLER))
+        ((r"body\..+", Role.BODY), ("conv_body", Role.AFTER_BODY), ("conv_up[12]|conv_hr", Role.UPSAMPLER)),
+        size_multiples={1: 4, 2: 2},  # there it unshuffles its input
     ),
     "SRVGGNetCompact": _Layout(((r"body\.\d+", Role.BODY),)),
     "ECBSR": _Layout(((r"backbone\.\d+\.conv", Role.BODY),), blocks=r"backbone\.\d+"),
@@ -97,14 +104,16 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
     known = registered_name(network)
     layout = _LAYOUTS[known] if known else _Layout(())
     if known:
-        found: int | None = _own_scale(network)
+        found: int | None = network_scale(network)
         roles = _layout_roles(network, known, layout)
         blocks = _layout_blocks(network, known, layout, roles)
+        channels = network.get_submodule(next(iter(roles))).in_channels // layout.size_multiple(found) ** 2
     else:
         trace = trace_network(network)
         roles = infer_roles(network, trace)
         found = infer_scale(trace)
         blocks = infer_blocks(network, trace, roles)
+        channels = trace.channels
         if found is None and scale is None:
             raise NetworkError(
                 f"{name}: output side / input side is {trace.factors}, not an integer; pass scale=..., "
@@ -112,23 +121,33 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
             )
     if scale is not None and found is not None and scale != found:
         raise NetworkError(f"{name}: scale {scale} was asked for, but the network enlarges by {found}")
+    scale = found if found is not None else scale
     return NetworkDescriptor(
         name=name,
-        scale=found if found is not None else scale,
+        scale=scale,
         value_range=layout.value_range if value_range is None else value_range,
         roles=roles,
         blocks=blocks,
         block_feature_size_normalized=layout.block_feature_size_normalized,
         options=dict(getattr(network, "adabm_options", {})),
+        channels=channels,
+        size_multiple=layout.size_multiple(scale),
     )
 
 
-def _own_scale(network: nn.Module) -> int:
-    for attribute in ("upscale", "scale"):
-        if hasattr(network, attribute):
-            return getattr(network, attribute)
-    # BasicSR's EDSR and RCAN do not remember it
-    return math.prod(m.upscale_factor for m in network.modules() if isinstance(m, nn.PixelShuffle))
+def restore_descriptor(stored: Mapping[str, object]) -> NetworkDescriptor:
+    """Return the descriptor that :meth:`NetworkDescriptor.to_dict` gave; other entries are ignored.
+
+    Old files lack channels and size multiple: the channels are then what the network was built with (3 if unknown),
+    the size multiple is that of the known network of this name.
+    """
+    values = {field.name: stored[field.name] for field in fields(NetworkDescriptor) if field.name in stored}
+    values["roles"] = {name: Role(role) for name, role in values["roles"].items()}
+    values["blocks"] = tuple(values["blocks"])
+    values.setdefault("channels", values["options"].get("num_in_ch", 3))
+    layout = _LAYOUTS.get(values["name"], _Layout(()))
+    values.setdefault("size_multiple", layout.size_multiple(values["scale"]))
+    return NetworkDescriptor(**values)
 
 
 def _layout_roles(network: nn.Module, known: str, layout: _Layout) -> dict[str, Role]:

@@ -29,6 +29,7 @@ QUANTIZING = (
     "networks.folding",
     "networks.infer",
     "networks.rdn",
+    "networks.scale",
     "networks.srresnet",
     "networks.trace",
 )

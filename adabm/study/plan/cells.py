@@ -1,7 +1,6 @@
 """Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from pathlib import Path
 from ...errors import AdabmError, ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ...networks.backbones import backbone_path
+from ...networks.scale import file_scale
 from ...pictures.folders import calibration_files, check_calibration, evaluation_files
 from ...pictures.pairs import PictureFiles
-from ...quantization.checkpoint import file_metadata
 from ...quantization.config import FineTuningConfig, QuantizationConfig, preset
 from .interventions import INTERVENTIONS
 from .part import check_part, is_path, place
@@ -176,7 +175,7 @@ class Cell:
 
     @property
     def scale(self) -> int:
-        return network_scale(self.backbone)
+        return file_scale(self.backbone)
 
     @property
     def model_identity(self) -> tuple:
@@ -237,7 +236,7 @@ def _cells(part: Mapping, root: Path, recipe: Recipe) -> Iterator[tuple[Cell, Pa
     backbone = backbone_path(
         str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"]
     )
-    scale = network_scale(backbone)
+    scale = file_scale(backbone)
     data = place(root, part.get("data", ""))
     seeds = part.get("seeds", [0])
     quantized = [
@@ -268,20 +267,6 @@ def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
         path.parent for cell in cells for f in cell.pictures.files for path in (f.high, f.low) if path is not None
     }
     return sorted(inputs)
-
-
-def network_scale(backbone: Path) -> int:
-    """The upsampling factor that a weight file's metadata tells."""
-    try:
-        options = json.loads(file_metadata(backbone)["options"])
-        scale = options.get("upscale", options.get("scale"))
-    except (KeyError, AttributeError, json.JSONDecodeError):
-        scale = None
-    if not isinstance(scale, int):
-        raise ConfigError(
-            f"{backbone}: its metadata does not tell the scale; run `adabm import` on it, or export it with adabm.save_network"
-        )
-    return scale
 
 
 def _claim(names: dict[tuple, Path], name: tuple, path: Path) -> None:
