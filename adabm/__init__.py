@@ -11,6 +11,8 @@ __version__ = "0.2.0"
 _EXPORTS = {
     "AdabmError": "errors",
     "CalibrationRecord": "steps.calibration",
+    "Engine": "engines",
+    "EngineOutput": "engines",
     "FineTuningConfig": "quantization.config",
     "NetworkDescriptor": "networks",
     "PRESETS": "quantization.config",
@@ -29,6 +31,7 @@ _EXPORTS = {
     "import_weights": "networks",
     "load_network": "networks",
     "load_quantized": "quantization.checkpoint",
+    "open_engine": "engines",
     "preset": "quantization.config",
     "quantize": "api",
     "round_to_uint8": "engines.tiles",

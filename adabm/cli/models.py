@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..engines import Engine, open_engine
 from ..errors import CheckpointError, ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
-from ..quantization.checkpoint import load_quantized
-from ..quantization.config import preset
 from ..quantization.model import QuantizedSR
 from ..serialization import file_metadata
 
@@ -49,20 +48,29 @@ def load_full_precision(path: Path) -> nn.Module:
     return fold_reparameterized(load_network(path))
 
 
-def load_either(path: Path, device: torch.device) -> tuple[QuantizedSR, bool]:
-    """Load a checkpoint of either kind for RGB pictures, and tell whether it is quantized.
+def open_for_rgb(engine: str, path: Path, device: torch.device) -> Engine:
+    """Open an engine, named or a user's file, on a checkpoint for RGB pictures.
 
-    A full-precision network comes wrapped but not calibrated: use it inside ``full_precision()``.
+    Raises:
+        NetworkError: the network maps others.
+        AdabmError: see :func:`adabm.engines.open_engine`.
     """
-    quantized = is_quantized(path)
-    model = load_quantized(path) if quantized else QuantizedSR(load_full_precision(path), preset("adabm"))
-    check_channels(path, model.descriptor)
-    return model.to(device), quantized
+    opened = open_engine(engine, path, device)
+    model = getattr(opened, "model", None)
+    if isinstance(model, QuantizedSR):
+        check_channels(path, model.descriptor)
+    elif opened.channels != 3:
+        raise NetworkError(
+            f"{path}: engine {opened.name!r} takes pictures of {opened.channels} channels; the command line needs RGB (3)"
+        )
+    return opened
 
 
 def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:
     """Raise :class:`NetworkError` unless the network maps RGB pictures to RGB pictures."""
-    for option in ("num_in_ch", "num_out_ch"):
-        channels = descriptor.options.get(option, 3)
+    for option, channels in (
+        ("num_in_ch", descriptor.channels),
+        ("num_out_ch", descriptor.options.get("num_out_ch", 3)),
+    ):
         if channels != 3:
             raise NetworkError(f"{path}: a network with {option} = {channels}; the command line needs RGB (3) networks")

@@ -55,16 +55,8 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
     try:
         first = next(m for m in model.network.modules() if isinstance(m, nn.Conv2d))
         with model.full_precision():
-            for channels in (3, 1):
-                try:
-                    macs.clear()
-                    model.network(
-                        torch.zeros(1, channels, probe, probe, device=first.weight.device, dtype=first.weight.dtype)
-                    )
-                    break
-                except RuntimeError:
-                    if channels == 1:
-                        raise
+            size = (1, model.descriptor.channels, probe, probe)
+            model.network(torch.zeros(size, device=first.weight.device, dtype=first.weight.dtype))
     finally:
         for handle in handles:
             handle.remove()

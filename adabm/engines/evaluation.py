@@ -11,6 +11,8 @@ from ..pictures.picture import Picture
 from ..quantization.model import QuantizedSR
 from .cost import cost
 from .metrics import psnr_y, ssim_y
+from .protocol import Engine
+from .simulated import as_engine
 from .tiles import round_to_uint8, upscale
 
 
@@ -47,11 +49,15 @@ class Evaluation:
                 totals[name] = totals.get(name, 0.0) + bits / len(measurements)
         return cls(pd.DataFrame(rows), totals)
 
+    def means(self) -> dict[str, float]:
+        """Return means over the pictures: ``psnr_y_db, ssim_y, fab``."""
+        return self.pictures[["psnr_y_db", "ssim_y", "fab"]].mean().to_dict()
+
     def summary(self, model: QuantizedSR) -> dict[str, float]:
         """Return means over the pictures and the theoretical cost at 1280x720 output."""
         theory = cost(model, self.layer_bits)
         return {
-            **self.pictures[["psnr_y_db", "ssim_y", "fab"]].mean().to_dict(),
+            **self.means(),
             "bitops_g": theory.bitops / 1e9,
             "relative_bitops": theory.relative_bitops,
             "size_kib": theory.size_bits / 8 / 1024,
@@ -59,7 +65,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: QuantizedSR,
+    model: QuantizedSR | Engine,
     pictures: Sequence[Picture],
     tile: int | None = None,
     on_picture: Callable[[str], None] | None = None,
@@ -67,29 +73,31 @@ def evaluate(
     """Upscale each picture and compare its 8-bit result with the ground truth on Y.
 
     Args:
-        model: calibrated, or inside ``model.full_precision()``.
+        model: an engine; or a calibrated model, or one inside ``model.full_precision()``.
         tile: None for whole pictures; 96 for the literature's large-input protocol.
         on_picture: called with the name after each picture, e.g. to show progress.
 
     Raises:
         ImageError: a picture's scale is not the model's.
     """
+    engine = as_engine(model)
     if not pictures:
         raise ImageError("no picture to evaluate")
     measurements = []
     for picture in pictures:
-        measurements.append(measure(model, picture, tile))
+        measurements.append(measure(engine, picture, tile))
         if on_picture is not None:
             on_picture(picture.name)
     return Evaluation.of(measurements)
 
 
-def measure(model: QuantizedSR, picture: Picture, tile: int | None = None) -> Measurement:
+def measure(model: QuantizedSR | Engine, picture: Picture, tile: int | None = None) -> Measurement:
     """Upscale one picture and compare; see :func:`evaluate`."""
-    scale = model.descriptor.scale
+    engine = as_engine(model)
+    scale = engine.scale
     if picture.scale != scale:
         raise ImageError(f"{picture.name}: a x{picture.scale} pair for a x{scale} network")
-    result = upscale(model, picture.low, tile)
+    result = upscale(engine, picture.low, tile)
     if not np.isfinite(result.image).all():
         raise ImageError(f"{picture.name}: the model's output has NaN or infinite values")
     output = round_to_uint8(result.image)
