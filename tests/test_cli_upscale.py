@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from adabm.cli.picture import upscale_picture
+from adabm.engines.simulated import SimulatedEngine
 from adabm.engines.tiles import upscale
 from adabm.networks import build_network
 from adabm.pictures.orientation import upright
@@ -72,8 +73,7 @@ def test_upscale_tiny_pictures(enlarge, height, width):
 def test_networks_that_unshuffle_take_odd_sizes(scale):
     network = build_network("RRDBNet", num_feat=8, num_block=1, num_grow_ch=4, scale=scale)
     model = QuantizedSR(network, preset("minmax"))
-    with model.full_precision():
-        picture, bits = upscale_picture(model, smooth(0, 13, 7), 8, 3)
+    picture, bits = upscale_picture(SimulatedEngine(model, full_precision=True), smooth(0, 13, 7), 8, 3)
     assert picture.shape == (13 * scale, 7 * scale, 3) and bits == 32
 
 
