@@ -111,6 +111,31 @@ def test_a_users_engine_is_evaluated(files, nearest, tmp_path, capsys):
     assert float(rows[1]["psnr_y_db"]) == adabm.engines.metrics.psnr_y(repeated(low), high, SCALE)
 
 
+def test_an_engine_that_shows_its_network(files, nearest, capsys):
+    """Theoretical cost is told of the network that an engine shows, and only of one that this package knows."""
+    shows = "        self.model = adabm.load_quantized({!r})\n".format(str(files / "q.safetensors"))
+    every = "{name: bits for name in self.model.layers}"
+    text = nearest.read_text().replace("nearest", "showing").replace('{"all": bits}', every)
+    nearest.write_text(text.replace("bits\n\n    def", f"bits\n{shows}\n    def", 1))
+    command = ["evaluate", files / "q.safetensors", "--hr", files / "HR", "--json", "--engine"]
+    assert run(*command, nearest) == 0
+    result = json.loads(capsys.readouterr().out)["results"][0]
+    assert (result["network"], result["bits"], result["engine"]) == ("EDSR", "W4A4 FQ", "showing")
+    model = adabm.load_quantized(files / "q.safetensors")
+    expected = adabm.engines.cost.cost(model, dict.fromkeys(model.layers, 5.0))
+    assert result["mean"]["theoretical_bitops_g"] == expected.bitops / 1e9
+    other = nearest.with_name("other.py")
+    other.write_text(
+        nearest.read_text()
+        .replace("showing", "other")
+        .replace(shows, "        self.model = 'a session'\n")
+        .replace(every, "{}")
+    )
+    assert run(*command, other) == 0
+    result = json.loads(capsys.readouterr().out)["results"][0]
+    assert result["network"] is None and result["mean"]["theoretical_bitops_g"] is None
+
+
 def test_several_engines_in_a_file(files, tmp_path, capsys):
     path = tmp_path / "two.py"
     path.write_text((NEAREST + SECOND).format(name="two", multiple=1))

@@ -24,11 +24,13 @@ PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at 
 of pictures or of HR/ and LR/; without --lr and LR/ the inputs are made as MATLAB's imresize makes them. LR names may differ from HR names by
 img_001_SRF_4_HR / img_001_SRF_4_LR, _HR / _LR, or an x4 at the end of the LR name.
 FAB is the feature average bits of the simulated quantization. BitOPs (for a 1280x720 output) and size are
-theoretical counts; full-precision weights give the row of 32 bits to compare with.
+theoretical counts; full-precision weights give the row of 32 bits to compare with. An engine of your own is a
+Python file that registers it (see adabm.engines); it has theoretical counts if it shows the network that it runs.
 
 examples:
   adabm evaluate fp.safetensors w4a4.safetensors --hr Set14/HR --lr Set14/LR_x4 --csv set14.csv
   adabm evaluate w4a4.safetensors --hr Set14   # with Set14/HR and Set14/LR
+  adabm evaluate w4a4.safetensors --hr Set14 --engine my_engine.py
 """
 _COLUMNS = {  # of a row -> heading
     "psnr_y_db": "PSNR-Y (dB)",
@@ -117,10 +119,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _evaluate(path: Path, engine: Engine, pictures: list[Picture], tile: int | None, console: Console) -> dict:
     from ..engines.evaluation import evaluate
+    from .models import shown_model
 
     with console.progress(len(pictures), path.name) as bar:
         evaluation = evaluate(engine, pictures, tile, on_picture=lambda _: bar.update())
-    network, bits, theory = _told_by_model(getattr(engine, "model", None), evaluation)
+    network, bits, theory = _told_by_model(shown_model(engine), evaluation)
     return {
         "checkpoint": str(path),
         "engine": engine.name,

@@ -56,14 +56,19 @@ def open_for_rgb(engine: str, path: Path, device: torch.device) -> Engine:
         AdabmError: see :func:`adabm.engines.open_engine`.
     """
     opened = open_engine(engine, path, device)
-    model = getattr(opened, "model", None)
-    if isinstance(model, QuantizedSR):
+    if (model := shown_model(opened)) is not None:
         check_channels(path, model.descriptor)
     elif opened.channels != 3:
         raise NetworkError(
             f"{path}: engine {opened.name!r} takes pictures of {opened.channels} channels; the command line needs RGB (3)"
         )
     return opened
+
+
+def shown_model(engine: Engine) -> QuantizedSR | None:
+    """Return the model that an engine runs, if it shows one."""
+    model = getattr(engine, "model", None)
+    return model if isinstance(model, QuantizedSR) else None
 
 
 def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:

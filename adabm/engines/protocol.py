@@ -26,7 +26,7 @@ class Engine(Protocol):
     """A way to run a network; :func:`adabm.engines.engine` registers one under a name.
 
     An engine that runs a :class:`adabm.QuantizedSR` may show it as ``model``: the theoretical cost is then told
-    beside what was measured.
+    beside what was measured. It has to give the bits of all layers of that model, or, in full precision, of none.
 
     Attributes:
         name: for tables and messages.
