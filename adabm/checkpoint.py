@@ -5,18 +5,19 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from . import __version__
 from .errors import CheckpointError, NetworkError
-from .networks import NetworkDescriptor, Role, build_network
-from .pictures.images import write_atomically
+from .files import write_atomically
+from .networks import build_network
+from .networks.describe import restore_descriptor
 from .quantization.layers import QuantizedConv2d
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
-from .serialization import safetensors_bytes
+from .serialization import file_metadata, safetensors_bytes
 
 FORMAT = "adabm-quantized-2"
 _EARLIER = "adabm-quantized-1"  # settings under other names, no recipe
@@ -50,7 +51,6 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     """
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
-    descriptor = model.descriptor
     metadata = {
         "format": FORMAT,
         "version": __version__,
@@ -60,38 +60,13 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         "config": model.config.to_dict(),
         "layer_bits": {name: [m.weight_bits, m.activation_bits] for name, m in model.layers.items()},
         "network": dict(
-            name=descriptor.name,
-            scale=descriptor.scale,
-            value_range=descriptor.value_range,
-            roles={name: role.value for name, role in descriptor.roles.items()},
-            blocks=list(descriptor.blocks),
-            block_feature_size_normalized=descriptor.block_feature_size_normalized,
-            options=dict(descriptor.options),
+            model.descriptor.to_dict(),
             sha256=network_hash(_network_state(model)),
         ),
     }
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     metadata["sha256"] = network_hash(tensors)
     write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
-
-
-def file_metadata(path: str | Path) -> dict[str, str]:
-    """Return the metadata of any safetensors file, quantized checkpoint or full-precision weights.
-
-    Raises:
-        CheckpointError: missing or damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}); weights in another format, such as a "
-            "PyTorch .pth file, are converted by `adabm import`"
-        ) from None
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -128,15 +103,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     """
     metadata = read_metadata(path)
     identity = metadata["network"]
-    descriptor = NetworkDescriptor(
-        identity["name"],
-        identity["scale"],
-        identity["value_range"],
-        {name: Role(role) for name, role in identity["roles"].items()},
-        tuple(identity["blocks"]),
-        identity["block_feature_size_normalized"],
-        identity["options"],
-    )
+    descriptor = restore_descriptor(identity)
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     given = network is not None

@@ -21,6 +21,10 @@ class NetworkError(AdabmError, ValueError):
     """A network cannot be built, described or quantized."""
 
 
+class EngineError(AdabmError, ValueError):
+    """An engine is none, or gives something else than it must."""
+
+
 class CheckpointError(AdabmError, ValueError):
     """A checkpoint is missing, damaged, of another kind or for another network."""
 

@@ -1,8 +1,10 @@
-"""Load a user's Python file, which registers steps, observers, engines and the like."""
+"""Import a user's own Python files, which register engines, steps and the like."""
 
+import hashlib
 import importlib.util
+import os
 import sys
-from functools import cache
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -10,27 +12,41 @@ from .errors import ConfigError
 
 
 def load_file(path: str | Path) -> ModuleType:
-    """Execute a Python file, once in this process, and return its module.
+    """Import a Python file and return its module, the same one each time in this process.
+
+    Args:
+        path: ``~`` is the user's folder. Relative to the working directory.
 
     Raises:
-        ConfigError: it is missing, or raises.
+        ConfigError: no such file, or it raises an error; in one line with the place.
     """
-    return _load(Path(path).expanduser().resolve())
-
-
-@cache
-def _load(path: Path) -> ModuleType:
+    path = Path(os.path.expanduser(path)).resolve()
     if not path.is_file():
-        raise ConfigError(f"{path}: no such Python file")
-    name = f"adabm_user_{path.stem}_{abs(hash(str(path))):x}"
+        raise ConfigError(f"{path}: no such file")
+    name = f"adabm_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path}: is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[name] = module  # before it runs: dataclasses and pickle look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file may raise anything
+    except BaseException as error:
         del sys.modules[name]
-        raise ConfigError(f"{path}: cannot be loaded ({type(error).__name__}: {error})") from None
+        if isinstance(error, (Exception, SystemExit)):
+            raise ConfigError(f"{path}{_place(error, path)}: cannot be imported: {_told(error)}") from error
+        raise
     return module
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """The line of the file that failed, as ``:12``, where it is known."""
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}" if error.filename == str(path) else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _told(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())}"

@@ -1,10 +1,14 @@
-"""Bytes of safetensors files that depend on nothing but their content."""
+"""Safetensors files: bytes that depend on nothing but their content, and the metadata of any of them."""
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from .errors import CheckpointError
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -24,3 +28,22 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # keeps the tensors aligned
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[end:]))
+
+
+def file_metadata(path: str | Path) -> dict[str, str]:
+    """Return the metadata of any safetensors file, quantized checkpoint or full-precision weights.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); weights in another format, such as a "
+            "PyTorch .pth file, are converted by `adabm import`"
+        ) from None

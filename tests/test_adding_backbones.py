@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import adabm
 from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import Role, architecture, import_weights, known_networks, load_architectures
-from adabm.pictures.images import read_rgb
+from adabm.pictures.reading import read_rgb
 from adabm.study import Effort, read_plan
 from helpers.file_server import write_manifest
 from helpers.study_files import write_pictures

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adabm.pictures.images import read_rgb, write_image
+from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale
+from adabm.pictures.writing import write_image
 from adabm.study import Effort, read_plan
 from helpers.study_files import write_network
 from pipelines.downloads.fetch import main as fetch

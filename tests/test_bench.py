@@ -10,7 +10,8 @@ import torch
 import adabm
 from adabm.errors import AdabmError, CheckpointError, ConfigError, DataError, FineTuningError
 from adabm.networks import load_network
-from adabm.pictures.images import read_rgb, write_image
+from adabm.pictures.reading import read_rgb
+from adabm.pictures.writing import write_image
 from adabm.sampling import STRATEGIES, Pool, select, strategy
 from adabm.study import Bench, Effort, Run, Trial
 from adabm.study.running import bench, tasks
@@ -117,7 +118,7 @@ def test_a_choice_is_kept(root, selections):
     first = open_bench().choose("random", 3, RUN)
     assert open_bench().choose("random", 3, RUN) == first and selections == [("random", 3, 0)]
     again = open_bench()
-    other_method = Run.at("adabm", "W4A4 FQ", 0, {"fine_tuning": None})
+    other_method = Run.at("adabm", "W4A4 FQ", 0, {"tune": None})
     assert again.choose("random", 3, other_method) == first and len(selections) == 1, "the method plays no part in it"
 
 
@@ -237,7 +238,7 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     network = load_network(opened.backbone).to(memory_format=torch.channels_last)
     config = adabm.preset("adabm", EFFORT.changes, weight_bits=4, activation_bits=4)
     model, *_ = adabm.quantize(network, images, config, patch_size=12, seed=2)
-    summary = adabm.evaluate(model, adabm.pictures.datasets.evaluation_pictures(root / "data" / "First", 2)).summary(
+    summary = adabm.evaluate(model, adabm.pictures.folders.evaluation_pictures(root / "data" / "First", 2)).summary(
         model
     )
     row = table.iloc[-2]
@@ -337,9 +338,9 @@ def test_a_trace_begins_at_calibration_and_ends_at_the_model(root):
         trial = Trial("x", "pictures", "2", run, opened.choose("random", 2, run))
         return opened.measure("set_size", [trial]).set_index(["series", "dataset"]).loc[("x", "First"), "psnr_y_db"]
 
-    for name, changes, untuned in (("plain", {}, {}), ("changed", CHANGES, {"clipping_share": 0.3})):
+    for name, changes, untuned in (("plain", {}, {}), ("changed", CHANGES, {"clip.share": 0.3})):
         assert rows.loc[(name, "0"), "psnr_y_db"] == measured(
-            Run.at("adabm", "W4A4 FQ", 0, untuned | {"fine_tuning": None})
+            Run.at("adabm", "W4A4 FQ", 0, untuned | {"tune": None})
         ), name
         assert rows.loc[(name, "6"), "psnr_y_db"] == measured(Run.at("adabm", "W4A4 FQ", 0, changes)), name
 

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 import adabm
 from adabm.errors import CheckpointError
 from adabm.networks import load_network
-from adabm.pictures.datasets import PictureFiles
-from adabm.pictures.images import read_rgb, write_image
+from adabm.pictures.pairs import PictureFiles
+from adabm.pictures.reading import read_rgb
+from adabm.pictures.writing import write_image
 from adabm.study import Effort, ResultCache, read_plan, run_plan
 from adabm.study.origin.fingerprint import MEASURING, QUANTIZING, code_hash, definitions_hash
 from adabm.study.running.tasks import MeasureTask, ModelTask

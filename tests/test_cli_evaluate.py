@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from adabm.pictures.images import read_raw, write_image
+from adabm.pictures.reading import read_raw
+from adabm.pictures.writing import write_image
 from helpers.cli_files import fails, run, smooth, write_files
 
 

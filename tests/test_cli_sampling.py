@@ -12,7 +12,8 @@ from test_networks import tiny
 from adabm import load_network, load_quantized, preset, quantize, save_network
 from adabm.cli import main
 from adabm.cli.sampling import NAMES
-from adabm.pictures.images import read_rgb, write_image
+from adabm.pictures.reading import read_rgb
+from adabm.pictures.writing import write_image
 from adabm.sampling import STRATEGIES, Pool, select
 
 NOISE = (4, 60, 20, 1, 100)

@@ -11,10 +11,12 @@ from PIL import Image
 
 from adabm.checkpoint import load_quantized
 from adabm.cli.picture import upscale_picture
+from adabm.engines.simulated import SimulatedEngine
 from adabm.engines.tiles import upscale
 from adabm.networks import build_network
-from adabm.pictures.images import read_raw, write_image
 from adabm.pictures.orientation import upright
+from adabm.pictures.reading import read_raw
+from adabm.pictures.writing import write_image
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import preset
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
@@ -71,8 +73,7 @@ def test_upscale_tiny_pictures(enlarge, height, width):
 def test_networks_that_unshuffle_take_odd_sizes(scale):
     network = build_network("RRDBNet", num_feat=8, num_block=1, num_grow_ch=4, scale=scale)
     model = QuantizedSR(network, preset("minmax"))
-    with model.full_precision():
-        picture, bits = upscale_picture(model, smooth(0, 13, 7), 8, 3)
+    picture, bits = upscale_picture(SimulatedEngine(model, full_precision=True), smooth(0, 13, 7), 8, 3)
     assert picture.shape == (13 * scale, 7 * scale, 3) and bits == 32
 
 

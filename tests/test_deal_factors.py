@@ -6,7 +6,7 @@ from test_model import calibrated, pictures
 
 import adabm
 from adabm.networks import load_network
-from adabm.pictures.images import read_rgb
+from adabm.pictures.reading import read_rgb
 from adabm.steps import Workspace
 from adabm.steps.deal_factors import RULES, DealFactors
 from adabm.study import ModelTask, ResultCache, Run, read_plan

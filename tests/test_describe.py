@@ -1,12 +1,17 @@
 """Describing networks: those known by name, and any other."""
 
+import dataclasses
+import json
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from adabm.errors import NetworkError
-from adabm.networks import Role, describe, known_networks
+from adabm.networks import Role, build_network, describe, known_networks, save_network
+from adabm.networks.describe import restore_descriptor
+from adabm.networks.scale import file_scale, network_scale
 from adabm.networks.trace import trace_network
 from helpers.tiny_networks import TINY, run, tiny, with_role
 
@@ -28,8 +33,56 @@ def test_describe_known(name):
     assert len(with_role(descriptor, Role.BODY)) == body
     assert descriptor.blocks == blocks
     assert descriptor.block_feature_size_normalized == (name == "RDN")
+    assert (descriptor.channels, descriptor.size_multiple) == (3, 1)
     assert descriptor.options == network.adabm_options and options.items() <= descriptor.options.items()
     assert run(network).shape == (1, 3, 8 * scale, 8 * scale)
+
+
+@pytest.mark.parametrize("scale, multiple", [(1, 4), (2, 2), (4, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_unshuffles_its_input(scale, multiple, channels):
+    network = build_network(
+        "RRDBNet", num_in_ch=channels, num_out_ch=channels, num_feat=4, num_block=1, num_grow_ch=2, scale=scale
+    )
+    descriptor = describe(network)
+    assert (descriptor.channels, descriptor.size_multiple) == (channels, multiple)
+    sides = 2 * multiple, 3 * multiple
+    assert network(torch.zeros(1, channels, *sides)).shape[2:] == (sides[0] * scale, sides[1] * scale)
+    if multiple > 1:
+        with pytest.raises((AssertionError, RuntimeError)):
+            network(torch.zeros(1, channels, sides[0] + 1, sides[1]))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_descriptors_are_restored(name):
+    descriptor = describe(tiny(name))
+    stored = json.loads(json.dumps(descriptor.to_dict() | {"sha256": "another entry"}))
+    assert restore_descriptor(stored) == descriptor
+
+
+def test_descriptors_of_old_files_are_completed():
+    """Those that were written before channels and size multiple were stored."""
+    options = dict(num_in_ch=1, num_out_ch=1, num_feat=4, num_block=1, num_grow_ch=2)
+    for scale, multiple in ((1, 4), (2, 2), (4, 1)):
+        descriptor = describe(build_network("RRDBNet", scale=scale, **options))
+        old = {k: v for k, v in descriptor.to_dict().items() if k not in ("channels", "size_multiple")}
+        assert restore_descriptor(old) == descriptor and restore_descriptor(old).size_multiple == multiple
+    unknown = describe(Shuffled()).to_dict()
+    del unknown["channels"], unknown["size_multiple"]
+    assert (restore_descriptor(unknown).channels, restore_descriptor(unknown).size_multiple) == (3, 1)
+
+
+@pytest.mark.parametrize("changes", [dict(channels=0), dict(size_multiple=0)])
+def test_impossible_descriptors(changes):
+    with pytest.raises(NetworkError, match=f"EDSR: {next(iter(changes))} 0 is not a positive integer"):
+        dataclasses.replace(describe(tiny("EDSR")), **changes)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_file_tells_the_scale(name, tmp_path):
+    network = build_network(name, **TINY[name][0])
+    save_network(network, tmp_path / "n.safetensors")
+    assert file_scale(tmp_path / "n.safetensors") == TINY[name][1] == network_scale(network)
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -127,6 +180,7 @@ def test_describe_unknown_with_pixel_shuffle(channels):
     assert list(descriptor.roles.items()) == list(expected.items())
     assert descriptor.blocks == tuple(f"trunk.blocks.{i}" for i in range(3))
     assert (descriptor.name, descriptor.scale, descriptor.value_range) == ("Shuffled", 2, 1.0)
+    assert (descriptor.channels, descriptor.size_multiple) == (channels, 1)
     assert descriptor.options == {}
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import adabm
-from adabm import plugins
 from adabm.cli import main
 from adabm.engines.cost import size_bits
 from adabm.pictures.patches import calibration_batches
@@ -200,7 +199,7 @@ def test_a_method_of_ones_own(recipe, network, tmp_path):
 
 
 def test_from_the_command_line(recipe, tmp_path, capsys):
-    from adabm.pictures.images import write_image
+    from adabm.pictures.writing import write_image
 
     for index, image in enumerate(IMAGES):
         write_image(tmp_path / "LR" / f"{index}.png", image)
@@ -221,7 +220,8 @@ def test_a_misspelt_step_of_ones_own(tmp_path, capsys):
     assert main(["recipes", str(tmp_path / "mine.yaml")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "unknown step 'rising_bit'; did you mean 'rising_bits'" in error
-    (tmp_path / "mine.py").write_text("1 / 0")
-    plugins._load.cache_clear()
+    (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "mine.yaml").write_text("imports: [broken.py]\nsteps: {calibrate: {}}\n")
     assert main(["recipes", str(tmp_path / "mine.yaml")]) == 2
-    assert "mine.py: cannot be loaded (ZeroDivisionError: division by zero)" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "broken.py:1: cannot be imported: ZeroDivisionError" in error

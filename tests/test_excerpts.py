@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adabm.errors import DataError
-from adabm.pictures.datasets import evaluation_pictures
-from adabm.pictures.images import list_images, read_rgb, write_image
+from adabm.pictures.folders import evaluation_pictures
+from adabm.pictures.reading import list_images, read_rgb
+from adabm.pictures.writing import write_image
 from pipelines.prepare import demo as prepare
 from pipelines.prepare.excerpts import tiles, write_crops, write_pool
 

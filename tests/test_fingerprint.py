@@ -70,12 +70,12 @@ ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STU
 BEYOND = (
     "__main__",
     "cli",
-    "networks.conversion",
     "networks.importing",
     "networks.mxnet_params",
     "networks.raw_tensors",
+    "pictures.bundled",
     "pictures.orientation",
-    "pictures.pairs",
+    "pictures.writing",
     "study.pages",
     "study.tables.presentation",
     "study.tables.study_summary",
@@ -125,7 +125,7 @@ def test_what_is_neutral_exists_and_is_imported():
         ),
         (
             SAMPLING,
-            "quantization.observers quantization.layers pictures.patches networks.describe sampling.strategies sampling.adaptive",
+            "quantization.observers quantization.layers pictures.tensors networks.describe sampling.strategies sampling.adaptive",
         ),
         (MEASURING, "engines.cost engines.metrics engines.tiles pictures.resize networks.describe"),
         (INTERVENING, "steps.deal_factors quantization.model"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from adabm.errors import DataError, ImageError
-from adabm.pictures import images
-from adabm.pictures.images import picture_size, read_raw, write_image
+from adabm.pictures import reading
+from adabm.pictures.reading import picture_size, read_raw
+from adabm.pictures.writing import write_image
 from adabm.study import Effort, read_plan
 from helpers.study_files import EFFORT, part, write_pictures, write_study
 
@@ -73,7 +74,7 @@ def test_no_picture_is_decoded(root, monkeypatch):
 # -- sizes from headers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", images.EXTENSIONS)
+@pytest.mark.parametrize("suffix", reading.EXTENSIONS)
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_sizes_are_those_of_the_decoder(tmp_path, suffix, channels):
     path = tmp_path / f"x{suffix}"

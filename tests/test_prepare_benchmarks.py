@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from adabm.pictures.images import read_rgb
+from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale
 from helpers.file_server import write_manifest
 from pipelines.downloads.fetch import fetch

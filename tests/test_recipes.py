@@ -154,7 +154,7 @@ def test_a_file_of_ones_own(tmp_path):
         ("steps: [", "is no YAML"),
         ("? [1, 2]\n: 3", "a key must be text"),
         ("imports: nothing.py\nsteps: {calibrate: {}}", "imports = 'nothing.py': must be a list"),
-        ("imports: [nothing.py]\nsteps: {calibrate: {}}", "nothing.py: no such Python file"),
+        ("imports: [nothing.py]\nsteps: {calibrate: {}}", "nothing.py: no such file"),
     ],
 )
 def test_files_that_cannot_work(tmp_path, text, message):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from adabm.engines.evaluation import Picture, evaluate
+from adabm.engines.evaluation import evaluate
 from adabm.networks import load_network
-from adabm.pictures.images import read_rgb
+from adabm.pictures.picture import Picture
+from adabm.pictures.reading import read_rgb
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import preset
 from pipelines.downloads.sources import backbones, read_sources

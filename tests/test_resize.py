@@ -8,7 +8,7 @@ import pytest
 
 from adabm._compat import basicsr_module
 from adabm.errors import ImageError
-from adabm.pictures.images import read_rgb
+from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
 
 # <mirror>/<owner>/<repository>/<commit>/<path>, as in the addresses of the data

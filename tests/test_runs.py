@@ -21,8 +21,8 @@ import adabm
 from adabm.engines.evaluation import evaluate
 from adabm.errors import ConfigError, DataError, FineTuningError
 from adabm.networks import load_network
-from adabm.pictures.datasets import calibration_images, evaluation_pictures
-from adabm.pictures.images import write_image
+from adabm.pictures.folders import calibration_images, evaluation_pictures
+from adabm.pictures.writing import write_image
 from adabm.quantization.model import QuantizedSR
 from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan
 from adabm.study.running import tasks
@@ -232,7 +232,7 @@ def test_a_full_disk(root, here, monkeypatch):
         written.append(path)
         write(path, data)
 
-    write = adabm.pictures.images.write_atomically
+    write = adabm.files.write_atomically
     with monkeypatch.context() as patch:
         patch.setattr("adabm.study.running.cache.write_atomically", full)
         with pytest.raises(

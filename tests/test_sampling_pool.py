@@ -9,7 +9,7 @@ from test_networks import TINY, tiny
 from test_sampling import ALL, PICTURE, known, noisy
 
 from adabm.errors import DataError, NetworkError
-from adabm.pictures.patches import to_batch
+from adabm.pictures.tensors import to_batch
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate, preset
 from adabm.sampling import Pool, Statistics, select

@@ -1,5 +1,6 @@
 """What a killed process leaves behind is recognized, and nothing else is deleted."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,14 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adabm.pictures.images import list_images, remove_stale_temporaries, write_atomically
+from adabm.files import file_sha256, remove_stale_temporaries, write_atomically
+from adabm.pictures.reading import list_images
 from helpers.study_files import EFFORT, compute_here, forget, part, write_study
 from pipelines.stages import measure
 
 # Dies between writing and renaming.
 DYING = """
 import os, sys
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 os.replace = lambda *_: os._exit(9)
 write_atomically(sys.argv[1], b"all of it")
 """
@@ -59,6 +61,12 @@ def test_the_longest_names_can_be_written(tmp_path):
     path = tmp_path / ("é" * 125 + ".json")  # 255 bytes, all that file systems take
     write_atomically(path, b"x")
     assert path.read_bytes() == b"x"
+
+
+def test_hash_of_a_file(tmp_path):
+    content = b"0123456789" * 300_000
+    (tmp_path / "x").write_bytes(content)
+    assert file_sha256(tmp_path / "x") == file_sha256(str(tmp_path / "x")) == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("age_s, kept", [(90000, False), (0, True)])

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adabm.engines.tiles import _even_spans, _spans, round_to_uint8, to_tensor, upscale, upscaled_tiles
+from adabm.engines.tiles import _even_spans, _spans, round_to_uint8, upscale, upscaled_tiles
 from adabm.errors import ConfigError
 from adabm.networks import build_network
+from adabm.pictures.tensors import to_batch
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from helpers.configurations import configured
@@ -64,7 +65,7 @@ def test_enough_overlap_gives_the_whole_picture(name, size):
 
 def test_whole_picture_equals_the_model():
     model, image = quantized(), picture(20, 24)
-    out = model.infer(to_tensor(image, model))
+    out = model.infer(to_batch(image[None], model.descriptor.value_range))
     result = upscale(model, image)
     np.testing.assert_array_equal(result.image, out.image[0].mul(255).permute(1, 2, 0).detach().numpy())
     assert result.tile_bits == [(0, 0, 20, 24, pytest.approx(out.feature_average_bits.item()))]

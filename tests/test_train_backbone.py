@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from adabm.errors import NetworkError
 from adabm.networks import build_network, load_network, save_network
-from adabm.pictures.images import write_image
+from adabm.pictures.writing import write_image
 from pipelines.training import train_backbone
 from pipelines.training.growing import grow_edsr
 

@@ -7,8 +7,8 @@ import pandas as pd
 import yaml
 
 from adabm.networks import save_network
-from adabm.pictures.images import write_image
 from adabm.pictures.resize import downscale
+from adabm.pictures.writing import write_image
 from helpers.tiny_networks import tiny
 from pipelines.stages import weight_ranges
 

@@ -5,36 +5,39 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..full_precision import FULL_PRECISION_SETTING
 from .console import Console, table
 from .failures import explain
-from .options import add_compute, add_overwrite, check_output, expanded, new_parser, side, whole
+from .options import add_compute, add_engine, add_overwrite, check_output, expanded, new_parser, side, whole
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..engines.evaluation import Picture
+    from ..engines import Engine
+    from ..engines.evaluation import Evaluation
+    from ..pictures.picture import Picture
+    from ..quantization.model import QuantizedSR
 
 _DETAILS = """\
 PSNR and SSIM are on Y of BT.601 from 8-bit pictures, `scale` pixels cropped at each border. --hr is a folder
 of pictures or of HR/ and LR/; without --lr and LR/ the inputs are made as MATLAB's imresize makes them. LR names may differ from HR names by
 img_001_SRF_4_HR / img_001_SRF_4_LR, _HR / _LR, or an x4 at the end of the LR name.
 FAB is the feature average bits of the simulated quantization. BitOPs (for a 1280x720 output) and size are
-theoretical counts; full-precision weights give the row of 32 bits to compare with.
+theoretical counts; full-precision weights give the row of 32 bits to compare with. An engine of your own is a
+Python file that registers it (see adabm.engines); it has theoretical counts if it shows the network that it runs.
 
 examples:
   adabm evaluate fp.safetensors w4a4.safetensors --hr Set14/HR --lr Set14/LR_x4 --csv set14.csv
   adabm evaluate w4a4.safetensors --hr Set14   # with Set14/HR and Set14/LR
+  adabm evaluate w4a4.safetensors --hr Set14 --engine my_engine.py
 """
 _COLUMNS = {  # of a row -> heading
     "psnr_y_db": "PSNR-Y (dB)",
     "ssim_y": "SSIM-Y",
     "fab": "FAB (simulated bits)",
     "theoretical_bitops_g": "theoretical BitOPs (G)",
-    "theoretical_relative_bitops": "of FP32",
+    "theoretical_relative_bitops": f"of {FULL_PRECISION_SETTING}",
     "theoretical_size_kib": "theoretical size (KiB)",
 }
 _FORMATS = {
@@ -74,6 +77,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--csv", type=expanded, metavar="FILE", help="write one row a picture and one of means a checkpoint"
     )
+    add_engine(parser)
     add_compute(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
@@ -82,8 +86,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import CheckpointError
-    from ..pictures.pairs import read_pictures
-    from .models import computing, load_either
+    from ..pictures.folders import read_pictures
+    from .models import computing, open_for_rgb
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, args.checkpoints)
@@ -92,8 +96,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with computing(args.threads, args.device) as device:
         for path in args.checkpoints:
             try:
-                model, quantized = load_either(path, device)
-                scale = model.descriptor.scale
+                engine = open_for_rgb(args.engine, path, device)
+                scale = engine.scale
                 if args.scale not in (None, scale):
                     raise CheckpointError(f"{path}: is a x{scale} network, not x{args.scale}")
             except Exception as error:
@@ -104,7 +108,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 continue
             if scale not in pictures:
                 pictures[scale] = read_pictures(args.hr, args.lr, scale)
-            result = _evaluate(path, model, quantized, pictures[scale], args.tile or None, console)
+            result = _evaluate(path, engine, pictures[scale], args.tile or None, console)
             results.append(result)
             _show(console, result)
     if args.csv is not None and results:
@@ -113,43 +117,51 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0 if not failures else 1 if results else 2
 
 
-def _evaluate(
-    path: Path, model: torch.nn.Module, quantized: bool, pictures: list[Picture], tile: int | None, console: Console
-) -> dict:
+def _evaluate(path: Path, engine: Engine, pictures: list[Picture], tile: int | None, console: Console) -> dict:
     from ..engines.evaluation import evaluate
+    from .models import shown_model
 
-    with nullcontext() if quantized else model.full_precision():
-        with console.progress(len(pictures), path.name) as bar:
-            evaluation = evaluate(model, pictures, tile, on_picture=lambda _: bar.update())
-        summary = evaluation.summary(model)
-    theory = {f"theoretical_{name}": summary.pop(name) for name in ("bitops_g", "relative_bitops", "size_kib")}
+    with console.progress(len(pictures), path.name) as bar:
+        evaluation = evaluate(engine, pictures, tile, on_picture=lambda _: bar.update())
+    network, bits, theory = _told_by_model(shown_model(engine), evaluation)
     return {
         "checkpoint": str(path),
-        "network": model.descriptor.name,
-        "scale": model.descriptor.scale,
-        "bits": model.config.label if quantized else "FP32",
+        "engine": engine.name,
+        "network": network,
+        "scale": engine.scale,
+        "bits": bits,
         "tile": tile,
         "pictures": evaluation.pictures.to_dict("records"),
-        "mean": summary | theory,
+        "mean": evaluation.means() | theory,
         "layer_bits": evaluation.layer_bits,
     }
 
 
+def _told_by_model(model: QuantizedSR | None, evaluation: Evaluation) -> tuple[str | None, str | None, dict]:
+    """Return name, bits and theoretical cost of the network, None where the engine shows none."""
+    if model is None:
+        return None, None, dict.fromkeys(list(_COLUMNS)[3:])
+    summary = evaluation.summary(model)
+    theory = {f"theoretical_{name}": summary[name] for name in ("bitops_g", "relative_bitops", "size_kib")}
+    return model.descriptor.name, model.config.label if evaluation.layer_bits else FULL_PRECISION_SETTING, theory
+
+
 def _show(console: Console, result: dict) -> None:
-    console.result(f"{result['checkpoint']}: {result['network']} x{result['scale']} {result['bits']}")
+    network = result["network"] or f"engine {result['engine']}"
+    console.result(f"{result['checkpoint']}: {network} x{result['scale']} {result['bits'] or ''}".rstrip())
     measured = list(_COLUMNS)[:3]
     rows = [[row["picture"], *(format(row[key], _FORMATS[key]) for key in measured)] for row in result["pictures"]]
     rows.append(["mean", *(format(result["mean"][key], _FORMATS[key]) for key in measured)])
     console.result(table(rows, ["picture", *(_COLUMNS[key] for key in measured)]))
-    theory = list(_COLUMNS)[3:]
+    theory = [key for key in list(_COLUMNS)[3:] if result["mean"][key] is not None]
     console.result(", ".join(f"{_COLUMNS[key]} {format(result['mean'][key], _FORMATS[key])}" for key in theory) + "\n")
 
 
 def _write_csv(path: Path, results: list[dict]) -> None:
     """Flat rows; the theoretical columns stand in the rows of means alone."""
-    from ..pictures.images import write_atomically
+    from ..files import write_atomically
 
-    identity = ("checkpoint", "network", "scale", "bits", "tile")
+    identity = ("checkpoint", "network", "scale", "bits", "tile", "engine")
     text = io.StringIO()
     writer = csv.DictWriter(text, [*identity, "picture", *_COLUMNS], restval="", lineterminator="\n")
     writer.writeheader()

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..checkpoint import file_metadata, load_quantized
+from ..engines import Engine, open_engine
 from ..errors import CheckpointError, ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
 from ..quantization.model import QuantizedSR
-from ..recipes import preset
+from ..serialization import file_metadata
 
 
 @contextmanager
@@ -48,20 +48,34 @@ def load_full_precision(path: Path) -> nn.Module:
     return fold_reparameterized(load_network(path))
 
 
-def load_either(path: Path, device: torch.device) -> tuple[QuantizedSR, bool]:
-    """Load a checkpoint of either kind for RGB pictures, and tell whether it is quantized.
+def open_for_rgb(engine: str, path: Path, device: torch.device) -> Engine:
+    """Open an engine, named or a user's file, on a checkpoint for RGB pictures.
 
-    A full-precision network comes wrapped but not calibrated: use it inside ``full_precision()``.
+    Raises:
+        NetworkError: the network maps others.
+        AdabmError: see :func:`adabm.engines.open_engine`.
     """
-    quantized = is_quantized(path)
-    model = load_quantized(path) if quantized else QuantizedSR(load_full_precision(path), preset("adabm"))
-    check_channels(path, model.descriptor)
-    return model.to(device), quantized
+    opened = open_engine(engine, path, device)
+    if (model := shown_model(opened)) is not None:
+        check_channels(path, model.descriptor)
+    elif opened.channels != 3:
+        raise NetworkError(
+            f"{path}: engine {opened.name!r} takes pictures of {opened.channels} channels; the command line needs RGB (3)"
+        )
+    return opened
+
+
+def shown_model(engine: Engine) -> QuantizedSR | None:
+    """Return the model that an engine runs, if it shows one."""
+    model = getattr(engine, "model", None)
+    return model if isinstance(model, QuantizedSR) else None
 
 
 def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:
     """Raise :class:`NetworkError` unless the network maps RGB pictures to RGB pictures."""
-    for option in ("num_in_ch", "num_out_ch"):
-        channels = descriptor.options.get(option, 3)
+    for option, channels in (
+        ("num_in_ch", descriptor.channels),
+        ("num_out_ch", descriptor.options.get("num_out_ch", 3)),
+    ):
         if channels != 3:
             raise NetworkError(f"{path}: a network with {option} = {channels}; the command line needs RGB (3) networks")

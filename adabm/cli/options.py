@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..errors import AdabmError
 
+DEFAULT_ENGINE = "simulated"  # written out, because help does not wait for the modules that register engines
+
 
 def whole(least: int) -> Callable[[str], int]:
     """Return an argparse type: a whole number of at least ``least``."""
@@ -59,6 +61,17 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where and how to compute."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     parser.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: torch's choice)")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what runs the network."""
+    parser.add_argument(
+        "--engine",
+        default=DEFAULT_ENGINE,
+        metavar="NAME_OR_FILE",
+        help="what runs the network: a registered engine, or your own FILE.py, or FILE.py:NAME where it registers "
+        f"several (default: {DEFAULT_ENGINE})",
+    )
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:

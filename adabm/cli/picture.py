@@ -5,15 +5,15 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ..engines import Engine
 from ..engines.tiles import upscaled_tiles
 from ..errors import NetworkError
-from ..quantization.model import QuantizedSR
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def upscale_picture(
-    model: QuantizedSR,
+    engine: Engine,
     picture: np.ndarray,
     tile: int | None,
     overlap: int,
@@ -36,14 +36,14 @@ def upscale_picture(
     Raises:
         NetworkError: the network's output is not finite.
     """
-    scale, largest = model.descriptor.scale, np.iinfo(picture.dtype).max
+    scale, largest = engine.scale, np.iinfo(picture.dtype).max
     height, width = picture.shape[:2]
     colour = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture[..., :3]
     if picture.dtype != np.uint8:
         colour = colour.astype(np.float32) * np.float32(255 / largest)
     result = np.empty((height * scale, width * scale, *picture.shape[2:]), picture.dtype)
     bits = []
-    for part in upscaled_tiles(model, colour, tile, overlap, even=True):
+    for part in upscaled_tiles(engine, colour, tile, overlap, even=True):
         pixels = part.pixels @ _GRAY if picture.ndim == 2 else part.pixels
         if not np.isfinite(pixels).all():
             raise NetworkError(

@@ -157,7 +157,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _read_images(folder: Path, scale: int | None, least: int) -> dict[str, np.ndarray]:
     """Read the pictures by file name, made low-resolution if ``scale`` is given; each must hold a patch of side ``least``."""
     from ..errors import ImageError
-    from ..pictures.images import list_images, read_rgb
+    from ..pictures.reading import list_images, read_rgb
     from ..pictures.resize import downscale, modcrop
 
     images = {}

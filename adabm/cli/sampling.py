@@ -35,7 +35,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def check_sampling(args: argparse.Namespace) -> None:
     """Refuse, before any work, a strategy that is unknown, needs scenes or lacks ``--pictures``, and more pictures than there are."""
-    from ..pictures.images import list_images
+    from ..pictures.reading import list_images
     from ..sampling.registry import find
 
     if args.pictures is not None and args.pictures > (held := len(list_images(args.images))):

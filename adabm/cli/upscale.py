@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 
 from .console import Console
 from .failures import ends_the_run, explain
-from .options import add_compute, add_overwrite, check_output, expanded, new_parser, side, whole
+from .options import (
+    DEFAULT_ENGINE,
+    add_compute,
+    add_engine,
+    add_overwrite,
+    check_output,
+    expanded,
+    new_parser,
+    side,
+    whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..quantization.model import QuantizedSR
+    from ..engines import Engine
 
 _FORMATS = ("png", "jpg", "webp", "tif", "bmp")
 _DETAILS = """\
@@ -57,6 +67,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="leave outputs alone that are there already, complete and of the right size",
     )
+    add_engine(parser)
     add_compute(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
@@ -64,8 +75,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
-    from ..checkpoint import load_quantized
-    from .models import check_channels, computing
+    from ..checkpoint import read_metadata
+    from .models import computing, open_for_rgb
 
     folder = args.input.is_dir()
     jobs = (
@@ -75,15 +86,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     done, skipped, failures = [], [], {}
     with computing(args.threads, args.device) as device:
-        model = load_quantized(args.checkpoint)
-        check_channels(args.checkpoint, model.descriptor)
-        model.to(device)
+        if args.engine == DEFAULT_ENGINE:
+            read_metadata(args.checkpoint)  # refuses full-precision weights, which were taken for quantized ones
+        engine = open_for_rgb(args.engine, args.checkpoint, device)
         for source, target in jobs:
             try:
-                if args.skip_existing and _is_done(source, target, model.descriptor.scale):
+                if args.skip_existing and _is_done(source, target, engine.scale):
                     skipped.append({"input": str(source), "output": str(target)})
                     continue
-                done.append(_upscale(model, source, target, args, console))
+                done.append(_upscale(engine, source, target, args, console))
             except Exception as error:
                 if not folder or explain(error) is None or ends_the_run(error):
                     raise
@@ -93,13 +104,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
         parts = {"skipped, since they exist": skipped, "failed": failures}
         counts = "".join(f", {len(items)} {what}" for what, items in parts.items() if items)
         console.say(f"{len(done)} of {len(jobs)} pictures done{counts}")
-    console.document({"checkpoint": str(args.checkpoint), "pictures": done, "skipped": skipped, "failures": failures})
+    console.document(
+        {
+            "checkpoint": str(args.checkpoint),
+            "engine": engine.name,
+            "pictures": done,
+            "skipped": skipped,
+            "failures": failures,
+        }
+    )
     return 1 if failures else 0
 
 
 def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
     from ..errors import ImageError
-    from ..pictures.images import EXTENSIONS
+    from ..pictures.reading import EXTENSIONS
 
     if not source.exists():
         raise ImageError(f"{source}: no such file or folder")
@@ -116,7 +135,7 @@ def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:
 
 def _folder_jobs(source: Path, target: Path, form: str) -> list[tuple[Path, Path]]:
     from ..errors import ImageError
-    from ..pictures.images import list_images
+    from ..pictures.reading import list_images
 
     if target.exists() and not target.is_dir():
         raise ImageError(f"{target}: is a file; for a folder of pictures name a folder")
@@ -136,23 +155,23 @@ def _suffix(form: str) -> str:
     return {"jpeg": "jpg", "tiff": "tif"}.get(form.lower(), form.lower())
 
 
-def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Namespace, console: Console) -> dict:
-    from ..pictures.images import write_image
+def _upscale(engine: Engine, source: Path, target: Path, args: argparse.Namespace, console: Console) -> dict:
     from ..pictures.orientation import read_upright
+    from ..pictures.writing import write_image
     from .picture import upscale_picture
 
     check_output(target, args.overwrite, [source])
     begun = time.perf_counter()
     picture, tags = read_upright(source)
-    picture = _fitted(picture, target, model.descriptor.scale)
+    picture = _fitted(picture, target, engine.scale)
     if tags.colour_profile:
         console.note(f"warning: {source}: its colour profile is not kept; colours may look different")
     height, width = picture.shape[:2]
     with console.progress(height * width, source.name) as bar:
-        result, bits = upscale_picture(model, picture, args.tile or None, args.overlap, bar.update)
+        result, bits = upscale_picture(engine, picture, args.tile or None, args.overlap, bar.update)
     write_image(target, result)
     seconds = time.perf_counter() - begun
-    scale = model.descriptor.scale
+    scale = engine.scale
     console.say(
         f"{source} -> {target}: {width}x{height} to {width * scale}x{height * scale}, FAB {bits:.2f}, {seconds:.1f} s"
     )
@@ -169,7 +188,7 @@ def _upscale(model: QuantizedSR, source: Path, target: Path, args: argparse.Name
 def _is_done(source: Path, target: Path, scale: int) -> bool:
     """Whether ``target`` is ``source`` enlarged, as far as sizes tell; either may be turned, by its EXIF tag."""
     from ..errors import ImageError
-    from ..pictures.images import picture_size
+    from ..pictures.reading import picture_size
 
     if not target.is_file() or target.samefile(source):
         return False
@@ -184,7 +203,7 @@ def _fitted(picture: np.ndarray, target: Path, scale: int) -> np.ndarray:
     import numpy as np
 
     from ..errors import ImageError
-    from ..pictures.images import check_format
+    from ..pictures.writing import check_format
 
     def check(candidate: np.ndarray) -> None:
         check_format(

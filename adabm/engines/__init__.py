@@ -1,1 +1,12 @@
-"""Run a model on pictures, whole or in tiles, and measure the result: PSNR, SSIM, bits, cost."""
+"""Run a model on pictures, whole or in tiles, and measure the result: PSNR, SSIM, bits, cost.
+
+>>> from adabm.engines import open_engine
+>>> running = open_engine("simulated", "w4a4.safetensors")  # doctest: +SKIP
+>>> evaluation = adabm.evaluate(running, pictures)  # doctest: +SKIP
+"""
+
+from . import simulated  # noqa: F401 (it registers the engine)
+from .protocol import Engine, EngineOutput
+from .registry import ENGINES, EngineKind, engine, open_engine
+
+__all__ = ["ENGINES", "Engine", "EngineKind", "EngineOutput", "engine", "open_engine"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.layers import QuantizedConv2d
 from ..quantization.model import QuantizedSR
 
@@ -54,16 +55,8 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
     try:
         first = next(m for m in model.network.modules() if isinstance(m, nn.Conv2d))
         with model.full_precision():
-            for channels in (3, 1):
-                try:
-                    macs.clear()
-                    model.network(
-                        torch.zeros(1, channels, probe, probe, device=first.weight.device, dtype=first.weight.dtype)
-                    )
-                    break
-                except RuntimeError:
-                    if channels == 1:
-                        raise
+            size = (1, model.descriptor.channels, probe, probe)
+            model.network(torch.zeros(size, device=first.weight.device, dtype=first.weight.dtype))
     finally:
         for handle in handles:
             handle.remove()
@@ -83,11 +76,13 @@ def cost(
     macs = count_macs(model, output[0] // scale, output[1] // scale)
     layers = model.layers if layer_bits else {}
     bitops = sum(
-        count * (layers[name].weight_bits * layer_bits[name] if name in layers else 32 * 32)
+        count * (layers[name].weight_bits * layer_bits[name] if name in layers else FULL_PRECISION_BITS**2)
         for name, count in macs.items()
     )
     total = sum(macs.values())
-    return Cost(total, float(bitops), bitops / (total * 32 * 32), size_bits(model, quantized=bool(layer_bits)))
+    return Cost(
+        total, float(bitops), bitops / (total * FULL_PRECISION_BITS**2), size_bits(model, quantized=bool(layer_bits))
+    )
 
 
 def size_bits(model: QuantizedSR, quantized: bool = True) -> int:
@@ -95,14 +90,14 @@ def size_bits(model: QuantizedSR, quantized: bool = True) -> int:
     total = 0
     seen: set[int] = set()
     for module in model.network.modules():
-        own_bits = module.weight_bits if quantized and isinstance(module, QuantizedConv2d) else 32
+        own_bits = module.weight_bits if quantized and isinstance(module, QuantizedConv2d) else FULL_PRECISION_BITS
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
-                total += parameter.numel() * (own_bits if name == "weight" else 32)
+                total += parameter.numel() * (own_bits if name == "weight" else FULL_PRECISION_BITS)
     if not quantized:
         extra = sum(p.numel() for layer in model.layers.values() for n, p in layer.named_parameters() if "." in n)
-        total -= 32 * extra
+        total -= FULL_PRECISION_BITS * extra
     elif model.image2bit is not None:
-        total += 32 * sum(p.numel() for p in model.image2bit.parameters())
+        total += FULL_PRECISION_BITS * sum(p.numel() for p in model.image2bit.parameters())
     return total

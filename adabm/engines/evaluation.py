@@ -7,31 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ImageError
+from ..pictures.picture import Picture
 from ..quantization.model import QuantizedSR
 from .cost import cost
 from .metrics import psnr_y, ssim_y
+from .protocol import Engine
+from .simulated import as_engine
 from .tiles import round_to_uint8, upscale
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture to evaluate: its name, the ground truth and the low-resolution input, (H, W, 3) uint8 RGB."""
-
-    name: str
-    high: np.ndarray
-    low: np.ndarray
-
-    def __post_init__(self) -> None:
-        for side, what in ((0, "height"), (1, "width")):
-            if self.high.shape[side] % self.low.shape[side]:
-                raise ImageError(
-                    f"{self.name}: the {what} {self.high.shape[side]} of the ground truth is no multiple of the "
-                    f"input's {self.low.shape[side]}; crop it first (adabm.pictures.resize.modcrop)"
-                )
-
-    @property
-    def scale(self) -> int:
-        return self.high.shape[0] // self.low.shape[0]
 
 
 @dataclass(frozen=True)
@@ -67,11 +49,15 @@ class Evaluation:
                 totals[name] = totals.get(name, 0.0) + bits / len(measurements)
         return cls(pd.DataFrame(rows), totals)
 
+    def means(self) -> dict[str, float]:
+        """Return means over the pictures: ``psnr_y_db, ssim_y, fab``."""
+        return self.pictures[["psnr_y_db", "ssim_y", "fab"]].mean().to_dict()
+
     def summary(self, model: QuantizedSR) -> dict[str, float]:
         """Return means over the pictures and the theoretical cost at 1280x720 output."""
         theory = cost(model, self.layer_bits)
         return {
-            **self.pictures[["psnr_y_db", "ssim_y", "fab"]].mean().to_dict(),
+            **self.means(),
             "bitops_g": theory.bitops / 1e9,
             "relative_bitops": theory.relative_bitops,
             "size_kib": theory.size_bits / 8 / 1024,
@@ -79,7 +65,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: QuantizedSR,
+    model: QuantizedSR | Engine,
     pictures: Sequence[Picture],
     tile: int | None = None,
     on_picture: Callable[[str], None] | None = None,
@@ -87,29 +73,31 @@ def evaluate(
     """Upscale each picture and compare its 8-bit result with the ground truth on Y.
 
     Args:
-        model: calibrated, or inside ``model.full_precision()``.
+        model: an engine; or a calibrated model, or one inside ``model.full_precision()``.
         tile: None for whole pictures; 96 for the literature's large-input protocol.
         on_picture: called with the name after each picture, e.g. to show progress.
 
     Raises:
         ImageError: a picture's scale is not the model's.
     """
+    engine = as_engine(model)
     if not pictures:
         raise ImageError("no picture to evaluate")
     measurements = []
     for picture in pictures:
-        measurements.append(measure(model, picture, tile))
+        measurements.append(measure(engine, picture, tile))
         if on_picture is not None:
             on_picture(picture.name)
     return Evaluation.of(measurements)
 
 
-def measure(model: QuantizedSR, picture: Picture, tile: int | None = None) -> Measurement:
+def measure(model: QuantizedSR | Engine, picture: Picture, tile: int | None = None) -> Measurement:
     """Upscale one picture and compare; see :func:`evaluate`."""
-    scale = model.descriptor.scale
+    engine = as_engine(model)
+    scale = engine.scale
     if picture.scale != scale:
         raise ImageError(f"{picture.name}: a x{picture.scale} pair for a x{scale} network")
-    result = upscale(model, picture.low, tile)
+    result = upscale(engine, picture.low, tile)
     if not np.isfinite(result.image).all():
         raise ImageError(f"{picture.name}: the model's output has NaN or infinite values")
     output = round_to_uint8(result.image)

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, EngineError
 from ..quantization.model import QuantizedSR
-
-# BasicSR's RRDBNet unshuffles its input at x1 and x2: sides must be multiples of these.
-_MULTIPLES = {("RRDBNet", 1): 4, ("RRDBNet", 2): 2}
+from .protocol import Engine
+from .simulated import as_engine
 
 
 @dataclass(frozen=True)
@@ -55,29 +52,24 @@ class UpscaledTile:
         return rows, slice(self.left * scale, (self.left + self.width) * scale)
 
 
-def to_tensor(image: np.ndarray, model: QuantizedSR) -> Tensor:
-    """Turn an (H, W, C) picture of values 0 to 255 into a (1, C, H, W) tensor where the model lives."""
-    parameter = next(model.parameters())
-    x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(parameter.device, parameter.dtype)
-    return x * (model.descriptor.value_range / 255.0)
-
-
-def upscale(model: QuantizedSR, image: np.ndarray, tile: int | None = None, overlap: int = 0) -> Upscaled:
+def upscale(model: QuantizedSR | Engine, image: np.ndarray, tile: int | None = None, overlap: int = 0) -> Upscaled:
     """Upscale a picture; each tile takes its own image-wise bit decision.
 
     The whole result is held in float32; :func:`upscaled_tiles` needs memory for one tile alone.
 
     Args:
+        model: an engine; or a calibrated model, or one inside ``model.full_precision()``.
         image: (H, W, C) of values 0 to 255, C the network's input channels.
         tile: side of the tiles in input pixels; None for the whole picture at once. Every tile is
             at least this large where the picture is: remainders join the last tile.
         overlap: input pixels of context computed around each tile and cut off again. The literature's
             patch protocol (96x96) has none; to hide seams use about 16.
     """
-    scale = model.descriptor.scale
+    engine = as_engine(model)
+    scale = engine.scale
     result: np.ndarray | None = None
     tile_bits, layer_sums = [], {}
-    for part in upscaled_tiles(model, image, tile, overlap):
+    for part in upscaled_tiles(engine, image, tile, overlap):
         if result is None:
             result = np.empty((image.shape[0] * scale, image.shape[1] * scale, part.pixels.shape[2]), np.float32)
         result[part.place(scale)] = part.pixels
@@ -89,42 +81,47 @@ def upscale(model: QuantizedSR, image: np.ndarray, tile: int | None = None, over
 
 
 def upscaled_tiles(
-    model: QuantizedSR, image: np.ndarray, tile: int | None = None, overlap: int = 0, even: bool = False
+    model: QuantizedSR | Engine, image: np.ndarray, tile: int | None = None, overlap: int = 0, even: bool = False
 ) -> Iterator[UpscaledTile]:
     """Upscale a picture and yield it tile by tile, row after row.
 
     Args:
-        image, tile, overlap: see :func:`upscale`.
+        model, image, tile, overlap: see :func:`upscale`.
         even: cut into tiles of about equal sides of at most ``tile``, which bounds the memory,
             instead of the protocol's tiles of at least ``tile``.
 
     Raises:
         ConfigError: a tile of less than 8 pixels or a negative overlap.
+        EngineError: the engine's output is not ``scale`` times as large as its input.
     """
     if tile is not None and tile < 8:
         raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
     if overlap < 0:
         raise ConfigError(f"overlap = {overlap}: must not be negative")
+    engine = as_engine(model)
     height, width = image.shape[:2]
-    scale = model.descriptor.scale
+    scale = engine.scale
     spans = _even_spans if even else _spans
     for top, bottom in spans(height, tile):
         for left, right in spans(width, tile):
             above, before = min(overlap, top), min(overlap, left)
             crop = image[top - above : bottom + overlap, left - before : right + overlap]
-            with torch.no_grad():
-                out = model.infer(to_tensor(_padded(crop, model), model))
-            pixels = out.image[0].float().mul(255.0 / model.descriptor.value_range).permute(1, 2, 0).cpu().numpy()
-            pixels = pixels[above * scale :, before * scale :][: (bottom - top) * scale, : (right - left) * scale]
+            out = engine.upscale(_padded(crop, engine.size_multiple)[None])
+            pixels = out.images[0][above * scale :, before * scale :]
+            pixels = pixels[: (bottom - top) * scale, : (right - left) * scale]
+            if pixels.shape[:2] != ((bottom - top) * scale, (right - left) * scale):
+                raise EngineError(
+                    f"{engine.name}: makes {out.images.shape[2]}x{out.images.shape[1]} pixels of "
+                    f"{crop.shape[1]}x{crop.shape[0]}, not {scale} times as many a side"
+                )
             layer_bits = {name: float(bits[0]) for name, bits in out.layer_bits.items()}
             yield UpscaledTile(
                 top, left, bottom - top, right - left, pixels, float(out.feature_average_bits[0]), layer_bits
             )
 
 
-def _padded(crop: np.ndarray, model: QuantizedSR) -> np.ndarray:
-    """Repeat the last row and column until the sides are what the network demands."""
-    multiple = _MULTIPLES.get((model.descriptor.name, model.descriptor.scale), 1)
+def _padded(crop: np.ndarray, multiple: int) -> np.ndarray:
+    """Repeat the last row and column until the sides are multiples."""
     below, after = (-side % multiple for side in crop.shape[:2])
     return np.pad(crop, ((0, below), (0, after), (0, 0)), "edge") if below or after else crop
 

@@ -1,10 +1,10 @@
 """Find pretrained full-precision networks: those that ship with the package, and others by their path."""
 
-import hashlib
 from importlib import resources
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..files import file_sha256
 
 DEFAULT = "edsr_f32b8_x4"
 _FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".params", ".onnx")
@@ -47,7 +47,7 @@ def verify_backbones() -> list[Path]:
     sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines() if line)
     paths = [backbone_path(name.removesuffix(".safetensors")) for name in sums]
     for path in paths:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_sha256(path)
         if digest != sums[path.name]:
             raise CheckpointError(
                 f"{path}: sha256 {digest} is not the recorded {sums[path.name]}; restore the file (git checkout {path.name})"

@@ -1,15 +1,17 @@
 """Describe a network to the quantizer: known ones by their layout, others by one traced forward."""
 
-import math
+from collections.abc import Mapping
+from dataclasses import fields
 
 from torch import nn
 
 from ..errors import NetworkError
-from .architecture import architecture_of
-from .descriptor import NetworkDescriptor
+from .architecture import architecture_of, known_architectures
+from .descriptor import NetworkDescriptor, Role
 from .folding import is_unfolded
 from .infer import infer_blocks, infer_roles, infer_scale
 from .layout import Layout
+from .scale import network_scale
 from .trace import trace_network
 
 
@@ -37,15 +39,17 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
     known = architecture_of(network)
     layout = known.layout if known is not None else None
     if layout is not None:
-        found: int | None = _own_scale(network)
+        found: int | None = network_scale(network)
         roles = layout.find_roles(network)
         blocks = layout.find_blocks(network, roles)
+        channels = network.get_submodule(next(iter(roles))).in_channels // layout.size_multiple(found) ** 2
     else:
         layout = Layout(())
         trace = trace_network(network)
         roles = infer_roles(network, trace)
         found = infer_scale(trace)
         blocks = infer_blocks(network, trace, roles)
+        channels = trace.channels
         if found is None and scale is None:
             raise NetworkError(
                 f"{name}: output side / input side is {trace.factors}, not an integer; pass scale=..., "
@@ -53,20 +57,31 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
             )
     if scale is not None and found is not None and scale != found:
         raise NetworkError(f"{name}: scale {scale} was asked for, but the network enlarges by {found}")
+    scale = found if found is not None else scale
     return NetworkDescriptor(
         name=name,
-        scale=found if found is not None else scale,
+        scale=scale,
         value_range=layout.value_range if value_range is None else value_range,
         roles=roles,
         blocks=blocks,
         block_feature_size_normalized=layout.block_feature_size_normalized,
         options=dict(getattr(network, "adabm_options", {})),
+        channels=channels,
+        size_multiple=layout.size_multiple(scale),
     )
 
 
-def _own_scale(network: nn.Module) -> int:
-    for attribute in ("upscale", "scale"):
-        if hasattr(network, attribute):
-            return getattr(network, attribute)
-    # BasicSR's EDSR and RCAN do not remember it
-    return math.prod(m.upscale_factor for m in network.modules() if isinstance(m, nn.PixelShuffle))
+def restore_descriptor(stored: Mapping[str, object]) -> NetworkDescriptor:
+    """Return the descriptor that :meth:`NetworkDescriptor.to_dict` gave; other entries are ignored.
+
+    Old files lack channels and size multiple: the channels are then what the network was built with (3 if unknown),
+    the size multiple is that of the known network of this name.
+    """
+    values = {field.name: stored[field.name] for field in fields(NetworkDescriptor) if field.name in stored}
+    values["roles"] = {name: Role(role) for name, role in values["roles"].items()}
+    values["blocks"] = tuple(values["blocks"])
+    values.setdefault("channels", values["options"].get("num_in_ch", 3))
+    known = known_architectures().get(values["name"])
+    layout = known.layout if known is not None and known.layout is not None else Layout(())
+    values.setdefault("size_multiple", layout.size_multiple(values["scale"]))
+    return NetworkDescriptor(**values)

@@ -1,7 +1,7 @@
 """What the quantizer needs to know of a super-resolution network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from ..errors import NetworkError
@@ -38,7 +38,7 @@ class Role(str, Enum):
 
 @dataclass(frozen=True)
 class NetworkDescriptor:
-    """A network's identity, scale, value range, the roles of its convolutions and its blocks.
+    """All that callers ask of a network: identity, scale, pixels, the roles of its convolutions, its blocks.
 
     Attributes:
         name: class name of the network, e.g. ``"EDSR"``.
@@ -49,6 +49,8 @@ class NetworkDescriptor:
         block_feature_size_normalized: divide each block's normalized output by its C*H*W in the
             structure loss, as the released RDN does (which makes the term negligible there).
         options: constructor arguments, empty if unknown; with them a checkpoint rebuilds the network.
+        channels: of the input.
+        size_multiple: the sides of the input must be multiples of it.
     """
 
     name: str
@@ -58,14 +60,25 @@ class NetworkDescriptor:
     blocks: tuple[str, ...]
     block_feature_size_normalized: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
+    channels: int = 3
+    size_multiple: int = 1
 
     def __post_init__(self) -> None:
         if self.scale < 1:
             raise NetworkError(f"{self.name}: scale {self.scale} is not a positive integer")
+        for what, number in (("channels", self.channels), ("size_multiple", self.size_multiple)):
+            if number < 1:
+                raise NetworkError(f"{self.name}: {what} {number} is not a positive integer")
         if self.value_range not in (1.0, 255.0):
             raise NetworkError(f"{self.name}: value_range {self.value_range} is neither 1.0 nor 255.0")
         if not any(role is Role.BODY for role in self.roles.values()):
             raise NetworkError(f"{self.name}: no convolution has the role 'body', so nothing could adapt")
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the attributes as JSON holds them; :func:`adabm.networks.describe.restore_descriptor` reads them."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        roles = {name: role.value for name, role in self.roles.items()}
+        return plain | {"roles": roles, "blocks": list(self.blocks), "options": dict(self.options)}
 
     def summary(self) -> str:
         """Return the roles as text for the user to check."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -25,6 +25,7 @@ class Layout:
             Or a function of the roles that returns the names, where no pattern tells them.
         value_range: largest pixel value of input and output, 1.0 or 255.0.
         block_feature_size_normalized: see :class:`NetworkDescriptor`.
+        size_multiples: what the sides of the input must be multiples of, by scale; elsewhere any side will do.
 
     >>> Layout(((r"body\\..+", Role.BODY), (r"upsample\\..+", Role.UPSAMPLER)), blocks=r"body\\.\\d+").value_range
     1.0
@@ -34,6 +35,11 @@ class Layout:
     blocks: str | FindBlocks = r"body\.\d+"
     value_range: float = 1.0
     block_feature_size_normalized: bool = False
+    size_multiples: Mapping[int, int] = field(default_factory=dict)
+
+    def size_multiple(self, scale: int) -> int:
+        """Return what the sides of the input must be multiples of at a scale."""
+        return self.size_multiples.get(scale, 1)
 
     def find_roles(self, network: nn.Module) -> dict[str, Role]:
         """Return the role of every ``nn.Conv2d`` by its dotted name, in execution order.

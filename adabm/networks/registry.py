@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
-from ..pictures.images import write_atomically
+from ..files import write_atomically
 from ..serialization import safetensors_bytes
 from .architecture import FILES, architecture_of, known_architectures
 from .folding import fold_reparameterized

@@ -39,11 +39,13 @@ class Trace:
         calls: executions of convolutions in order; a shared convolution is listed at each call.
         tensor_modules: dotted names of the modules that ran and returned a tensor.
         factors: output side / input side, vertically and horizontally.
+        channels: of the picture.
     """
 
     calls: list[ConvCall] = field(default_factory=list)
     tensor_modules: set[str] = field(default_factory=set)
     factors: tuple[float, float] = (0.0, 0.0)
+    channels: int = 3
 
 
 def trace_network(network: nn.Module) -> Trace:
@@ -84,7 +86,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def _run(network: nn.Module, picture: torch.Tensor) -> Trace:
-    trace = Trace()
+    trace = Trace(channels=picture.shape[1])
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError
-from .images import read_raw
+from .reading import read_raw
 
 _ORIENTATION = 0x0112  # EXIF tag
 
@@ -27,7 +27,7 @@ class FileTags:
 
 
 def read_upright(path: str | Path) -> tuple[np.ndarray, FileTags]:
-    """Read a picture as :func:`adabm.pictures.images.read_raw` does and turn it the way its EXIF tag says.
+    """Read a picture as :func:`adabm.pictures.reading.read_raw` does and turn it the way its EXIF tag says.
 
     Returns:
         The upright picture, and the tags of its file.

@@ -1,104 +1,147 @@
-"""Find the high- and low-resolution pictures that belong together by their file names."""
+"""Ground truth and low-resolution input that belong together: found by their names, read as one picture."""
 
 import re
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ..engines.evaluation import Picture
-from ..errors import ImageError
-from .images import list_images, read_rgb
+from ..errors import DataError, ImageError
+from .picture import Picture
+from .reading import list_images, picture_size, read_rgb
 from .resize import downscale, modcrop
 
 # what data sets add to a picture's name: img_001_SRF_4_HR, 0801_LR, baby_GT
 _SUFFIX = re.compile(r"(?:_SRF_(?P<scale>\d+))?_(?P<kind>HR|GT|LR)$", re.IGNORECASE)
 
 
-def read_pictures(high_folder: Path, low_folder: Path | None, scale: int) -> list[Picture]:
-    """Read the pictures to evaluate, sorted by name.
+@dataclass(frozen=True)
+class PictureFiles:
+    """Where a picture with ground truth lies; without ``low``, the input is made from ``high``."""
 
-    Args:
-        high_folder: ground truth, or a folder that holds it as ``HR/``; sides that are no multiples of ``scale``
-            are cropped.
-        low_folder: the inputs or a folder that holds them as ``LR/``, paired by name (see :func:`pair`); None takes
-            ``LR/`` beside ``HR/`` or, without, makes them as MATLAB's imresize would.
+    name: str
+    high: Path
+    low: Path | None = None
+
+    def read(self, scale: int) -> Picture:
+        """Read the pair.
+
+        Raises:
+            DataError: the ground truth is not ``scale`` times as large as the input.
+            ImageError: a picture cannot be read or is smaller than ``scale``.
+        """
+        if self.low is not None:
+            high, low = read_rgb(self.high), read_rgb(self.low)
+            _check_pair(self.name, self.high, self.low, high.shape, low.shape, scale)
+            return Picture(self.name, high, low)
+        high = modcrop(read_rgb(self.high), scale)
+        return Picture(self.name, high, downscale(high, scale))
+
+    def check(self, scale: int) -> None:
+        """Raise what :meth:`read` would, as far as the files' headers tell (:func:`adabm.pictures.reading.picture_size`)."""
+        high = picture_size(self.high)
+        if self.low is not None:
+            _check_pair(self.name, self.high, self.low, high, picture_size(self.low), scale)
+        elif min(high) < scale:
+            raise ImageError(
+                f"{self.high}: {high[1]}x{high[0]} pixels are less than the scale {scale}; remove this picture"
+            )
+
+
+def _check_pair(
+    name: str, high_path: Path, low_path: Path, high: tuple[int, ...], low: tuple[int, ...], scale: int
+) -> None:
+    """Compare shapes that begin with height and width."""
+    if high[:2] != (low[0] * scale, low[1] * scale):
+        raise DataError(
+            f"picture {name}: {high_path} has {high[1]}x{high[0]} pixels, which are not {scale} times "
+            f"the {low[1]}x{low[0]} of {low_path}"
+        )
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What belongs together in two folders, each list sorted by file name.
+
+    Attributes:
+        pairs: ground truth and input.
+        without_input: ground truth that has none.
+        without_truth: inputs that have none.
+    """
+
+    pairs: list[tuple[Path, Path]]
+    without_input: list[Path]
+    without_truth: list[Path]
+
+
+def pair(high_folder: Path, low_folder: Path, scale: int) -> Pairing:
+    """Pair the pictures of a folder of ground truth and a folder of inputs, which may be one, by their names.
+
+    Two folders of equal names (extensions may differ) are paired by them. Otherwise names are compared without
+    ``_HR``, ``_GT``, ``_LR`` and ``_SRF_<scale>`` before these; an LR name may also end in ``x<scale>``, with or
+    without ``_`` or ``-``. Files that their names call of the other kind or scale are left out.
 
     Raises:
-        ImageError: a picture without partner, of another scale, or unreadable.
+        ImageError: no picture, none of a kind, or two that are called the same after what was left away.
+        DataError: two files of one name.
     """
-    high_folder, low_folder = _inside(high_folder, low_folder)
-    if low_folder is not None:
-        return [_read_pair(high, low, scale) for high, low in pair(high_folder, low_folder, scale)]
-    pictures = []
-    for path in _named(high_folder, "HR", scale).values():
-        high = _cropped(path, scale)
-        pictures.append(Picture(path.stem, high, downscale(high, scale)))
-    return pictures
+    highs, lows = list_images(high_folder), list_images(low_folder)
+    if {path.stem for path in highs} == {path.stem for path in lows} and not high_folder.samefile(low_folder):
+        high, inputs = by_name(high_folder), by_name(low_folder)
+    else:
+        high, low = by_kind(high_folder, "HR", scale), by_kind(low_folder, "LR", scale)
+        inputs = _with_scale(low, low_folder, scale, high.keys() - low.keys()) | low
+    pairs = [(path, inputs[name]) for name, path in high.items() if name in inputs]
+    taken = {path for _, path in pairs}
+    return Pairing(
+        pairs,
+        [path for name, path in high.items() if name not in inputs],
+        [path for path in lows if path in inputs.values() and path not in taken],
+    )
 
 
-def _inside(high_folder: Path, low_folder: Path | None) -> tuple[Path, Path | None]:
-    """Return the folders of pictures that are meant where a folder of a whole set is named."""
-    whole = (high_folder / "HR").is_dir()
-    if low_folder is None and whole:
-        low_folder = high_folder if (high_folder / "LR").is_dir() else None
-    if low_folder is not None and (low_folder / "LR").is_dir():
-        low_folder = low_folder / "LR"
-    return high_folder / "HR" if whole else high_folder, low_folder
-
-
-def pair(high_folder: Path, low_folder: Path, scale: int) -> list[tuple[Path, Path]]:
-    """Return the files (HR, LR) that belong together, sorted by name; both folders may be one.
-
-    Names are compared without ``_HR``, ``_GT``, ``_LR`` and ``_SRF_<scale>`` before these; an LR name may
-    also end in ``x<scale>``, with or without ``_`` or ``-``. Files that their names call of the other
-    kind or scale are left out, as are LR pictures without ground truth.
+def by_name(folder: Path) -> dict[str, Path]:
+    """Return the pictures of a folder by their names without extension, sorted.
 
     Raises:
-        ImageError: a ground truth without input, or two files of one name.
+        DataError: two of one name.
+        ImageError: no picture.
     """
-    high, low = _named(high_folder, "HR", scale), _named(low_folder, "LR", scale)
-    ending = re.compile(rf"(?P<name>.+?)[_-]?x{scale}$", re.IGNORECASE)
-    marked = {match["name"]: path for name, path in low.items() if (match := ending.match(name))}
-    inputs = marked | low  # the very name is the better partner
-    missing = [path.name for name, path in high.items() if name not in inputs]
-    if missing:
-        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-        raise ImageError(f"{low_folder}: holds no x{scale} low-resolution picture for {shown} of {high_folder}")
-    return [(path, inputs[name]) for name, path in high.items()]
+    return _distinct(folder, ((path.stem, path) for path in list_images(folder)), "")
 
 
-def _named(folder: Path, kind: str, scale: int) -> dict[str, Path]:
-    """Pictures of one kind, ``HR`` or ``LR``, by their names without suffix."""
-    named: dict[str, Path] = {}
+def by_kind(folder: Path, kind: str, scale: int) -> dict[str, Path]:
+    """Return a folder's pictures of one kind, ``HR`` or ``LR``, by their names without suffix (see :func:`pair`), sorted.
+
+    Raises:
+        ImageError: no picture of that kind, or two that are called the same.
+        DataError: two files of one name.
+    """
+    found = []
     for path in list_images(folder):
         match = _SUFFIX.search(path.stem)
         if match:
             own_kind = "LR" if match["kind"].upper() == "LR" else "HR"
             if own_kind != kind or (match["scale"] and int(match["scale"]) != scale):
                 continue
-        name = path.stem[: match.start()] if match else path.stem
-        if name in named:
-            raise ImageError(
-                f"{folder}: {named[name].name} and {path.name} are both the {kind} picture {name!r}; keep one"
-            )
-        named[name] = path
-    if not named:
+        found.append((path.stem[: match.start()] if match else path.stem, path))
+    if not found:
         raise ImageError(f"{folder}: by their names, none of its pictures is an {kind} picture for x{scale}")
-    return named
+    return _distinct(folder, found, kind)
 
 
-def _read_pair(high_path: Path, low_path: Path, scale: int) -> Picture:
-    high, low = _cropped(high_path, scale), read_rgb(low_path)
-    if high.shape[:2] != (low.shape[0] * scale, low.shape[1] * scale):
-        raise ImageError(
-            f"{low_path}: {low.shape[1]}x{low.shape[0]} pixels; a x{scale} input of {high_path.name} "
-            f"({high.shape[1]}x{high.shape[0]}, cropped) has {high.shape[1] // scale}x{high.shape[0] // scale}"
-        )
-    return Picture(high_path.stem, high, low)
+def _with_scale(low: dict[str, Path], folder: Path, scale: int, wanted: Set[str]) -> dict[str, Path]:
+    """Return the inputs that are called as ``wanted``, but for an ending ``x<scale>``."""
+    ending = re.compile(rf"(?P<name>.+?)[_-]?x{scale}$", re.IGNORECASE)
+    matches = ((ending.match(name), path) for name, path in low.items())
+    return _distinct(folder, ((m["name"], path) for m, path in matches if m and m["name"] in wanted), "LR")
 
 
-def _cropped(path: Path, scale: int) -> np.ndarray:
-    image = read_rgb(path)
-    if min(image.shape[:2]) < scale:
-        raise ImageError(f"{path}: {image.shape[1]}x{image.shape[0]} pixels are less than the scale {scale}")
-    return modcrop(image, scale)
+def _distinct(folder: Path, named: Iterable[tuple[str, Path]], kind: str) -> dict[str, Path]:
+    paths: dict[str, Path] = {}
+    for name, path in named:
+        if (other := paths.setdefault(name, path)) is path:
+            continue
+        if other.stem == path.stem:
+            raise DataError(f"{folder}: {other.name} and {path.name} have the same name; rename one")
+        raise ImageError(f"{folder}: {other.name} and {path.name} are both the {kind} picture {name!r}; keep one")
+    return paths

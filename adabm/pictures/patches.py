@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import DataError
+from .tensors import to_batch
 
 
 def random_patch(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -23,12 +23,6 @@ def augment(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     patch = patch[:, ::-1] if horizontal else patch
     patch = patch[::-1] if vertical else patch
     return patch.transpose(1, 0, 2) if transpose else patch
-
-
-def to_batch(patches: Sequence[np.ndarray], value_range: float = 255.0) -> Tensor:
-    """Stack (H, W, C) uint8 patches of one shape into a (N, C, H, W) float tensor, 0 to ``value_range``."""
-    stacked = np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
-    return torch.from_numpy(stacked).float() * (value_range / 255.0)
 
 
 def _check(images: Sequence[np.ndarray], size: int) -> None:

@@ -11,11 +11,12 @@ from torch import nn
 
 from ..errors import DataError
 from ..networks import NetworkDescriptor
+from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_weight
 from ..recipes import QuantizationConfig, preset
 from ..steps import find_step
-from .statistics import Statistics, as_batch, measure, picture_complexity
+from .statistics import Statistics, measure, picture_complexity
 
 Progress = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
 
@@ -118,7 +119,7 @@ class Pool:
         errors = []
         with torch.no_grad():
             for image in self._progress(self.images, "measuring quantization errors"):
-                batch = as_batch(model, image)
+                batch = to_batch(image[None], model.descriptor.value_range, next(model.network.parameters()))
                 with model.full_precision():
                     teacher = model(batch).float()
                 errors.append((model(batch).float() - teacher).abs().mean().item())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, NetworkError
-from ..pictures.patches import to_batch
+from ..pictures.tensors import to_batch
 from ..quantization.complexity import image_complexity
 from ..quantization.layers import Policy, QuantizedConv2d
 from ..quantization.model import QuantizedSR
@@ -78,7 +78,7 @@ class Statistics:
 
 def picture_complexity(image: np.ndarray) -> float:
     """Return the image complexity of a whole (H, W, C) uint8 picture; it needs no network."""
-    return image_complexity(to_batch([image])).item()
+    return image_complexity(to_batch(image[None])).item()
 
 
 @torch.no_grad()
@@ -110,18 +110,13 @@ def measure(model: QuantizedSR, images: Iterable[np.ndarray]) -> Statistics:
     with model.full_precision(), model.visiting(observe):
         for image in images:
             seen, profiles = defaultdict(list), {}
-            model.infer(as_batch(model, image))
+            model.infer(to_batch(image[None], model.descriptor.value_range, next(model.network.parameters())))
             rows.append({name: _merged(values) for name, values in seen.items()})
             features.append(np.concatenate([profiles[name] for name in described if name in profiles]))
             complexities.append(picture_complexity(image))
     layers = [name for name in model.layers if name in rows[0]]
     values = np.array([[row[name] for name in layers] for row in rows])
     return Statistics(np.array(layers), np.array(complexities), values[..., :2], values[..., 2], np.array(features))
-
-
-def as_batch(model: QuantizedSR, image: np.ndarray) -> Tensor:
-    """Return a (H, W, C) uint8 picture as a batch of one in the model's value range, dtype and device."""
-    return to_batch([image], model.descriptor.value_range).to(next(model.network.parameters()))
 
 
 def _described(model: QuantizedSR) -> list[str]:

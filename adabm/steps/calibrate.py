@@ -58,7 +58,7 @@ class _Ranges(Watcher):
         settings, config = self.settings, self.model.config
         lower, upper = observe_activation(x, settings.activation, config.activation_bits, settings.percentile)
         # a percentile range hides a few NaN, the sum does not
-        if not torch.isfinite(lower + upper + x.sum(dtype=torch.float32)):
+        if not (torch.isfinite(lower + upper) and torch.isfinite(x.sum(dtype=torch.float32))):
             raise NetworkError(f"the input of {layer.name} is not finite; check the network's weights")
         if layer.name in self.seen:
             lower = moving_average(layer.activation.lower, lower, settings.ema)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import ProgressError
-from ..pictures.images import write_atomically
+from ..files import write_atomically
 
 _FORMAT = "adabm-fine-tuning-2"
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from adabm.errors import DataError
+from adabm.files import file_sha256
 
 from .acquire import Acquired, acquire
 from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources
 from .transfer import Network
-from .verification import file_sha256
 
 DOWNLOADS = Path("data/downloads")
 _PATIENCE = 1.0  # seconds for threads to stop; one that waits for a silent server is left behind

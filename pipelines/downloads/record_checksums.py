@@ -5,13 +5,12 @@ download is compared with, so the mirror must hold the published bytes, and noth
 """
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
 import yaml
 
-from adabm.pictures.images import write_atomically
+from adabm.files import file_sha256, write_atomically
 
 from .sources import MANIFEST, mirror_prefix
 
@@ -34,8 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     lines = []
     for path in paths:
-        data = path.read_bytes()
-        lines.append(f"{hashlib.sha256(data).hexdigest()}  {len(data)}  {path.relative_to(folder).as_posix()}\n")
+        lines.append(f"{file_sha256(path)}  {path.stat().st_size}  {path.relative_to(folder).as_posix()}\n")
     target = args.manifest.parent / "checksums" / f"{args.id}.txt"
     write_atomically(target, "".join(lines).encode())
     print(f"{target}: {len(lines)} files")

@@ -1,20 +1,10 @@
 """Compare files with the checksums that the manifest names."""
 
-import hashlib
 from pathlib import Path
 
+from adabm.files import file_sha256
+
 from .sources import SourceFile
-
-_CHUNK = 1 << 20
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the sha256 of a file, read piece by piece."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def find_fault(path: str | Path, expected: SourceFile) -> str | None:

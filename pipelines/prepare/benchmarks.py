@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from adabm.errors import AdabmError, DataError
-from adabm.pictures.images import read_rgb, write_atomically, write_image
+from adabm.files import write_atomically
+from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
+from adabm.pictures.writing import write_image
 
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set

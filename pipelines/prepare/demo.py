@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError
 from adabm.networks.backbones import verify_backbones
-from adabm.pictures.datasets import prepare_bundled, read_manifest
+from adabm.pictures.bundled import prepare_bundled, read_manifest
 
 from .excerpts import write_crops, write_pool
 

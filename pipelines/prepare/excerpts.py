@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from adabm.errors import DataError
-from adabm.pictures.datasets import SCENE_SEPARATOR, evaluation_pictures
-from adabm.pictures.images import list_images, read_rgb, write_image
+from adabm.pictures.folders import SCENE_SEPARATOR, evaluation_pictures
+from adabm.pictures.reading import list_images, read_rgb
+from adabm.pictures.writing import write_image
 
 
 def tiles(image: np.ndarray, side: int, most: int) -> list[np.ndarray]:

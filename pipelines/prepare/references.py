@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adabm.errors import AdabmError
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from adabm.errors import DataError
-from adabm.pictures.images import read_rgb
+from adabm.pictures.reading import read_rgb
 
 from ..downloads.sources import Source
 

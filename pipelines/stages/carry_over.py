@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from adabm.errors import AdabmError, ConfigError, DataError, TableError
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
+from adabm.full_precision import FULL_PRECISION
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.pages import figures
 
@@ -17,7 +18,9 @@ _REFERENCE_DIGITS = 2  # of the references
 def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
     """Compare full precision, where measured on whole pictures, with reference PSNR: one row a network and set."""
     keys = ["network", "scale", "dataset"]
-    measured = summary[(summary["method"] == "fp32") & (summary["status"] == "measured") & (summary["tile"] == 0)]
+    measured = summary[
+        (summary["method"] == FULL_PRECISION) & (summary["status"] == "measured") & (summary["tile"] == 0)
+    ]
     measured = measured.rename(columns={"backbone": "network", "psnr_y_db": "measured_db"})[
         [*keys, "pictures", "measured_db"]
     ]
@@ -52,8 +55,10 @@ def main() -> int:
         write_atomically(tables / "reference.md", f"{text}\n".encode())
         write_atomically(tables / "comparison.md", comparison_markdown(summary).encode())
     metrics: dict[str, dict] = {}
-    for _, row in first[(first["status"] == "measured") & first["method"].isin(["fp32", "minmax", "adabm"])].iterrows():
-        name = row["setting"] + ("" if row["method"] == "fp32" else f" {row['method']}")
+    for _, row in first[
+        (first["status"] == "measured") & first["method"].isin([FULL_PRECISION, "minmax", "adabm"])
+    ].iterrows():
+        name = row["setting"] + ("" if row["method"] == FULL_PRECISION else f" {row['method']}")
         place = row["dataset"] + (f" {row['tile']}px" if row["tile"] else "")
         metrics.setdefault(place, {})[name] = {"psnr_y_db": row["psnr_y_db"], "fab": row["fab"]}
     write_atomically(args.results / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())

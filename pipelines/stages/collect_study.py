@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.errors import AdabmError, TableError
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
+from adabm.full_precision import FULL_PRECISION_SETTING
 from adabm.study import find_root, write_provenance, write_table
 from adabm.study.pages.questions import QUESTIONS, Question
 from adabm.study.pages.report import write_report
@@ -18,7 +19,6 @@ from adabm.study.tables.presentation import readable
 from adabm.study.tables.schema import read_study_table
 from adabm.study.tables.study_summary import summarize_study
 
-_FULL_PRECISION = "FP32"
 _TEX_HEAD = "% Needs \\usepackage{booktabs, longtable}. Written by the stage collect_study.\n"
 
 
@@ -46,16 +46,16 @@ def main_numbers(summary: pd.DataFrame) -> dict[str, dict]:
     numbers: dict[str, dict] = {}
     for question, rows in summary.groupby("question", sort=False):
         numbers[question] = {
-            "levels": int((rows["setting"] != _FULL_PRECISION).sum()),
+            "levels": int((rows["setting"] != FULL_PRECISION_SETTING).sum()),
             "measured": int((rows["status"] == MEASURED).sum()),
         }
         rows = rows[rows["status"] == MEASURED]
-        low = rows[rows["setting"] != _FULL_PRECISION]
+        low = rows[rows["setting"] != FULL_PRECISION_SETTING]
         if low.empty:
             continue
         first = low.iloc[0]
         here = rows[(rows["backbone"] == first["backbone"]) & (rows["dataset"] == first["dataset"])]
-        full = here[here["setting"] == _FULL_PRECISION]["psnr_y_db"].dropna()
+        full = here[here["setting"] == FULL_PRECISION_SETTING]["psnr_y_db"].dropna()
         if len(full):
             numbers[question]["full_precision_psnr_y_db"] = float(full.iloc[0])
         here = here[here["setting"] == first["setting"]]

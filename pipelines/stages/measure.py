@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from adabm.errors import AdabmError
-from adabm.pictures.images import remove_stale_temporaries
+from adabm.files import remove_stale_temporaries
 from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
 

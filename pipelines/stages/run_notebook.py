@@ -36,7 +36,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from adabm.errors import ConfigError
-from adabm.pictures.images import write_atomically
+from adabm.files import write_atomically
 from adabm.study.origin.provenance import STAGE_VARIABLE
 
 from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block

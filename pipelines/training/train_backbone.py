@@ -25,7 +25,8 @@ import torch
 from torch.nn import functional as F
 
 from adabm._compat import basicsr_module
-from adabm.pictures.images import list_images, read_raw, write_atomically
+from adabm.files import file_sha256, write_atomically
+from adabm.pictures.reading import list_images, read_raw
 from adabm.pictures.resize import downscale, modcrop
 from adabm.serialization import safetensors_bytes
 
@@ -115,7 +116,7 @@ def train(args: argparse.Namespace) -> None:
         if k not in ("work", "export", "watch", "threads", "photos", "save_seconds", "steps", "grow_from")
     }
     if args.grow_from:
-        recipe["grown_from_sha256"] = hashlib.sha256(Path(args.grow_from).read_bytes()).hexdigest()
+        recipe["grown_from_sha256"] = file_sha256(args.grow_from)
     checkpoint, start, seconds, schedule = work / "train.pt", 0, 0.0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -190,7 +191,7 @@ def export(
         "training_seconds": f"{seconds:.0f}",
     }
     write_atomically(path, safetensors_bytes(tensors, metadata))
-    print(f"{path}: sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    print(f"{path}: sha256 {file_sha256(path)}")
 
 
 def main() -> None:

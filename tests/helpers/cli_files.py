@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from adabm.cli import main
 from adabm.networks import build_network
-from adabm.pictures.images import write_image
+from adabm.pictures.writing import write_image
 
 SCALE = 2
 TINY = ["--patch-size", "16", "--rounds", "3", "--steps-per-round", "2", "--set", "tune.batch_size=1"]

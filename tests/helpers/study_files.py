@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adabm.networks import build_network, save_network
-from adabm.pictures.images import write_image
+from adabm.pictures.writing import write_image
 from adabm.study import Effort
 from adabm.study.origin import fingerprint
 from adabm.study.running import runs, tasks

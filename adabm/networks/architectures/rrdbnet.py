@@ -8,7 +8,10 @@ from ..conversion import Conversion, State, depth, tensor
 from ..descriptor import Role
 from ..layout import Layout
 
-LAYOUT = Layout(((r"body\..+", Role.BODY), ("conv_body", Role.AFTER_BODY), ("conv_up[12]|conv_hr", Role.UPSAMPLER)))
+LAYOUT = Layout(
+    ((r"body\..+", Role.BODY), ("conv_body", Role.AFTER_BODY), ("conv_up[12]|conv_hr", Role.UPSAMPLER)),
+    size_multiples={1: 4, 2: 2},  # there it unshuffles its input
+)
 
 
 def from_esrgan(state: State) -> Conversion:

@@ -17,11 +17,11 @@ from .source import Source
 
 # Where the code begins that computes something; what it depends on is found from its imports.
 # A quantized model, from the pictures that are read for it; of the steps, those of a recipe, or all of them.
-QUANTIZING = ("api", "pictures.images")
+QUANTIZING = ("api", "pictures.reading")
 STEPS = ("steps",)
 NETWORKS = ("networks.architectures",)  # likewise of the networks
-MEASURING = ("engines.evaluation", "pictures.datasets")  # what is measured on a picture with a given model
-SAMPLING = ("sampling", "pictures.images")  # which calibration pictures a strategy chooses
+MEASURING = ("engines.evaluation", "pictures.pairs")  # what is measured on a picture with a given model
+SAMPLING = ("sampling", "pictures.reading")  # which calibration pictures a strategy chooses
 INTERVENING = ("steps.deal_factors",)  # what a rule of the study changes in a calibrated model
 # Which models a question compares, and what of them stands in its table.
 STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces", "study.answers")
@@ -29,9 +29,11 @@ STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces
 # What the code above imports, or what that imports in turn, and no number depends on. Whoever adds one vouches for that.
 NEUTRAL = (
     "_compat",  # makes BasicSR importable; the provenance names its version
-    "errors",  # kinds of errors
-    "networks.backbones",  # finds weight files, whose content enters the keys
     "checkpoint",  # writes and reads models, each compared with its recorded sha256
+    "errors",  # kinds of errors
+    "files",  # writes files
+    "networks.backbones",  # finds weight files, whose content enters the keys
+    "networks.conversion",  # turns weights of others into files, whose content enters the keys
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",

@@ -15,7 +15,7 @@ import yaml
 
 from ... import __version__
 from ...errors import TableError
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
 
 PACKAGES = ("torch", "torchvision", "basicsr", "numpy", "scikit-image", "opencv-python", "safetensors", "pandas")

@@ -18,7 +18,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from ...engines.tiles import Upscaled
-from ...pictures.images import write_atomically
+from ...files import write_atomically
+from ...full_precision import FULL_PRECISION
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
 from ..tables.writing import METHOD_LABELS
@@ -188,7 +189,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     Bars span one standard deviation over seeds to each side; open diamonds are the published losses of
     the same method at the same setting with the published weights. The axis is logarithmic.
     """
-    rows = summary[(summary["status"] == "measured") & (summary["method"] != "fp32")]
+    rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
     places = list(dict.fromkeys(zip(rows["dataset"], rows["tile"])))
     methods = [m for m in METHOD_LABELS if m in set(rows["method"])]
     settings = list(dict.fromkeys(rows["setting"]))
@@ -222,8 +223,8 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
 
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
     """PSNR against theoretical BitOPs, a panel a setting, with full precision as a line."""
-    reference = means[means["method"] == "fp32"].iloc[0]
-    settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != "fp32", "setting"]))
+    reference = means[means["method"] == FULL_PRECISION].iloc[0]
+    settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
     families = {"minmax": "MinMax", "percentile": "Percentile", "omse": "OMSE", "adabm": "AdaBM"}
     markers = {"MinMax": "s", "Percentile": "D", "OMSE": "^", "AdaBM": "o"}
     with study_style():

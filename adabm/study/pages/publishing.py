@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...errors import DataError
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from ..origin.provenance import STUDY_CODE, write_provenance
 from ..tables.writing import write_table
 from .figures import save_figure

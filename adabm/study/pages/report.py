@@ -19,7 +19,8 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...errors import TableError
-from ...pictures.images import write_atomically
+from ...files import write_atomically
+from ...full_precision import FULL_PRECISION_SETTING
 from ..origin.provenance import provenance_path, table_id
 from ..running.runs import MEASURED
 from ..tables.presentation import ReadableTable, readable
@@ -93,7 +94,7 @@ def studied(study: pd.DataFrame) -> str:
     if rows.empty:
         return "Nothing was measured yet. The tables below list what is planned."
     names = {name: list(dict.fromkeys(rows[name])) for name in ("backbone", "setting", "dataset")}
-    settings = sorted((s for s in names["setting"] if s != "FP32"), key=_by_bits) or names["setting"]
+    settings = sorted((s for s in names["setting"] if s != FULL_PRECISION_SETTING), key=_by_bits) or names["setting"]
     seeds = sorted(set(rows["seed"]))
     return (
         f"AdaBM quantizes {_listed(names['backbone'])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "

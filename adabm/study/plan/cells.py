@@ -1,18 +1,19 @@
 """Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...checkpoint import file_metadata
 from ...errors import AdabmError, ConfigError
+from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ...networks.backbones import backbone_path
-from ...pictures.datasets import PictureFiles, calibration_files, check_calibration, evaluation_files
+from ...networks.scale import file_scale
+from ...pictures.folders import calibration_files, check_calibration, evaluation_files
+from ...pictures.pairs import PictureFiles
 from ...recipes import QuantizationConfig, preset, read_recipe
-from .part import FULL_PRECISION, check_part, is_path, place
+from .part import check_part, is_path, place
 from .root import working_root
 
 
@@ -27,8 +28,8 @@ class Run:
     """
 
     method: str
-    weight_bits: int = 32
-    activation_bits: int = 32
+    weight_bits: int = FULL_PRECISION_BITS
+    activation_bits: int = FULL_PRECISION_BITS
     fully_quantized: bool = False
     seed: int = 0
     changes: tuple[tuple[str, object], ...] = ()
@@ -56,7 +57,7 @@ class Run:
     def setting(self) -> str:
         """``W4A4 FQ``, ``W8A6`` or, for full precision, ``FP32``."""
         if self.method == FULL_PRECISION:
-            return "FP32"
+            return FULL_PRECISION_SETTING
         return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
 
     def config(self, effort: "Effort | None" = None) -> QuantizationConfig:
@@ -150,7 +151,7 @@ class Cell:
 
     @property
     def scale(self) -> int:
-        return network_scale(self.backbone)
+        return file_scale(self.backbone)
 
     @property
     def model_identity(self) -> tuple:
@@ -163,7 +164,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
     A part is a mapping with the keys
 
     * ``backbone``: name of a shipped network or path of a .safetensors file;
-    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.pictures.datasets`; optional where all sets
+    * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.pictures.folders`; optional where all sets
       are paths and ``calibration`` is given or nothing is quantized;
     * ``sets``: names in ``data``, or paths (with a slash) of folders anywhere; ``tile``: LR pixels, 0 for whole pictures;
     * ``calibration`` (optional): another folder of low-resolution pictures;
@@ -211,7 +212,7 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
     backbone = backbone_path(
         str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"]
     )
-    scale = network_scale(backbone)
+    scale = file_scale(backbone)
     data = place(root, part.get("data", ""))
     seeds = part.get("seeds", [0])
     quantized = [
@@ -226,7 +227,7 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
         check_calibration(calibration, effort.patch_size)
     for name in part["sets"]:
         folder = place(root, name) if is_path(name) else data / name
-        pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder)), part.get("tile") or None)
+        pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder, scale)), part.get("tile") or None)
         for files in pictures.files:
             files.check(scale)
         wanted = part.get("run", True)
@@ -242,20 +243,6 @@ def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
         path.parent for cell in cells for f in cell.pictures.files for path in (f.high, f.low) if path is not None
     }
     return sorted(inputs)
-
-
-def network_scale(backbone: Path) -> int:
-    """The upsampling factor that a weight file's metadata tells."""
-    try:
-        options = json.loads(file_metadata(backbone)["options"])
-        scale = options.get("upscale", options.get("scale"))
-    except (KeyError, AttributeError, json.JSONDecodeError):
-        scale = None
-    if not isinstance(scale, int):
-        raise ConfigError(
-            f"{backbone}: its metadata does not tell the scale; run `adabm import` on it, or export it with adabm.save_network"
-        )
-    return scale
 
 
 def _claim(names: dict[tuple, Path], name: tuple, path: Path) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import ConfigError
+from ...full_precision import FULL_PRECISION
 from ...suggestions import suggestion
 
-FULL_PRECISION = "fp32"
 _TEXTS, _LISTS = ("backbone", "data", "calibration"), ("sets", "settings", "methods", "seeds")
 _KEYS = (*_TEXTS, *_LISTS, "tile", "run")
 _REQUIRED = ("backbone", "sets", "settings", "methods")

@@ -10,14 +10,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from ...errors import ConfigError
+from ...full_precision import FULL_PRECISION, FULL_PRECISION_SETTING
 from ...networks import load_network
-from ...pictures.datasets import SCENE_SEPARATOR, calibration_files, check_calibration
-from ...pictures.images import read_rgb
+from ...pictures.folders import SCENE_SEPARATOR, calibration_files, check_calibration
+from ...pictures.reading import read_rgb
 from ...recipes import QuantizationConfig
 from ...sampling import Pool, select
 from ...sampling.registry import find
 from ..origin.fingerprint import SAMPLING, code_hash, definition_hash, file_hash, folder_hash, key
-from ..plan.cells import FULL_PRECISION, Cell, Effort, EvaluationSet, Run, plan_inputs, read_plan
+from ..plan.cells import Cell, Effort, EvaluationSet, Run, plan_inputs, read_plan
 from ..plan.part import place
 from ..plan.root import find_root
 from ..tables.schema import study_table
@@ -176,7 +177,7 @@ class Bench:
             for t in trials
         ]
         before = replace(self, sets=self.sets[:1]).measure(question, [self._untuned(trial) for trial in trials])
-        full = float(before.loc[before["setting"] == "FP32", "psnr_y_db"].iloc[0])
+        full = float(before.loc[before["setting"] == FULL_PRECISION_SETTING, "psnr_y_db"].iloc[0])
         run_traces([task for trial, task in zip(trials, tasks) if trial.wanted], self.workers)
         rows = before.to_dict("records")
         for trial, task in zip(trials, tasks):

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ...checkpoint import load_quantized, save_quantized
-from ...pictures.images import write_atomically
+from ...files import write_atomically
 from ...quantization.model import QuantizedSR
 from ...steps.tuner import TuningStep
 from ..origin.fingerprint import key

@@ -1,7 +1,7 @@
 """The two kinds of work of a study: quantize a network, measure a model on pictures. Each fills the cache."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,17 +10,19 @@ import torch
 
 from ...api import quantize
 from ...engines.evaluation import Measurement, measure
+from ...engines.simulated import SimulatedEngine
 from ...errors import DataError, FineTuningError, ProgressError
+from ...full_precision import FULL_PRECISION
 from ...networks import load_network
-from ...pictures.datasets import PictureFiles
-from ...pictures.images import read_rgb
+from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
+from ...pictures.reading import read_rgb
 from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps import CalibrationRecord
 from ...steps.tuner import TuningStep
 from ..origin.fingerprint import file_hash, folder_hash, key
-from ..plan.cells import FULL_PRECISION, Effort, Run
+from ..plan.cells import Effort, Run
 from .cache import ResultCache
 from .keys import measuring_code, quantizing_code
 
@@ -192,12 +194,9 @@ class MeasureTask:
     def carry_out(self) -> None:
         """Measure each picture that is missing, and keep the result at once."""
         for files in self.missing():
-            model = _loaded(self.model)
-            with (
-                one_thread(self.model.device),
-                model.full_precision() if self.model.run.method == FULL_PRECISION else nullcontext(),
-            ):
-                result = vars(measure(model, files.read(model.descriptor.scale), self.tile))
+            engine = SimulatedEngine(_loaded(self.model), full_precision=self.model.run.method == FULL_PRECISION)
+            with one_thread(self.model.device):
+                result = vars(measure(engine, files.read(engine.scale), self.tile))
             self.model.cache.keep_record(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
 
 

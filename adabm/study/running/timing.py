@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from ...errors import ConfigError
 from ...networks import load_network
-from ...pictures.images import read_rgb
-from ...pictures.patches import calibration_batches, random_batches, to_batch
+from ...pictures.patches import calibration_batches, random_batches
+from ...pictures.reading import read_rgb
+from ...pictures.tensors import to_batch
 from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps.clip import clip_ranges

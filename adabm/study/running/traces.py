@@ -6,7 +6,7 @@ import numpy as np
 
 from ...engines.evaluation import measure
 from ...errors import ConfigError, DataError
-from ...pictures.datasets import PictureFiles
+from ...pictures.pairs import PictureFiles
 from ...quantization.model import QuantizedSR
 from ...steps.tuner import TuningStep
 from ..origin.fingerprint import file_hash, key

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ...full_precision import FULL_PRECISION_SETTING
 from ..pages.questions import Question
 from ..running.runs import MEASURED
 from .schema import TEXT_KEYS
@@ -15,7 +16,7 @@ _VALUES: dict[str, tuple[str, str]] = {  # heading and format of each column of 
     "ssim_y": ("SSIM-Y", ".4f"),
     "loss_db": ("loss (dB)", "z.2f"),
     "fab": ("FAB (simulated bits)", ".2f"),
-    "relative_bitops": ("BitOPs of FP32 (theoretical)", ".3f"),
+    "relative_bitops": (f"BitOPs of {FULL_PRECISION_SETTING} (theoretical)", ".3f"),
     "seconds_median": ("median time (s, measured)", ".4g"),
     "seconds_iqr": ("IQR (s)", ".2g"),
     "peak_mib": ("peak memory (MiB, measured)", ".0f"),
@@ -104,7 +105,7 @@ def readable(question: Question, summary: pd.DataFrame) -> ReadableTable:
             shared.append(texts[0])
         elif name != "variable":
             columns[_HEADINGS.get(name, name)] = texts
-    variables = list(dict.fromkeys(summary.loc[summary["setting"] != "FP32", "variable"])) or ["level"]
+    variables = list(dict.fromkeys(summary.loc[summary["setting"] != FULL_PRECISION_SETTING, "variable"])) or ["level"]
     levels = columns.pop("level")
     if len(variables) > 1:
         columns["variable"], columns["level"] = list(summary["variable"]), levels

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ..running.runs import DIVERGED, MEASURED, NOT_RUN
 from .writing import METHOD_LABELS
 
@@ -19,7 +20,12 @@ _CELL = [
     "fully_quantized",
 ]
 _MEANS = ["psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"]
-_PUBLISHED_METHODS = {"fp32": "FP32", "minmax": "MinMax", "percentile": "Percentile", "adabm": "AdaBM"}
+_PUBLISHED_METHODS = {
+    FULL_PRECISION: FULL_PRECISION_SETTING,
+    "minmax": "MinMax",
+    "percentile": "Percentile",
+    "adabm": "AdaBM",
+}
 _COLUMNS = {
     "setting": "setting",
     "method": "method",
@@ -27,7 +33,7 @@ _COLUMNS = {
     "ssim_y": "SSIM-Y",
     "fab": "FAB (simulated bits)",
     "bitops_g": "BitOPs at 720p (G, theoretical)",
-    "relative_bitops": "of FP32",
+    "relative_bitops": f"of {FULL_PRECISION_SETTING}",
     "size_kib": "size (KiB, theoretical)",
 }
 _FORMATS = {"ssim_y": ".4f", "fab": ".2f", "bitops_g": ".0f", "relative_bitops": ".3f", "size_kib": ".0f"}
@@ -49,7 +55,7 @@ def summarize(means: pd.DataFrame) -> pd.DataFrame:
     table["pictures"] = grouped["pictures"].first()
     table = table.reset_index()
     place = ["backbone", "dataset", "tile"]
-    full = table[table["method"] == "fp32"].set_index(place)["psnr_y_db"]
+    full = table[table["method"] == FULL_PRECISION].set_index(place)["psnr_y_db"]
     table["loss_db"] = [full[tuple(row)] for row in table[place].itertuples(index=False)] - table["psnr_y_db"]
     return table.round(
         dict(
@@ -81,7 +87,8 @@ def with_published(summary: pd.DataFrame, published: pd.DataFrame, same_as: Mapp
     columns: dict[str, list] = {"published_psnr_y_db": [], "published_loss_db": [], "published_source": []}
     for _, row in summary.iterrows():
         bits = str(row["weight_bits"]), str(row["activation_bits"]), "yes" if row["fully_quantized"] else "no"
-        found, full = find(row, _PUBLISHED_METHODS.get(row["method"]), *bits), find(row, "FP32", "32", "32", "no")
+        found = find(row, _PUBLISHED_METHODS.get(row["method"]), *bits)
+        full = find(row, _PUBLISHED_METHODS[FULL_PRECISION], *[str(FULL_PRECISION_BITS)] * 2, "no")
         columns["published_psnr_y_db"].append(None if found is None else found["psnr_y_db"])
         columns["published_loss_db"].append(
             None if found is None or full is None else round(full["psnr_y_db"] - found["psnr_y_db"], 3)
@@ -156,7 +163,7 @@ def comparison_markdown(summary: pd.DataFrame) -> str:
     rows = (
         rows.assign(_m=rows["method"].map(order))
         .sort_values("_m", kind="stable")
-        .sort_values("setting", key=lambda s: s != "FP32", kind="stable")
+        .sort_values("setting", key=lambda s: s != FULL_PRECISION_SETTING, kind="stable")
     )
     table = pd.DataFrame(
         {

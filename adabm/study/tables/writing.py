@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...pictures.images import write_atomically
+from ...files import write_atomically
+from ...full_precision import FULL_PRECISION, FULL_PRECISION_LABEL
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
 from ..running.runs import CellResult
 
 METHOD_LABELS = {
-    "fp32": "Full precision",
+    FULL_PRECISION: FULL_PRECISION_LABEL,
     "minmax": "MinMax",
     "percentile": "Percentile",
     "omse": "OMSE",

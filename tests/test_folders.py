@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from adabm.errors import DataError, ImageError
-from adabm.pictures.datasets import calibration_images, evaluation_pictures
-from adabm.pictures.images import write_image
+from adabm.pictures.folders import calibration_images, evaluation_files, evaluation_pictures
+from adabm.pictures.pairs import pair
 from adabm.pictures.resize import downscale
+from adabm.pictures.writing import write_image
 
 
 def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:
@@ -39,6 +40,37 @@ def test_a_missing_partner(pairs, lacking, there):
     (pairs / lacking / "a.png").unlink()
     with pytest.raises(DataError, match=f"picture a: is in {pairs}/{there} but not in {pairs}/{lacking}"):
         evaluation_pictures(pairs, 4)
+
+
+def test_partners_may_be_called_as_data_sets_do(tmp_path):
+    names = {"img_002_SRF_4_HR": "img_002_SRF_4_LR", "baby_GT": "baby", "0801": "0801x4"}
+    for index, (high, low) in enumerate(names.items()):
+        write_image(tmp_path / "HR" / f"{high}.png", picture(index))
+        write_image(tmp_path / "LR" / f"{low}.png", picture(10 + index, 6, 8))
+    found = evaluation_files(tmp_path, 4)
+    assert [(f.name, f.low.stem) for f in found] == [(high, names[high]) for high in sorted(names)]
+    with pytest.raises(DataError, match=f"picture 0801: is in {tmp_path}/HR but not in {tmp_path}/LR"):
+        evaluation_files(tmp_path, 2)
+    write_image(tmp_path / "LR" / "0801_X4.png", picture(0, 6, 8))
+    with pytest.raises(ImageError, match=r"0801_X4\.png and 0801x4\.png are both the LR picture '0801'; keep one"):
+        evaluation_files(tmp_path, 4)
+
+
+def test_equal_names_belong_together_whatever_they_mean(tmp_path):
+    for index, name in enumerate(("a_LR", "ax4", "a_x4", "b_SRF_2_HR")):
+        write_image(tmp_path / "HR" / f"{name}.png", picture(index))
+        write_image(tmp_path / "LR" / f"{name}.png", picture(10 + index, 6, 8))
+    found = evaluation_files(tmp_path, 4)
+    assert [f.name for f in found] == ["a_LR", "a_x4", "ax4", "b_SRF_2_HR"]
+    assert all(f.low.name == f.high.name for f in found)
+
+
+def test_pairs_and_what_is_left(tmp_path):
+    for name in ("a_HR", "a_LR", "b_HR", "c_LR", "a_SRF_2_HR"):
+        write_image(tmp_path / f"{name}.png", picture(0))
+    found = pair(tmp_path, tmp_path, 4)
+    assert found.pairs == [(tmp_path / "a_HR.png", tmp_path / "a_LR.png")]
+    assert found.without_input == [tmp_path / "b_HR.png"] and found.without_truth == [tmp_path / "c_LR.png"]
 
 
 def test_a_wrong_size(pairs):

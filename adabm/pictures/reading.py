@@ -1,8 +1,6 @@
-"""Read and write pictures of the formats that users have."""
+"""Read pictures of the formats that users have."""
 
 import os
-import tempfile
-import time
 import warnings
 from pathlib import Path
 
@@ -13,12 +11,8 @@ from PIL import Image
 from ..errors import ImageError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-_WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
-_WITH_16_BITS = (".png", ".tif", ".tiff")
-_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 # How a complete file of a format ends; None: Pillow refuses to open an incomplete one.
 _ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "WEBP": None}
-_TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -104,95 +98,3 @@ def _ends_with(path: Path, ending: bytes | None) -> bool:
     with path.open("rb") as file:
         file.seek(-len(ending), os.SEEK_END)
         return file.read() == ending
-
-
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write a picture atomically; the format follows the file name's extension.
-
-    Args:
-        image: (H, W) or (H, W, 3|4), uint8 or uint16, RGB(A) order.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    check_format(path, image.shape, image.dtype)
-    if image.ndim == 3:
-        order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-        image = cv2.cvtColor(image, order)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in (".jpg", ".jpeg") else []
-    try:
-        ok, data = cv2.imencode(suffix, image, options)
-    except cv2.error:
-        ok = False
-    if not ok:
-        raise ImageError(f"{path}: the picture could not be encoded as {suffix}")
-    write_atomically(path, memoryview(data))
-
-
-def check_format(path: str | Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raise :class:`ImageError` if the format that ``path`` names cannot hold such a picture.
-
-    Args:
-        shape, dtype: those of the array that :func:`write_image` would get.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in EXTENSIONS:
-        raise ImageError(f"{path}: unknown picture format; use one of {', '.join(EXTENSIONS)}")
-    if dtype == np.uint16 and suffix not in _WITH_16_BITS:
-        raise ImageError(f"{path}: {suffix} cannot hold 16 bits a channel; use .png or .tif")
-    if len(shape) == 3 and shape[2] == 4 and suffix in _WITHOUT_ALPHA:
-        raise ImageError(f"{path}: {suffix} cannot hold an alpha channel; use .png, .webp or .tif")
-    longest = _LONGEST_SIDE.get(suffix)
-    if longest is not None and max(shape[:2]) > longest:
-        raise ImageError(
-            f"{path}: {suffix} holds at most {longest} pixels a side, not {shape[1]}x{shape[0]}; use .png or .tif"
-        )
-
-
-def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
-    """Write ``data`` to a neighbour file and rename it, so that no half-written file is ever left.
-
-    Raises:
-        OSError: naming ``path``, where the system's own error names nothing (disk full) or the neighbour.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _write_and_rename(path, data)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _write_and_rename(path: Path, data: bytes | memoryview) -> None:
-    # a part of the name, since the whole may be as long as a name can be
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=_TEMPORARY)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def remove_stale_temporaries(folder: str | Path, older_than_s: float = 86400) -> int:
-    """Delete what killed processes left of :func:`write_atomically` in a folder and all below it; return how many files.
-
-    Nothing but such files is touched, known by their names, and none that was changed in the last ``older_than_s``
-    seconds, which a living process may be writing. A missing folder holds none; a file that cannot be deleted stays.
-    """
-    removed = 0
-    for path in Path(folder).rglob(f".*{_TEMPORARY}"):
-        try:
-            if path.is_file() and not path.is_symlink() and time.time() - path.stat().st_mtime > older_than_s:
-                path.unlink()
-                removed += 1
-        except OSError:  # gone already, or another user's; tidying up is no reason to fail
-            continue
-    return removed
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,0 +1,65 @@
+"""Write files so that none is ever left half-written, and know them by their sha256."""
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+_TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the sha256 of a file's content in hexadecimal digits, read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
+    """Write ``data`` to a neighbour file and rename it, so that no half-written file is ever left.
+
+    Raises:
+        OSError: naming ``path``, where the system's own error names nothing (disk full) or the neighbour.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_and_rename(path, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_and_rename(path: Path, data: bytes | memoryview) -> None:
+    # a part of the name, since the whole may be as long as a name can be
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=_TEMPORARY)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def remove_stale_temporaries(folder: str | Path, older_than_s: float = 86400) -> int:
+    """Delete what killed processes left of :func:`write_atomically` in a folder and all below it; return how many files.
+
+    Nothing but such files is touched, known by their names, and none that was changed in the last ``older_than_s``
+    seconds, which a living process may be writing. A missing folder holds none; a file that cannot be deleted stays.
+    """
+    removed = 0
+    for path in Path(folder).rglob(f".*{_TEMPORARY}"):
+        try:
+            if path.is_file() and not path.is_symlink() and time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
+                removed += 1
+        except OSError:  # gone already, or another user's; tidying up is no reason to fail
+            continue
+    return removed
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
