@@ -16,6 +16,8 @@ from ..serialization import file_metadata
 from .protocol import Engine, EngineOutput, lacking
 from .registry import engine
 
+SIMULATED = "simulated"  # the engine's name
+
 
 class SimulatedEngine:
     """Run a :class:`QuantizedSR` where it is, in its own type.
@@ -25,7 +27,7 @@ class SimulatedEngine:
         full_precision: run the wrapped network as it was before; so it does inside ``model.full_precision()`` too.
     """
 
-    name = "simulated"
+    name = SIMULATED
 
     def __init__(self, model: QuantizedSR, full_precision: bool = False) -> None:
         self.model, self.full_precision = model, full_precision

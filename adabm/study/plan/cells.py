@@ -3,15 +3,18 @@
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...engines.registry import find
+from ...engines.simulated import SIMULATED
 from ...errors import AdabmError, ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ...networks.backbones import backbone_path
 from ...networks.scale import file_scale
 from ...pictures.folders import calibration_files, check_calibration, evaluation_files
 from ...pictures.pairs import PictureFiles
+from ...plugins import load_file
 from ...recipes import QuantizationConfig, preset, read_recipe
 from .part import check_part, is_path, place
 from .root import working_root
@@ -129,18 +132,19 @@ class Effort:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Pictures to measure on; ``tile``: LR pixels, or None for whole pictures."""
+    """Pictures to measure on, and how: ``tile``: LR pixels, or None for whole pictures; ``engine``: what runs the model."""
 
     name: str
     files: tuple[PictureFiles, ...]
     tile: int | None = None
+    engine: str = SIMULATED
 
 
 @dataclass(frozen=True)
 class Cell:
     """One cell of the result table: a run of a network on a set, and whether the plan says to run it.
 
-    Full precision has no calibration pictures.
+    Full precision has no calibration pictures. ``imports`` are Python files that define what it names.
     """
 
     backbone: Path
@@ -148,6 +152,7 @@ class Cell:
     run: Run
     pictures: EvaluationSet
     wanted: bool = True
+    imports: tuple[Path, ...] = ()
 
     @property
     def scale(self) -> int:
@@ -168,7 +173,10 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
       are paths and ``calibration`` is given or nothing is quantized;
     * ``sets``: names in ``data``, or paths (with a slash) of folders anywhere; ``tile``: LR pixels, 0 for whole pictures;
     * ``calibration`` (optional): another folder of low-resolution pictures;
-    * ``settings``, ``methods``, ``seeds`` (optional, [0]): every combination is a run;
+    * ``settings``, ``methods``, ``seeds`` (optional, [0]): every combination is a run; a method is the name of a shipped
+      recipe or the path of a recipe file (.yaml);
+    * ``engine`` (optional): what runs the quantized models, a name or a Python file, see :func:`adabm.open_engine`;
+    * ``imports`` (optional): Python files that register what the part names, such as the architecture of its backbone;
     * ``run`` (optional, true): false lists the cells as not run.
 
     Paths are relative to ``root``; ``~`` is the user's folder. Pictures are checked by their headers: that they can be
@@ -191,7 +199,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
                 pictures, stem = cell.pictures, cell.backbone.stem
                 _claim(names, ("backbone", stem), cell.backbone.resolve())
                 _claim(names, ("set", pictures.name, "of backbone", stem), folder.resolve())
-                identity = (cell.backbone, cell.run, pictures.name, pictures.tile)
+                identity = (cell.backbone, cell.run, pictures.name, pictures.tile, pictures.engine)
                 known = cells.setdefault(identity, cell)
                 if known.calibration != cell.calibration:
                     raise ConfigError(
@@ -209,6 +217,12 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
 
 def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Path]]:
     """Yield the cells of a part, each with the folder of its set."""
+    imports = tuple(place(root, file) for file in part.get("imports", []))
+    for file in imports:
+        load_file(file)
+    engine = part.get("engine", SIMULATED)
+    engine = str(place(root, engine)) if ".py" in engine else engine
+    find(engine)  # refuses what is none
     backbone = backbone_path(
         str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"]
     )
@@ -231,9 +245,9 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
         for files in pictures.files:
             files.check(scale)
         wanted = part.get("run", True)
-        yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted), folder
+        yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted, imports), folder
         for run in quantized:
-            yield Cell(backbone, calibration, run, pictures, wanted), folder
+            yield Cell(backbone, calibration, run, replace(pictures, engine=engine), wanted, imports), folder
 
 
 def plan_inputs(cells: Sequence[Cell]) -> list[Path]:

@@ -8,7 +8,7 @@ from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION
 from ...suggestions import suggestion
 
-_TEXTS, _LISTS = ("backbone", "data", "calibration"), ("sets", "settings", "methods", "seeds")
+_TEXTS, _LISTS = ("backbone", "data", "calibration", "engine"), ("sets", "settings", "methods", "seeds", "imports")
 _KEYS = (*_TEXTS, *_LISTS, "tile", "run")
 _REQUIRED = ("backbone", "sets", "settings", "methods")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 import pandas as pd
@@ -82,7 +82,10 @@ def run_plan(
     file_hash.cache_clear()  # an earlier plan of this process may have seen other contents
     device = find_device(device)
     workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
-    models = {cell: ModelTask(cell.backbone, cell.calibration, cell.run, effort, cache, device) for cell in cells}
+    models = {
+        cell: ModelTask(cell.backbone, cell.calibration, cell.run, effort, cache, device, cell.imports)
+        for cell in cells
+    }
     queue = _Queue()
     for order, cell in enumerate(cells):
         if cell.wanted:
@@ -112,11 +115,11 @@ class _Queue:
         self.size = 0
 
     def add(self, order: int, model: ModelTask, cell: Cell) -> None:
-        task = MeasureTask(model, cell.pictures.files, cell.pictures.tile)
+        task = MeasureTask(model, cell.pictures.files, cell.pictures.tile, cell.pictures.engine)
         missing = task.missing()
         if not missing or model.divergence() is not None:
             return
-        chunks = [MeasureTask(model, tuple(missing[i : i + _CHUNK]), task.tile) for i in range(0, len(missing), _CHUNK)]
+        chunks = [replace(task, files=tuple(missing[i : i + _CHUNK])) for i in range(0, len(missing), _CHUNK)]
         self.size += len(chunks)
         if model.key in self._done or (model.key not in self._waiting and model.done()):
             self._done.add(model.key)
@@ -251,6 +254,7 @@ def _result(cell: Cell, model_task: ModelTask) -> CellResult:
         return CellResult(cell, NOT_RUN)
     if (reason := model_task.divergence()) is not None:
         return CellResult(cell, DIVERGED, reason=reason)
-    evaluation = Evaluation.of(MeasureTask(model_task, cell.pictures.files, cell.pictures.tile).results())
+    task = MeasureTask(model_task, cell.pictures.files, cell.pictures.tile, cell.pictures.engine)
+    evaluation = Evaluation.of(task.results())
     model = QuantizedSR(load_network(cell.backbone), cell.run.config())  # its cost is the same, whatever its ranges
     return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))

@@ -9,19 +9,22 @@ from pathlib import Path
 import torch
 
 from ...api import quantize
+from ...engines import open_engine
 from ...engines.evaluation import Measurement, measure
-from ...engines.simulated import SimulatedEngine
+from ...engines.registry import find
+from ...engines.simulated import SIMULATED, SimulatedEngine
 from ...errors import DataError, FineTuningError, ProgressError
 from ...full_precision import FULL_PRECISION
 from ...networks import load_network
 from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
 from ...pictures.reading import read_rgb
+from ...plugins import load_file
 from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps import CalibrationRecord
 from ...steps.tuner import TuningStep
-from ..origin.fingerprint import file_hash, folder_hash, key
+from ..origin.fingerprint import definition_hash, file_hash, folder_hash, key
 from ..plan.cells import Effort, Run
 from .cache import ResultCache
 from .keys import measuring_code, quantizing_code
@@ -37,10 +40,13 @@ class ModelTask:
     effort: Effort
     cache: ResultCache
     device: str = "cpu"
+    imports: tuple[Path, ...] = ()
 
     @property
     def key(self) -> str:
         """Hash of all that the model depends on."""
+        for file in self.imports:  # in whatever process this is
+            load_file(file)
         if self.run.method == FULL_PRECISION:
             return key(network=file_hash(self.backbone))
         config = self.run.config(self.effort)
@@ -155,15 +161,21 @@ class ModelTask:
 
 @dataclass(frozen=True)
 class MeasureTask:
-    """Pictures to be measured with one model, tile by tile or whole."""
+    """Pictures to be measured with one model, tile by tile or whole, as an engine runs it."""
 
     model: ModelTask
     files: tuple[PictureFiles, ...]
     tile: int | None
+    engine: str = SIMULATED
 
     def picture_key(self, files: PictureFiles) -> str:
         """Hash of all that the measurement on one picture depends on."""
         low = file_hash(files.low) if files.low is not None else None
+        engine = (
+            {}
+            if self.engine == SIMULATED
+            else {"engine": self.engine, "opens": definition_hash(find(self.engine).open)}
+        )
         return key(
             model=self.model.key,
             high=file_hash(files.high),
@@ -171,6 +183,7 @@ class MeasureTask:
             tile=self.tile,
             device=self.model.device,
             code=measuring_code(self.model.backbone),
+            **engine,
         )
 
     def missing(self) -> list[PictureFiles]:
@@ -194,7 +207,9 @@ class MeasureTask:
     def carry_out(self) -> None:
         """Measure each picture that is missing, and keep the result at once."""
         for files in self.missing():
-            engine = SimulatedEngine(_loaded(self.model), full_precision=self.model.run.method == FULL_PRECISION)
+            model, full = _loaded(self.model), self.model.run.method == FULL_PRECISION
+            simulated = self.engine == SIMULATED
+            engine = SimulatedEngine(model, full_precision=full) if simulated else open_engine(self.engine, model)
             with one_thread(self.model.device):
                 result = vars(measure(engine, files.read(engine.scale), self.tile))
             self.model.cache.keep_record(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
