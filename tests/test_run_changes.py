@@ -144,7 +144,12 @@ def test_a_run_without_changes_has_the_key_of_its_preset(task):
         seed=0,
         device="cpu",
         code=code_hash(
-            *QUANTIZING, "steps.calibrate", "steps.map_bits", "steps.clip", "steps.tune", "networks.architectures.srresnet"
+            *QUANTIZING,
+            "steps.calibrate",
+            "steps.map_bits",
+            "steps.clip",
+            "steps.tune",
+            "networks.architectures.srresnet",
         ),
     )
     assert task.key == with_run(task) == with_run(task, changes={}) == expected

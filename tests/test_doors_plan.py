@@ -1,0 +1,118 @@
+"""A plan line is enough to measure a recipe, an engine or an architecture of one's own beside the others."""
+
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
+from adabm.study.running.tasks import MeasureTask, ModelTask
+from helpers.registries import forgetting
+from helpers.study_files import EFFORT, compute_here, forget, part, write_study
+
+STEP = """
+from dataclasses import dataclass
+from adabm.steps import RANGES, Step, step
+
+@step("widen")
+@dataclass(frozen=True)
+class Widen(Step):
+    needs = frozenset({RANGES})
+    factor: float = 1.5
+    def apply(self, model, workspace):
+        for layer in model.layers.values():
+            layer.activation.set_range(layer.activation.lower * self.factor, layer.activation.upper * self.factor)
+"""
+RECIPE = """
+label: Widened MinMax
+sentence: MinMax with wider ranges
+imports: [widen.py]
+steps:
+  calibrate: {weight: minmax}
+  widen: {factor: 2.0}
+"""
+ENGINE = """
+import numpy as np
+from adabm.engines import EngineOutput, engine
+
+class Nearest:
+    name, channels, size_multiple = "nearest", 3, 1
+    def __init__(self, scale):
+        self.scale = scale
+    def upscale(self, pictures):
+        images = pictures.repeat(self.scale, 1).repeat(self.scale, 2).astype(np.float32)
+        return EngineOutput(images, np.full(len(pictures), 8.0), {})
+
+@engine("nearest", description="repeats pixels")
+def open_nearest(model, device):
+    return Nearest(model.descriptor.scale)
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    forget()
+    root = write_study(tmp_path)
+    (root / "mine").mkdir()
+    (root / "mine" / "widen.py").write_text(STEP)
+    (root / "mine" / "widened.yaml").write_text(RECIPE)
+    (root / "mine" / "nearest.py").write_text(ENGINE)
+    monkeypatch.chdir(root)
+    with forgetting():
+        yield root
+
+
+def measured(root, **changes) -> dict:
+    plan = read_plan([part(**changes)], root, EFFORT)
+    return {r.cell.run.method: r for r in run_plan(plan, EFFORT, ResultCache(root / "cache"), workers=1)}
+
+
+def test_a_recipe_of_ones_own(root, monkeypatch):
+    """In real worker processes, which import the recipe's file themselves."""
+    results = measured(root, methods=["minmax", "mine/widened.yaml"])
+    mine, plain = results["mine/widened.yaml"], results["minmax"]
+    assert mine.status == plain.status == "measured"
+    assert mine.summary["psnr_y_db"] != plain.summary["psnr_y_db"]
+    _, means = evaluation_tables(list(results.values()))
+    assert "mine/widened.yaml" in set(means["method"])
+
+
+def test_its_files_count_in_the_keys(root):
+    def keys(method):
+        cell = read_plan([part(methods=[method])], root, EFFORT)[-1]
+        return ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache")).key
+
+    mine, plain = keys("mine/widened.yaml"), keys("minmax")
+    (root / "mine" / "widened.yaml").write_text(RECIPE.replace("2.0", "3.0"))
+    assert keys("mine/widened.yaml") != mine and keys("minmax") == plain != mine
+    (root / "mine" / "widened.yaml").write_text(RECIPE.replace("Widened", "Wider"))
+    assert keys("mine/widened.yaml") == mine  # how it is told does not matter
+
+
+def test_an_engine_of_ones_own(root, monkeypatch):
+    compute_here(monkeypatch)
+    results = measured(root, methods=["minmax"], engine="mine/nearest.py")
+    assert results["minmax"].summary["fab"] == 8.0
+    assert results["fp32"].summary["psnr_y_db"] != results["minmax"].summary["psnr_y_db"]
+    plain = measured(root, methods=["minmax"])
+    assert plain["minmax"].summary["fab"] == 4.0  # each is kept under its own key
+    cell = read_plan([part(methods=["minmax"], engine="mine/nearest.py")], root, EFFORT)[-1]
+    task = ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache"))
+    keys = {
+        MeasureTask(task, cell.pictures.files, None, engine).picture_key(cell.pictures.files[0])
+        for engine in ("simulated", cell.pictures.engine)
+    }
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(methods=["mine/widend.yaml"]), "part 1 of the plan: .*mine/widend.yaml: cannot be read"),
+        (dict(engine="simulatd"), "part 1 of the plan: unknown engine 'simulatd'.*did you mean 'simulated'"),
+        (dict(engine="mine/widen.py"), "part 1 of the plan: .*widen.py: registers no engine"),
+        (dict(imports=["mine/nothing.py"]), "part 1 of the plan: .*nothing.py: no such file"),
+        (dict(imports="mine/widen.py"), "imports = 'mine/widen.py': must be a list"),
+    ],
+)
+def test_what_is_not_there_is_told_before_anything_is_computed(root, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read_plan([part(**{"methods": ["minmax"], **changes})], root, EFFORT)
