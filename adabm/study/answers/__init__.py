@@ -25,7 +25,9 @@ def questions() -> tuple[Question, ...]:
         if question is None:
             continue
         if question.id != module.name:
-            raise ConfigError(f"the question {question.id!r} stands in {module.name}.py; name the file {question.id}.py")
+            raise ConfigError(
+                f"the question {question.id!r} stands in {module.name}.py; name the file {question.id}.py"
+            )
         other = found.setdefault(question.number, question)
         if other is not question:
             raise ConfigError(f"the questions {other.id} and {question.id} both have number {question.number}")

@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
+from ...engines.evaluation import Picture
 from ...engines.metrics import psnr_y
 from ...engines.tiles import round_to_uint8, upscale
-from ...engines.evaluation import Picture
 from ...pictures.patches import to_batch
 from ...quantization.model import QuantizedSR
 from ...steps.calibration import CalibrationRecord
 from ...steps.fine_tuning import Step
+from ..pages import figures
 from ..tables.writing import layer_table
 
 FULL_PRECISION = "full precision"
@@ -65,6 +67,16 @@ def before_and_after(model: QuantizedSR, plain: QuantizedSR, picture: Picture) -
 def qualities(outputs: Mapping[str, np.ndarray], picture: Picture) -> dict[str, float]:
     """Return the PSNR on Y of outputs in dB."""
     return {name: psnr_y(output, picture.high, picture.scale) for name, output in outputs.items()}
+
+
+def plot_before_and_after(
+    outputs: Mapping[str, np.ndarray], quality: Mapping[str, float], picture: Picture, side: int = 120
+) -> Figure:
+    """Draw the same crop of the original and of the outputs: the block of ``side`` pixels where MinMax does most harm."""
+    crop = figures.worst_block(outputs["MinMax"], outputs[FULL_PRECISION], side)
+    crops = {"original": picture.high[crop]} | {name: output[crop] for name, output in outputs.items()}
+    captions = {"original": picture.name} | {name: f"{value:.2f} dB" for name, value in quality.items()}
+    return figures.plot_crops(crops, captions)
 
 
 def average_bits(model: QuantizedSR, pictures: Sequence[Picture]) -> float:

@@ -93,9 +93,7 @@ class Trials:
         check_choices("frontier", frontier["series"] + frontier["tuned"]["series"], SERIES)
         full = " FQ" if Run.at(self.preset, self.setting).fully_quantized else ""
         return [
-            self._trial(
-                name, "bits", str(bits), seed, at=f"W{frontier['weight_bits']}A{bits}{full}", **SERIES[name]
-            )
+            self._trial(name, "bits", str(bits), seed, at=f"W{frontier['weight_bits']}A{bits}{full}", **SERIES[name])
             for part in (frontier, frontier["tuned"])
             for name in part["series"]
             for bits in part["bits"]

@@ -113,8 +113,7 @@ def first_as_good(at: Mapping[int, pd.Series], last: int) -> int:
     return min(
         step
         for step in at
-        if at[step].mean()
-        >= at[last].mean() - max(_ENOUGH, paired_difference(at[step], at[last]).spread)
+        if at[step].mean() >= at[last].mean() - max(_ENOUGH, paired_difference(at[step], at[last]).spread)
     )
 
 

@@ -51,11 +51,25 @@ def publish(
         device=device,
         code=study_code(question),
     )
-    save_figures(results, question, figures)
+    _save_figures(results, question, figures)
     return write_conclusion(results, question, conclusion)
 
 
-def save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:
+def write_tables(
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    root: Path,
+    parameters: Mapping,
+    inputs: Sequence[Path],
+    seed: int | list[int],
+) -> None:
+    """Write tables by name into a folder such as ``results/demo/evaluation``, each with its provenance."""
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.csv")
+        write_provenance(folder / f"{name}.csv", root, parameters, inputs, seed)
+
+
+def _save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:
     """Write figures by suffix into the question's folder, as PNG and SVG."""
     for suffix, figure in figures.items():
         save_figure(figure, results / question / (f"{question}_{suffix}" if suffix else question))
