@@ -7,7 +7,7 @@
 # make clean     remove .venv and caches; results stay
 #
 # Another interpreter: make env PYTHON=/path/to/python3.12
-# More arguments:      make test ARGS="-k resize -x", make repro ARGS="--force calibrate"
+# More arguments:      make test ARGS="-k resize -x", make repro ARGS="--force question@calibration"
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

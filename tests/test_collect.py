@@ -52,32 +52,51 @@ def test_comparison_holds_what_was_measured_and_published():
     assert comparison_markdown(with_published(summary(row("fp32", psnr=32.0)), PUBLISHED, {})) == ""
 
 
+def collect_into(monkeypatch, results, references) -> int:
+    arguments = ["--results", str(results), "--title", "A study", "--references", str(references)]
+    monkeypatch.setattr(sys, "argv", ["collect", *arguments])
+    return collect.main()
+
+
 def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
-    (tmp_path / "tables").mkdir()
+    (tmp_path / "evaluation").mkdir()
     table = with_published(
         summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("minmax", psnr=30.0), row("omse")),
         PUBLISHED,
         SAME_AS,
     )
-    table.to_csv(tmp_path / "tables" / "evaluation_summary.csv", index=False)
+    table.to_csv(tmp_path / "evaluation" / "evaluation_summary.csv", index=False)
     (tmp_path / "references.csv").write_text("network,scale,dataset,psnr_y_db,source\nnet,4,Set5,32.10,a paper\n")
-    monkeypatch.setattr(
-        sys, "argv", ["collect", "--results", str(tmp_path), "--references", str(tmp_path / "references.csv")]
-    )
-    assert collect.main() == 0
+    assert collect_into(monkeypatch, tmp_path, tmp_path / "references.csv") == 0
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
-        "Set5": {
-            "FP32": {"psnr_y_db": 32.0, "fab": 32.0},
-            "W4A4 FQ adabm": {"psnr_y_db": 31.5, "fab": 4.0},
-            "W4A4 FQ minmax": {"psnr_y_db": 30.0, "fab": 4.0},
+        "evaluation": {
+            "Set5": {
+                "FP32": {"psnr_y_db": 32.0, "fab": 32.0},
+                "W4A4 FQ adabm": {"psnr_y_db": 31.5, "fab": 4.0},
+                "W4A4 FQ minmax": {"psnr_y_db": 30.0, "fab": 4.0},
+            }
         }
     }
-    assert json.loads((tmp_path / "tables" / "reference.provenance.json").read_text())["table"].endswith("/reference")
-    assert "-0.100" in (tmp_path / "tables" / "reference.md").read_text()
+    report = tmp_path / "report"
+    assert json.loads((report / "reference.provenance.json").read_text())["table"] == f"{tmp_path.name}/reference"
+    assert "-0.100" in (report / "reference.md").read_text() and "AdaBM" in (report / "comparison.md").read_text()
     for figure in ("loss", "psnr_versus_bitops"):
-        assert all((tmp_path / "figures" / f"{figure}.{kind}").stat().st_size > 1000 for kind in ("png", "svg"))
+        assert all((report / f"{figure}.{kind}").stat().st_size > 1000 for kind in ("png", "svg"))
+    assert "net on Set5" in (report / "report.html").read_text() and not (report / "study.csv").exists()
 
 
-def test_a_missing_table_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["collect", "--results", str(tmp_path)])
-    assert collect.main() == 1 and "evaluation_summary.csv is missing" in capsys.readouterr().err
+def test_without_reference_or_published_number_nothing_is_compared(tmp_path, monkeypatch):
+    (tmp_path / "evaluation").mkdir()
+    table = with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5)), PUBLISHED, {})
+    table.to_csv(tmp_path / "evaluation" / "evaluation_summary.csv", index=False)
+    (tmp_path / "references.csv").write_text("network,scale,dataset,psnr_y_db,source\nother,4,Set5,32.10,a paper\n")
+    assert collect_into(monkeypatch, tmp_path, tmp_path / "references.csv") == 0
+    written = {path.name for path in (tmp_path / "report").iterdir()}
+    assert "evaluation.md" in written and not {"reference.csv", "reference.md", "comparison.md"} & written
+
+
+def test_missing_tables_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["collect", "--results", str(tmp_path), "--title", "A study"])
+    assert collect.main() == 1
+    assert "hold none of evaluation_summary.csv, set_size.csv" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

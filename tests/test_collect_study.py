@@ -1,4 +1,4 @@
-"""The stage that collects the study: merged tables, Markdown, LaTeX, main numbers."""
+"""The study as the stage `collect` gathers it: merged tables, Markdown, LaTeX, main numbers."""
 
 import json
 import re
@@ -8,41 +8,42 @@ import pandas as pd
 import pytest
 
 from adabm.study import write_table
-from adabm.study.pages.questions import QUESTIONS
+from adabm.study.answers import questions
 from adabm.study.tables.presentation import latex_text, readable
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.study_tables import not_run, row, write_results
-from pipelines.stages import collect_study
+from pipelines.stages import collect as stage
+from pipelines.stages.numbers import main_numbers
 
 
 def collect(monkeypatch, results) -> int:
     monkeypatch.chdir(results.parents[1])
-    monkeypatch.setattr(sys, "argv", ["collect_study", "--results", str(results), "--title", "A study"])
-    return collect_study.main()
+    monkeypatch.setattr(sys, "argv", ["collect", "--results", str(results), "--title", "A study"])
+    return stage.main()
 
 
 def test_merged_table_is_its_parts_in_the_order_of_the_questions(tmp_path, monkeypatch, capsys):
     results = write_results(tmp_path, "timing", "set_size")
     assert collect(monkeypatch, results) == 0
-    parts = [read_study_table(results / "tables" / f"{q}.csv") for q in ("set_size", "timing")]
+    parts = [read_study_table(results / q / f"{q}.csv") for q in ("set_size", "timing")]
     pd.testing.assert_frame_equal(
-        read_study_table(results / "tables" / "study.csv"), pd.concat(parts, ignore_index=True)
+        read_study_table(results / "report" / "study.csv"), pd.concat(parts, ignore_index=True)
     )
-    summary = pd.read_csv(results / "tables" / "study_summary.csv")
+    summary = pd.read_csv(results / "report" / "study_summary.csv")
     assert list(zip(summary["question"], summary["level"])) == [
         (q, level) for q in ("set_size", "timing") for level in (5, 20, 100)
     ]
-    assert "not run: sampling, components, fine_tuning" in capsys.readouterr().out
+    assert "not run: evaluation, sampling, components, fine_tuning" in capsys.readouterr().out
     for name in ("study", "study_summary"):
-        record = json.loads((results / "tables" / f"{name}.provenance.json").read_text())
-        assert set(record["inputs_sha256"]) == {f"results/test/tables/{q}.csv" for q in ("set_size", "timing")}
+        record = json.loads((results / "report" / f"{name}.provenance.json").read_text())
+        assert set(record["inputs_sha256"]) == {f"results/test/{q}/{q}.csv" for q in ("set_size", "timing")}
 
 
 def test_markdown_has_a_table_a_question_and_names_what_was_not_run(tmp_path, monkeypatch):
     results = write_results(tmp_path, "set_size")
     assert collect(monkeypatch, results) == 0
-    text = (results / "tables" / "study.md").read_text()
+    text = (results / "report" / "study.md").read_text()
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -60,10 +61,10 @@ def test_latex_is_escaped_and_balanced(tmp_path, monkeypatch):
         study_table(
             [row(question="sampling", series=odd, variable="the_level"), row(question="sampling", level="r|s")]
         ),
-        results / "tables" / "sampling.csv",
+        results / "sampling" / "sampling.csv",
     )
     assert collect(monkeypatch, results) == 0
-    text = (results / "tables" / "study.tex").read_text()
+    text = (results / "report" / "study.tex").read_text()
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 2 and text.count(r"\bottomrule") >= 2
     assert r"\label{tab:set_size}" in text and r"\label{tab:sampling}" in text and r"net\_x4" in text
     assert (
@@ -103,7 +104,7 @@ def test_main_numbers_are_best_and_worst_of_the_first_setting():
         for part, t in (("calibrate", 1.0), ("tune", 9.0))
         for s in range(3)
     ]
-    numbers = collect_study.main_numbers(summarize_study(study_table(rows)))
+    numbers = main_numbers(summarize_study(study_table(rows)))
     assert numbers["set_size"] == {
         "levels": 5,
         "measured": 5,
@@ -116,7 +117,7 @@ def test_main_numbers_are_best_and_worst_of_the_first_setting():
 
 
 def test_readable_table_drops_what_says_nothing():
-    table = readable(QUESTIONS[0], summarize_study(study_table([row(), row(level="5", calibration_pictures=5)])))
+    table = readable(questions()[0], summarize_study(study_table([row(), row(level="5", calibration_pictures=5)])))
     assert list(table.cells.columns) == [
         "series",
         "pictures",
@@ -129,7 +130,7 @@ def test_readable_table_drops_what_says_nothing():
     ]
     assert table.caption == "How many calibration pictures are needed? net_x4, Set5, W4A4 FQ."
     two = readable(
-        QUESTIONS[0],
+        questions()[0],
         summarize_study(study_table([row(), row(variable="patches", level="5", setting="FP32", seconds=1.0)])),
     )
     assert (
@@ -140,13 +141,26 @@ def test_readable_table_drops_what_says_nothing():
 
 def test_no_table_and_a_foreign_table_are_errors(tmp_path, monkeypatch, capsys):
     results = write_results(tmp_path, "set_size")
-    write_table(study_table([row(question="timing")]), results / "tables" / "set_size.csv")
+    write_table(study_table([row(question="timing")]), results / "set_size" / "set_size.csv")
     assert collect(monkeypatch, results) == 1 and "set_size.csv: holds rows of timing" in capsys.readouterr().err
-    (results / "tables" / "set_size.csv").unlink()
-    assert collect(monkeypatch, results) == 1 and "holds none of set_size.csv" in capsys.readouterr().err
-    assert not (results / "tables" / "study.csv").exists()
+    (results / "set_size" / "set_size.csv").unlink()
+    assert collect(monkeypatch, results) == 1
+    assert "hold none of evaluation_summary.csv, set_size.csv" in capsys.readouterr().err
+    assert not (results / "report").exists()
 
 
-def test_questions_are_distinct():
-    assert len({q.id for q in QUESTIONS}) == len({q.number for q in QUESTIONS}) == len(QUESTIONS)
-    assert [q.notebook for q in QUESTIONS][:2] == ["03_set_size.ipynb", "04_sampling.ipynb"]
+def test_a_missing_conclusion_is_named(tmp_path, monkeypatch, capsys):
+    results = write_results(tmp_path, "set_size")
+    (results / "set_size" / "conclusion.md").unlink()
+    assert collect(monkeypatch, results) == 1
+    assert "set_size/conclusion.md: is missing; run the stage question@set_size again" in capsys.readouterr().err
+
+
+def test_answers_list_the_conclusions(tmp_path, monkeypatch):
+    results = write_results(tmp_path, "timing", "set_size")
+    (results / "set_size" / "conclusion.md").write_text("One\nsentence.\n\nAnother.\n")
+    assert collect(monkeypatch, results) == 0
+    assert (results / "report" / "answers.md").read_text() == (
+        "* **How many calibration pictures are needed?**\n  * One sentence.\n  * Another.\n"
+        "* **How long does it take?**\n  * With **20** pictures, timing loses 1.05 dB.\n"
+    )

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adabm.study.pages.questions import QUESTIONS
+from adabm.study.answers import questions
 from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
 from pipelines.stages.run_notebook import read_notebook
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-OF_QUESTIONS = {question.notebook: question for question in QUESTIONS}
+OF_QUESTIONS = {question.notebook: question for question in questions()}
 PROFILES = {".": "results/demo", "profiles/paper": "results/paper"}
+MOST_LINES = 60  # of code in a notebook: it shows and explains, the analysis stands in adabm.study.answers
 
 
 def block_of(name: str) -> str:
@@ -21,11 +22,19 @@ def block_of(name: str) -> str:
     return re.fullmatch(r"\d\d_(\w+)\.ipynb", name).group(1)
 
 
-def stage_of(profile: str, name: str) -> dict:
-    """The one stage of a profile that runs a notebook."""
-    stages = yaml.safe_load((ROOT / profile / "dvc.yaml").read_text())["stages"]
-    (found,) = [stage for stage in stages.values() if f"run_notebook notebooks/{name} " in stage["cmd"]]
-    return found
+def parameters_of(profile: str) -> dict:
+    return yaml.safe_load((ROOT / profile / "params.yaml").read_text())
+
+
+def defaults_of(name: str) -> dict:
+    """The parameters cell of a notebook, as a run by hand has it."""
+    cells = read_notebook(ROOT / "notebooks" / name).cells
+    (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    defaults: dict = {}
+    exec(cell.source, defaults)
+    del defaults["__builtins__"]
+    defaults.pop("__annotations__", None)
+    return defaults
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -49,19 +58,37 @@ def test_both_profiles_give_a_notebook_exactly_its_parameters(profile, name):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_defaults_of_a_notebook_fit_their_types(name):
     notebook = read_notebook(ROOT / "notebooks" / name)
-    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    defaults: dict = {}
-    exec(cell.source, defaults)
-    del defaults["__builtins__"]
-    defaults.pop("__annotations__", None)
-    check_parameters(declared_parameters(notebook, name), defaults, name)
+    check_parameters(declared_parameters(notebook, name), defaults_of(name), name)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_run_by_hand_leaves_the_profiles_alone(name):
+    assert defaults_of(name)["results"] == "results/interactive"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_shows_and_explains(name):
+    cells = read_notebook(ROOT / "notebooks" / name).cells
+    code = [c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])]
+    lines = [
+        line for source in code for line in source.splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
+    assert len(lines) < MOST_LINES
+
+
+def test_the_paper_profile_draws_no_benchmark_pictures():
+    """Executed notebooks are passed on with the repository, the pictures of the benchmarks may not be."""
+    assert parameters_of("profiles/paper")["calibration"]["draw_pictures"] is False
+    cells = read_notebook(ROOT / "notebooks" / "01_calibration.ipynb").cells
+    drawing = [c.source for c in cells if re.search(r"plot_bit_map|before_and_after\(outputs", c.source)]
+    assert len(drawing) == 2 and all(re.search(r"^if draw_pictures:$", s, re.MULTILINE) for s in drawing)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_one_of_the_study_or_of_a_question(name):
     if name in ("01_calibration.ipynb", "02_evaluation.ipynb"):
         return
-    assert name in OF_QUESTIONS, f"no question of adabm/study/pages/questions.py has the notebook {name}"
+    assert name in OF_QUESTIONS, f"no module of adabm/study/answers has the notebook {name}"
     source = "".join(cell.source for cell in read_notebook(ROOT / "notebooks" / name).cells if cell.cell_type == "code")
     assert re.search(r"\bpublish\(\s*root / results, \"(\w+)\"", source).group(1) == OF_QUESTIONS[name].id, (
         "it publishes under its question"
@@ -70,26 +97,14 @@ def test_a_notebook_is_one_of_the_study_or_of_a_question(name):
 
 def test_the_numbers_of_notebooks_follow_each_other():
     assert [int(name[:2]) for name in NOTEBOOKS] == list(range(1, len(NOTEBOOKS) + 1))
-    assert [question.number for question in QUESTIONS] == list(range(3, 3 + len(QUESTIONS)))
-    assert len({question.id for question in QUESTIONS}) == len(QUESTIONS)
+    assert [question.number for question in questions()] == list(range(3, 3 + len(questions())))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("question", QUESTIONS, ids=[question.id for question in QUESTIONS])
-def test_a_question_has_parameters_and_what_its_stage_runs(profile, question):
-    assert read_block(ROOT / profile / "params.yaml", question.id)["results"] == PROFILES[profile]
-    assert question.notebook in NOTEBOOKS and f"--block {question.id}" in stage_of(profile, question.notebook)["cmd"]
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_every_notebook_has_a_stage(profile):
-    run = re.findall(
-        r"run_notebook notebooks/(\S+)",
-        " ".join(str(s["cmd"]) for s in yaml.safe_load((ROOT / profile / "dvc.yaml").read_text())["stages"].values()),
-    )
-    assert sorted(run) == NOTEBOOKS
-    for name in run:
-        stage = stage_of(profile, name)
-        assert f"notebooks/{name}" in stage["deps"] and f"--block {block_of(name)}" in stage["cmd"]
-        if profile != ".":
-            assert f"--params {profile}/params.yaml" in stage["cmd"]
+def test_a_profile_asks_every_question_and_gives_it_parameters(profile):
+    asked = parameters_of(profile)["questions"]
+    assert {f"{entry['notebook']}.ipynb": key for key, entry in asked.items()} == {n: block_of(n) for n in NOTEBOOKS}
+    assert set(asked) >= {question.id for question in questions()}
+    for key, entry in asked.items():
+        assert read_block(ROOT / profile / "params.yaml", key)["results"] == PROFILES[profile]
+        assert len(set(entry["reads"])) == 4, "DVC takes neither a list nor one dependency twice"

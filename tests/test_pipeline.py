@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from adabm.study.pages.questions import QUESTIONS
+from adabm.study.answers import questions
 
 ROOT = Path(__file__).parents[1]
 COPIED = (
@@ -21,12 +21,14 @@ COPIED = (
     "notebooks",
     "data/demo_photos.yaml",
     "data/published.csv",
+    "data/reference_psnr.csv",
     "dvc.yaml",
+    "profiles/demo",
     ".dvcignore",
     ".dvc/config",
 )
-BENCHMARK = ("calibrate", "collect")  # the last stages of what the fast tests run; the study's questions are slow
-OF_QUESTIONS = {question.id for question in QUESTIONS}
+BENCHMARK = ("question@calibration", "question@evaluation")  # what the fast tests run; the study's questions are slow
+OF_QUESTIONS = {question.id for question in questions()}
 # what makes each block of a question tiny; the number of models stays far below that of the real study
 TINY_STUDY = {
     "timing": dict(sizes=[1, 2], steps=[1, 3], repeats=2),
@@ -87,14 +89,25 @@ def reproduced(project) -> Path:
     return project
 
 
-def assert_outputs_are_there(root: Path, of_study: bool) -> None:
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-    chosen = [stage for name, stage in stages.items() if (name in {*OF_QUESTIONS, "collect_study"}) == of_study]
-    assert chosen
-    for stage in chosen:
-        for out in stage.get("outs", []) + stage.get("metrics", []):
-            path = root / (out if isinstance(out, str) else next(iter(out)))
-            assert path.exists(), path
+WRITTEN = {  # beside each other in the folder of a question
+    "calibration": ["adabm.safetensors", "01_calibration.ipynb", "conclusion.md", "calibration_crops.svg", "calibration_steps.csv"],
+    "evaluation": ["02_evaluation.ipynb", "conclusion.md", "evaluation.csv", "evaluation_summary.csv"],
+    "timing": ["07_timing.ipynb", "conclusion.md", "timing.csv", "timing.png", "timing_steps.svg"],
+    "set_size": ["03_set_size.ipynb", "conclusion.md", "set_size.csv", "set_size.png", "set_size_time.svg"],
+    "sampling": ["04_sampling.ipynb", "conclusion.md", "sampling.csv", "sampling.png"],
+    "components": ["05_components.ipynb", "conclusion.md", "components.csv", "components_frontier.png"],
+    "fine_tuning": ["06_fine_tuning.ipynb", "conclusion.md", "fine_tuning.csv", "fine_tuning.png"],
+    "report": ["report.html", "evaluation.md", "study.csv", "study_summary.csv", "study.md", "study.tex", "answers.md", "loss.png"],
+}  # fmt: skip
+
+
+def assert_outputs_are_there(root: Path, *folders: str) -> None:
+    for folder in folders:
+        here = {path.name for path in (root / "results" / "demo" / folder).iterdir()}
+        assert set(WRITTEN[folder]) <= here, folder
+        if folder != "report":
+            sums = (root / "results" / "demo" / "sums" / f"{folder}.sha256").read_text().splitlines()
+            assert {line.split("  ")[1] for line in sums} == {f"{folder}/{name}" for name in here}
 
 
 def assert_nothing_is_done(root: Path, *stages: str) -> None:
@@ -104,17 +117,16 @@ def assert_nothing_is_done(root: Path, *stages: str) -> None:
     assert json.loads(dvc(root, "status", "--json", *stages)) == {}
 
 
-def assert_tables_tell_their_origin(tables: Path) -> set[str]:
+def assert_tables_tell_their_origin(results: Path) -> set[str]:
     """Seeds and inputs of the provenance beside each table; return the names of the tables."""
-    names = {table.stem for table in tables.glob("*.csv")}
-    of_study = sorted(f"results/demo/tables/{name}.csv" for name in names & OF_QUESTIONS)
-    for name in names:
-        record = json.loads((tables / f"{name}.provenance.json").read_text())
+    tables = {table.stem: table for table in results.rglob("*.csv")}
+    of_study = sorted(f"results/demo/{name}/{name}.csv" for name in tables.keys() & OF_QUESTIONS)
+    for name, table in tables.items():
+        record = json.loads(table.with_suffix(".provenance.json").read_text())
+        assert record["table"] == f"demo/{name}"
         inputs = record["inputs_sha256"]
         if name in OF_QUESTIONS:
-            assert record["seed"] == sorted(
-                int(seed) for seed in pd.read_csv(tables / f"{name}.csv")["seed"].unique()
-            ), name
+            assert record["seed"] == sorted(int(seed) for seed in pd.read_csv(table)["seed"].unique()), name
             assert (
                 record["params_file"] == "params.yaml"
                 and record["block"] == name
@@ -122,16 +134,18 @@ def assert_tables_tell_their_origin(tables: Path) -> set[str]:
             )
         elif name in ("study", "study_summary"):
             assert sorted(inputs) == of_study, "merged from the tables of the questions, and from nothing else"
-            assert record["seed"] == sorted(int(seed) for seed in pd.read_csv(tables / "study.csv")["seed"].unique())
+            assert record["seed"] == sorted(
+                int(seed) for seed in pd.read_csv(table.with_name("study.csv"))["seed"].unique()
+            )
             continue
         else:
             assert record["seed"] in (0, [0, 1]), name
         assert "adabm/weights/edsr_f32b8_x4.safetensors" in inputs, name
-    return names
+    return set(tables)
 
 
 def test_every_output_is_there(reproduced):
-    assert_outputs_are_there(reproduced, of_study=False)
+    assert_outputs_are_there(reproduced, "calibration", "evaluation")
 
 
 def test_second_run_does_nothing(reproduced):
@@ -141,15 +155,17 @@ def test_second_run_does_nothing(reproduced):
 def test_forced_run_gives_the_same_bytes(reproduced):
     shutil.rmtree(reproduced / "data" / "cache")  # else nothing would be computed
     folder = reproduced / "results" / "demo"
-    kept = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".provenance.json")}
-    assert any(p.suffix == ".ipynb" for p in kept)
-    dvc(reproduced, "repro", "--force", "evaluate", "collect")
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    dated = (".provenance.json", ".sha256")  # a date, and the sum of it
+    kept = {p: p.read_bytes() for p in files if not p.name.endswith(dated)}
+    assert {p.suffix for p in kept} >= {".ipynb", ".safetensors", ".csv"}
+    dvc(reproduced, "repro", "--force", *BENCHMARK)
     changed = [p.name for p, data in kept.items() if p.read_bytes() != data]
     assert changed == []
 
 
 def test_tables_are_complete(reproduced):
-    tables = reproduced / "results" / "demo" / "tables"
+    tables = reproduced / "results" / "demo" / "evaluation"
     means = pd.read_csv(tables / "evaluation.csv")
     assert list(zip(means["method"], means["seed"])) == [
         ("fp32", 0),
@@ -166,45 +182,61 @@ def test_tables_are_complete(reproduced):
         )
     summary = pd.read_csv(tables / "evaluation_summary.csv").set_index("method")
     assert summary["seeds"].to_dict() == {"fp32": 1, "minmax": 2, "adabm": 2}
-    assert {"evaluation", "evaluation_pictures", "evaluation_summary"} <= assert_tables_tell_their_origin(tables)
+    assert {"evaluation", "evaluation_pictures", "evaluation_summary"} <= assert_tables_tell_their_origin(tables.parent)
 
 
 @pytest.mark.slow
 def test_the_study_runs_whole_and_once(reproduced):
     dvc(reproduced, "repro")
-    assert_outputs_are_there(reproduced, of_study=True)
-    assert assert_tables_tell_their_origin(reproduced / "results" / "demo" / "tables") >= {
+    assert_outputs_are_there(reproduced, *WRITTEN)
+    assert assert_tables_tell_their_origin(reproduced / "results" / "demo") >= {
         *OF_QUESTIONS,
         "study",
         "study_summary",
     }
-    study = pd.read_csv(reproduced / "results" / "demo" / "tables" / "study.csv")
+    study = pd.read_csv(reproduced / "results" / "demo" / "report" / "study.csv")
     assert set(study["question"]) == OF_QUESTIONS and set(study["status"]) == {"measured"}
     assert_nothing_is_done(reproduced)
 
 
+def stages(root: Path) -> dict[str, dict]:
+    """The stages of all profiles as DVC resolves them, by name and file."""
+    code = (
+        "import json, dvc.repo; repo = dvc.repo.Repo('.'); print(json.dumps({s.addressing: "
+        "dict(cmd=s.cmd, deps=[d.def_path for d in s.deps], outs=[o.def_path for o in s.outs]) for s in repo.index.stages}))"
+    )
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def test_profiles_have_the_same_stages_and_notebooks():
-    """The paper profile differs in its data and networks alone."""
-    demo, paper = (yaml.safe_load((ROOT / p / "dvc.yaml").read_text())["stages"] for p in (".", "profiles/paper"))
-    for stage in ("calibrate", "evaluate", *OF_QUESTIONS):
-        expected = (
-            demo[stage]["cmd"]
-            .replace("results/demo", "results/paper")
-            .replace(" --block", " --params profiles/paper/params.yaml --block")
-        )
-        assert paper[stage]["cmd"] == expected
+    """One text; the paper profile differs in its data and networks alone."""
+    assert (ROOT / "profiles" / "paper" / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+    found = stages(ROOT)
     blocks = [yaml.safe_load((ROOT / p / "params.yaml").read_text()) for p in (".", "profiles/paper")]
-    for block in ("evaluation", "calibration", *OF_QUESTIONS):
-        assert blocks[0][block].keys() == blocks[1][block].keys(), block
+    assert blocks[0]["questions"].keys() == blocks[1]["questions"].keys()
+    for key in blocks[0]["questions"]:
+        demo, paper = found[f"question@{key}"], found[f"profiles/paper/dvc.yaml:question@{key}"]
+        assert demo["outs"] == [f"results/demo/{key}", f"results/demo/sums/{key}.sha256"]
+        assert paper["outs"] == [out.replace("/demo/", "/paper/") for out in demo["outs"]]
+        assert paper["cmd"] == demo["cmd"].replace("results/demo", "results/paper").replace(
+            "--params params.yaml", "--params profiles/paper/params.yaml"
+        )
+        assert blocks[0][key].keys() == blocks[1][key].keys(), key
+    for prefix, profile in (("", "demo"), ("profiles/paper/dvc.yaml:", "paper")):
+        assert f"results/{profile}/sums" in found[f"{prefix}collect"]["deps"]
+        assert found[f"{prefix}collect"]["outs"] == [f"results/{profile}/report", f"results/{profile}/metrics.json"]
 
 
 @pytest.mark.parametrize(
     "marker, name",
     [
-        ("results", "results/demo/tables/evaluation.md"),
-        ("reference", "results/paper/tables/reference.md"),
-        ("comparison", "results/paper/tables/comparison.md"),
-        ("answers", "results/paper/tables/answers.md"),
+        ("results", "results/demo/report/evaluation.md"),
+        ("reference", "results/paper/report/reference.md"),
+        ("comparison", "results/paper/report/comparison.md"),
+        ("answers", "results/paper/report/answers.md"),
     ],
 )
 def test_readme_shows_the_committed_tables(marker, name):
@@ -221,7 +253,7 @@ def test_readme_shows_the_committed_tables(marker, name):
 
 
 def test_the_version_cited_as_an_example_is_the_committed_table_s():
-    path = "results/demo/tables/set_size.provenance.json"
+    path = "results/demo/set_size/set_size.provenance.json"
     committed = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, text=True)
     if committed.returncode:
         pytest.skip(f"no git checkout with a committed {path}")

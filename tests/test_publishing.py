@@ -35,14 +35,13 @@ def contents(root: Path) -> dict[str, bytes]:
 def test_every_file_is_written(tmp_path):
     assert publish_to(tmp_path) == "**Five** are enough.\n\nMore do not harm."
     written = contents(tmp_path)
-    figures = {f"figures/set_size{suffix}.{kind}" for suffix in ("", "_levels") for kind in ("png", "svg")}
-    assert (
-        set(written) == {"tables/set_size.csv", "tables/set_size.provenance.json", "conclusions/set_size.md"} | figures
-    )
-    assert written["conclusions/set_size.md"] == b"**Five** are enough.\n\nMore do not harm.\n"
-    pd.testing.assert_frame_equal(read_study_table(tmp_path / "results/test/tables/set_size.csv"), TABLE)
+    figures = {f"set_size/set_size{suffix}.{kind}" for suffix in ("", "_levels") for kind in ("png", "svg")}
+    tables = {"set_size/set_size.csv", "set_size/set_size.provenance.json"}
+    assert set(written) == tables | {"set_size/conclusion.md"} | figures, "all in the folder of the question"
+    assert written["set_size/conclusion.md"] == b"**Five** are enough.\n\nMore do not harm.\n"
+    pd.testing.assert_frame_equal(read_study_table(tmp_path / "results/test/set_size/set_size.csv"), TABLE)
     assert all(written[name].startswith(b"\x89PNG" if name.endswith("png") else b"<?xml") for name in figures)
-    record = json.loads(written["tables/set_size.provenance.json"])
+    record = json.loads(written["set_size/set_size.provenance.json"])
     assert (record["table"], record["seed"], record["device"]) == ("test/set_size", [1, 3], "cuda")
     assert record["parameters"] == {"sizes": [5, 20]} and list(record["inputs_sha256"]) == ["input.txt"]
 
@@ -52,7 +51,9 @@ def test_the_same_bytes_again(tmp_path):
         (tmp_path / name).mkdir()
         publish_to(tmp_path / name)
     one, two = (contents(tmp_path / name) for name in ("one", "two"))
-    assert {name for name in one if one[name] != two[name]} <= {"tables/set_size.provenance.json"}  # it holds the date
+    assert {name for name in one if one[name] != two[name]} <= {
+        "set_size/set_size.provenance.json"
+    }  # it holds the date
     assert not [name for name, data in one.items() if name.endswith("svg") and b"<dc:date>" in data]
 
 
@@ -61,3 +62,15 @@ def test_a_question_needs_a_figure_and_a_conclusion(tmp_path, lacking):
     with pytest.raises(DataError, match="set_size: a question needs a figure and a conclusion"):
         publish_to(tmp_path, **lacking)
     assert not (tmp_path / "results").exists()
+
+
+def test_the_provenance_holds_the_code_of_the_answer(tmp_path):
+    publish_to(tmp_path)
+    publish_to(tmp_path, question="tried_by_hand")
+    of = {
+        question: json.loads((tmp_path / f"results/test/{question}/{question}.provenance.json").read_text())[
+            "code_sha256"
+        ]
+        for question in ("set_size", "tried_by_hand")
+    }
+    assert set(of["set_size"]) - set(of["tried_by_hand"]) == {"answer"}

@@ -14,8 +14,7 @@ from test_summary import summary as evaluation_summary
 
 from adabm.errors import TableError
 from adabm.study import save_figure
-from adabm.study.pages import report
-from adabm.study.pages.questions import QUESTIONS
+from adabm.study.answers import questions
 from adabm.study.pages.report import studied, write_report
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
@@ -50,16 +49,12 @@ class Page(HTMLParser):
 
 
 def render(results, title="A study") -> str:
-    tables = [
-        read_study_table(results / "tables" / f"{q.id}.csv")
-        for q in QUESTIONS
-        if (results / "tables" / f"{q.id}.csv").is_file()
-    ]
+    tables = [read_study_table(q.table(results)) for q in questions() if q.table(results).is_file()]
     study = study_table(
         r for table in tables for r in table.astype(object).where(table.notna(), None).to_dict("records")
     )
-    write_report(results, study, summarize_study(study), title)
-    return (results / "report.html").read_text()
+    write_report(results, study, summarize_study(study), title, questions())
+    return (results / "report" / "report.html").read_text()
 
 
 @pytest.fixture
@@ -68,13 +63,14 @@ def results(tmp_path):
 
 
 def test_page_needs_nothing_outside(results):
-    shutil.copy(results / "figures" / "timing.png", results / "figures" / "set_size_spread.png")
+    shutil.copy(results / "timing" / "timing.png", results / "set_size" / "set_size_spread.png")
     text = render(results)
     page = Page(text)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
     assert "url(" not in text and "@import" not in text
     assert [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in page.all("img")] == [
-        (results / "figures" / f"{name}.png").read_bytes() for name in ("set_size", "set_size_spread", "timing")
+        (results / f"{name}.png").read_bytes()
+        for name in ("set_size/set_size", "set_size/set_size_spread", "timing/timing")
     ]
     assert all(image["alt"] for image in page.all("img")) and len({image["alt"] for image in page.all("img")}) == 3
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
@@ -85,19 +81,18 @@ def test_page_needs_nothing_outside(results):
         elif target.startswith("#"):
             assert target[1:] in ids
         else:
-            assert (results / target).is_file(), target
+            assert (results / "report" / target).is_file(), target
 
 
 def test_a_link_needs_a_file(results):
-    assert "notebooks/03_set_size.ipynb" not in render(results)
-    (results / "notebooks").mkdir()
-    (results / "notebooks" / "03_set_size.ipynb").write_text("{}")
-    assert 'href="notebooks/03_set_size.ipynb"' in render(results)
+    assert "03_set_size.ipynb" not in render(results)
+    (results / "set_size" / "03_set_size.ipynb").write_text("{}")
+    assert 'href="../set_size/03_set_size.ipynb"' in render(results)
 
 
 def test_same_results_give_the_same_bytes(results):
     first = render(results)
-    record = results / "tables" / "set_size.provenance.json"
+    record = results / "set_size" / "set_size.provenance.json"
     text = re.sub(r'"(date|git_commit)": ("[^"]*"|null)', r'"\1": "another"', record.read_text())
     assert text.count("another") == 2
     record.write_text(text)
@@ -107,7 +102,7 @@ def test_same_results_give_the_same_bytes(results):
 
 
 def test_texts_are_escaped(results):
-    (results / "conclusions" / "set_size.md").write_text(
+    (results / "set_size" / "conclusion.md").write_text(
         "It *gains* <script>alert(1)</script> 3 < 4.\n\n![a picture](https://example.org/x.png) [bad](javascript:alert(1))\n"
     )
     text = render(results, title="<b>Bold</b> & co")
@@ -121,26 +116,26 @@ def test_texts_are_escaped(results):
 
 def test_each_question_tells_its_state(results):
     page = Page(render(results))
-    for question in QUESTIONS:
+    for question in questions():
         assert question.heading in page.words and question.explanation in page.words
     assert page.words.count("With 20 pictures, set_size loses 1.05 dB.") == 1
     for section in re.findall(
-        r"<section id=\"(\w+)\">(.*?)</section>", (results / "report.html").read_text(), re.DOTALL
+        r"<section id=\"(\w+)\">(.*?)</section>", (results / "report" / "report.html").read_text(), re.DOTALL
     ):
-        if section[0] in {q.id for q in QUESTIONS}:
+        if section[0] in {q.id for q in questions()}:
             assert ('class="notrun"' in section[1]) == (section[0] not in ("set_size", "timing"))
             assert ("<details>" in section[1]) == (section[0] in ("set_size", "timing"))
 
 
 def test_tables_carry_id_and_version(results):
-    version = json.loads((results / "tables" / "set_size.provenance.json").read_text())["version"]
+    version = json.loads((results / "set_size" / "set_size.provenance.json").read_text())["version"]
     words = Page(render(results)).words
     assert f"Table test/set_size, version {version}" in words and f"table test/set_size, version {version}." in words
 
 
 def test_damaged_provenance_is_no_obstacle(results):
-    (results / "tables" / "set_size.provenance.json").write_text("{")
-    (results / "tables" / "timing.provenance.json").write_text('{"packages": 3}')
+    (results / "set_size" / "set_size.provenance.json").write_text("{")
+    (results / "timing" / "timing.provenance.json").write_text('{"packages": 3}')
     assert "Table test/set_size" in Page(render(results)).words
 
 
@@ -152,22 +147,24 @@ def test_main_results_are_shown_by_method_and_set(results):
         cell("fp32", psnr=29.0, dataset="Set14"),
         cell("adabm", psnr=28.25, dataset="Set14"),
     ]
-    evaluation_summary(*measured).to_csv(results / "tables" / "evaluation_summary.csv", index=False)
+    (results / "evaluation").mkdir()
+    evaluation_summary(*measured).to_csv(results / "evaluation" / "evaluation_summary.csv", index=False)
     text = render(results)
     assert "net: PSNR-Y (dB)" in text
     assert re.search(r"<td>AdaBM</td><td class=\"number\">31.50</td><td class=\"number\">28.25</td>", text)
 
 
-def test_figures_of_a_longer_id_are_not_taken(results, monkeypatch):
-    save_figure(Figure(figsize=(1, 1)), results / "figures" / "set_size_two")
-    assert len(report._figures(results / "figures", QUESTIONS[0])) == 2
-    monkeypatch.setattr(report, "QUESTIONS", (*QUESTIONS, replace(QUESTIONS[0], id="set_size_two")))
-    assert len(report._figures(results / "figures", QUESTIONS[0])) == 1
+def test_figures_of_a_longer_id_are_not_taken(results):
+    save_figure(Figure(figsize=(1, 1)), results / "set_size" / "set_size_two")
+    save_figure(Figure(figsize=(1, 1)), results / "set_size_two" / "set_size_two")
+    first = questions()[0]
+    assert [path.name for path in first.figures(results)] == ["set_size.png", "set_size_two.png"]
+    assert replace(first, id="set_size_two").figures(results) == [results / "set_size_two" / "set_size_two.png"]
 
 
 def test_an_unreadable_conclusion_is_named(results):
-    (results / "conclusions" / "timing.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(TableError, match="timing.md: cannot be read"):
+    (results / "timing" / "conclusion.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(TableError, match="timing/conclusion.md: cannot be read"):
         render(results)
 
 

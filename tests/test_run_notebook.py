@@ -247,7 +247,7 @@ def test_tables_know_the_stage_that_wrote_them(project):
         project / "notebooks",
         "import os\nfrom pathlib import Path\nfrom adabm.study.origin.provenance import write_provenance",
         f"print(os.environ[{STAGE_VARIABLE!r}])",
-        "table = Path('results/test/tables/x.csv')\ntable.parent.mkdir(parents=True)\ntable.write_text('a\\n1\\n')\n"
+        "table = Path('results/test/x/x.csv')\ntable.parent.mkdir(parents=True)\ntable.write_text('a\\n1\\n')\n"
         "write_provenance(table, Path(), dict(steps=steps), [Path('params.yaml')], 3)",
     )
     assert (
@@ -255,7 +255,7 @@ def test_tables_know_the_stage_that_wrote_them(project):
     )
     told = nbformat.read(project / "o.ipynb", as_version=4).cells[-2].outputs[0].text
     assert json.loads(told) == {"params_file": "params.yaml", "block": "x", "notebook": "notebooks/x.ipynb"}
-    record = json.loads((project / "results/test/tables/x.provenance.json").read_text())
+    record = json.loads((project / "results/test/x/x.provenance.json").read_text())
     assert (record["params_file"], record["block"], record["notebook"]) == ("params.yaml", "x", "notebooks/x.ipynb")
     assert record["block_values"] == {"steps": 5, "rate": "1e-3", "bits": [4, 8], "limit": None}, "as in the file"
     assert record["notebook_code_sha256"] == notebook_code_hash(notebook)

@@ -25,7 +25,7 @@ def results(tmp_path, monkeypatch) -> Path:
 
 def record_of(results: Path, change=None) -> dict:
     """The provenance of ``set_size``; written again where ``change`` is given, which gets it."""
-    path = results / "tables" / "set_size.provenance.json"
+    path = results / "set_size" / "set_size.provenance.json"
     record = json.loads(path.read_text())
     if change is not None:
         change(record)
@@ -44,7 +44,7 @@ def test_untouched_tables_verify(results):
     )
     record = record_of(results)
     assert record["table"] == "test/set_size" and record["table_sha256"] == fingerprint.sha256(
-        results / "tables" / "set_size.csv"
+        results / "set_size" / "set_size.csv"
     )
     assert verdicts[0].version == record["version"] == f"{record['adabm_version']}+{record['table_sha256'][:8]}"
     assert (
@@ -68,7 +68,7 @@ def removed(name: str):
     return lambda root: (root / name).unlink()
 
 
-TABLE, RECORD = "results/test/tables/set_size.csv", "results/test/tables/set_size.provenance.json"
+TABLE, RECORD = "results/test/set_size/set_size.csv", "results/test/set_size/set_size.provenance.json"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_every_change_is_found(results, tmp_path, capsys, tamper, kind, told):
     assert problems()["test/set_size"] == [kind]
     assert main(["verify-results"]) == 1
     out = capsys.readouterr().out
-    assert "not ok    results/test/tables/set_size.csv" in out and told in out and f"problem ({kind})" in out
+    assert "not ok    results/test/set_size/set_size.csv" in out and told in out and f"problem ({kind})" in out
 
 
 def test_changed_code_is_found(results, monkeypatch):
@@ -143,6 +143,17 @@ def test_changed_code_is_found(results, monkeypatch):
         lambda *roots, torch_version: fingerprint.definitions_hash(roots, torch_version),
     )
     assert problems() == {"test/set_size": ["code", "code"], "test/timing": ["code", "code"]}
+
+
+def test_a_changed_answer_is_found(results, tmp_path):
+    path = results / "set_size" / "set_size.csv"
+    write_provenance(
+        path, tmp_path, {}, [], 0, code=provenance.study_code("set_size"), params_file="params.yaml", block="set_size"
+    )
+    (verdict, _) = verify_results()
+    assert verdict.verified
+    record_of(results, lambda r: r["code_sha256"].update(answer="0"))
+    assert problems()["test/set_size"] == ["code"]
 
 
 def test_another_torch_is_a_note_and_not_changed_code(results):
@@ -214,7 +225,7 @@ def test_json_and_exit_status(results, tmp_path, capsys):
 
 
 def test_quiet_names_failures_alone(results, capsys):
-    (results / "tables" / "timing.csv").unlink()
+    (results / "timing" / "timing.csv").unlink()
     assert main(["verify-results", "--quiet"]) == 1
     out = capsys.readouterr().out
     assert "set_size" not in out and "timing" in out and "1 of 2 tables verified" in out
@@ -254,7 +265,7 @@ def test_a_linked_input_keeps_its_name_in_the_repository(tmp_path):
 def test_inputs_outside_are_a_note(results, tmp_path, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "picture.txt"
     outside.write_text("x")
-    write_provenance(results / "tables" / "set_size.csv", tmp_path, {}, [outside], 0, device="cuda")
+    write_provenance(results / "set_size" / "set_size.csv", tmp_path, {}, [outside], 0, device="cuda")
     (verdict, _) = verify_results()
     assert verdict.verified and [(f.kind, f.severity) for f in verdict.findings] == [("input", "note")]
     assert record_of(results)["device"] == "cuda"
@@ -287,9 +298,9 @@ def test_notebook_hash_is_that_of_its_code(tmp_path):
 
 def test_provenance_needs_the_table_and_the_block(results, tmp_path):
     with pytest.raises(TableError, match="absent.csv: is missing"):
-        write_provenance(results / "tables" / "absent.csv", tmp_path, {}, [], 0)
+        write_provenance(results / "timing" / "absent.csv", tmp_path, {}, [], 0)
     with pytest.raises(TableError, match="no block 'absent'"):
         write_provenance(
-            results / "tables" / "timing.csv", tmp_path, {}, [], 0, params_file="params.yaml", block="absent"
+            results / "timing" / "timing.csv", tmp_path, {}, [], 0, params_file="params.yaml", block="absent"
         )
-    assert table_id(Path("results/demo/tables/evaluation.csv")) == "demo/evaluation"
+    assert table_id(Path("results/demo/evaluation/evaluation_summary.csv")) == "demo/evaluation_summary"

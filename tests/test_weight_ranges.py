@@ -37,9 +37,11 @@ def test_each_fixed_layer_gets_its_largest_weight(tmp_path, monkeypatch):
         steps_per_round=1,
     )
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"calibration": block}))
-    monkeypatch.setattr(sys, "argv", ["weight_ranges", "--params", "params.yaml", "--output", "out.csv"])
+    monkeypatch.setattr(
+        sys, "argv", ["weight_ranges", "--params", "params.yaml", "--output", "w/out.csv", "--sums", "sums/w.sha256"]
+    )
     assert weight_ranges.main() == 0
-    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=True).set_index("max_range_in")
+    table = pd.read_csv(tmp_path / "w" / "out.csv", keep_default_na=True).set_index("max_range_in")
     weights = {name: float(value.abs().max()) for name, value in network.state_dict().items()}
     single = table.iloc[1:-1]
     assert set(single.index) >= {"conv_first", "conv_last"} and list(table.index[[0, -1]]) == [
@@ -50,3 +52,5 @@ def test_each_fixed_layer_gets_its_largest_weight(tmp_path, monkeypatch):
         assert abs(row["scale_max"] - weights[f"{name}.weight"]) < 1e-4
         assert row["scale_calibrated"] < row["scale_max"]
     assert table["gain_db"].iloc[0] == 0 and (table["gain_db"] != 0).any()
+    listed = (tmp_path / "sums" / "w.sha256").read_text().splitlines()
+    assert [line.split("  ")[1] for line in listed] == ["w/out.csv", "w/out.provenance.json"]

@@ -1,26 +1,64 @@
-"""Stage ``collect``: from the tidy tables make what people read: Markdown, figures, metrics."""
+"""Stage ``collect``: from the tables of all questions make what people read: Markdown, LaTeX, figures, numbers, the report."""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from adabm.errors import AdabmError, TableError
 from adabm.files import write_atomically
 from adabm.full_precision import FULL_PRECISION
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
+from adabm.study.answers import questions
 from adabm.study.pages import figures
+from adabm.study.pages.report import REPORT, write_report
+from adabm.study.running.runs import MEASURED
+from adabm.study.tables.presentation import readable
+from adabm.study.tables.question import Question
+from adabm.study.tables.schema import read_study_table, study_table
+from adabm.study.tables.study_summary import summarize_study
+
+from .numbers import evaluation_numbers, main_numbers
 
 _REFERENCE_DIGITS = 2  # of the references
+_TEX_HEAD = "% Needs \\usepackage{booktabs, longtable}. Written by the stage collect.\n"
+
+
+def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict]:
+    """Write what the evaluation's summary shows: Markdown, overview figures, and where there are any, comparisons.
+
+    Returns:
+        Its main numbers; none where it was not run.
+    """
+    source, report = results / "evaluation" / "evaluation_summary.csv", results / REPORT
+    if not source.is_file():
+        return {}
+    summary = pd.read_csv(source)
+    _write(report / "evaluation.md", evaluation_markdown(summary))
+    first = summary[summary["backbone"] == summary["backbone"].iloc[0]]
+    save_figure(figures.plot_losses(first), report / "loss")
+    one_set = first[(first["dataset"] == first["dataset"].iloc[0]) & (first["tile"] == first["tile"].iloc[0])]
+    save_figure(figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops")
+    comparison = comparison_markdown(summary)
+    if comparison:
+        _write(report / "comparison.md", comparison)
+    if references is not None:
+        table = reference_table(summary, pd.read_csv(references))
+        if len(table):
+            write_table(table, report / "reference.csv")
+            write_provenance(report / "reference.csv", find_root(), {}, [source, references], [])
+            digits = ("", "", "", "", ".3f", f".{_REFERENCE_DIGITS}f", "+.3f", "")
+            _write(report / "reference.md", f"{table.to_markdown(index=False, floatfmt=digits)}\n")
+    return {"evaluation": evaluation_numbers(first)}
 
 
 def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
     """Compare full precision, where measured on whole pictures, with reference PSNR: one row a network and set."""
     keys = ["network", "scale", "dataset"]
-    measured = summary[
-        (summary["method"] == FULL_PRECISION) & (summary["status"] == "measured") & (summary["tile"] == 0)
-    ]
+    measured = summary[(summary["method"] == FULL_PRECISION) & (summary["status"] == MEASURED) & (summary["tile"] == 0)]
     measured = measured.rename(columns={"backbone": "network", "psnr_y_db": "measured_db"})[
         [*keys, "pictures", "measured_db"]
     ]
@@ -29,39 +67,93 @@ def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataF
     return table
 
 
+def collect_study(results: Path, title: str, tables: dict[Question, pd.DataFrame]) -> dict[str, dict]:
+    """Merge the tables of questions and write them as CSV, Markdown and LaTeX, their conclusions, and the report.
+
+    Returns:
+        Their main numbers.
+
+    Raises:
+        TableError: a question has a table and no conclusion.
+    """
+    report = results / REPORT
+    study = pd.concat(tables.values(), ignore_index=True) if tables else study_table([])
+    summary, exact = summarize_study(study), summarize_study(study, rounded=False)
+    if tables:
+        parts = [question.table(results) for question in tables]
+        seeds = sorted({int(seed) for seed in study["seed"]})
+        for name, table in (("study", study), ("study_summary", summary)):
+            write_table(table, report / f"{name}.csv")
+            write_provenance(report / f"{name}.csv", find_root(), {}, parts, seeds)
+        shown = {q: readable(q, exact[exact["question"] == q.id]) for q in tables}
+        left_out = ", ".join(q.id for q in questions() if q not in tables)
+        text = "\n".join(f"## {q.id}\n\n{table.markdown()}" for q, table in shown.items())
+        _write(report / "study.md", text + (f"\nNot run: {left_out}.\n" if left_out else ""))
+        latex = "\n".join(table.latex(f"tab:{q.id}") for q, table in shown.items())
+        _write(report / "study.tex", _TEX_HEAD + latex)
+        _write(report / "answers.md", answers(results, list(tables)))
+    write_report(results, study, exact, title, questions())
+    return main_numbers(summary) if tables else {}
+
+
+def read_tables(results: Path) -> dict[Question, pd.DataFrame]:
+    """Return the table of each question that was run, in the order of the questions.
+
+    Raises:
+        TableError: one does not fit the schema or holds another question.
+    """
+    found = {q: read_study_table(q.table(results)) for q in questions() if q.table(results).is_file()}
+    for question, table in found.items():
+        others = sorted(set(table["question"]) - {question.id})
+        if others:
+            path = question.table(results)
+            raise TableError(f"{path}: holds rows of {', '.join(others)}; run the stage question@{question.id} again")
+    return {question: table for question, table in found.items() if len(table)}
+
+
+def answers(results: Path, of: Sequence[Question]) -> str:
+    """Return the conclusions of questions as a list in Markdown.
+
+    Raises:
+        TableError: one is missing.
+    """
+    items = []
+    for question in of:
+        path = question.conclusion(results)
+        if not path.is_file():
+            raise TableError(f"{path}: is missing; run the stage question@{question.id} again")
+        sentences = path.read_text(encoding="utf-8").strip().split("\n\n")
+        lines = [f"* **{question.heading}**", *(f"  * {' '.join(sentence.split())}" for sentence in sentences)]
+        items.append("\n".join(lines) + "\n")
+    return "".join(items)
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, text.encode())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--results", type=Path, required=True, help="folder with tables/evaluation_summary.csv")
+    parser.add_argument("--results", type=Path, required=True, help="folder of a profile, with a folder a question")
+    parser.add_argument("--title", required=True, help="title of the report")
     parser.add_argument(
-        "--references", type=Path, help="table of reference PSNR; writes tables/reference.{csv,md} and comparison.md"
+        "--references", type=Path, help="table of reference PSNR; writes reference.{csv,md} where it has a network"
     )
     args = parser.parse_args()
-    tables, drawn = args.results / "tables", args.results / "figures"
-    source = tables / "evaluation_summary.csv"
-    if not source.is_file():
-        print(f"collect: {source} is missing; run the stage `evaluate` first", file=sys.stderr)
+    try:
+        tables = read_tables(args.results)
+        numbers = collect_evaluation(args.results, args.references)
+        if not tables and not numbers:
+            names = ", ".join(f"{name}.csv" for name in ("evaluation_summary", *(q.id for q in questions())))
+            raise TableError(f"{args.results}: its folders hold none of {names}; run the stage of a question first")
+        numbers |= collect_study(args.results, args.title, tables)
+        _write(args.results / "metrics.json", json.dumps(numbers, indent=2) + "\n")
+    except (AdabmError, OSError) as error:
+        print(f"collect: {error}", file=sys.stderr)
         return 1
-    summary = pd.read_csv(source)
-    write_atomically(tables / "evaluation.md", evaluation_markdown(summary).encode())
-    first = summary[summary["backbone"] == summary["backbone"].iloc[0]]
-    save_figure(figures.plot_losses(first), drawn / "loss")
-    one_set = first[(first["dataset"] == first["dataset"].iloc[0]) & (first["tile"] == first["tile"].iloc[0])]
-    save_figure(figures.plot_psnr_bitops(one_set[one_set["status"] == "measured"]), drawn / "psnr_versus_bitops")
-    if args.references is not None:
-        table = reference_table(summary, pd.read_csv(args.references))
-        write_table(table, tables / "reference.csv")
-        write_provenance(tables / "reference.csv", find_root(), {}, [source, args.references], [])
-        text = table.to_markdown(index=False, floatfmt=("", "", "", "", ".3f", f".{_REFERENCE_DIGITS}f", "+.3f", ""))
-        write_atomically(tables / "reference.md", f"{text}\n".encode())
-        write_atomically(tables / "comparison.md", comparison_markdown(summary).encode())
-    metrics: dict[str, dict] = {}
-    for _, row in first[
-        (first["status"] == "measured") & first["method"].isin([FULL_PRECISION, "minmax", "adabm"])
-    ].iterrows():
-        name = row["setting"] + ("" if row["method"] == FULL_PRECISION else f" {row['method']}")
-        place = row["dataset"] + (f" {row['tile']}px" if row["tile"] else "")
-        metrics.setdefault(place, {})[name] = {"psnr_y_db": row["psnr_y_db"], "fab": row["fab"]}
-    write_atomically(args.results / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    collected = [*(["evaluation"] if "evaluation" in numbers else []), *(q.id for q in tables)]
+    left_out = [name for name in ("evaluation", *(q.id for q in questions())) if name not in collected]
+    print(f"collected {', '.join(collected)}" + (f"; not run: {', '.join(left_out)}" if left_out else ""))
     return 0
 
 

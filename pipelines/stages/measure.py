@@ -1,6 +1,6 @@
 """Measure the cells of an evaluation plan with a progress bar, ahead of the notebook that shows them.
 
-``python -m pipelines.stages.measure --params params.yaml`` fills the result cache as the stage ``evaluate`` would;
+``python -m pipelines.stages.measure --params params.yaml`` fills the result cache as the stage ``question@evaluation`` would;
 that stage then finds everything there. Made for runs of hours: interrupt it whenever you like and start it again.
 """
 

@@ -7,6 +7,7 @@ value`` adds or replaces one. Names and types are checked before anything runs: 
 
 The notebook runs in the interpreter of this command, in the root of the repository. The executed
 copy holds no time, path or random identifier: a deterministic notebook gives the same bytes twice.
+``--sums FILE`` lists, once it has run, the sha256 of each file in the folder of ``OUT.ipynb``.
 Exit status: 1 if a cell fails (the copy is kept as ``OUT.failed.ipynb``), 2 if the parameters
 do not fit, 130 if interrupted; ``OUT.ipynb`` is written on success alone.
 """
@@ -40,6 +41,7 @@ from adabm.files import write_atomically
 from adabm.study.origin.provenance import STAGE_VARIABLE
 
 from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block
+from .sums import write_sums
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNEL = {
@@ -225,6 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--block", help="its block that goes to the notebook; without it, the notebook has its defaults but for -p"
     )
+    parser.add_argument("--sums", type=Path, help="file to write: the sha256 of each file beside the executed notebook")
     parser.add_argument("-p", dest="overrides", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     options = parser.parse_args(arguments)
     begun = time.monotonic()
@@ -237,6 +240,8 @@ def main(arguments: list[str] | None = None) -> int:
             options.params,
             options.block,
         )
+        if options.sums is not None:
+            write_sums(options.out.parent, options.sums)
     except ConfigError as error:
         print(f"run_notebook: {error}", file=sys.stderr)
         return 2

@@ -19,6 +19,7 @@ from adabm.quantization.layers import Policy
 from adabm.study import Effort, ModelTask, ResultCache, find_root, plan_inputs, read_plan, write_provenance, write_table
 
 from .notebook_parameters import read_block
+from .sums import write_sums
 
 
 def measure_ranges(task: ModelTask, pictures: list) -> pd.DataFrame:
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `calibration`")
     parser.add_argument("--evaluated", default="Set5", help="set to measure on")
     parser.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
+    parser.add_argument("--sums", type=Path, help="file to write: the sha256 of each file beside the table")
     args = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -66,6 +68,8 @@ def main() -> int:
         table = measure_ranges(task, [files.read(cell.scale) for files in cell.pictures.files])
         write_table(table, args.output)
         write_provenance(args.output, root, dict(part, effort=vars(effort)), plan_inputs(cells), block["seed"])
+        if args.sums is not None:
+            write_sums(args.output.parent, args.sums)
     except (AdabmError, OSError) as error:
         print(f"weight_ranges: {error}", file=sys.stderr)
         return 1

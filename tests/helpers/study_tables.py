@@ -43,7 +43,7 @@ def write_results(root: Path, *questions: str) -> Path:
     (root / "params.yaml").write_text("".join(f"{q}:\n  seeds: [0, 1]\n  pictures: 20\n" for q in questions))
     results = root / "results" / "test"
     for question in questions:
-        path = results / "tables" / f"{question}.csv"
+        path = results / question / f"{question}.csv"
         notebook = root / "notebooks" / f"{question}.ipynb"
         notebook.parent.mkdir(exist_ok=True)
         notebook.write_text('{"cells": [{"cell_type": "code", "metadata": {}, "source": ["1 + 1"]}]}')
@@ -66,7 +66,6 @@ def write_results(root: Path, *questions: str) -> Path:
         )
         figure = Figure(figsize=(2, 1))
         figure.subplots().set_title(question)
-        save_figure(figure, results / "figures" / question)
-        (results / "conclusions").mkdir(exist_ok=True)
-        (results / "conclusions" / f"{question}.md").write_text(f"With **20** pictures, {question} loses 1.05 dB.\n")
+        save_figure(figure, results / question / question)
+        (results / question / "conclusion.md").write_text(f"With **20** pictures, {question} loses 1.05 dB.\n")
     return results

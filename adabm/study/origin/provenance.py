@@ -59,7 +59,7 @@ def write_provenance(
     """Write ``<table without suffix>.provenance.json`` beside a table that was just written.
 
     Args:
-        table: the table (.csv), in ``results/<profile>/tables``.
+        table: the table (.csv), in ``results/<profile>/<question>``.
         parameters: what the numbers were computed with, JSON-ready.
         inputs: files and folders that were read.
         device: where the networks were computed.
@@ -121,15 +121,27 @@ def provenance(
     }
 
 
+def study_code(question: str) -> dict[str, tuple[str, ...]]:
+    """Return the groups of modules that the table of a question of the study depends on, its own answer among them.
+
+    A question that no module of ``adabm.study.answers`` answers, such as one tried in a notebook, has no such group.
+    """
+    answered = (Path(__file__).parents[1] / "answers" / f"{question}.py").is_file()
+    return STUDY_CODE | ({"answer": (f"study.answers.{question}",)} if answered else {})
+
+
 def provenance_path(table: Path) -> Path:
     """The file beside a table that tells where it comes from."""
     return table.with_suffix(".provenance.json")
 
 
 def table_id(table: Path) -> str:
-    """Profile and name, such as ``demo/set_size``, which a citation gives."""
-    folders = [part for part in table.resolve().parent.parts if part != "tables"]
-    return f"{folders[-1]}/{table.stem}"
+    """Profile and name, such as ``demo/set_size``, which a citation gives.
+
+    Args:
+        table: in a folder of the profile's, such as ``results/demo/set_size/set_size.csv``.
+    """
+    return f"{table.resolve().parents[1].name}/{table.stem}"
 
 
 def table_version(table_sha256: str) -> str:

@@ -13,7 +13,7 @@ from ... import __version__
 from ...errors import DataError, TableError
 from ..plan.root import find_root
 from .fingerprint import code_hash, sha256
-from .provenance import OUTSIDE, STUDY_CODE, notebook_code_hash, provenance_path, read_block_values, table_id
+from .provenance import OUTSIDE, notebook_code_hash, provenance_path, read_block_values, study_code, table_id
 from .reading import read_provenance
 
 PROBLEM, WARNING, NOTE = "problem", "warning", "note"
@@ -140,9 +140,10 @@ def _code(record: Mapping) -> list[Finding]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
         return [Finding("code", NOTE, what, "verify with the same Python")]
     found, commit = _carried_over(record), record["git_commit"]
+    groups = study_code(str(record.get("table")).rpartition("/")[2])
     for name, then in record["code_sha256"].items():
         torch_version = str(record["packages"].get("torch"))
-        if name not in STUDY_CODE or then != code_hash(*STUDY_CODE[name], torch_version=torch_version):
+        if name not in groups or then != code_hash(*groups[name], torch_version=torch_version):
             found.append(
                 Finding(
                     "code",

@@ -1,4 +1,4 @@
-"""Write what a question's notebook found: table, provenance, figures, conclusion."""
+"""Write what a question's notebook found: table, provenance, figures, conclusion, all into the question's folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from ...errors import DataError
 from ...files import write_atomically
-from ..origin.provenance import STUDY_CODE, write_provenance
+from ..origin.provenance import study_code, write_provenance
+from ..tables.question import CONCLUSION
 from ..tables.writing import write_table
 from .figures import save_figure
 
@@ -24,7 +25,7 @@ def publish(
     inputs: Sequence[Path],
     device: str = "cpu",
 ) -> str:
-    """Write ``tables/<question>.csv`` with provenance, ``figures/<question>[_<suffix>]`` and ``conclusions/<question>.md``.
+    """Write ``<question>/<question>.csv`` with provenance, ``<question>[_<suffix>].png`` and ``.svg``, and ``conclusion.md``.
 
     Args:
         results: folder of the profile, such as ``results/demo``.
@@ -39,7 +40,7 @@ def publish(
     """
     if not figures or not conclusion:
         raise DataError(f"{question}: a question needs a figure and a conclusion")
-    path = results / "tables" / f"{question}.csv"
+    path = results / question / f"{question}.csv"
     write_table(table, path)
     write_provenance(
         path,
@@ -48,10 +49,34 @@ def publish(
         inputs,
         sorted(int(s) for s in table["seed"].unique()),
         device=device,
-        code=STUDY_CODE,
+        code=study_code(question),
     )
+    _save_figures(results, question, figures)
+    return write_conclusion(results, question, conclusion)
+
+
+def write_tables(
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    root: Path,
+    parameters: Mapping,
+    inputs: Sequence[Path],
+    seed: int | list[int],
+) -> None:
+    """Write tables by name into a folder such as ``results/demo/evaluation``, each with its provenance."""
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.csv")
+        write_provenance(folder / f"{name}.csv", root, parameters, inputs, seed)
+
+
+def _save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:
+    """Write figures by suffix into the question's folder, as PNG and SVG."""
     for suffix, figure in figures.items():
-        save_figure(figure, results / "figures" / (f"{question}_{suffix}" if suffix else question))
+        save_figure(figure, results / question / (f"{question}_{suffix}" if suffix else question))
+
+
+def write_conclusion(results: Path, question: str, conclusion: Sequence[str]) -> str:
+    """Write ``conclusion.md`` into the question's folder, a paragraph a sentence, and return its text."""
     text = "\n\n".join(conclusion)
-    write_atomically(results / "conclusions" / f"{question}.md", (text + "\n").encode())
+    write_atomically(results / question / CONCLUSION, (text + "\n").encode())
     return text

@@ -24,9 +24,10 @@ from ...full_precision import FULL_PRECISION_SETTING
 from ..origin.provenance import provenance_path, table_id
 from ..running.runs import MEASURED
 from ..tables.presentation import ReadableTable, readable
+from ..tables.question import Question
 from ..tables.summary import main_tables
-from .questions import QUESTIONS, Question
 
+REPORT = "report"  # the folder of what is collected from all questions
 _MADE_WITH = {"adabm": "adabm_version", "Python": "python", "processor": "cpu", "device": "device"}
 
 
@@ -42,18 +43,21 @@ class Section:
     version: str | None
 
 
-def write_report(results: Path, study: pd.DataFrame, summary: pd.DataFrame, title: str) -> None:
-    """Write ``report.html`` into a folder of results.
+def write_report(
+    results: Path, study: pd.DataFrame, summary: pd.DataFrame, title: str, questions: Sequence[Question]
+) -> None:
+    """Write ``report/report.html`` into a folder of results.
 
     Args:
-        results: with ``tables/``, ``figures/``, ``conclusions/`` and ``notebooks/``.
+        results: of a profile, with a folder a question.
         study, summary: the tables of all questions that were run, and what ``summarize_study`` makes of them.
+        questions: all that there are, in the order of the page.
 
     Raises:
         TableError: a conclusion, or the table of the main results, cannot be read.
     """
-    tables = [results / "tables" / f"{q.id}.csv" for q in QUESTIONS]
-    main = _main(results / "tables" / "evaluation_summary.csv")
+    evaluated = results / "evaluation" / "evaluation_summary.csv"
+    main = _main(evaluated)
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -68,23 +72,23 @@ def write_report(results: Path, study: pd.DataFrame, summary: pd.DataFrame, titl
             },
             main_links=_links(
                 results,
-                ("all main results", "tables/evaluation.md"),
-                ("csv", "tables/evaluation_summary.csv"),
-                ("provenance", "tables/evaluation_summary.provenance.json"),
+                ("all main results", results / REPORT / "evaluation.md"),
+                ("csv", evaluated),
+                ("provenance", provenance_path(evaluated)),
             ),
-            sections=[_section(results, question, summary) for question in QUESTIONS],
+            sections=[_section(results, question, summary) for question in questions],
             study_links=_links(
                 results,
-                ("all rows", "tables/study.csv"),
-                ("summary", "tables/study_summary.csv"),
-                ("Markdown", "tables/study.md"),
-                ("LaTeX", "tables/study.tex"),
-                ("numbers", "study_metrics.json"),
+                ("all rows", results / REPORT / "study.csv"),
+                ("summary", results / REPORT / "study_summary.csv"),
+                ("Markdown", results / REPORT / "study.md"),
+                ("LaTeX", results / REPORT / "study.tex"),
+                ("numbers", results / "metrics.json"),
             ),
-            provenance=_made_with([results / "tables" / "evaluation_summary.csv", *tables]),
+            provenance=_made_with(results, [evaluated, *(question.table(results) for question in questions)]),
         )
     )
-    write_atomically(results / "report.html", page.encode())
+    write_atomically(results / REPORT / "report.html", page.encode())
 
 
 def studied(study: pd.DataFrame) -> str:
@@ -109,18 +113,17 @@ def _by_bits(setting: str) -> tuple[list[int], str]:
 
 def _section(results: Path, question: Question, summary: pd.DataFrame) -> Section:
     rows = summary[summary["question"] == question.id]
-    table = results / "tables" / f"{question.id}.csv"
-    record = _provenance(table)
+    record = _provenance(question.table(results))
     return Section(
         question,
         readable(question, rows) if len(rows) else None,
-        _conclusion(results / "conclusions" / f"{question.id}.md") if len(rows) else Markup(),
-        tuple(_figures(results / "figures", question)) if len(rows) else (),
+        _conclusion(question.conclusion(results)) if len(rows) else Markup(),
+        tuple(_figures(results, question)) if len(rows) else (),
         _links(
             results,
-            ("notebook", f"notebooks/{question.notebook}"),
-            ("csv", f"tables/{question.id}.csv"),
-            ("provenance", f"tables/{question.id}.provenance.json"),
+            ("notebook", question.folder(results) / question.notebook),
+            ("csv", question.table(results)),
+            ("provenance", question.provenance(results)),
         )
         if len(rows)
         else (),
@@ -139,28 +142,25 @@ def _conclusion(path: Path) -> Markup:
     return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
 
 
-def _figures(folder: Path, question: Question) -> list[tuple[str, str]]:
-    """The question's own figure first, then those with a suffix by name; ``a_b.png`` is not a figure of ``a`` if there is a question ``a_b``."""
-    others = [q.id for q in QUESTIONS if q.id != question.id and q.id.startswith(f"{question.id}_")]
-    paths = [
-        p
-        for p in sorted(folder.glob(f"{question.id}_*.png"))
-        if not any(p.stem == o or p.stem.startswith(f"{o}_") for o in others)
-    ]
-    own = folder / f"{question.id}.png"
+def _figures(results: Path, question: Question) -> list[tuple[str, str]]:
     figures = []
-    for path in ([own] if own.is_file() else []) + paths:
+    for path in question.figures(results):
         part = path.stem.removeprefix(question.id).strip("_").replace("_", " ")
         data = base64.b64encode(path.read_bytes()).decode()
         figures.append((f"data:image/png;base64,{data}", question.figure + (f": {part}" if part else "")))
     return figures
 
 
-def _links(results: Path, *candidates: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((text, path) for text, path in candidates if (results / path).is_file())
+def _links(results: Path, *candidates: tuple[str, Path]) -> tuple[tuple[str, str], ...]:
+    """Of files that are there, the text and the path relative to the page."""
+    return tuple((text, _from_page(results, path)) for text, path in candidates if path.is_file())
 
 
-def _made_with(tables: Sequence[Path]) -> list[dict[str, str]]:
+def _from_page(results: Path, path: Path) -> str:
+    return Path(os.path.relpath(path, results / REPORT)).as_posix()
+
+
+def _made_with(results: Path, tables: Sequence[Path]) -> list[dict[str, str]]:
     """One row a table: its identity, and the software and processor that its provenance names; no date and no commit."""
     rows = []
     for table in tables:
@@ -174,7 +174,7 @@ def _made_with(tables: Sequence[Path]) -> list[dict[str, str]]:
                 "version": str(record.get("version", "not recorded")),
                 **{heading: str(record.get(key, "")) for heading, key in _MADE_WITH.items()},
                 "torch": str(packages.get("torch", "")) if isinstance(packages, Mapping) else "",
-                "file": os.path.relpath(provenance_path(table), table.parents[1]),
+                "file": _from_page(results, provenance_path(table)),
             }
         )
     return rows
@@ -195,7 +195,7 @@ def _main(path: Path) -> pd.DataFrame | None:
     try:
         return pd.read_csv(path)
     except ValueError as error:
-        raise TableError(f"{path}: is no CSV table ({error}); run the stage `evaluate` again") from None
+        raise TableError(f"{path}: is no CSV table ({error}); run the stage question@evaluation again") from None
 
 
 def _listed(items: Sequence[object]) -> str:

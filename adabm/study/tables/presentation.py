@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...full_precision import FULL_PRECISION_SETTING
-from ..pages.questions import Question
 from ..running.runs import MEASURED
+from .question import Question
 from .schema import TEXT_KEYS
 
 _VALUES: dict[str, tuple[str, str]] = {  # heading and format of each column of the summary

@@ -1,0 +1,115 @@
+"""How long does it take?"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...pictures.reading import read_rgb
+from ..pages import question_figures
+from ..running.runs import MEASURED
+from ..running.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts
+from ..tables.question import Question
+from ..tables.schema import study_table
+
+QUESTION = Question(
+    "timing",
+    7,
+    "How long does it take?",
+    "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; low-bit inference itself is only simulated.",
+    "Measured time of the parts of quantization",
+)
+_COUNTED = {"": "calibration pictures", "steps": "fine-tuning steps"}  # variables, by the suffix of their figure
+
+
+def measure(workload: Workload, repeats: int) -> tuple[pd.DataFrame, float]:
+    """Time all parts, then measure their peak memory, each in a process of its own.
+
+    Returns:
+        The table of the question, all samples kept; and the memory in MiB of a process that has only loaded the network.
+    """
+    rows, parts = [], {}
+    for part, sample, seconds in time_parts(workload, repeats):
+        parts[part.series, part.level] = part
+        rows.append(_row(workload, part, sample, seconds=seconds))
+    measured_in = [
+        ("calibration", str(max(workload.sizes))),
+        *(name for name, part in parts.items() if part.variable == "part"),
+    ]
+    peaks = peak_memory(workload, [LOADED, *measured_in])
+    rows += [_row(workload, parts[name], repeats, peak_mib=peaks[name]) for name in measured_in]
+    return study_table(rows), peaks[LOADED]
+
+
+def upscaled(workload: Workload) -> str:
+    """Return the name of the picture that is upscaled, with its size."""
+    height, width = read_rgb(workload.picture).shape[:2]
+    return f"{workload.picture.stem}, {width}x{height}"
+
+
+def _row(workload: Workload, part: Part, sample: int, **values: float) -> dict:
+    size = workload.effort.patch_size
+    return dict(
+        question=QUESTION.id,
+        backbone=workload.backbone.stem,
+        dataset=upscaled(workload) if part.series == "upscale" else f"patches of {size}x{size}",
+        setting=workload.run.setting,
+        series=part.series,
+        variable=part.variable,
+        level=part.level,
+        seed=0,
+        sample=sample,
+        status=MEASURED,
+        **values,
+    )
+
+
+def figures(table: pd.DataFrame) -> dict[str, Figure]:
+    """Draw time against the number of pictures and of steps, then by part of quantizing and of upscaling."""
+    timed = table[table["seconds"].notna()]
+    drawn = {
+        suffix: question_figures.plot_sweep(timed[timed["variable"] == variable], ["seconds"], variable, log=False)
+        for suffix, variable in _COUNTED.items()
+    }
+    by_part = timed[timed["variable"] == "part"]
+    return drawn | {
+        series: question_figures.plot_levels(by_part[by_part["series"] == series], "seconds", "measured time (s)")
+        for series in ("quantize", "upscale")
+    }
+
+
+def conclusion(
+    table: pd.DataFrame, loaded_mib: float, sizes: Sequence[int], steps: Sequence[int], whole_steps: int
+) -> list[str]:
+    """Tell the time of calibration, clipping and fine-tuning, of simulated inference, and the memory.
+
+    Args:
+        loaded_mib: memory of a process that has only loaded the network.
+        sizes, steps: numbers of calibration pictures and of fine-tuning steps that were timed.
+        whole_steps: of the recipe whose whole duration is told.
+    """
+
+    def median(series: str, level: object) -> float:
+        return table.loc[(table["series"] == series) & (table["level"] == str(level)), "seconds"].median()
+
+    _, per_picture = linear_fit(sizes, [median("calibration", n) for n in sizes])
+    step = linear_fit([0, *steps], [0.0, *(median("fine-tuning", n) for n in steps)])[1]
+    most, clipping = median("calibration", max(sizes)), median("quantize", "clipping")
+    whole = most + clipping + whole_steps * step
+    full, uniform, adaptive, image2bit = (
+        median("upscale", name)
+        for name in ("full precision", "uniform bits, simulated", "adaptive bits, simulated", "of which Image2Bit")
+    )
+    place = table.loc[table["series"] == "upscale", "dataset"].iloc[0]
+    peak = table.loc[table["peak_mib"].idxmax()]
+    return [
+        f"Calibration takes {per_picture:.3f} s a picture ({most:.1f} s for {max(sizes)}), "
+        f"clipping {clipping:.2f} s, a step of fine-tuning {step:.2f} s: "
+        f"calibration, clipping and {whole_steps} steps make {whole:.0f} s on one thread, "
+        f"{1 - (most + clipping) / whole:.0%} of them fine-tuning.",
+        f"Simulated low-bit inference takes {adaptive / full:.1f} times as long as full precision "
+        f"({adaptive:.3f} against {full:.3f} s for {place}), and {adaptive / uniform:.2f} times uniform simulated bits; "
+        f"Image2Bit itself is {image2bit / adaptive:.1%} of it.",
+        f"Memory peaks at {peak['peak_mib']:.0f} MiB ({peak['series']} {peak['level']}; "
+        f"{loaded_mib:.0f} MiB with nothing but the network loaded).",
+    ]

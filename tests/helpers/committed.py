@@ -1,0 +1,84 @@
+"""The committed results of both profiles, and the trials that their parameters plan, without any picture."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from adabm.study import Effort, Run, Trial, read_study_table
+from adabm.study.answers import component_trials, components, fine_tuning, questions, sampling, set_size, timing
+from adabm.study.answers.estimates import tell_left_out
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = {"demo": "params.yaml", "paper": "profiles/paper/params.yaml"}
+POOLS = {"demo": 110, "paper": 100}  # pictures to choose from
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """In place of a bench: as many calibration pictures as the table says were chosen."""
+
+    table: pd.DataFrame
+    effort: Effort
+
+    def choose(self, strategy: str, count: int, run: Run) -> tuple[Path, ...]:
+        here = self.table[(self.table["level"] == strategy) & (self.table["seed"] == run.seed)]
+        return (Path("picture.png"),) * int(here["calibration_pictures"].min() if len(here) else count)
+
+
+class Committed:
+    """Tables, parameters, planned trials and conclusions of a profile, by question."""
+
+    def __init__(self, profile: str) -> None:
+        self.results = ROOT / "results" / profile
+        self.pool = POOLS[profile]
+        self.blocks = yaml.safe_load((ROOT / PARAMETERS[profile]).read_text())
+        self.tables = {q.id: read_study_table(q.table(self.results)) for q in questions()}
+
+    def bench(self, question: str) -> Drawn:
+        block = self.blocks[question]
+        recipe = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
+        return Drawn(self.tables[question], recipe)
+
+    def trials(self, question: str) -> list[Trial]:
+        block, bench = self.blocks[question], self.bench(question)
+        given = lambda *names: [block[name] for name in names]
+        if question == "set_size":
+            return set_size.trials(bench, *given("setting", "sizes", "methods"))
+        if question == "sampling":
+            return sampling.trials(bench, *given("setting", "strategies", "count", "counts", "methods"))
+        if question == "components":
+            make = component_trials.Trials(bench, *given("preset", "setting", "pictures", "seeds", "run_tuned"))
+            return [
+                *make.components(block["combinations"]),
+                *make.frontier(block["frontier"]),
+                *make.bit_weights(block["bit_weights"]),
+            ]
+        if question == "fine_tuning":
+            by_steps = fine_tuning.trials(bench, *given("setting", "pictures", "runs", "steps", "seeds"))
+            return [trial for trials in by_steps.values() for trial in trials]
+        return []
+
+    def conclusion(self, question: str) -> list[str]:
+        """As the question's notebook computes it from the committed table."""
+        block, table = self.blocks[question], self.tables[question]
+        steps = block["rounds"] * block["steps_per_round"]
+        if question == "set_size":
+            told = set_size.conclusion(table, block["sizes"], block["methods"], self.pool)
+        elif question == "sampling":
+            told = sampling.conclusion(sampling.compared(table), block["methods"])
+        elif question == "components":
+            told = components.conclusion(table, steps)
+        elif question == "fine_tuning":
+            told = fine_tuning.conclusion(table, block["runs"], block["steps"], block["steps_per_round"])
+        else:
+            loaded = float(re.search(r"(\d+) MiB with nothing", self.told(question)).group(1))  # not in the table
+            told = timing.conclusion(table, loaded, block["sizes"], block["steps"], steps)
+        left_out = tell_left_out(self.trials(question), self.bench(question).effort, self.results / "timing/timing.csv")
+        return told + left_out
+
+    def told(self, question: str) -> str:
+        """The committed conclusion."""
+        return (self.results / question / "conclusion.md").read_text()

@@ -1,0 +1,186 @@
+"""Which parts earn their bits: trials, and effects told from tables whose answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.study import Effort
+from adabm.study.answers import components
+from adabm.study.answers.component_trials import SERIES, Trials, all_combinations, switched
+from adabm.study.answers.significance import Difference
+from adabm.study.tables.schema import study_table
+from helpers.study_tables import not_run, row
+
+FRONTIER = {
+    "bits": [3, 4],
+    "weight_bits": 4,
+    "series": ["AdaBM, not fine-tuned"],
+    "tuned": {"bits": [4], "series": ["AdaBM"]},
+}
+
+
+class Bench:
+    """Chooses pictures by number alone."""
+
+    recipe = Effort(12, None, 3, 1)
+
+    def choose(self, strategy, count, run):
+        assert strategy == "random"
+        return (Path("picture.png"),) * count
+
+
+def make(setting="W4A4 FQ", **changes) -> Trials:
+    return Trials(Bench(), "adabm", setting, 5, [0, 1], **changes)
+
+
+def of(variable, levels, series, gain=0.0, fab=None):
+    """Two seeds a level, whose PSNR differ alike in every series."""
+    return [
+        row(question="components", variable=variable, level=level, series=series, seed=seed, dataset=dataset,
+            psnr_y_db=value + seed * 0.1 + gain, fab=(float(level) if fab is None else fab))
+        for dataset in ("Set5", "Set14") for level, value in levels.items() for seed in (0, 1)
+    ]  # fmt: skip
+
+
+def parts(series, **levels):
+    return of("components", {name.replace("_", "+"): value for name, value in levels.items()}, series, fab=4.0)
+
+
+# -- trials ----------------------------------------------------------------------------------------
+
+
+def test_all_combinations_begin_with_none():
+    assert all_combinations() == [
+        "none", "image", "layer", "clipping", "image+layer", "image+clipping", "layer+clipping", "image+layer+clipping"
+    ]  # fmt: skip
+
+
+def test_a_combination_switches_the_rest_off():
+    assert switched("none") == dict(image_mapping=False, layer_mapping=False, clipping=False, fine_tuning=None)
+    assert switched("image+tuning") == dict(image_mapping=True, layer_mapping=False, clipping=False)
+    with pytest.raises(ConfigError, match=r"combinations, image\+layr: unknown 'layr'"):
+        switched("image+layr")
+
+
+def test_series_tells_tuning_and_level_the_rest():
+    trials = make().components(["tuning", "clipping+image"])
+    assert [(t.series, t.level, t.run.seed) for t in trials] == [
+        ("fine-tuned", "none", 0),
+        ("fine-tuned", "none", 1),
+        ("not fine-tuned", "image+clipping", 0),
+        ("not fine-tuned", "image+clipping", 1),
+    ]
+    assert all(t.wanted and len(t.calibration) == 5 for t in trials)
+
+
+@pytest.mark.parametrize("setting, full", [("W4A4 FQ", " FQ"), ("W4A4", ""), ("W8A6", "")])
+def test_the_frontier_is_fully_quantized_where_the_setting_is(setting, full):
+    trials = make(setting).frontier(FRONTIER)
+    assert [t.run.setting for t in trials] == [f"W4A{bits}{full}" for bits in (3, 3, 4, 4, 4, 4)]
+    assert [t.series for t in trials[-2:]] == ["AdaBM", "AdaBM"] and trials[0].level == "3"
+
+
+def test_what_is_tuned_can_be_left_out():
+    wanted = {t.series: t.wanted for t in make(run_tuned=False).frontier(FRONTIER)}
+    assert wanted == {"AdaBM, not fine-tuned": True, "AdaBM": False}
+    assert not any(t.wanted for t in make(run_tuned=False).bit_weights([5]))
+
+
+def test_interventions_and_weights_reach_their_runs():
+    trials = make().frontier(FRONTIER | {"series": ["opposite layer factors, not fine-tuned"]})
+    assert trials[0].run.intervention == "opposite-factors"
+    assert dict(trials[0].run.changes) == dict(image_mapping=False, fine_tuning=None)
+    (trial, _) = make().bit_weights([0.5])
+    assert trial.level == "0.5" and dict(trial.run.changes) == {"tune.bit_weight": 0.5}
+    assert len(SERIES) == 10
+
+
+def test_a_frontier_that_does_not_fit_is_named():
+    with pytest.raises(ConfigError, match="frontier: unknown key 'bit'"):
+        make().frontier(FRONTIER | {"bit": 3})
+    with pytest.raises(ConfigError, match="frontier: unknown 'AdaBN'"):
+        make().frontier(FRONTIER | {"series": ["AdaBN"]})
+
+
+# -- conclusion ------------------------------------------------------------------------------------
+
+
+def test_effects_are_of_a_part_beside_the_other_two():
+    rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=30.2, image_clipping=29.0)
+    told = components.conclusion(study_table(rows), steps=30)
+    assert told[0] == (
+        "**Not fine-tuned** on Set5, AdaBM has 30.05 ± 0.07 dB; the effect of each component beside the other two, base bits "
+        "being the same, is: -0.20 dB, one seed (image) and +1.00 dB, one seed (layer). The best combination is layer+clipping (30.25 dB)."
+    ), "differences that do not vary have no test"
+    assert told[1].startswith("p values are of paired t-tests") and len(told) == 2
+
+
+def test_fine_tuned_parts_tell_the_steps_and_others_are_left_out():
+    rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
+    assert "**Fine-tuned** (30 steps) on Set5" in components.conclusion(study_table(rows), 30)[0]
+    assert components.conclusion(study_table(parts("fine-tuned", layer_clipping=29.0)), 30) == []
+    assert components.conclusion(study_table(parts("fine-tuned", image_layer_clipping=29.0)), 30) == []
+
+
+def test_sensitivity_is_compared_at_equal_bits():
+    one, other = "layer mapping, not fine-tuned", "uniform bits, not fine-tuned"
+    rows = of("bits", {"10": 30.0, "4": 29.0}, one) + of("bits", {"10": 29.999, "4": 28.0, "3": 20.0}, other)
+    table = study_table(rows)
+    found = components.by_bits(table[table["dataset"] == "Set5"], one, other)
+    assert list(found) == ["4", "10"] and found["4"].mean == pytest.approx(1.0)
+    told = components.conclusion(table, 30)
+    assert (
+        told[0]
+        == "Layer mapping, not fine-tuned, differs from uniform bits, not fine-tuned, by +1.00 dB, one seed at 4 bits."
+    )
+    rows = of("bits", {"4": 30.0}, one) + of("bits", {"4": 29.995}, other)
+    assert "by no more than the spread over seeds." in components.conclusion(study_table(rows), 30)[0]
+
+
+def test_equal_fab_is_interpolated_seed_by_seed():
+    front = study_table(
+        of("bits", {"4": 31.0, "9": 40.0}, "AdaBM") + of("bits", {"3": 28.0, "5": 30.0}, "uniform bits")
+    )
+    gaps = components.at_equal_fab(front[front["dataset"] == "Set5"], "AdaBM", "uniform bits")
+    assert list(gaps) == ["4"], "9 is beyond the other curve"
+    np.testing.assert_allclose(gaps["4"], [[4.0, 2.0], [4.0, 2.0]])
+    told = components.conclusion(front, 30)
+    assert told == ["AdaBM differs from uniform bits of equal FAB (interpolated) by +2.00 ± 0.00 dB at FAB 4.00."]
+
+
+def test_weights_of_the_bit_loss():
+    rows = of("bit_weight", {"0": 30.0, "50": 29.0}, "AdaBM", fab=4.25)
+    told = components.conclusion(
+        study_table([*rows, not_run(question="components", variable="bit_weight", level="500")]), 30
+    )
+    assert told == ["By weight of the bit loss: 0: 30.05 dB at FAB 4.25; 50: 29.05 dB at FAB 4.25."]
+
+
+def test_p_values_are_adjusted_for_their_number():
+    found = {"(a)": Difference(1.0, 0.1, 0.01), "(b)": Difference(2.0, 0.1, 0.04), "(c)": Difference(0.1, 0.5, 0.9)}
+    assert components.tell_adjusted(found) == [
+        "+1.00 dB, p = 0.03 (a)",
+        "+2.00 dB, p = 0.06 (b)",
+        "+0.10 dB, within the spread over seeds (c)",
+    ]
+
+
+def test_figures_are_those_of_what_was_measured():
+    rows = parts("not fine-tuned", image_layer_clipping=30.0)
+    rows += [
+        row(
+            question="components",
+            setting="FP32",
+            series="full precision",
+            variable="none",
+            level="none",
+            dataset=d,
+            psnr_y_db=31.0,
+        )
+        for d in ("Set5", "Set14")
+    ]
+    assert list(components.figures(study_table(rows))) == [""]
+    rows += of("bits", {"4": 31.0}, "AdaBM") + of("bit_weight", {"5": 31.0}, "AdaBM")
+    assert list(components.figures(study_table(rows))) == ["", "frontier", "bit_weight"]

@@ -1,0 +1,53 @@
+"""How long: the conclusion of a table of round numbers. No test looks at how long anything took."""
+
+from adabm.study.answers import timing
+from adabm.study.tables.schema import study_table
+from helpers.study_tables import row
+
+NO_QUALITY = dict(psnr_y_db=None, ssim_y=None, loss_db=None, fab=None)
+
+
+def parts() -> list[dict]:
+    seconds = {
+        ("calibration", "calibration pictures"): {"1": 1.0, "11": 6.0},
+        ("fine-tuning", "fine-tuning steps"): {"1": 2.0, "3": 6.0},
+        ("quantize", "part"): {"clipping": 4.0, "one weight step": 1.5},
+        ("upscale", "part"): {
+            "full precision": 0.5,
+            "uniform bits, simulated": 0.8,
+            "adaptive bits, simulated": 1.0,
+            "of which Image2Bit": 0.02,
+        },
+    }
+    return [
+        row(question="timing", series=series, variable=variable, level=level, sample=sample, seconds=value * factor,
+            dataset="coffee, 8x6" if series == "upscale" else "patches of 12x12", **NO_QUALITY)
+        for (series, variable), levels in seconds.items()
+        for level, value in levels.items()
+        for sample, factor in enumerate((1.0, 1.0, 9.0))  # the median is not disturbed
+    ]  # fmt: skip
+
+
+def memory() -> list[dict]:
+    return [
+        row(question="timing", series=series, variable=variable, level=level, sample=3, peak_mib=mib, **NO_QUALITY)
+        for series, variable, level, mib in (
+            ("calibration", "calibration pictures", "11", 700.0),
+            ("quantize", "part", "clipping", 800.4),
+        )
+    ]
+
+
+def test_conclusion():
+    told = timing.conclusion(study_table(parts() + memory()), 464.4, [1, 11], [1, 3], whole_steps=15)
+    assert told == [
+        "Calibration takes 0.500 s a picture (6.0 s for 11), clipping 4.00 s, a step of fine-tuning 2.00 s: "
+        "calibration, clipping and 15 steps make 40 s on one thread, 75% of them fine-tuning.",
+        "Simulated low-bit inference takes 2.0 times as long as full precision (1.000 against 0.500 s for coffee, 8x6), "
+        "and 1.25 times uniform simulated bits; Image2Bit itself is 2.0% of it.",
+        "Memory peaks at 800 MiB (quantize clipping; 464 MiB with nothing but the network loaded).",
+    ]
+
+
+def test_figures():
+    assert list(timing.figures(study_table(parts() + memory()))) == ["", "steps", "quantize", "upscale"]

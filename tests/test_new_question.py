@@ -1,0 +1,161 @@
+"""A question that a stranger adds: a notebook, an answer and a block in each profile; nothing else knows of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from adabm.errors import ConfigError
+from helpers.study_files import write_pool, write_study
+from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
+from pipelines.stages.run_notebook import read_notebook
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("adabm", "pipelines", "notebooks", "profiles", "dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config")
+DATA = ("data/reference_psnr.csv", "data/demo_photos.yaml", "data/sources.yaml")
+
+ANSWER = '''"""Do seeds matter?"""
+
+from ..pages import question_figures
+from ..plan.cells import Run
+from ..running.bench import Trial
+from ..tables.question import Question
+
+QUESTION = Question("seeds", 8, "Do seeds matter?", "The same model with other patches.", "Quality by seed")
+
+
+def trials(bench, setting, method, seeds):
+    runs = [Run.at(method, setting, seed) for seed in seeds]
+    return [Trial(method, "count", "3", run, bench.choose("random", 3, run)) for run in runs]
+
+
+def figures(table):
+    return {"": question_figures.plot_levels(table[table["variable"] == "count"], "psnr_y_db", "PSNR-Y (dB)")}
+
+
+def conclusion(table):
+    low = table[table["variable"] == "count"]["psnr_y_db"]
+    return [f"{len(low)} seeds spread over {low.max() - low.min():.2f} dB."]
+'''
+PARAMETERS = """backbone: str = "edsr_f32b8_x4"
+data: str = "data/prepared/demo"
+pool: str = "data/prepared/demo/pool"
+sets: list = ["demo-photos-crops"]
+setting: str = "W4A4 FQ"
+method: str = "minmax"
+seeds: list[int] = [0, 1]
+results: str = "results/interactive\""""
+CODE = """%matplotlib inline
+from IPython.display import Markdown
+
+from adabm.study import Bench, Recipe, find_root, publish
+from adabm.study.answers import seeds as answer
+
+root = find_root()
+bench = Bench.open(backbone, data, sets, pool, Recipe(12, None, 3, 1), workers=1)
+table = bench.measure("seeds", answer.trials(bench, setting, method, seeds))
+figures, conclusion = answer.figures(table), answer.conclusion(table)
+Markdown(publish(root / results, "seeds", table, figures, conclusion, root, dict(seeds=seeds), bench.inputs))"""
+
+
+def block(profile: str) -> dict:
+    return dict(
+        backbone="net.safetensors",
+        data="data",
+        pool="data/pool",
+        sets=["First"],
+        setting="W4A4 FQ",
+        method="minmax",
+        seeds=[0, 1],
+        results=f"results/{profile}",
+    )
+
+
+def add_question(root: Path) -> list[Path]:
+    """Add the question ``seeds``; return the files that were written."""
+    answer, notebook = root / "adabm/study/answers/seeds.py", root / "notebooks/08_seeds.ipynb"
+    answer.write_text(ANSWER)
+    parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Do seeds matter?"), parameters, new_code_cell(CODE)]), notebook
+    )
+    files = {"demo": root / "params.yaml", "paper": root / "profiles/paper/params.yaml"}
+    for profile, path in files.items():
+        blocks = yaml.safe_load(path.read_text())
+        reads = ["data/First", "data/pool", "net.safetensors", "adabm/weights"]
+        blocks["questions"]["seeds"] = dict(notebook="08_seeds", reads=reads)
+        blocks["seeds"] = block(profile)
+        path.write_text(yaml.safe_dump(blocks, sort_keys=False))
+    return [answer, notebook, *files.values()]
+
+
+def contents(root: Path) -> dict[Path, bytes]:
+    files = (path for name in COPIED for path in [root / name, *(root / name).rglob("*")] if path.is_file())
+    return {path: path.read_bytes() for path in files if "__pycache__" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    root = write_study(tmp_path_factory.mktemp("project"))
+    write_pool(root / "data" / "pool")
+    for name in (*COPIED, *DATA):
+        source, copy = ROOT / name, root / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    before = contents(root)
+    written = add_question(root)
+    after = contents(root)
+    assert {path for path in after if after[path] != before.get(path)} == set(written) and len(written) == 4
+    return root
+
+
+def run(root: Path, *words: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(root), "DVC_NO_ANALYTICS": "1"}
+    environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("ADABM_CACHE", None)
+    done = subprocess.run([sys.executable, "-m", *words], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_both_pipelines_have_its_stage(project):
+    listed = run(project, "dvc", "stage", "list", "--all", "--name-only").split()
+    assert {"question@seeds", "profiles/paper/dvc.yaml:question@seeds"} <= set(listed)
+
+
+def test_its_parameters_are_checked(project):
+    notebook = project / "notebooks" / "08_seeds.ipynb"
+    declared = declared_parameters(read_notebook(notebook), notebook.name)
+    given = read_block(project / "params.yaml", "seeds")
+    assert check_parameters(declared, given, notebook.name).keys() == declared.keys()
+    with pytest.raises(ConfigError, match="no parameter 'seed' "):
+        check_parameters(declared, given | {"seed": 0}, notebook.name)
+
+
+def test_it_is_answered_collected_and_reported(project):
+    run(project, "dvc", "repro", "--single-item", "question@seeds")
+    folder = project / "results" / "demo" / "seeds"
+    assert {path.name for path in folder.iterdir()} == {
+        "08_seeds.ipynb", "conclusion.md", "seeds.csv", "seeds.provenance.json", "seeds.png", "seeds.svg"
+    }  # fmt: skip
+    record = json.loads((folder / "seeds.provenance.json").read_text())
+    assert (record["table"], record["block"], record["notebook"]) == ("demo/seeds", "seeds", "notebooks/08_seeds.ipynb")
+    assert "answer" in record["code_sha256"]
+    assert "1 of 1 tables verified" in run(project, "adabm", "verify-results")
+    run(project, "pipelines.stages.collect", "--results", "results/demo", "--title", "A study")
+    report = project / "results" / "demo" / "report"
+    assert (report / "answers.md").read_text().startswith("* **Do seeds matter?**\n  * 2 seeds spread over ")
+    page = (report / "report.html").read_text()
+    assert "The same model with other patches." in page and 'href="../seeds/08_seeds.ipynb"' in page
+    assert "seeds" in json.loads((report.parent / "metrics.json").read_text())
