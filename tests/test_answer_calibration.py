@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from adabm.api import quantize
-from adabm.engines.evaluation import Picture
-from adabm.quantization.config import preset
+from adabm.pictures.picture import Picture
+from adabm.recipes import preset
 from adabm.study.answers import calibration
 from helpers.tiny_networks import tiny
 
@@ -20,7 +20,9 @@ def quantized():
     network = tiny("EDSR")
     side = 16 * network.adabm_options["upscale"]
     lows = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
-    model, record, steps = quantize(network, lows, preset("adabm", fine_tuning=TUNING), patch_size=12)
+    model, record, steps = quantize(
+        network, lows, preset("adabm", {f"tune.{name}": value for name, value in TUNING.items()}), patch_size=12
+    )
     high = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
     return model, record, steps, [Picture("a", high, lows[0]), Picture("b", high, lows[1])]
 

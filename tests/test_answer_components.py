@@ -24,7 +24,7 @@ FRONTIER = {
 class Bench:
     """Chooses pictures by number alone."""
 
-    recipe = Effort(12, None, 3, 1)
+    effort = Effort(12, None, 3, 1)
 
     def choose(self, strategy, count, run):
         assert strategy == "random"
@@ -58,8 +58,8 @@ def test_all_combinations_begin_with_none():
 
 
 def test_a_combination_switches_the_rest_off():
-    assert switched("none") == dict(image_mapping=False, layer_mapping=False, clipping=False, fine_tuning=None)
-    assert switched("image+tuning") == dict(image_mapping=True, layer_mapping=False, clipping=False)
+    assert switched("none") == {"map_bits.image": None, "map_bits.layer": None, "clip": None, "tune": None}
+    assert switched("image+tuning") == {"map_bits.layer": None, "clip": None}
     with pytest.raises(ConfigError, match=r"combinations, image\+layr: unknown 'layr'"):
         switched("image+layr")
 
@@ -90,8 +90,8 @@ def test_what_is_tuned_can_be_left_out():
 
 def test_interventions_and_weights_reach_their_runs():
     trials = make().frontier(FRONTIER | {"series": ["opposite layer factors, not fine-tuned"]})
-    assert trials[0].run.intervention == "opposite-factors"
-    assert dict(trials[0].run.changes) == dict(image_mapping=False, fine_tuning=None)
+    dealt = {"map_bits.image": None, "deal_factors": (("by", "opposite"),), "tune": None}
+    assert dict(trials[0].run.changes) == dealt
     (trial, _) = make().bit_weights([0.5])
     assert trial.level == "0.5" and dict(trial.run.changes) == {"tune.bit_weight": 0.5}
     assert len(SERIES) == 10

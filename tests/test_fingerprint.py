@@ -64,7 +64,7 @@ def test_a_copy_of_the_package_elsewhere_has_its_hash(tmp_path):
 
 # -- the package -----------------------------------------------------------------------------------
 
-ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STUDYING)
+ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STUDYING, "study.answers")
 # What no number of the study comes from: the command line, reading foreign weights into files that enter keys by their
 # content, and making texts, tables and pages of what was measured.
 BEYOND = (
@@ -76,11 +76,9 @@ BEYOND = (
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
-    "study.pages",
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
-    "study.tables.writing",
 )
 
 
@@ -129,7 +127,7 @@ def test_what_is_neutral_exists_and_is_imported():
         ),
         (MEASURING, "engines.cost engines.metrics engines.tiles pictures.resize networks.describe"),
         (INTERVENING, "steps.deal_factors quantization.model"),
-        (STUDYING, "study.running.bench study.running.timing study.running.traces study.answers.significance"),
+        (STUDYING, "study.running.bench study.running.timing study.running.traces study.tables.schema"),
     ],
 )
 def test_what_numbers_depend_on_is_found(roots, modules):

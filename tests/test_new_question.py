@@ -55,11 +55,11 @@ results: str = "results/interactive\""""
 CODE = """%matplotlib inline
 from IPython.display import Markdown
 
-from adabm.study import Bench, Recipe, find_root, publish
+from adabm.study import Bench, Effort, find_root, publish
 from adabm.study.answers import seeds as answer
 
 root = find_root()
-bench = Bench.open(backbone, data, sets, pool, Recipe(12, None, 3, 1), workers=1)
+bench = Bench.open(backbone, data, sets, pool, Effort(12, None, 3, 1), workers=1)
 table = bench.measure("seeds", answer.trials(bench, setting, method, seeds))
 figures, conclusion = answer.figures(table), answer.conclusion(table)
 Markdown(publish(root / results, "seeds", table, figures, conclusion, root, dict(seeds=seeds), bench.inputs))"""

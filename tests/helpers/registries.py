@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from adabm.engines import ENGINES
 from adabm.quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES
 from adabm.quantization.complexity import COMPLEXITIES
 from adabm.quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
 from adabm.steps.step import _STEPS
 
 TABLES = [
-    _STEPS, *(r._entries for r in (ALLOCATIONS, SENSITIVITIES, COMPLEXITIES, ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS))
+    _STEPS, ENGINES, *(r._entries for r in (ALLOCATIONS, SENSITIVITIES, COMPLEXITIES, ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS))
 ]  # fmt: skip
 
 
 @contextmanager
 def forgetting() -> Iterator[None]:
-    """Put the registries of steps and of their functions back as they were."""
+    """Put the registries of steps, of their functions and of engines back as they were."""
     before = [dict(table) for table in TABLES]
     try:
         yield

@@ -24,7 +24,7 @@ MEASURING = ("engines.evaluation", "pictures.pairs")  # what is measured on a pi
 SAMPLING = ("sampling", "pictures.reading")  # which calibration pictures a strategy chooses
 INTERVENING = ("steps.deal_factors",)  # what a rule of the study changes in a calibrated model
 # Which models a question compares, and what of them stands in its table.
-STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces", "study.answers")
+STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces")
 
 # What the code above imports, or what that imports in turn, and no number depends on. Whoever adds one vouches for that.
 NEUTRAL = (
@@ -43,8 +43,10 @@ NEUTRAL = (
     "serialization",  # the order of a file's metadata
     "steps.progress",  # goes on where a fine-tuning was interrupted, which ends with the same numbers
     "study.origin",  # these keys, and the provenance
+    "study.pages",  # figures and the report
     "study.plan",  # names runs, whose settings enter the keys, and the files that they read
     "study.running.cache",  # keeps what was computed, compared with its sha256
+    "study.tables.question",  # how a question is told
     "suggestions",  # the nearest known name in the text of an error
 )
 
