@@ -1,13 +1,25 @@
 """A plan line is enough to measure a recipe, an engine or an architecture of one's own beside the others."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from adabm.errors import ConfigError
-from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
+from adabm.study import (
+    ResultCache,
+    evaluation_markdown,
+    evaluation_tables,
+    read_plan,
+    run_plan,
+    summarize,
+    with_published,
+)
 from adabm.study.running.tasks import MeasureTask, ModelTask
 from helpers.registries import forgetting
 from helpers.study_files import EFFORT, compute_here, forget, part, write_study
 
+PUBLISHED = pd.read_csv(Path(__file__).parents[1] / "data" / "published.csv")
 STEP = """
 from dataclasses import dataclass
 from adabm.steps import RANGES, Step, step
@@ -73,6 +85,7 @@ def test_a_recipe_of_ones_own(root, monkeypatch):
     assert mine.summary["psnr_y_db"] != plain.summary["psnr_y_db"]
     _, means = evaluation_tables(list(results.values()))
     assert "mine/widened.yaml" in set(means["method"])
+    assert "Widened MinMax" in evaluation_markdown(with_published(summarize(means), PUBLISHED, {}))
 
 
 def test_its_files_count_in_the_keys(root):
@@ -92,7 +105,14 @@ def test_an_engine_of_ones_own(root, monkeypatch):
     results = measured(root, methods=["minmax"], engine="mine/nearest.py")
     assert results["minmax"].summary["fab"] == 8.0
     assert results["fp32"].summary["psnr_y_db"] != results["minmax"].summary["psnr_y_db"]
+    pictures, means = evaluation_tables(list(results.values()))
+    assert list(means["engine"]) == ["simulated", "nearest.py"] and set(pictures["engine"]) == {
+        "simulated",
+        "nearest.py",
+    }
+    assert "MinMax (nearest.py)" in evaluation_markdown(with_published(summarize(means), PUBLISHED, {}))
     plain = measured(root, methods=["minmax"])
+    assert "engine" not in evaluation_tables(list(plain.values()))[1]
     assert plain["minmax"].summary["fab"] == 4.0  # each is kept under its own key
     cell = read_plan([part(methods=["minmax"], engine="mine/nearest.py")], root, EFFORT)[-1]
     task = ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache"))

@@ -76,6 +76,7 @@ BEYOND = (
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
+    "study.tables.methods",
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",

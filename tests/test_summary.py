@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from adabm.recipes import PRESETS
-from adabm.study import METHOD_LABELS, evaluation_markdown, summarize, with_published
+from adabm.study import evaluation_markdown, summarize, with_published
 from adabm.study.plan.cells import Run
+from adabm.study.tables.methods import in_order, label
 from adabm.study.tables.writing import KEYS
 
 PUBLISHED = pd.read_csv(Path(__file__).parents[1] / "data" / "published.csv")
@@ -260,4 +261,10 @@ def test_published_columns_where_there_are_numbers():
 
 
 def test_every_preset_has_a_label():
-    assert set(METHOD_LABELS) == {"fp32", *PRESETS}
+    assert [label(name) for name in ("fp32", "minmax", "adabm-notune")] == [
+        "Full precision",
+        "MinMax",
+        "AdaBM without fine-tuning",
+    ]
+    assert in_order(["mine/none.yaml", *reversed(PRESETS), "fp32"]) == ["fp32", *PRESETS, "mine/none.yaml"]
+    assert label("mine/none.yaml") == "none"  # a recipe file that is not there any more

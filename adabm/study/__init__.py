@@ -10,10 +10,9 @@ from .running.tasks import ModelTask
 from .tables.schema import read_study_table, study_table
 from .tables.study_summary import summarize_study
 from .tables.summary import comparison_markdown, evaluation_markdown, summarize, with_published
-from .tables.writing import METHOD_LABELS, evaluation_tables, layer_table, write_table
+from .tables.writing import evaluation_tables, layer_table, write_table
 
 __all__ = [
-    "METHOD_LABELS",
     "Bench",
     "CellResult",
     "Effort",

@@ -4,6 +4,7 @@ They are plain ``Figure`` objects, unknown to pyplot: nothing stays open behind 
 """
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +23,10 @@ from ...files import write_atomically
 from ...full_precision import FULL_PRECISION
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
-from ..tables.writing import METHOD_LABELS
+from ..tables.methods import in_order, label, method
 
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
+_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM")  # they have the same colours in every figure
 FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
 
@@ -191,7 +193,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     """
     rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
     places = list(dict.fromkeys(zip(rows["dataset"], rows["tile"])))
-    methods = [m for m in METHOD_LABELS if m in set(rows["method"])]
+    methods = in_order(rows["method"])
     settings = list(dict.fromkeys(rows["setting"]))
     has_published = "published_loss_db" in rows and rows["published_loss_db"].notna().any()
     with study_style():
@@ -211,7 +213,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
                     axis.plot(max(row["published_loss_db"], _LEAST_LOSS), y, "D", mfc="none", mec=color, ms=7)
             axis.set(xscale="log", title=dataset + (f"\n({tile}px patches)" if tile else ""))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axis.set_yticks(range(len(methods)), [METHOD_LABELS[m] for m in methods])
+            axis.set_yticks(range(len(methods)), [label(m) for m in methods])
         axes[0][0].set_ylim(len(methods) - 0.5, -0.5)
         figure.supxlabel("loss of PSNR-Y against full precision (dB, logarithmic)", fontsize=9)
         handles = [Line2D([], [], marker=markers[s], color=colors[s], label=s) for s in settings]
@@ -225,12 +227,13 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
     """PSNR against theoretical BitOPs, a panel a setting, with full precision as a line."""
     reference = means[means["method"] == FULL_PRECISION].iloc[0]
     settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
-    families = {"minmax": "MinMax", "percentile": "Percentile", "omse": "OMSE", "adabm": "AdaBM"}
-    markers = {"MinMax": "s", "Percentile": "D", "OMSE": "^", "AdaBM": "o"}
+    own = [method(name).family for name in in_order(means["method"]) if name != FULL_PRECISION]
+    families = list(dict.fromkeys([*_FAMILIES, *own]))
+    markers = dict(zip(families, itertools.cycle("sD^ovP*X")))
     with study_style():
         figure = Figure(figsize=(4.6 * len(settings), 3.6))
         axes = figure.subplots(1, len(settings), squeeze=False)
-        colors = dict(zip(families.values(), sns.color_palette("colorblind")))
+        colors = dict(zip(families, itertools.cycle(sns.color_palette("colorblind"))))
         for axis, setting in zip(axes[0], settings):
             chosen = means[means["setting"] == setting].sort_values("psnr_y_db")
             places = np.linspace(0.04, 0.96, len(chosen))
@@ -238,8 +241,8 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
             pad = 0.06 * (high - low)
             axis.set_ylim(low - pad, high + 2 * pad)
             for (_, row), place in zip(chosen.iterrows(), places):
-                family = families[row["method"].split("-")[0]]
-                tuned = row["method"].endswith("-tuned") or (family == "AdaBM" and row["method"] != "adabm-notune")
+                told = method(row["method"])
+                family, tuned = told.family, told.tuned
                 axis.plot(
                     row["bitops_g"] / 1000,
                     row["psnr_y_db"],
@@ -249,9 +252,8 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
                     mfc=colors[family] if tuned else "white",
                     zorder=3,
                 )
-                label = METHOD_LABELS[row["method"]].replace("AdaBM, ", "").replace("AdaBM ", "")
                 axis.annotate(
-                    label,
+                    told.label.replace("AdaBM, ", "").replace("AdaBM ", ""),
                     (row["bitops_g"] / 1000, row["psnr_y_db"]),
                     (1.02, place),
                     textcoords=axis.transAxes,
@@ -271,7 +273,7 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
             )
             axis.set(title=setting, xlabel="theoretical BitOPs at 720p output (T)", ylabel="PSNR-Y (dB)")
             axis.margins(x=0.25)
-        handles = [Line2D([], [], marker=markers[f], color=colors[f], ls="", label=f) for f in families.values()]
+        handles = [Line2D([], [], marker=markers[f], color=colors[f], ls="", label=f) for f in families]
         handles += [Line2D([], [], marker="o", color="0.4", mfc="white", ls="", label="not fine-tuned")]
         figure.legend(handles=handles, loc="outside lower center", ncols=5)
     return figure

@@ -139,6 +139,11 @@ class EvaluationSet:
     tile: int | None = None
     engine: str = SIMULATED
 
+    @property
+    def engine_name(self) -> str:
+        """The engine as tables tell it: its name, or that of the file that defines it."""
+        return Path(self.engine).name
+
 
 @dataclass(frozen=True)
 class Cell:

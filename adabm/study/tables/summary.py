@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ...engines.simulated import SIMULATED
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ..running.runs import DIVERGED, MEASURED, NOT_RUN
-from .writing import METHOD_LABELS
+from .methods import in_order, label
+from .writing import ENGINE
 
 _CELL = [
     "backbone",
@@ -45,7 +47,7 @@ def summarize(means: pd.DataFrame) -> pd.DataFrame:
     ``seeds`` counts the seeds measured, ``planned`` those in the plan. ``status`` is ``measured`` where
     at least one seed was, else ``diverged`` where one did. Losses are in dB against the same network on the same set.
     """
-    grouped = means.groupby(_CELL, sort=False, dropna=False)
+    grouped = means.groupby([*_CELL, ENGINE] if ENGINE in means else _CELL, sort=False, dropna=False)
     table = grouped[_MEANS].mean()
     table["psnr_std_db"], table["fab_std"] = grouped["psnr_y_db"].std(), grouped["fab"].std()
     table["seeds"], table["planned"] = grouped["psnr_y_db"].count(), grouped.size()
@@ -100,7 +102,7 @@ def with_published(summary: pd.DataFrame, published: pd.DataFrame, same_as: Mapp
 def evaluation_markdown(summary: pd.DataFrame) -> str:
     """Return tables as Markdown: an overview of several sets of a network first, then each set in full.
 
-    Methods come in the order of ``METHOD_LABELS``. A cell that was not measured says why; where there are
+    Methods come in the order of their recipes. A cell that was not measured says why; where there are
     several sets or networks, methods that were run on none are named in a sentence instead.
     """
     parts: list[str] = []
@@ -159,7 +161,7 @@ def comparison_markdown(summary: pd.DataFrame) -> str:
         summary: with the columns of :func:`with_published`.
     """
     rows = summary[(summary["status"] == MEASURED) & summary["published_psnr_y_db"].notna()]
-    order = {method: i for i, method in enumerate(METHOD_LABELS)}
+    order = {method: i for i, method in enumerate(in_order(rows["method"]))}
     rows = (
         rows.assign(_m=rows["method"].map(order))
         .sort_values("_m", kind="stable")
@@ -169,7 +171,7 @@ def comparison_markdown(summary: pd.DataFrame) -> str:
         {
             "network": rows["backbone"],
             "setting": rows["setting"],
-            "method": rows["method"].map(METHOD_LABELS),
+            "method": rows["method"].map(label),
             "set": rows["dataset"],
             "PSNR-Y (dB)": [_psnr(row) for _, row in rows.iterrows()],
             "loss": rows["loss_db"].map("{:.2f}".format),
@@ -188,15 +190,21 @@ def _without_empty_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Drop the methods that were run on no set, and return a sentence that names them."""
     run = table.groupby(["setting", "method"])["status"].transform(lambda status: (status != NOT_RUN).any())
     names = table[~run].drop_duplicates(["setting", "method"]).groupby("setting", sort=False)["method"]
-    listed = "; ".join(f"{setting}: {', '.join(METHOD_LABELS[m] for m in methods)}" for setting, methods in names)
+    listed = "; ".join(f"{setting}: {', '.join(map(label, methods))}" for setting, methods in names)
     return table[run], f"Planned for {table['backbone'].iloc[0]} and not run: {listed}." if listed else ""
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    methods = {method: i for i, method in enumerate(METHOD_LABELS)}
+    methods = {method: i for i, method in enumerate(in_order(table["method"]))}
     settings = {s: i for i, s in enumerate(dict.fromkeys(table["setting"]))}
     keys = table.assign(_s=table["setting"].map(settings), _m=table["method"].map(methods))
     return table.loc[keys.sort_values(["_s", "_m"], kind="stable").index]
+
+
+def _told(row: pd.Series) -> str:
+    """The method's label, with the engine where it is not the simulation."""
+    engine = row.get(ENGINE, SIMULATED)
+    return label(row["method"]) + ("" if engine == SIMULATED else f" ({engine})")
 
 
 def _psnr(row: pd.Series) -> str:
@@ -211,7 +219,7 @@ def _overview(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(
         value=[_psnr(row) for _, row in table.iterrows()],
         place=[d + (f" ({t}px patches)" if t else "") for d, t in zip(table["dataset"], table["tile"])],
-        label=table["method"].map(METHOD_LABELS),
+        label=[_told(row) for _, row in table.iterrows()],
     )
     wide = table.pivot_table(index=["setting", "label"], columns="place", values="value", aggfunc="first", sort=False)
     wide = wide.reindex(columns=list(dict.fromkeys(table["place"]))).fillna("").reset_index()
@@ -222,7 +230,7 @@ def _full(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     published = "published_psnr_y_db" in table and table["published_psnr_y_db"].notna().any()
     for _, row in table.iterrows():
-        cells = {"setting": row["setting"], "method": METHOD_LABELS[row["method"]], "psnr_y_db": _psnr(row)}
+        cells = {"setting": row["setting"], "method": _told(row), "psnr_y_db": _psnr(row)}
         for name, form in _FORMATS.items():
             cells[name] = format(row[name], form) if row["status"] == MEASURED else ""
         shown = {_COLUMNS[name]: value for name, value in cells.items()}

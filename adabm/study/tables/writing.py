@@ -5,28 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...engines.simulated import SIMULATED
 from ...files import write_atomically
-from ...full_precision import FULL_PRECISION, FULL_PRECISION_LABEL
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
 from ..running.runs import CellResult
 
-METHOD_LABELS = {
-    FULL_PRECISION: FULL_PRECISION_LABEL,
-    "minmax": "MinMax",
-    "percentile": "Percentile",
-    "omse": "OMSE",
-    "minmax-tuned": "MinMax + fine-tuning",
-    "percentile-tuned": "Percentile + fine-tuning",
-    "omse-tuned": "OMSE + fine-tuning",
-    "adabm-image": "AdaBM, image mapping only",
-    "adabm-layer": "AdaBM, layer mapping only",
-    "adabm-noclip": "AdaBM without clipping",
-    "adabm-notune": "AdaBM without fine-tuning",
-    "adabm": "AdaBM",
-    "adabm-relative": "AdaBM, relative learning rates",
-    "adabm-own-bits": "AdaBM, weight ranges at own bits",
-}
 KEYS = [
     "backbone",
     "scale",
@@ -39,6 +23,7 @@ KEYS = [
     "fully_quantized",
     "seed",
 ]
+ENGINE = "engine"
 _VALUES = ["psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"]
 # digits to which values are the same on the same machine, whatever the number of cores
 _DIGITS = {"psnr_y_db": 3, "ssim_y": 4, "fab": 3, "bitops_g": 1, "relative_bitops": 4, "size_kib": 1}
@@ -47,9 +32,12 @@ _DIGITS = {"psnr_y_db": 3, "ssim_y": 4, "fab": 3, "bitops_g": 1, "relative_bitop
 def evaluation_tables(results: Sequence[CellResult]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return (one row a cell and picture, one row a cell).
 
-    Both begin with the columns ``KEYS``; ``tile`` is 0 where pictures were upscaled whole. Cells that
-    were not measured have rows in the second table alone, with empty values; ``status`` tells why.
+    Both begin with the columns ``KEYS``; ``tile`` is 0 where pictures were upscaled whole. Where another engine than the
+    simulation took part, the column ``engine`` follows. Cells that were not measured have rows in the second table
+    alone, with empty values; ``status`` tells why.
     """
+    several = any(result.cell.pictures.engine != SIMULATED for result in results)
+    names = [*KEYS, ENGINE] if several else KEYS
     pictures, means = [], []
     for result in results:
         cell = result.cell
@@ -61,12 +49,14 @@ def evaluation_tables(results: Sequence[CellResult]) -> tuple[pd.DataFrame, pd.D
             "tile": cell.pictures.tile or 0,
             **of_run,
         }
+        if several:
+            keys[ENGINE] = cell.pictures.engine_name
         if result.pictures is not None:
             pictures.append(pd.DataFrame(keys, index=result.pictures.index).join(result.pictures))
         means.append({**keys, "status": result.status, "pictures": len(cell.pictures.files), **(result.summary or {})})
-    columns = [*KEYS, "status", "pictures", *_VALUES]
+    columns = [*names, "status", "pictures", *_VALUES]
     if not pictures:
-        pictures.append(pd.DataFrame(columns=[*KEYS, "picture", *_VALUES[:3]]))
+        pictures.append(pd.DataFrame(columns=[*names, "picture", *_VALUES[:3]]))
     return _rounded(pd.concat(pictures, ignore_index=True)), _rounded(pd.DataFrame(means).reindex(columns=columns))
 
 
@@ -81,7 +71,7 @@ def layer_table(model: QuantizedSR, record: CalibrationRecord) -> pd.DataFrame:
             layer=name,
             role=model.descriptor.roles[name].value,
             policy=layer.policy.value,
-            sigma=record.sensitivities[name],
+            sigma=record.sensitivities.get(name),
             initial_factor=int(record.layer_factors.get(name, 0)),
             tuned_factor=int(layer.layer2bit.hard) if layer.layer2bit is not None else 0,
             lower=layer.activation.lower.item(),
