@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..full_precision import FULL_PRECISION_BITS
 from .console import Console, table
 from .options import expanded, new_parser
 
@@ -26,6 +27,7 @@ _HEADER = [
     "upper",
     "weight scale",
 ]
+_FULL = dict.fromkeys(("weight_bits", "activation_bits"), FULL_PRECISION_BITS)
 _DETAILS = """\
 A bits are the base; the layer's factor and the image's factor (-1, 0 or +1) add to it. lower and upper are
 the activation range, weight scale is s of the weight range [-s, s].
@@ -128,7 +130,7 @@ def _layers(model: QuantizedSR) -> list[dict]:
     rows, quantized = [], model.layers
     reach = model.image2bit.reach if model.image2bit is not None else 0
     for name, role in model.descriptor.roles.items():
-        row = {"name": name, "role": role.value, "policy": "full precision", "weight_bits": 32, "activation_bits": 32}
+        row = {"name": name, "role": role.value, "policy": "full precision", **_FULL}
         row |= dict.fromkeys(("layer_factor", "activation_bits_over_images", "lower", "upper", "scale"))
         if name in quantized:
             layer = quantized[name]

@@ -1,13 +1,11 @@
 """The architectures that are known by name: those of this package, and those that a user's file registers."""
 
-import importlib.util
 import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +13,8 @@ from typing import TypeVar
 from torch import nn
 
 from .._compat import basicsr_module
-from ..errors import NetworkError
+from ..errors import ConfigError, NetworkError
+from ..plugins import load_file
 from .conversion import Conversion, State
 from .layout import Layout
 
@@ -150,30 +149,18 @@ def load_architectures(path: str | Path) -> list[str]:
     file = Path(os.path.expanduser(path)).resolve()
     module = next((name for name, m in list(sys.modules.items()) if _is_file(m, file)), None)
     if module is None:
-        module = f"adabm_architectures_{sha256(str(file).encode()).hexdigest()[:12]}"
-        _import_file(module, file)
+        try:
+            module = load_file(file).__name__
+        except ConfigError as error:
+            for name in [known.name for known in _KNOWN.values() if known.module not in sys.modules]:
+                del _KNOWN[name]  # registered before the file failed; its module is gone
+            raise NetworkError(str(error)) from None
     names = [known.name for known in _KNOWN.values() if known.module == module]
     if not names:
         raise NetworkError(
             f"{path}: registers no network; decorate its class with adabm.networks.register_architecture"
         )
     return names
-
-
-def _import_file(module: str, file: Path) -> None:
-    if not file.is_file():
-        raise NetworkError(f"{file}: no such file")
-    spec = importlib.util.spec_from_file_location(module, file)
-    if spec is None or spec.loader is None:
-        raise NetworkError(f"{file}: a file of Python code must end in .py")
-    sys.modules[module] = loaded = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(loaded)
-    except Exception as error:  # whatever a user's file raises
-        del sys.modules[module]
-        for name in [known.name for known in _KNOWN.values() if known.module == module]:
-            del _KNOWN[name]
-        raise NetworkError(f"{file}: cannot be imported ({type(error).__name__}: {error})") from error
 
 
 def _is_file(module: object, file: Path) -> bool:

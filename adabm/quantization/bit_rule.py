@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..full_precision import FULL_PRECISION_BITS
 from ..networks import Role
 from .bit_mapping import Layer2Bit
-from .quantizers import FULL_PRECISION_BITS
 
 
 class Policy(str, Enum):

@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..full_precision import FULL_PRECISION_BITS
 from .tunable import Tunable, keep_apart
 
 _LEAST_WIDTH = 0.01  # of the calibrated width; fine-tuning never makes a range narrower
-FULL_PRECISION_BITS = 32
 
 
 class _FakeQuantize(torch.autograd.Function):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.model import QuantizedSR
 from ..steps import Step, require
 from .recipe import Recipe, read_recipe
@@ -30,7 +31,12 @@ class QuantizationConfig:
         for name in ("weight_bits", "activation_bits", "fixed_bits"):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool)
-            require(whole and (1 <= value <= 16 or value == 32), name, value, "1 to 16, or 32")
+            require(
+                whole and (1 <= value <= 16 or value == FULL_PRECISION_BITS),
+                name,
+                value,
+                f"1 to 16, or {FULL_PRECISION_BITS}",
+            )
         require(isinstance(self.fully_quantized, bool), "fully_quantized", self.fully_quantized, "true or false")
         for step in self.recipe.steps:
             step.check(self)

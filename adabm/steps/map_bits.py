@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES, Image2Bit, Layer2Bit
 from ..quantization.bit_rule import Policy
 from ..quantization.complexity import COMPLEXITIES
 from ..quantization.layers import QuantizedConv2d
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import quantile
-from ..quantization.quantizers import FULL_PRECISION_BITS
 from .calibration_pass import moving_average
 from .step import LAYER_FACTORS, Step, Watcher, require, step
 from .workspace import CalibrationRecord
