@@ -13,7 +13,7 @@ from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.verification import verify_results
 from helpers.study_tables import write_results
 from pipelines.stages import carry_over
-from pipelines.stages.carry_over import FLAT, NOW, differing, layout_of, tree_at
+from pipelines.stages.carry_over import FLAT, NOW, _renamed_parameters, differing, layout_of, tree_at
 
 PACKAGE = Path(adabm.__file__).parent
 METRICS, API = "adabm/engines/metrics.py", "adabm/api.py"  # the first is measured with alone, the other quantized with
@@ -179,3 +179,19 @@ def test_wrong_calls_are_told(root, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, "--evidence", " ")
     assert "--evidence must tell something" in capsys.readouterr().err
+
+
+def test_parameters_get_the_names_that_they_have_now(tmp_path):
+    (tmp_path / "params.yaml").write_text("question:\n  sizes: [1]\n  draw: false\n")
+    runs = {"plain": {"preset": "adabm", "changes": {"fine_tuning": None, "fine_tuning.rounds": 3, "ema": 0.5}}}
+    record = {
+        "parameters": {"runs": runs, "recipe": {"rounds": 3}, "fine_tuning": "a question"},
+        "params_file": "params.yaml",
+        "block": "question",
+        "block_values": {"sizes": [2], "runs": runs},
+    }
+    renamed = {"plain": {"preset": "adabm", "changes": {"tune": None, "tune.rounds": 3, "calibrate.ema": 0.5}}}
+    assert _renamed_parameters(tmp_path, record) == {
+        "parameters": {"runs": renamed, "effort": {"rounds": 3}, "fine_tuning": "a question"},
+        "block_values": {"sizes": [2], "runs": renamed, "draw": False},
+    }

@@ -4,7 +4,8 @@
 Of the commit that it names and of the package as it is now it compares the definitions that each group of its code
 depends on: if every one has its equal on the other side, wherever it stands there, the provenance gets today's hashes and
 a note. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
-that the numbers are the same all the same; this and the list are then recorded.
+that the numbers are the same all the same; this and the list are then recorded, the notebook as it is now counts as the
+table's, and its parameters get the names that settings have now.
 """
 
 import argparse
@@ -19,10 +20,11 @@ from pathlib import Path
 
 from adabm.errors import AdabmError, ConfigError, DataError, TableError
 from adabm.files import write_atomically
+from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package
-from adabm.study.origin.provenance import STUDY_CODE
+from adabm.study.origin.provenance import STUDY_CODE, notebook_code_hash, read_block_values
 from adabm.study.origin.reading import read_provenance
 
 EQUAL = "equal syntax trees"
@@ -126,19 +128,56 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         raise TableError(f"it ran on Python {record['python']}, whose syntax trees are others; use the same Python")
     groups = record["code_sha256"]
     today = {name: code_hash(*STUDY_CODE[name], torch_version=torch_version) for name in groups if name in STUDY_CODE}
-    if today == groups:
+    notebook = _notebook_hash(root, record)
+    if today == groups and notebook == record.get("notebook_code_sha256"):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
     then = tree_at(root, record["git_commit"])
     changed = {name: found for name in groups if (found := differing(then, name, package()))}
+    if not changed and notebook != record.get("notebook_code_sha256"):
+        changed = {"notebook": [record["notebook"]]}
     if changed and evidence is None:
         listed = "; ".join(f"{name}: {', '.join(found)}" for name, found in changed.items())
         raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
     told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
     record |= {"code_sha256": today, "carried_over": told | ({"differing": changed} if changed else {})}
+    if changed:
+        record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
     return "carried over"
+
+
+def _notebook_hash(root: Path, record: Mapping) -> str | None:
+    name = record.get("notebook")
+    return notebook_code_hash(root / name) if isinstance(name, str) else None
+
+
+def _renamed_parameters(root: Path, record: Mapping) -> dict[str, object]:
+    """Return the parameters under the names that they have now; what a block has gained since is taken from it.
+
+    The evidence has to cover that a new parameter has no effect at the value that the block gives it.
+    """
+    renamed: dict[str, object] = {"parameters": _renamed(record["parameters"])}
+    if "recipe" in renamed["parameters"]:  # what all models of a study shared
+        renamed["parameters"]["effort"] = renamed["parameters"].pop("recipe")
+    if isinstance(record.get("block_values"), dict):
+        now = read_block_values(root / record["params_file"], record["block"])
+        values = _renamed(record["block_values"])
+        renamed["block_values"] = values | {name: value for name, value in now.items() if name not in values}
+    return renamed
+
+
+def _renamed(value: object, inside: bool = False) -> object:
+    """Rename settings of recipes, which stand in mappings called ``changes``."""
+    if isinstance(value, list):
+        return [_renamed(one, inside) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        (new_name(name) or name) if inside else name: _renamed(one, inside or name == "changes")
+        for name, one in value.items()
+    }
 
 
 def main() -> int:

@@ -189,8 +189,8 @@ def _parameters(root: Path, record: Mapping) -> list[Finding]:
     except TableError:
         return [Finding("parameters", PROBLEM, f"{name} has no block {block!r} any more", "restore it (git checkout)")]
     used = dict(then) if isinstance(then, dict) else {}
-    recipe = record["parameters"].get("recipe")
-    for given in (record["parameters"], recipe if isinstance(recipe, dict) else {}):
+    effort = record["parameters"].get("effort")
+    for given in (record["parameters"], effort if isinstance(effort, dict) else {}):
         used |= {key: value for key, value in given.items() if key in used}
     now = json.loads(json.dumps(now, default=str))  # as JSON kept the others: names as text
     differing = sorted(key for key in {*used, *now} if key not in used or key not in now or used[key] != now[key])
