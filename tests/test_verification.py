@@ -114,7 +114,7 @@ TABLE, RECORD = "results/test/set_size/set_size.csv", "results/test/set_size/set
             "block 'set_size': pictures;",
         ),
         (
-            replaced(RECORD, '"parameters": {', '"parameters": {"recipe": {"pictures": 5}, '),
+            replaced(RECORD, '"parameters": {', '"parameters": {"effort": {"pictures": 5}, '),
             "parameters",
             "block 'set_size': pictures;",
         ),
