@@ -9,8 +9,7 @@ from torch import nn
 from .networks import NetworkDescriptor
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
-from .steps import CalibrationRecord, Workspace
-from .steps.tuner import TuningStep
+from .steps import CalibrationRecord, TuningStep, Workspace
 
 
 def quantize(

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..quantization.model import QuantizedSR
-    from ..steps import CalibrationRecord
-    from ..steps.tuner import TuningStep
+    from ..steps import CalibrationRecord, TuningStep
 
 _DETAILS = """\
 The network file is safetensors with the metadata "network" and "options"; the default is the EDSR x4

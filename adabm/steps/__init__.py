@@ -4,13 +4,14 @@ A step of your own is a dataclass in a file of your own, see docs/extending.md.
 """
 
 from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, require, step, step_names
-from .workspace import CalibrationRecord, Workspace
+from .workspace import CalibrationRecord, TuningStep, Workspace
 
 __all__ = [
     "LAYER_FACTORS",
     "RANGES",
     "CalibrationRecord",
     "Step",
+    "TuningStep",
     "Watcher",
     "Workspace",
     "find_step",

@@ -6,7 +6,7 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -14,9 +14,7 @@ from ..errors import ConfigError
 from ..quantization.layers import QuantizedConv2d
 from ..quantization.model import QuantizedSR
 from ..suggestions import suggestion
-
-if TYPE_CHECKING:
-    from .workspace import CalibrationRecord, Workspace
+from .workspace import CalibrationRecord, Workspace
 
 RANGES = "ranges"  # what most steps need and `calibrate` provides
 LAYER_FACTORS = "layer factors"
@@ -57,7 +55,7 @@ class Step:
         """Return what looks on during a pass over the calibration patches, or None to be applied without a pass."""
         return None
 
-    def apply(self, model: QuantizedSR, workspace: "Workspace") -> None:
+    def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Change the model; called after the pass, if there was one."""
 
     @property
@@ -75,7 +73,7 @@ class Watcher:
     def layer(self, layer: QuantizedConv2d, x: Tensor) -> None:
         """See the full-precision input (N, C, H, W) of a quantized layer before it computes."""
 
-    def finish(self, record: "CalibrationRecord") -> None:
+    def finish(self, record: CalibrationRecord) -> None:
         """Set what was found in the model, and note in ``record`` what is worth telling."""
 
 

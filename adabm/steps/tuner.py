@@ -1,14 +1,10 @@
 """Fine-tune what a model's modules declare tunable against the full-precision network (method section 6)."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,23 +16,10 @@ from ..suggestions import suggestion
 from .clip import clip_ranges
 from .losses import Losses, distillation_losses
 from .progress import ProgressFile
-
-if TYPE_CHECKING:
-    from .tune import Tune
+from .tuning_settings import TuningSettings
+from .workspace import TuningStep
 
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
-
-
-@dataclass(frozen=True)
-class TuningStep:
-    """One fine-tuning step as measured before its update; losses are weighted (see :class:`Losses`)."""
-
-    round: int
-    group: str
-    pixel: float
-    structure: float
-    bit: float
-    feature_average_bits: float
 
 
 class FineTuner:
@@ -47,9 +30,11 @@ class FineTuner:
     and learning rates.
     """
 
-    def __init__(self, model: QuantizedSR, config: Tune) -> None:
+    def __init__(self, model: QuantizedSR, config: TuningSettings) -> None:
         self.model, self.config = model, config
-        self._found: dict[str, Tunable] = {f"{name}:{found.rate}": found for name, found in tunables(model)}
+        self._found: dict[str, Tunable] = {
+            f"{index} {name}": found for index, (name, found) in enumerate(tunables(model))
+        }
         self._widths = {key: found.width for key, found in self._found.items()}
         check_groups(model, config.groups)
         self._optimizers: dict[str, torch.optim.Adam] = {}
@@ -152,7 +137,7 @@ def check_groups(model: QuantizedSR, groups: Iterable[str]) -> None:
 def fine_tune(
     model: QuantizedSR,
     batches: Iterable[Tensor],
-    config: Tune | None = None,
+    config: TuningSettings | None = None,
     on_step: Callable[[TuningStep], None] | None = None,
     progress: str | Path | None = None,
 ) -> list[TuningStep]:

@@ -3,16 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..pictures.patches import calibration_batches, random_batches
-
-if TYPE_CHECKING:
-    from .tuner import TuningStep
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,18 @@ class CalibrationRecord:
     complexities: Tensor
     sensitivities: dict[str, float] = field(default_factory=dict)
     layer_factors: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TuningStep:
+    """One fine-tuning step as measured before its update; losses are weighted (see :class:`adabm.steps.losses.Losses`)."""
+
+    round: int
+    group: str
+    pixel: float
+    structure: float
+    bit: float
+    feature_average_bits: float
 
 
 @dataclass
@@ -52,10 +60,10 @@ class Workspace:
     seed: int
     value_range: float
     device: torch.device
-    on_step: Callable[["TuningStep"], None] | None = None
+    on_step: Callable[[TuningStep], None] | None = None
     progress: str | Path | None = None
     record: CalibrationRecord | None = None
-    tuning: list["TuningStep"] = field(default_factory=list)
+    tuning: list[TuningStep] = field(default_factory=list)
 
     def calibration(self) -> Iterator[Tensor]:
         """Yield the calibration patches in batches (N, C, H, W); the same ones each time."""

@@ -12,8 +12,7 @@ from ...engines.metrics import psnr_y
 from ...engines.tiles import round_to_uint8, upscale
 from ...pictures.patches import to_batch
 from ...quantization.model import QuantizedSR
-from ...steps import CalibrationRecord
-from ...steps.tuner import TuningStep
+from ...steps import CalibrationRecord, TuningStep
 from ..pages import figures
 from ..tables.writing import layer_table
 

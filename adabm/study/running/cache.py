@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from ...checkpoint import load_quantized, save_quantized
 from ...files import write_atomically
 from ...quantization.model import QuantizedSR
-from ...steps.tuner import TuningStep
+from ...steps import TuningStep
 from ..origin.fingerprint import key
 
 # What a damaged or foreign file raises where it is parsed and where its values are used: no JSON or text, values out of

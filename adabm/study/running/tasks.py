@@ -22,8 +22,7 @@ from ...pictures.reading import read_rgb
 from ...plugins import load_file
 from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
-from ...steps import CalibrationRecord
-from ...steps.tuner import TuningStep
+from ...steps import CalibrationRecord, TuningStep
 from ..origin.fingerprint import definition_hash, file_hash, folder_hash, key
 from ..plan.cells import Effort, Run
 from .cache import ResultCache

@@ -8,7 +8,7 @@ from ...engines.evaluation import measure
 from ...errors import ConfigError, DataError
 from ...pictures.pairs import PictureFiles
 from ...quantization.model import QuantizedSR
-from ...steps.tuner import TuningStep
+from ...steps import TuningStep
 from ..origin.fingerprint import file_hash, key
 from .keys import measuring_code
 from .tasks import ModelTask
