@@ -6,7 +6,7 @@
 >>> adabm.save_quantized(model, "quantized.safetensors")  # doctest: +SKIP
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _EXPORTS = {
     "AdabmError": "errors",
