@@ -183,7 +183,8 @@ def test_what_extending_adds_works(name, folder, photos, capsys):
     if name == "A data set":
         write_mirror(folder / "mirror", photos)
     if name == "A backbone":
-        found = [b for b in blocks(sections(EXTENDING)["An architecture"]) if b.language != "bash"] + found
+        with new_process():
+            carry_out([b for b in blocks(sections(EXTENDING)["An architecture"]) if b.language != "bash"])
     with new_process():  # what Python without a file registers
         carry_out(found)
     if name == "A data set":
