@@ -1,6 +1,8 @@
 """The pages for people: their length, their links, and the code and commands that they show, all of which are run."""
 
 import importlib
+import importlib.util
+import itertools
 import os
 import re
 import shlex
@@ -16,13 +18,17 @@ import yaml
 from markdown_it import MarkdownIt
 
 from adabm.cli import main
+from adabm.cli.entry import build_parser
+from adabm.cli.settings import assignments
 from adabm.networks import architecture
 from adabm.pictures.bundled import bundled_path, read_manifest
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale
 from adabm.pictures.writing import write_image
+from adabm.recipes import read_recipe, shipped
 from adabm.sampling import STRATEGIES
 from adabm.study import Effort, read_plan
+from adabm.study.plan import part
 from helpers.registries import forgetting
 
 ROOT = Path(__file__).parents[1]
@@ -217,3 +223,65 @@ def test_a_checkpoint_of_ones_own_steps_needs_their_file(folder, capsys):
     with new_process():
         assert main(["info", "widened.safetensors"]) == 2
     assert "unknown step 'widen'" in capsys.readouterr().err
+
+
+# -- the other pages -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/use.md", "docs/results.md", "docs/study.md"])
+def test_commands_have_the_options_that_they_are_shown_with(page):
+    """Parsed, not run: they take minutes and files of the reader's."""
+    commands = [
+        line
+        for block in blocks((ROOT / page).read_text())
+        if block.language == "bash"
+        for line in block.text.splitlines()
+    ]
+    assert commands
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        if words[:1] == ["adabm"]:
+            build_parser().parse_args(words[1:])
+            changed = [after for word, after in itertools.pairwise(words) if word == "--set" and words[1] == "quantize"]
+            assert len(list(assignments(changed))) == len(changed)
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]) is not None
+        elif words[:1] == ["make"]:
+            assert words[1] in re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        else:
+            assert words in ([], ["source", ".venv/bin/activate"]), command
+
+
+def test_the_recipe_of_the_readme_can_be_carried_out(folder):
+    (block,) = (b for b in blocks((ROOT / "README.md").read_text()) if b.language == "yaml")
+    Path("frugal.yaml").write_text(block.text)
+    assert read_recipe("frugal.yaml").label == "Frugal"
+
+
+def test_the_python_of_the_readme_works(folder, monkeypatch):
+    """With a recipe that does not fine-tune in place of the released one, which takes minutes."""
+    (block,) = (b for b in blocks((ROOT / "README.md").read_text()) if b.language == "python")
+    (folder / "data/prepared/demo/calibration").mkdir(parents=True)
+    (folder / "data/prepared/demo/calibration/LR").symlink_to(folder / "photos" / "LR")
+    assert 'preset("adabm"' in block.text
+    shown: dict = {}
+    exec(block.text.replace('preset("adabm"', 'preset("adabm-notune"'), shown)
+    assert shown["result"].image.shape == (384, 384, 3) and Path("edsr_w4a4_again.safetensors").is_file()
+
+
+def test_the_plan_and_the_keys_of_the_page_on_the_study():
+    """Every key that a part may have is told, and no other."""
+    text = (ROOT / "docs" / "study.md").read_text()
+    keys = re.findall(r"^\| `(\w+)`", sections(text)["Plans"], re.MULTILINE)
+    assert sorted(keys) == sorted(part._KEYS)
+    (block,) = (b for b in blocks(text) if b.name == "a part of evaluation.plan")
+    part.check_part(yaml.safe_load(block.text))
+
+
+def test_every_command_and_recipe_is_told():
+    text = (ROOT / "docs" / "use.md").read_text()
+    (commands,) = (
+        action.choices for action in build_parser()._actions if hasattr(action, "choices") and action.dest == "command"
+    )
+    assert all(f"| `{name}` |" in text for name in commands if name != "presets")
+    assert all(f"`{name}`" in text or name.endswith("-tuned") for name in shipped())
