@@ -1,65 +1,28 @@
-"""The pages for people: their length, their links, and the code and commands that they show, all of which are run."""
+"""The pages for people: their length, their links, and the commands and code that they show."""
 
-import importlib
 import importlib.util
 import itertools
-import os
 import re
 import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import test_new_question
 import yaml
-from markdown_it import MarkdownIt
 
-from adabm.cli import main
 from adabm.cli.entry import build_parser
 from adabm.cli.settings import assignments
-from adabm.networks import architecture
-from adabm.pictures.bundled import bundled_path, read_manifest
-from adabm.pictures.reading import read_rgb
-from adabm.pictures.resize import downscale
-from adabm.pictures.writing import write_image
 from adabm.recipes import read_recipe, shipped
-from adabm.sampling import STRATEGIES
-from adabm.study import Effort, read_plan
 from adabm.study.plan import part
-from helpers.registries import forgetting
+from helpers.pages import ROOT, blocks, enter, sections
 
-ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CHANGELOG.md", "results/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
-OWN_MODULES = ("adabm_user_", "adabm_architectures_")
-EXTENDING = (ROOT / "docs" / "extending.md").read_text()
 LONGEST = 12 * 1024  # bytes of the README
 
 
-class Block(NamedTuple):
-    """Fenced code: its language, the name in its first line (``# name``) or "", its text."""
-
-    language: str
-    name: str
-    text: str
-
-
-def blocks(text: str) -> list[Block]:
-    found = []
-    for token in MarkdownIt().parse(text):
-        if token.type == "fence":
-            first = re.match(r"# (.+)\n", token.content)
-            named = first is not None and token.info in ("python", "yaml")
-            found.append(Block(token.info, first[1] if named else "", token.content))
-    return found
-
-
-def sections(text: str) -> dict[str, str]:
-    """The text of each heading of the second level."""
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2]))
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    enter(tmp_path, monkeypatch)
+    return tmp_path
 
 
 def anchors(text: str) -> set[str]:
@@ -90,142 +53,6 @@ def test_links_lead_somewhere(page):
         assert file.exists() or made_later, link
         if anchor:
             assert anchor in anchors(file.read_text()), link
-
-
-# -- docs/extending.md -----------------------------------------------------------------------------
-
-
-@contextmanager
-def new_process() -> Iterator[None]:
-    """What is registered and imported inside is forgotten, as if a process had ended."""
-    before, known, strategies = set(sys.modules), dict(architecture.known_architectures()), dict(STRATEGIES)
-    try:
-        with forgetting():
-            yield
-    finally:
-        for name in set(sys.modules) - before:
-            if name.startswith(OWN_MODULES):
-                del sys.modules[name]
-        for table, entries in ((architecture._KNOWN, known), (STRATEGIES, strategies)):
-            table.clear()
-            table.update(entries)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    """Two photographs in HR and LR, 384x384 and 96x96."""
-    folder = tmp_path_factory.mktemp("photographs")
-    for entry in read_manifest(ROOT / "data" / "demo_photos.yaml")["calibration"][:2]:
-        picture = read_rgb(bundled_path(entry))[:384, :384]
-        write_image(folder / "HR" / f"{entry['name']}.png", picture)
-        write_image(folder / "LR" / f"{entry['name']}.png", downscale(picture, 4))
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path, photos, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").symlink_to(photos)
-    (tmp_path / "dvc.yaml").touch()  # the root, which paths of a plan are relative to
-    for name in ("ADABM_ARCHITECTURES", "ADABM_MIRROR", "ADABM_CACHE"):
-        monkeypatch.setenv(name, "")  # whatever a page exports is taken back
-    return tmp_path
-
-
-def run(command: str) -> None:
-    """Run a command in this process, as a new one would."""
-    words = shlex.split(command)
-    if words[0] == "export":
-        name, _, value = words[1].partition("=")
-        os.environ[name] = value
-        return
-    with new_process():
-        if words[0] == "adabm":
-            status = main(words[1:])
-        else:
-            assert words[:2] == ["python", "-m"], command
-            manifest = [] if "--manifest" in words else ["--manifest", "data/sources.yaml"]
-            status = importlib.import_module(words[2]).main([*words[3:], *manifest])
-    assert status == 0, command
-
-
-def carry_out(found: list[Block]) -> None:
-    """Write files, run commands, execute Python without a file's name, read parts of plans; in their order."""
-    shown: dict = {}
-    for block in found:
-        if block.name == "a part of evaluation.plan":
-            with new_process():
-                cells = read_plan([yaml.safe_load(block.text)], Path.cwd(), Effort(48, 2, 1, 1))
-            assert {cell.run.method for cell in cells} > {"fp32"}
-        elif block.name:
-            Path(block.name).parent.mkdir(parents=True, exist_ok=True)
-            Path(block.name).write_text(block.text)
-        elif block.language == "bash":
-            for command in block.text.replace("\\\n", " ").splitlines():
-                run(command)
-        elif block.language == "python":
-            exec(block.text, shown)
-        else:
-            assert block.language == "text", block
-
-
-ADDED = [name for name in sections(EXTENDING) if not name.startswith("A question")]
-
-
-def write_mirror(folder: Path, photos: Path) -> None:
-    """What the section on data sets calls ``mirror``, and what is no picture of a set."""
-    sources = sorted((photos / "HR").iterdir())
-    for number in range(4):
-        picture = read_rgb(sources[number % 2])[number * 32 :][:200, :200]
-        write_image(folder / "Streets" / f"street-{number}.png", picture)
-        write_image(folder / "Doors_v1" / f"{number}_of_4.png", picture.transpose(1, 0, 2).copy())
-    write_image(folder / "Streets" / "map.png", picture)
-
-
-@pytest.mark.parametrize("name", ADDED)
-def test_what_extending_adds_works(name, folder, photos, capsys):
-    found = blocks(sections(EXTENDING)[name])
-    assert found
-    if name == "A data set":
-        write_mirror(folder / "mirror", photos)
-    if name == "A backbone":
-        with new_process():
-            carry_out([b for b in blocks(sections(EXTENDING)["An architecture"]) if b.language != "bash"])
-    with new_process():  # what Python without a file registers
-        carry_out(found)
-    if name == "A data set":
-        assert len(list((folder / "data/prepared/x4/Doors/HR").iterdir())) == 4
-        assert len(list((folder / "data/prepared/x4/calibration/LR").iterdir())) == 3
-
-
-def test_the_question_of_the_page_is_the_one_that_a_test_adds():
-    """``test_new_question`` runs it in a copy of the project; here, that the page shows the same."""
-    found = {block.name: block for block in blocks(sections(EXTENDING)["A question of the study"])}
-    answer, parameters, code, block = (text.partition("\n")[2].strip() for text in (b.text for b in found.values()))
-    assert list(found) == [
-        "adabm/study/answers/seeds.py", "notebooks/08_seeds.ipynb, parameters", "notebooks/08_seeds.ipynb", "params.yaml"
-    ]  # fmt: skip
-    assert answer == test_new_question.ANSWER.strip()
-    assert parameters == test_new_question.PARAMETERS.strip() and code == test_new_question.CODE.strip()
-    given = yaml.safe_load(block)
-    assert (
-        given["seeds"].keys() == test_new_question.block("demo").keys()
-        and len(given["questions"]["seeds"]["reads"]) == 4
-    )
-
-
-def test_a_checkpoint_of_ones_own_steps_needs_their_file(folder, capsys):
-    """As the page says: a checkpoint runs no code of a user by itself."""
-    found = {block.name: block for block in blocks(sections(EXTENDING)["A step"])}
-    for name in ("widen.py", "widened.yaml"):
-        Path(name).write_text(found[name].text)
-    run("adabm quantize --images photos/LR --recipe widened.yaml --output widened.safetensors")
-    with new_process():
-        assert main(["info", "widened.safetensors"]) == 2
-    assert "unknown step 'widen'" in capsys.readouterr().err
-
-
-# -- the other pages -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/use.md", "docs/results.md", "docs/study.md"])
