@@ -1,1 +1,1 @@
-"""What a quantized network is: quantizers, observers, bit mapping, layers, model, checkpoint."""
+"""What a quantized network is: quantizers, observers, bit mapping and rule, complexity, layers, model."""
