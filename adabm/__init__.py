@@ -30,6 +30,7 @@ _EXPORTS = {
     "fine_tune": "steps.tuner",
     "image_complexity": "quantization.complexity",
     "import_weights": "networks",
+    "load_file": "plugins",
     "load_network": "networks",
     "load_quantized": "checkpoint",
     "open_engine": "engines",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from . import __version__
-from .errors import CheckpointError, NetworkError
+from .errors import CheckpointError, ConfigError, NetworkError
 from .files import write_atomically
 from .networks import build_network
 from .networks.describe import restore_descriptor
@@ -120,9 +121,8 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     if type(network).__name__ != identity["name"]:
         raise CheckpointError(f"{path}: is for {identity['name']}, not for {type(network).__name__}")
     try:
-        model = QuantizedSR(network, _config(metadata), descriptor)
-        for name, (weight_bits, activation_bits) in metadata.get("layer_bits", {}).items():
-            model.layers[name].weight_bits, model.layers[name].activation_bits = weight_bits, activation_bits
+        model = QuantizedSR(network, _config(path, metadata), descriptor)
+        _set_layer_bits(path, model, metadata.get("layer_bits", {}))
         if given and network_hash(_network_state(model)) != identity["sha256"]:
             raise CheckpointError(
                 f"{path}: was made from another {identity['name']}: the weights differ from the network given"
@@ -144,10 +144,26 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     return model
 
 
-def _config(metadata: dict) -> QuantizationConfig:
-    if metadata["format"] == _EARLIER:
-        return configuration(metadata["config"], metadata["preset"])
-    return QuantizationConfig.from_dict(metadata["config"])
+def _config(path: str | Path, metadata: dict) -> QuantizationConfig:
+    try:
+        if metadata["format"] == _EARLIER:
+            return configuration(metadata["config"], metadata["preset"])
+        return QuantizationConfig.from_dict(metadata["config"])
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}: {error}; if a file of yours defines it, load it first: adabm.load_file(FILE), or --import FILE"
+        ) from None
+
+
+def _set_layer_bits(path: str | Path, model: QuantizedSR, bits: Mapping[str, list[int]]) -> None:
+    """Give each layer the bits that it had; the first files do not hold them, since all layers had those of the setting."""
+    layers = model.layers
+    for name, own in bits.items():
+        if name not in layers or not (isinstance(own, list) and len(own) == 2 and all(type(b) is int for b in own)):
+            raise CheckpointError(
+                f"{path}: layer_bits of {name!r} = {own!r}: no layer of the network, or no two bit-widths"
+            )
+        layers[name].weight_bits, layers[name].activation_bits = own
 
 
 def _tuples(options: dict) -> dict:

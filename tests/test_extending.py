@@ -137,4 +137,7 @@ def test_a_checkpoint_of_ones_own_steps_needs_their_file(folder, capsys):
     run("adabm quantize --images photos/LR --recipe widened.yaml --output widened.safetensors")
     with new_process():
         assert main(["info", "widened.safetensors"]) == 2
-    assert "unknown step 'widen'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "unknown step 'widen'" in told and "--import FILE" in told
+    with new_process():
+        assert main(["info", "widened.safetensors", "--import", "widen.py"]) == 0

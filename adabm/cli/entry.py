@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
+from ..plugins import load_file
 from . import evaluate, importing, info, quantize, recipes, upscale, verify
 from .console import Console
 from .failures import explain
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
     try:
+        for file in getattr(args, "imports", ()):
+            load_file(file)
         status = args.run(args, Console(json=args.json, quiet=args.quiet))
         sys.stdout.flush()
         return status

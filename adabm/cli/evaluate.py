@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..full_precision import FULL_PRECISION_SETTING
 from .console import Console, table
 from .failures import explain
-from .options import add_compute, add_engine, add_overwrite, check_output, expanded, new_parser, side, whole
+from .options import add_compute, add_engine, add_import, add_overwrite, check_output, expanded, new_parser, side, whole
 
 if TYPE_CHECKING:
     from ..engines import Engine
@@ -78,6 +78,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--csv", type=expanded, metavar="FILE", help="write one row a picture and one of means a checkpoint"
     )
     add_engine(parser)
+    add_import(parser)
     add_compute(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..full_precision import FULL_PRECISION_BITS
 from .console import Console, table
-from .options import expanded, new_parser
+from .options import add_import, expanded, new_parser
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "checkpoint", type=expanded, metavar="CHECKPOINT", help="quantized, or full-precision weights (.safetensors)"
     )
+    add_import(parser)
     parser.set_defaults(run=run)
 
 

@@ -57,6 +57,20 @@ def new_parser(
     return parser
 
 
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names Python files which define what a checkpoint is made of."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        type=expanded,
+        metavar="FILE",
+        help="Python file that registers steps, measures or a network of your own, which the checkpoint uses; may be "
+        "repeated. It is executed",
+    )
+
+
 def add_compute(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where and how to compute."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")

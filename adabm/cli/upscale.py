@@ -14,6 +14,7 @@ from .options import (
     DEFAULT_ENGINE,
     add_compute,
     add_engine,
+    add_import,
     add_overwrite,
     check_output,
     expanded,
@@ -68,6 +69,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="leave outputs alone that are there already, complete and of the right size",
     )
     add_engine(parser)
+    add_import(parser)
     add_compute(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
