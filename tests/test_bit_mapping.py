@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adabm.errors import ImageError
-from adabm.quantization.bit_mapping import Image2Bit, Layer2Bit, layer_factors, straight_through
+from adabm.quantization.bit_mapping import Image2Bit, Layer2Bit, initial_layer_factors, straight_through
 from adabm.quantization.complexity import image_complexity
 
 
@@ -83,13 +83,13 @@ def test_layer_factors_against_numpy(sensitivities, percentile):
     gaps = [abs(s - p) for s in sensitivities for p in (low, high) if s != p]
     assume(not gaps or min(gaps) > 1e-9)  # a rounding error decides about values so near to a percentile
     expected = [(s > high + 1e-10) * 1 - (s < low - 1e-10) * 1 for s in sensitivities]
-    assert layer_factors(double(sensitivities), percentile).tolist() == expected
+    assert initial_layer_factors(double(sensitivities), percentile).tolist() == expected
 
 
 def test_layer_factors_of_distinct_and_of_equal_layers():
-    assert layer_factors(double(range(1, 11))).tolist() == [-1] * 3 + [0] * 4 + [1] * 3
-    assert layer_factors(double([2.0, 2.0, 2.0])).tolist() == [0, 0, 0]
-    assert layer_factors(double([2.0])).tolist() == [0]
+    assert initial_layer_factors(double(range(1, 11))).tolist() == [-1] * 3 + [0] * 4 + [1] * 3
+    assert initial_layer_factors(double([2.0, 2.0, 2.0])).tolist() == [0, 0, 0]
+    assert initial_layer_factors(double([2.0])).tolist() == [0]
 
 
 # -- image complexity ------------------------------------------------------------------------------

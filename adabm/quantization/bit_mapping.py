@@ -102,7 +102,7 @@ def deviation(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 @ALLOCATIONS.register("percentiles")
-def layer_factors(sensitivities: Tensor, percentile: float = 30.0) -> Tensor:
+def initial_layer_factors(sensitivities: Tensor, percentile: float = 30.0) -> Tensor:
     """Return the initial factors -1, 0, +1 of all layers from their sensitivities (paper eq. 6).
 
     Args:

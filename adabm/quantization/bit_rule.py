@@ -1,7 +1,9 @@
 """The bit rule: at how many bits a layer computes an image, and the average that is reported (method section 4).
 
-Bit-widths are *decided* by the factors of :mod:`adabm.quantization.bit_mapping`, which this rule adds to the base;
-*used* by the forward of :mod:`adabm.quantization.layers`; *counted* by :mod:`adabm.engines.cost`.
+A bit-width is *decided* here (:func:`bits_for`), as the base plus the factors of :mod:`adabm.quantization.bit_mapping`;
+*used* in the forward of :mod:`adabm.quantization.layers`; *counted* here as the feature average bits that are reported
+(:func:`feature_average_bits`), and as BitOPs and size by :mod:`adabm.engines.cost`. The step ``map_bits`` sets what the
+mappings decide with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +46,7 @@ def policy_of(role: Role, fully_quantized: bool) -> Policy | None:
     return None
 
 
-def activation_bits(layer: BitRuled, image_factor: Tensor | None) -> Tensor | float:
+def bits_for(layer: BitRuled, image_factor: Tensor | None) -> Tensor | float:
     """Return base bits + image factor + layer factor, the last two for adaptive layers alone.
 
     Args:

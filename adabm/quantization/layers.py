@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .bit_mapping import Layer2Bit
-from .bit_rule import Policy, activation_bits
+from .bit_rule import Policy, bits_for
 from .quantizers import ActivationQuantizer, WeightQuantizer
 
 
@@ -65,7 +65,7 @@ class QuantizedConv2d(nn.Conv2d):
 
     def bits(self) -> Tensor | float:
         """Return the activation bits of this pass: a number, or a (N, 1, 1, 1) or (1, 1, 1, 1) tensor."""
-        return activation_bits(self, self.context.image_factor)
+        return bits_for(self, self.context.image_factor)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""
