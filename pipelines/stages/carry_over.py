@@ -4,7 +4,7 @@
 Of the commit that it names and of the package as it is now it compares the definitions that each group of its code
 depends on: if every one has its equal on the other side, wherever it stands there, the provenance gets today's hashes and
 a note. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
-that the numbers are the same all the same; this and the list are then recorded, the notebook as it is now counts as the
+that the numbers are the same all the same; this and how many differ is then recorded, the notebook as it is now counts as the
 table's, and its parameters get the names that settings have now.
 """
 
@@ -141,7 +141,8 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         listed = "; ".join(f"{name}: {', '.join(found)}" for name, found in changed.items())
         raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
     told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
-    record |= {"code_sha256": today, "carried_over": told | ({"differing": changed} if changed else {})}
+    numbers = {name: len(found) for name, found in changed.items()}
+    record |= {"code_sha256": today, "carried_over": told | ({"differing": numbers} if changed else {})}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())

@@ -52,7 +52,7 @@ def _wrong_carried_over(told: object) -> list[str]:
     if not isinstance(told, dict):
         return ["carried_over"]
     differing = told.get("differing", {})
-    listed = isinstance(differing, dict) and all(isinstance(names, list) for names in differing.values())
+    listed = isinstance(differing, dict) and all(isinstance(number, int) for number in differing.values())
     return [f"carried_over.{name}" for name in _wrong(told, _CARRIED_OVER)] + (
         [] if listed else ["carried_over.differing"]
     )

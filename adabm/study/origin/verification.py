@@ -161,8 +161,8 @@ def _carried_over(record: Mapping) -> list[Finding]:
     if told is None:
         return []
     what = f"it was carried over from the code of commit {told['from_commit'][:10]}: {told['reason']}"
-    differing = {definition for group in told.get("differing", {}).values() for definition in group}
-    return [Finding("code", NOTE, what + (f" ({len(differing)} definitions differ)" if differing else ""))]
+    differing = ", ".join(f"{number} of {group}" for group, number in told.get("differing", {}).items())
+    return [Finding("code", NOTE, what + (f" (definitions that differ: {differing})" if differing else ""))]
 
 
 def _notebook(root: Path, record: Mapping) -> list[Finding]:
