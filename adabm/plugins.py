@@ -23,6 +23,8 @@ def load_file(path: str | Path) -> ModuleType:
     path = Path(os.path.expanduser(path)).resolve()
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
+    if path.suffix != ".py":
+        raise ConfigError(f"{path}: is no Python file; its name must end in .py")
     name = f"adabm_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]

@@ -154,6 +154,7 @@ def test_a_file_of_ones_own(tmp_path):
         ("steps: [", "is no YAML"),
         ("? [1, 2]\n: 3", "a key must be text"),
         ("imports: nothing.py\nsteps: {calibrate: {}}", "imports = 'nothing.py': must be a list"),
+        ("imports: [bad.yaml]\nsteps: {calibrate: {}}", "bad.yaml: is no Python file; its name must end in .py"),
         ("imports: [nothing.py]\nsteps: {calibrate: {}}", "nothing.py: no such file"),
     ],
 )
