@@ -14,7 +14,7 @@ from .errors import CheckpointError, ConfigError, NetworkError
 from .files import write_atomically
 from .networks import build_network
 from .networks.describe import restore_descriptor
-from .quantization.layers import QuantizedConv2d
+from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
@@ -36,7 +36,7 @@ def network_hash(state: dict[str, Tensor]) -> str:
 
 def _network_state(model: QuantizedSR) -> dict[str, Tensor]:
     """Tensors of the network itself, under the names they had before wrapping."""
-    layers = [(n, m) for n, m in model.network.named_modules(remove_duplicate=False) if isinstance(m, QuantizedConv2d)]
+    layers = [(n, m) for n, m in model.network.named_modules(remove_duplicate=False) if isinstance(m, QuantizedLayer)]
     quantizers = {f"{name}.{n}" for name, layer in layers for n, _ in layer.named_parameters() if "." in n}
     return {name: value for name, value in model.network.state_dict().items() if name not in quantizers}
 
@@ -159,7 +159,8 @@ def _set_layer_bits(path: str | Path, model: QuantizedSR, bits: Mapping[str, lis
     """Give each layer the bits that it had; the first files do not hold them, since all layers had those of the setting."""
     layers = model.layers
     for name, own in bits.items():
-        if name not in layers or not (isinstance(own, list) and len(own) == 2 and all(type(b) is int for b in own)):
+        kinds = [type(layers[name].weight_bits), int] if name in layers else []
+        if not isinstance(own, list) or [type(bits) for bits in own] != kinds:
             raise CheckpointError(
                 f"{path}: layer_bits of {name!r} = {own!r}: no layer of the network, or no two bit-widths"
             )

@@ -186,7 +186,7 @@ def test_foreign_metadata(path):
         (lambda _, m: m.update(format="adabm-quantized-99"), "format 'adabm-quantized-99' is not"),
         (lambda _, m: m["network"].update(name="VDSR"), "unknown network 'VDSR'"),
         (lambda _, m: m["network"]["options"].update(num_feats=3), "EDSR has no option 'num_feats'"),
-        (lambda _, m: m["network"]["options"].update(num_block=1), "body.1.conv1"),
+        (lambda _, m: m["network"]["options"].update(num_block=1), "body.1"),
     ):
         save_quantized(model, path)
         rewrite(path, change)

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from adabm.errors import ConfigError, NetworkError
 from adabm.networks import NetworkDescriptor, Role, build_network
-from adabm.quantization.layers import BitContext, Policy, QuantizedConv2d
+from adabm.quantization.bit_rule import Policy
+from adabm.quantization.layers import BitContext, Bits, QuantizedConv2d
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate, preset
 from helpers.configurations import configured
@@ -108,7 +109,7 @@ def test_any_convolution_is_replaced_faithfully(options):
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, 3, **options)
     context = BitContext()
-    layer = QuantizedConv2d(conv, "conv", Policy.BASE, 4, 3, context)
+    layer = QuantizedConv2d(conv, "conv", Bits(Role.FUSION, Policy.BASE, 4, 3), context)
     layer.activation.set_range(torch.tensor([-1.0]), torch.tensor([2.0]))
     layer.weight_quantizer.set_scale(torch.tensor([0.15]))
     x = torch.randn(2, 4, 8, 8)

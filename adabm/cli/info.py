@@ -13,6 +13,7 @@ from .options import add_import, expanded, new_parser
 if TYPE_CHECKING:
     import torch
 
+    from ..quantization.layers import QuantizedLayer
     from ..quantization.model import QuantizedSR
 
 _HEADER = [
@@ -125,32 +126,36 @@ def _identity(descriptor) -> dict:
 
 
 def _layers(model: QuantizedSR) -> list[dict]:
-    """One row a convolution, those in full precision included."""
-    from ..quantization.bit_rule import bit_range
-
-    rows, quantized = [], model.layers
-    reach = model.image2bit.reach if model.image2bit is not None else 0
+    """One row a layer and an operand of a product, those in full precision included."""
+    rows, by_role = [], model.layers_by_role
     for name, role in model.descriptor.roles.items():
-        row = {"name": name, "role": role.value, "policy": "full precision", **_FULL}
-        row |= dict.fromkeys(("layer_factor", "activation_bits_over_images", "lower", "upper", "scale"))
-        if name in quantized:
-            layer = quantized[name]
-            bits = bit_range(layer, reach)
-            row |= {
-                "policy": layer.policy.value,
-                "weight_bits": layer.weight_bits,
-                "activation_bits": bits.base,
-                "layer_factor": bits.layer_factor,
-                "activation_bits_over_images": [bits.least, bits.most],
-                "lower": _range(layer.activation, "lower"),
-                "upper": _range(layer.activation, "upper"),
-                "scale": _range(layer.weight_quantizer, "scale"),
-            }
-        rows.append(row)
+        layers = by_role[name]
+        rows += [_row(model, layer) for layer in layers]
+        if not layers:
+            row = {"name": name, "role": role.value, "policy": "full precision", **_FULL}
+            rows.append(row | dict.fromkeys(("layer_factor", "activation_bits_over_images", "lower", "upper", "scale")))
     return rows
 
 
-def _range(quantizer: torch.nn.Module, name: str) -> float | list[float] | None:
+def _row(model: QuantizedSR, layer: QuantizedLayer) -> dict:
+    from ..quantization.bit_rule import bit_range
+
+    bits = bit_range(layer, model.image2bit.reach if model.image2bit is not None else 0)
+    return {
+        "name": layer.name,
+        "role": layer.role.value,
+        "policy": layer.policy.value,
+        "weight_bits": layer.weight_bits,
+        "activation_bits": bits.base,
+        "layer_factor": bits.layer_factor,
+        "activation_bits_over_images": [bits.least, bits.most],
+        "lower": _range(layer.activation, "lower"),
+        "upper": _range(layer.activation, "upper"),
+        "scale": _range(getattr(layer, "weight_quantizer", None), "scale"),
+    }
+
+
+def _range(quantizer: torch.nn.Module | None, name: str) -> float | list[float] | None:
     """One number, or the least and greatest of several, such as one a channel; None where a quantizer has none."""
     value = getattr(quantizer, name, None)
     if value is None or value.numel() == 1:

@@ -5,14 +5,17 @@ slower than full precision. They never share a column with measured time.
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..full_precision import FULL_PRECISION_BITS
-from ..quantization.layers import QuantizedConv2d
+from ..quantization.layers import WeightedLayer
 from ..quantization.model import QuantizedSR
+from ..quantization.products import QuantizedProduct
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Cost:
     """Theoretical cost of one network for one output size.
 
     Attributes:
-        macs: multiply-accumulates of all convolutions.
-        bitops: sum over convolutions of MACs * b_w * b_a (32 for full precision).
+        macs: multiply-accumulates of all convolutions, transposed ones included, linear layers and matrix products.
+        bitops: sum over these of MACs * b_w * b_a (32 for full precision); of a product, the bits of its two operands.
         relative_bitops: ``bitops`` over those of full precision.
         size_bits: bits of all parameters: b_w for quantized weights, 32 for the rest.
     """
@@ -34,32 +37,41 @@ class Cost:
 
 @torch.no_grad()
 def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
-    """Multiply-accumulates of each convolution, by name, for one (height, width) input.
+    """Multiply-accumulates for one (height, width) input, filled up to what the network takes, by name.
 
-    Counted at a small size and scaled by the area of each convolution's output, which is exact for
-    fully convolutional networks but for the remainder of uneven sizes.
+    Names are those of quantized layers and products, in the order of the network; under ``""`` stands all that is computed
+    elsewhere, in full precision. Counted by torch at that size, on tensors without content.
     """
-    probe = 24
+    multiple = model.descriptor.size_multiple
+    height, width = (side + -side % multiple for side in (height, width))
+    weight = next(model.network.parameters())
     macs: dict[str, int] = {}
     handles = []
+    with ExitStack() as stack:
+        stack.enter_context(model.full_precision())
+        stack.enter_context(model.visiting(lambda layer, x: None))  # attention then computes its products one by one
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        counter = stack.enter_context(FlopCounterMode(display=False))
 
-    def count(name: str, conv: nn.Conv2d, out: torch.Tensor) -> None:
-        per_pixel = conv.weight.numel()
-        pooled = out.shape[-2:] == (1, 1)
-        area = out[0, 0].numel() * (1 if pooled else height * width / probe**2)
-        macs[name] = macs.get(name, 0) + round(per_pixel * area)
+        def begin(name: str) -> None:
+            macs[name] = macs.get(name, 0) - counter.get_total_flops() // 2
 
-    for name, module in model.network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            handles.append(module.register_forward_hook(lambda m, _i, out, name=name: count(name, m, out)))
-    try:
-        first = next(m for m in model.network.modules() if isinstance(m, nn.Conv2d))
-        with model.full_precision():
-            size = (1, model.descriptor.channels, probe, probe)
-            model.network(torch.zeros(size, device=first.weight.device, dtype=first.weight.dtype))
-    finally:
-        for handle in handles:
-            handle.remove()
+        def end(name: str) -> None:
+            macs[name] += counter.get_total_flops() // 2
+
+        for name, module in model.network.named_modules():
+            if isinstance(module, (WeightedLayer, QuantizedProduct)):
+                macs[name] = 0
+                handles.append(module.register_forward_pre_hook(lambda _m, _i, name=name: begin(name)))
+                handles.append(module.register_forward_hook(lambda _m, _i, _o, name=name: end(name)))
+        try:
+            size = (1, model.descriptor.channels, height, width)
+            model.network(torch.zeros(size, device=weight.device, dtype=weight.dtype))
+        finally:
+            for handle in handles:
+                handle.remove()
+        if elsewhere := counter.get_total_flops() // 2 - sum(macs.values()):
+            macs[""] = elsewhere
     return macs
 
 
@@ -74,15 +86,22 @@ def cost(
     """
     scale = model.descriptor.scale
     macs = count_macs(model, output[0] // scale, output[1] // scale)
-    layers = model.layers if layer_bits else {}
+    full = FULL_PRECISION_BITS**2
     bitops = sum(
-        count * (layers[name].weight_bits * layer_bits[name] if name in layers else FULL_PRECISION_BITS**2)
-        for name, count in macs.items()
+        count * (_bit_product(model, name, layer_bits) if layer_bits else full) for name, count in macs.items()
     )
     total = sum(macs.values())
-    return Cost(
-        total, float(bitops), bitops / (total * FULL_PRECISION_BITS**2), size_bits(model, quantized=bool(layer_bits))
-    )
+    return Cost(total, float(bitops), bitops / (total * full), size_bits(model, quantized=bool(layer_bits)))
+
+
+def _bit_product(model: QuantizedSR, name: str, layer_bits: Mapping[str, float]) -> float:
+    """Return the bits of one factor times those of the other, of what :func:`count_macs` names."""
+    if not name:
+        return FULL_PRECISION_BITS**2
+    module = model.network.get_submodule(name)
+    if isinstance(module, QuantizedProduct):
+        return layer_bits[module.left.name] * layer_bits[module.right.name]
+    return module.weight_bits * layer_bits[module.name]
 
 
 def size_bits(model: QuantizedSR, quantized: bool = True) -> int:
@@ -90,7 +109,7 @@ def size_bits(model: QuantizedSR, quantized: bool = True) -> int:
     total = 0
     seen: set[int] = set()
     for module in model.network.modules():
-        own_bits = module.weight_bits if quantized and isinstance(module, QuantizedConv2d) else FULL_PRECISION_BITS
+        own_bits = module.weight_bits if quantized and isinstance(module, WeightedLayer) else FULL_PRECISION_BITS
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))

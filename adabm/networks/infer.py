@@ -6,40 +6,45 @@ from torch import nn
 
 from ..errors import NetworkError
 from .descriptor import Role
-from .trace import Trace
+from .trace import LAYERS, Call, Trace
+
+_ENLARGED = 4  # times the tokens of the first layer: windows that are padded or overlap have a few more, x2 has four times as many
 
 
 def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
-    """Give every ``nn.Conv2d`` a role, in order of first execution.
+    """Give every ``nn.Conv2d``, ``nn.Linear`` and product of two tensors a role, in order of first execution.
 
-    * SKIP: never executed, or seeing 1x1 features only (such as channel attention);
-    * FIRST, LAST: the first and the last one executed, of the others;
+    * SKIP: never executed; seeing 1x1 features only (such as channel attention); of the linear layers and products also
+      what does not work on the picture (such as on positions) or where the images of a batch cannot be told apart;
+    * FIRST, LAST: the first and the last layer executed, of the others;
     * UPSAMPLER: in some execution its output is enlarged by a pixel shuffle, or its input is larger
-      than what the first convolution sees (the picture itself, or its resized or unshuffled copy);
+      than what the first layer sees (the picture itself, or its resized or unshuffled copy);
     * BODY: the rest. Transposed convolutions have no role and stay in full precision.
 
     Raises:
-        NetworkError: no convolution was executed.
+        NetworkError: no layer was executed.
     """
-    calls = [call for call in trace.calls if call.input_size != (1, 1)]
-    if not calls:
-        name = type(network).__name__
-        raise NetworkError(f"{name}: its forward runs no nn.Conv2d on a picture, so nothing can be quantized")
-    first_height, first_width = calls[0].input_size
-    at_work = {call.name for call in calls}
+    at_work = [call for call in trace.calls if _works(call)]
+    layers = [call for call in at_work if call.kind in LAYERS]
+    if not layers:
+        raise NetworkError(
+            f"{type(network).__name__}: its forward runs no nn.Conv2d and no nn.Linear on a picture, so nothing can be quantized"
+        )
+    first_area = _area(layers[0])
+    names_at_work = {call.name for call in at_work}
     roles: dict[str, Role] = {}
     for call in trace.calls:
-        height, width = call.input_size
-        if call.name not in at_work:
+        larger = _area(call) > first_area if call.kind == "convolution" else _area(call) >= _ENLARGED * first_area
+        if call.name not in names_at_work:
             roles[call.name] = Role.SKIP
-        elif call.shuffled or height * width > first_height * first_width:
+        elif call.shuffled or larger:
             roles[call.name] = Role.UPSAMPLER
         else:
             roles.setdefault(call.name, Role.BODY)
-    roles[calls[0].name] = Role.FIRST
-    roles[calls[-1].name] = Role.LAST
+    roles[layers[0].name] = Role.FIRST
+    roles[layers[-1].name] = Role.LAST
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
             roles.setdefault(name, Role.SKIP)
     return roles
 
@@ -47,18 +52,19 @@ def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
 def infer_blocks(network: nn.Module, trace: Trace, roles: dict[str, Role]) -> tuple[str, ...]:
     """Return the names of the repeated blocks of the body.
 
-    They are the children of the outermost ``ModuleList`` or ``Sequential`` in which at least two
-    children of the same class hold BODY convolutions and return a tensor; of several at the same
-    depth, the one with the most BODY convolutions. Without any: the BODY convolutions themselves.
+    They are the children of a ``ModuleList`` or ``Sequential`` in which at least two children of the same class hold
+    BODY layers and return a tensor: the outermost one in which they hold half of the body, else the outermost of
+    all; of several at the same depth, the one with the most BODY layers. Without any: the BODY layers themselves.
     """
+    modules = dict(network.named_modules())
     body = [name for name, role in roles.items() if role is Role.BODY]
 
     def held(name: str) -> int:
-        return sum(conv == name or conv.startswith(f"{name}.") for conv in body)
+        return sum(layer == name or layer.startswith(f"{name}.") for layer in body)
 
     best: tuple[str, ...] = ()
-    best_rank: tuple[int, int] | None = None  # (depth, minus the BODY convolutions): the least wins
-    for name, module in network.named_modules():
+    best_rank: tuple[bool, int, int] | None = None  # (less than half, depth, minus the BODY layers): the least wins
+    for name, module in modules.items():
         if not isinstance(module, (nn.ModuleList, nn.Sequential)):
             continue
         prefix = f"{name}." if name else ""
@@ -66,13 +72,26 @@ def infer_blocks(network: nn.Module, trace: Trace, roles: dict[str, Role]) -> tu
         children = {child: cls for child, cls in children.items() if child in trace.tensor_modules and held(child)}
         repeats = Counter(children.values())
         blocks = tuple(child for child, cls in children.items() if repeats[cls] >= 2)
-        rank = (prefix.count("."), -sum(held(child) for child in blocks))
+        layers = sum(held(child) for child in blocks)
+        rank = (2 * layers < len(body), prefix.count("."), -layers)
         if blocks and (best_rank is None or rank < best_rank):
             best, best_rank = blocks, rank
-    return best or tuple(body)
+    return best or tuple(name for name in body if name in modules)
 
 
 def infer_scale(trace: Trace) -> int | None:
     """Return output side / input side, or None where it is not one positive integer."""
     vertical, horizontal = trace.factors
     return int(vertical) if vertical == horizontal and vertical >= 1 and vertical.is_integer() else None
+
+
+def _works(call: Call) -> bool:
+    """Whether the call computes something of the picture, at several places, that can be quantized image by image."""
+    if call.constant or not call.image_major:
+        return False
+    return call.kind not in LAYERS or call.positions != (1, 1)
+
+
+def _area(call: Call) -> int:
+    height, width = call.positions
+    return height * width

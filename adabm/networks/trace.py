@@ -1,34 +1,48 @@
-"""Run an unknown network once on a small picture and record what its convolutions see."""
+"""Run an unknown network once on a small picture and record what its layers see."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import NetworkError
+from .products import Attention, as_product
 
+LAYERS = ("convolution", "linear")  # kinds of calls that have weights
 _SIDE = 32  # pixels; a multiple of what common windows and strides need
 
 
 @dataclass
-class ConvCall:
-    """One execution of an ``nn.Conv2d``.
+class Call:
+    """One execution of an ``nn.Conv2d``, an ``nn.Linear`` or a product of two tensors.
 
     Attributes:
-        name: dotted module name.
-        input_size: (H, W) of its input.
-        output_shape: (N, C, H, W).
-        shuffled: whether its output was next enlarged by a pixel shuffle (perhaps after an
+        name: dotted module name; of a product, that of the module whose forward computes it, with the kind and the
+            place among the products of that forward, from 0, such as ``attn.product0``.
+        kind: ``convolution``, ``linear``, ``product`` or, of torch's fused one, ``attention``.
+        positions: places of the picture at which a layer works: (H, W) of a convolution's input, (tokens, 1) of a linear
+            layer, (0, 0) for products.
+        output_shape: of the output.
+        shuffled: whether a convolution's output was next enlarged by a pixel shuffle (perhaps after an
             activation, a normalization or an addition, which keep the shape).
+        inputs: what is multiplied, of linear layers and products; empty after the trace is complete.
+        constant: some input is the same whatever the picture shows.
+        image_major: the first axis of every input holds the images in their order, each with the same number of entries,
+            such as its windows. So it is for convolutions.
     """
 
     name: str
-    input_size: tuple[int, int]
+    kind: str
+    positions: tuple[int, int]
     output_shape: tuple[int, ...]
     shuffled: bool = False
+    inputs: tuple[Tensor, ...] = ()
+    constant: bool = False
+    image_major: bool = True
 
 
 @dataclass
@@ -36,13 +50,13 @@ class Trace:
     """What happened in one forward.
 
     Attributes:
-        calls: executions of convolutions in order; a shared convolution is listed at each call.
+        calls: executions of layers and products in order; a shared one is listed at each call.
         tensor_modules: dotted names of the modules that ran and returned a tensor.
         factors: output side / input side, vertically and horizontally.
         channels: of the picture.
     """
 
-    calls: list[ConvCall] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     tensor_modules: set[str] = field(default_factory=set)
     factors: tuple[float, float] = (0.0, 0.0)
     channels: int = 3
@@ -51,22 +65,31 @@ class Trace:
 def trace_network(network: nn.Module) -> Trace:
     """Run ``network`` once, without gradients and in evaluation mode, on a 32x32 random picture.
 
+    A network with linear layers or products runs once more, on that picture and another: what of these works on the
+    pictures, and where the images are in it, is told from the difference.
+
     The picture has 3 channels or, if that fails, 1, and the device and dtype of the network's
     first parameter. Training modes, hooks and torch's random state are as before afterwards.
 
     Raises:
-        NetworkError: the forward fails both ways or does not return one (N, C, H, W) tensor.
+        NetworkError: the forward fails both ways, does not return one (N, C, H, W) tensor, or runs an
+            ``nn.MultiheadAttention``, whose products cannot be reached.
     """
     like = next(network.parameters(), torch.zeros(()))
     failures = []
     for channels in (3, 1):
-        picture = torch.rand(1, channels, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+        pictures = torch.rand(2, channels, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+        pictures = pictures.to(like.device, like.dtype)
         try:
-            return _run(network, picture.to(like.device, like.dtype))
+            trace = _run(network, pictures[:1])
         except NetworkError:
             raise
         except Exception as error:  # foreign code may raise anything
             failures.append(f"with {channels} channel(s) {type(error).__name__}: {error}")
+            continue
+        if any(call.inputs for call in trace.calls):
+            _compare(network, trace, pictures)
+        return trace
     raise NetworkError(
         f"{type(network).__name__}: the forward on a {_SIDE}x{_SIDE} picture failed, {'; '.join(failures)}. "
         "Pass a NetworkDescriptor by hand"
@@ -85,41 +108,86 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _run(network: nn.Module, picture: torch.Tensor) -> Trace:
-    trace = Trace(channels=picture.shape[1])
+def _run(network: nn.Module, pictures: Tensor) -> Trace:
+    trace = Trace(channels=pictures.shape[1])
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
+        watcher = _Watcher(trace)
         for name, module in network.named_modules():
-            stack.callback(module.register_forward_hook(_recorder(trace, name)).remove)
-        stack.enter_context(_ShuffleWatcher(trace))
-        output = network(picture)
-    if not isinstance(output, torch.Tensor) or output.dim() != 4:
+            stack.callback(module.register_forward_pre_hook(watcher.entering(name)).remove)
+            stack.callback(module.register_forward_hook(watcher.leaving(name)).remove)
+        stack.enter_context(watcher)
+        output = network(pictures)
+    if not isinstance(output, Tensor) or output.dim() != 4:
         raise NetworkError(
             f"{type(network).__name__}: its forward returns {_kind(output)}, not one (N, C, H, W) tensor; "
             "wrap it in a module that returns the picture, or pass a NetworkDescriptor by hand"
         )
-    trace.factors = (output.shape[2] / picture.shape[2], output.shape[3] / picture.shape[3])
+    trace.factors = (output.shape[2] / pictures.shape[2], output.shape[3] / pictures.shape[3])
     return trace
 
 
-def _recorder(trace: Trace, name: str):
-    def record(module: nn.Module, inputs: tuple, output: object) -> None:
-        if isinstance(output, torch.Tensor):
-            trace.tensor_modules.add(name)
-            if isinstance(module, nn.Conv2d):
-                height, width = (inputs[0] if inputs else output).shape[-2:]
-                trace.calls.append(ConvCall(name, (height, width), tuple(output.shape)))
+def _compare(network: nn.Module, trace: Trace, pictures: Tensor) -> None:
+    """Tell of each linear layer and product whether the images can be told apart in its inputs, from a batch of two."""
+    try:
+        both = _run(network, pictures).calls
+    except Exception:  # a network that takes one picture at a time: there is one image in any input
+        both = []
+    for index, call in enumerate(trace.calls):
+        for place, alone in enumerate(call.inputs):
+            together = both[index].inputs[place] if index < len(both) else None
+            if together is None:
+                continue
+            if together.shape == alone.shape:
+                call.constant = True
+            if len(together) != 2 * len(alone) or not _alike(together[: len(alone)], alone):
+                call.image_major = False
+        call.inputs = ()
 
-    return record
+
+def _alike(x: Tensor, y: Tensor) -> bool:
+    """Equal up to what another order of sums does."""
+    return x.shape == y.shape and bool((x - y).abs().max() <= 1e-2 * y.abs().max())
 
 
-class _ShuffleWatcher(TorchFunctionMode):
-    """Mark the convolution whose output a pixel shuffle, as module or as function, enlarges."""
+class _Watcher(TorchFunctionMode):
+    """Records layers by hooks and products by the calls of torch's functions, with the module that makes them."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()
         self.trace = trace
+        self.running: list[str] = []
+        self.products: list[int] = []
+
+    def entering(self, name: str):
+        def enter(module: nn.Module, inputs: tuple) -> None:
+            if isinstance(module, nn.MultiheadAttention):
+                raise NetworkError(
+                    f"{name} is an nn.MultiheadAttention, whose products cannot be reached; write its attention with "
+                    "nn.Linear and F.scaled_dot_product_attention"
+                )
+            self.running.append(name)
+            self.products.append(0)
+
+        return enter
+
+    def leaving(self, name: str):
+        def leave(module: nn.Module, inputs: tuple, output: object) -> None:
+            self.running.pop()
+            self.products.pop()
+            if not isinstance(output, Tensor):
+                return
+            self.trace.tensor_modules.add(name)
+            shape = tuple(output.shape)
+            if isinstance(module, nn.Conv2d):
+                size = tuple((inputs[0] if inputs else output).shape[-2:])
+                self.trace.calls.append(Call(name, "convolution", size, shape))
+            elif isinstance(module, nn.Linear) and inputs:
+                tokens = inputs[0][..., 0].numel()
+                self.trace.calls.append(Call(name, "linear", (tokens, 1), shape, inputs=(inputs[0],)))
+
+        return leave
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -129,8 +197,24 @@ class _ShuffleWatcher(TorchFunctionMode):
             source = next((call for call in reversed(self.trace.calls) if call.output_shape == shape), None)
             if source is not None and tuple(output.shape) != shape:
                 source.shuffled = True
+        elif self.running and (product := as_product(func, args, kwargs)) is not None:
+            kind = "attention" if isinstance(product, Attention) else "product"
+            name = product_name(self.running[-1], kind, self.products[-1])
+            self.products[-1] += 1
+            self.trace.calls.append(Call(name, kind, (0, 0), tuple(output.shape), inputs=product.operands))
         return output
 
 
+def product_name(owner: str, kind: str, index: int) -> str:
+    """Return the name of what the forward of the module ``owner`` multiplies as number ``index`` of its products."""
+    return f"{owner}.{kind}{index}" if owner else f"{kind}{index}"
+
+
+def split_product_name(name: str) -> tuple[str, str, int] | None:
+    """Return the owner, kind and number of what :func:`product_name` named; None for any other name."""
+    match = re.fullmatch(r"(?:(.+)\.)?(product|attention)(\d+)", name)
+    return (match[1] or "", match[2], int(match[3])) if match else None
+
+
 def _kind(output: object) -> str:
-    return f"a {output.dim()}-dimensional tensor" if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
+    return f"a {output.dim()}-dimensional tensor" if isinstance(output, Tensor) else f"a {type(output).__name__}"

@@ -1,4 +1,4 @@
-"""A super-resolution network with adaptive low-bit convolutions."""
+"""A super-resolution network with adaptive low-bit layers."""
 
 import copy
 import warnings
@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..errors import NetworkError
-from ..networks import NetworkDescriptor, describe, fold_reparameterized, registered_name
+from ..networks import NetworkDescriptor, Role, describe, fold_reparameterized, registered_name
+from ..networks.trace import split_product_name
 from .bit_mapping import Image2Bit
 from .bit_rule import Policy, counts_in_average, feature_average_bits, policy_of
 from .complexity import image_complexity
-from .layers import BitContext, QuantizedConv2d
+from .layers import BitContext, Bits, QuantizedConv2d, QuantizedLayer, QuantizedLinear
+from .products import QuantizedAttention, QuantizedProduct, quantize_products, quantized_layers
 
 
 class SROutput(NamedTuple):
@@ -47,20 +49,22 @@ class Configuration(Protocol):
 
 
 class QuantizedSR(nn.Module):
-    """Wrap a network: its convolutions become :class:`QuantizedConv2d` in place.
+    """Wrap a network: its convolutions, linear layers and products of attention become quantized ones in place.
+
+    Normalization, softmax and what else is computed stay in full precision.
 
     The network's own weights are frozen and batch norm stays in evaluation mode; the released code
     lets its statistics drift during calibration and fine-tuning.
 
     Args:
-        network: any network of ``nn.Conv2d``; it is copied, the original stays as it is.
+        network: any network of ``nn.Conv2d`` and ``nn.Linear``; it is copied, the original stays as it is.
         config: see :class:`adabm.QuantizationConfig`.
-        descriptor: roles of the convolutions; by default :func:`adabm.networks.describe` finds them.
+        descriptor: roles of the layers; by default :func:`adabm.networks.describe` finds them.
     """
 
     def __init__(self, network: nn.Module, config: Configuration, descriptor: NetworkDescriptor | None = None) -> None:
         super().__init__()
-        if any(isinstance(m, QuantizedConv2d) for m in network.modules()):
+        if any(isinstance(m, QuantizedLayer) for m in network.modules()):
             raise NetworkError("the network is quantized already; start from the full-precision one")
         network = fold_reparameterized(copy.deepcopy(network).eval()).requires_grad_(False)
         if descriptor is None:
@@ -76,51 +80,68 @@ class QuantizedSR(nn.Module):
         self.network = network
         self.image2bit: Image2Bit | None = None  # a step that maps bits to images puts it there
         self.calibrated = self.clipped = False
-        self._replace_convolutions()
+        self._replace_layers()
         config.install(self)
         self.requires_grad_(False)  # fine-tuning asks for the gradients that it needs
         self.eval()
 
-    def _replace_convolutions(self) -> None:
+    def _replace_layers(self) -> None:
         roles, modules = self.descriptor.roles, dict(self.network.named_modules())
-        unknown = [name for name in (*roles, *self.descriptor.blocks) if name not in modules]
-        if unknown:
-            raise NetworkError(f"the descriptor names {unknown[0]!r}, which {self.descriptor.name} does not have")
-        places: dict[nn.Module, list[str]] = {}  # a convolution that several parents share has several names
+        places: dict[nn.Module, list[str]] = {}  # a layer that several parents share has several names
         for name, module in self.network.named_modules(remove_duplicate=False):
             places.setdefault(module, []).append(name)
+        products: dict[nn.Module, dict[int, nn.Module]] = {}  # by the module whose forward computes them
+        unknown = next((name for name in self.descriptor.blocks if name not in modules), None)
+        if unknown is not None:
+            raise NetworkError(f"the descriptor names {unknown!r}, which {self.descriptor.name} does not have")
         for name, role in roles.items():
-            policy = policy_of(role, self.config.fully_quantized)
-            if policy is None:
+            bits = self._bits_of(role)
+            if name in modules:
+                if bits is not None:
+                    layer = self._quantized_layer(modules[name], name, bits)
+                    for place in places[modules[name]]:
+                        parent, _, child = place.rpartition(".")
+                        setattr(self.network.get_submodule(parent), child, layer)
                 continue
-            if parametrize.is_parametrized(modules[name]):
-                raise NetworkError(f"{name} has a parametrized weight; remove the parametrization first")
-            if getattr(type(modules[name]), "forward", None) is not nn.Conv2d.forward:
-                raise NetworkError(
-                    f"{name} is a {type(modules[name]).__name__}, which does not compute what nn.Conv2d does; "
-                    "give it the role 'skip' in a NetworkDescriptor"
-                )
-            fixed = policy is Policy.FIXED
-            layer = QuantizedConv2d(
-                modules[name],
-                name,
-                policy,
-                self.config.fixed_bits if fixed else self.config.activation_bits,
-                self.config.fixed_bits if fixed else self.config.weight_bits,
-                self.context,
-            )
-            for place in places[modules[name]]:
-                parent, _, child = place.rpartition(".")
-                setattr(self.network.get_submodule(parent), child, layer)
+            owner, kind, index = split_product_name(name) or ("", "", 0)
+            if not kind or owner not in modules:
+                raise NetworkError(f"the descriptor names {name!r}, which {self.descriptor.name} does not have")
+            sites = products.setdefault(modules[owner], {})
+            if bits is not None:
+                site = QuantizedAttention if kind == "attention" else QuantizedProduct
+                sites[index] = site(name, bits, self.context, self.device)
+        for owner, sites in products.items():
+            quantize_products(owner, sites)
+
+    def _bits_of(self, role: Role) -> Bits | None:
+        policy, config = policy_of(role, self.config.fully_quantized), self.config
+        if policy is None:
+            return None
+        if policy is Policy.FIXED:
+            return Bits(role, policy, config.fixed_bits, config.fixed_bits)
+        return Bits(role, policy, config.activation_bits, config.weight_bits)
+
+    def _quantized_layer(self, module: nn.Module, name: str, bits: Bits) -> QuantizedConv2d | QuantizedLinear:
+        if parametrize.is_parametrized(module):
+            raise NetworkError(f"{name} has a parametrized weight; remove the parametrization first")
+        for original, quantized in ((nn.Conv2d, QuantizedConv2d), (nn.Linear, QuantizedLinear)):
+            if getattr(type(module), "forward", None) is original.forward:
+                return quantized(module, name, bits, self.context)
+        raise NetworkError(
+            f"{name} is a {type(module).__name__}, which does not compute what nn.Conv2d or nn.Linear does; "
+            "give it the role 'skip' in a NetworkDescriptor"
+        )
 
     @property
-    def layers(self) -> dict[str, QuantizedConv2d]:
-        """The quantized convolutions by name, in execution order."""
-        return {
-            name: m
-            for name in self.descriptor.roles
-            if isinstance(m := self.network.get_submodule(name), QuantizedConv2d)
-        }
+    def layers(self) -> dict[str, QuantizedLayer]:
+        """What is quantized by name, in execution order: layers, and of a product its two operands."""
+        return {layer.name: layer for layers in self.layers_by_role.values() for layer in layers}
+
+    @property
+    def layers_by_role(self) -> dict[str, list[QuantizedLayer]]:
+        """What is quantized of each name in ``descriptor.roles``: the layer, the operands of a product, or nothing."""
+        modules = dict(self.network.named_modules(remove_duplicate=False))
+        return {name: quantized_layers(modules[name]) if name in modules else [] for name in self.descriptor.roles}
 
     def train(self, mode: bool = True) -> "QuantizedSR":
         """Stay in evaluation mode: nothing here depends on it but batch norm, which must not drift."""
@@ -136,8 +157,8 @@ class QuantizedSR(nn.Module):
             self.context.quantizing = before
 
     @contextmanager
-    def visiting(self, visitor: Callable[[QuantizedConv2d, Tensor], None]) -> Iterator[None]:
-        """Call ``visitor(layer, input)`` before each quantized convolution inside the ``with`` block."""
+    def visiting(self, visitor: Callable[[QuantizedLayer, Tensor], None]) -> Iterator[None]:
+        """Call ``visitor(layer, input)`` before each quantized layer inside the ``with`` block."""
         before, self.context.visitor = self.context.visitor, visitor
         try:
             yield
@@ -157,14 +178,14 @@ class QuantizedSR(nn.Module):
             self.network.get_submodule(name).register_forward_hook(lambda _m, _i, out: captured.append(out))
             for name in (self.descriptor.blocks if blocks else ())
         ]
-        self.context.bits = {}
+        self.context.bits, self.context.images = {}, len(images)
         try:
             if self.context.quantizing and self.image2bit is not None:
                 self.context.image_factor = self.image2bit(self.complexity(images)).to(images.dtype).view(-1, 1, 1, 1)
             image = self.network(images)
             layer_bits = self.context.bits
         finally:
-            self.context.image_factor, self.context.bits = None, {}
+            self.context.image_factor, self.context.bits, self.context.images = None, {}, 1
             for hook in hooks:
                 hook.remove()
         layer_bits = {name: bits.expand(images.shape[0]) for name, bits in layer_bits.items()}
@@ -172,7 +193,7 @@ class QuantizedSR(nn.Module):
 
     def counts_in_fab(self, name: str) -> bool:
         """Whether a layer enters the feature average bits: all quantized ones but those at fixed bits."""
-        return counts_in_average(self.network.get_submodule(name))
+        return counts_in_average(self.layers[name])
 
     def complexity(self, images: Tensor) -> Tensor:
         """Return the (N,) complexities of images in the network's value range, by the measure of the image mapping.

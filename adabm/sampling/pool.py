@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import DataError
 from ..networks import NetworkDescriptor
 from ..pictures.tensors import to_batch
+from ..quantization.layers import WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_weight
 from ..recipes import QuantizationConfig, preset
@@ -133,9 +134,10 @@ class Pool:
                     f"the statistics name the layer {name!r}, which is not quantized here; measure them again"
                 )
             layer = layers[name]
-            ends = (torch.tensor([end]).to(layer.weight) for end in (lower, upper))
+            ends = (torch.tensor([end]).to(layer.activation.lower) for end in (lower, upper))
             layer.activation.set_range(*ends)
-            layer.weight_quantizer.set_scale(observe_weight(layer.weight, "minmax", layer.weight_bits))
+            if isinstance(layer, WeightedLayer):
+                layer.weight_quantizer.set_scale(observe_weight(layer.weight, "minmax", layer.weight_bits))
         model.calibrated = True
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import DataError, NetworkError
 from ..pictures.tensors import to_batch
 from ..quantization.complexity import image_complexity
-from ..quantization.layers import Policy, QuantizedConv2d
+from ..quantization.layers import Policy, QuantizedLayer
 from ..quantization.model import QuantizedSR
 
 _FEATURE_LAYERS = 4
@@ -95,14 +95,14 @@ def measure(model: QuantizedSR, images: Iterable[np.ndarray]) -> Statistics:
     seen: dict[str, list[tuple[float, float, float]]] = {}
     profiles: dict[str, np.ndarray] = {}
 
-    def observe(layer: QuantizedConv2d, x: Tensor) -> None:
+    def observe(layer: QuantizedLayer, x: Tensor) -> None:
         x = x if x.element_size() >= 4 else x.float()
         values = (*(v.item() for v in torch.aminmax(x)), x.std().item())
         if not np.isfinite(values).all():
             raise NetworkError(f"the input of {layer.name} is not finite; check the network's weights")
         seen[layer.name].append(values)
         if layer.name in described:
-            profiles[layer.name] = x.abs().mean((0, 2, 3)).double().cpu().numpy()
+            profiles[layer.name] = _by_channel(x, layer.channel_axis).double().cpu().numpy()
 
     described = _described(model)
     rows: list[dict[str, tuple[float, float, float]]] = []
@@ -117,6 +117,12 @@ def measure(model: QuantizedSR, images: Iterable[np.ndarray]) -> Statistics:
     layers = [name for name in model.layers if name in rows[0]]
     values = np.array([[row[name] for name in layers] for row in rows])
     return Statistics(np.array(layers), np.array(complexities), values[..., :2], values[..., 2], np.array(features))
+
+
+def _by_channel(x: Tensor, axis: int) -> Tensor:
+    """Return the mean absolute value of each channel, over all images and positions."""
+    axis %= x.dim()
+    return x.abs().mean(tuple(other for other in range(x.dim()) if other != axis))
 
 
 def _described(model: QuantizedSR) -> list[str]:

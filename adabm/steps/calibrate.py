@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NetworkError
-from ..quantization.layers import QuantizedConv2d
+from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS, observe_activation, observe_weight
 from .calibration_pass import moving_average
@@ -54,7 +54,7 @@ class _Ranges(Watcher):
         self.settings, self.model = settings, model
         self.seen: set[str] = set()
 
-    def layer(self, layer: QuantizedConv2d, x: Tensor) -> None:
+    def layer(self, layer: QuantizedLayer, x: Tensor) -> None:
         settings, config = self.settings, self.model.config
         lower, upper = observe_activation(x, settings.activation, config.activation_bits, settings.percentile)
         # a percentile range hides a few NaN, the sum does not
@@ -63,7 +63,7 @@ class _Ranges(Watcher):
         if layer.name in self.seen:
             lower = moving_average(layer.activation.lower, lower, settings.ema)
             upper = moving_average(layer.activation.upper, upper, settings.ema)
-        else:
+        elif isinstance(layer, WeightedLayer):
             bits = layer.weight_bits if settings.weight_search == "own" else config.weight_bits
             layer.weight_quantizer.set_scale(
                 observe_weight(layer.weight_to_quantize, settings.weight, bits, settings.percentile)

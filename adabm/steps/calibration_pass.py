@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..quantization.layers import QuantizedConv2d
+from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from .step import Watcher
 from .workspace import CalibrationRecord
@@ -21,7 +21,7 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
     """
     complexities: list[Tensor] = []
 
-    def visit(layer: QuantizedConv2d, x: Tensor) -> None:
+    def visit(layer: QuantizedLayer, x: Tensor) -> None:
         for watcher in watchers:
             watcher.layer(layer, x)
 

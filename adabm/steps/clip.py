@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..quantization.bit_rule import Policy, bits_without_image
-from ..quantization.layers import QuantizedConv2d
+from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import best_shrink
 from .step import RANGES, Step, require, step
@@ -63,7 +63,7 @@ def clip_ranges(model: QuantizedSR, images: Tensor, share: float = 0.5) -> None:
         share: of the calibrated range that is kept.
     """
 
-    def clip(layer: QuantizedConv2d, x: Tensor) -> None:
+    def clip(layer: QuantizedLayer, x: Tensor) -> None:
         if layer.policy is Policy.FIXED:
             return
         lower, upper = layer.activation.lower, layer.activation.upper

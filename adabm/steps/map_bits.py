@@ -10,7 +10,7 @@ from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES, Image2Bit, Layer2Bit
 from ..quantization.bit_rule import Policy
 from ..quantization.complexity import COMPLEXITIES
-from ..quantization.layers import QuantizedConv2d
+from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import quantile
 from .calibration_pass import moving_average
@@ -75,7 +75,7 @@ class MapBits(Step):
             model.image2bit = Image2Bit(self.image).to(model.device)
         for layer in model.layers.values():
             if self.layer is not None and layer.policy is Policy.ADAPTIVE:
-                layer.layer2bit = Layer2Bit().to(layer.weight.device)
+                layer.layer2bit = Layer2Bit().to(model.device)
 
     def watch(self, model: QuantizedSR) -> Watcher:
         """Find the thresholds of complexity and the sensitivity of each layer."""
@@ -96,7 +96,7 @@ class _Mappings(Watcher):
             low, high = (moving_average(old, new, ema) for old, new in zip(self.thresholds, (low, high)))
         self.thresholds = low, high
 
-    def layer(self, layer: QuantizedConv2d, x: Tensor) -> None:
+    def layer(self, layer: QuantizedLayer, x: Tensor) -> None:
         if self.settings.layer is not None:
             self.sensitivities[layer.name].append(SENSITIVITIES[self.settings.layer](layer, x))
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..quantization.layers import QuantizedConv2d
+from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..suggestions import suggestion
 from .workspace import CalibrationRecord, Workspace
@@ -70,8 +70,9 @@ class Watcher:
     def batch(self, images: Tensor, complexities: Tensor) -> None:
         """See a batch (N, C, H, W) and the (N,) complexities of its images before it runs."""
 
-    def layer(self, layer: QuantizedConv2d, x: Tensor) -> None:
-        """See the full-precision input (N, C, H, W) of a quantized layer before it computes."""
+    def layer(self, layer: QuantizedLayer, x: Tensor) -> None:
+        """See the full-precision input of a quantized layer before it computes: (N, C, H, W), or (N, ..., C) of a linear
+        layer or an operand of a product."""
 
     def finish(self, record: CalibrationRecord) -> None:
         """Set what was found in the model, and note in ``record`` what is worth telling."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ...engines.simulated import SIMULATED
 from ...files import write_atomically
+from ...quantization.layers import WeightedLayer
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
 from ..running.runs import CellResult
@@ -69,14 +70,14 @@ def layer_table(model: QuantizedSR, record: CalibrationRecord) -> pd.DataFrame:
     rows = [
         dict(
             layer=name,
-            role=model.descriptor.roles[name].value,
+            role=layer.role.value,
             policy=layer.policy.value,
             sigma=record.sensitivities.get(name),
             initial_factor=int(record.layer_factors.get(name, 0)),
             tuned_factor=int(layer.layer2bit.hard) if layer.layer2bit is not None else 0,
             lower=layer.activation.lower.item(),
             upper=layer.activation.upper.item(),
-            scale=layer.weight_quantizer.scale.item(),
+            scale=layer.weight_quantizer.scale.item() if isinstance(layer, WeightedLayer) else None,
             weight_bits=layer.weight_bits,
             activation_bits=layer.activation_bits,
         )

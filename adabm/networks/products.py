@@ -1,0 +1,83 @@
+"""The matrix products of attention, as calls of torch: which ones they are, and what they multiply."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_PRODUCTS = (torch.matmul, torch.Tensor.matmul, torch.bmm, torch.Tensor.bmm, torch.mm, torch.Tensor.mm)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of two tensors, both of which may come from the picture.
+
+    Attributes:
+        operands: the two tensors.
+        compute: ``f(left, right)``: the product of any two tensors of these shapes.
+    """
+
+    operands: tuple[Tensor, Tensor]
+    compute: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A call of torch's fused attention: softmax(query key^T * scale + mask) value.
+
+    Attributes:
+        operands: query (..., L, E), key (..., S, E) and value (..., S, V).
+        compute: the fused call on the three.
+        scale: of the scores.
+        mask: added to the scores, broadcast to (..., L, S), or None.
+    """
+
+    operands: tuple[Tensor, Tensor, Tensor]
+    compute: Callable[[Tensor, Tensor, Tensor], Tensor]
+    scale: float
+    mask: Tensor | None
+
+
+def as_product(func: Callable, args: Sequence, kwargs: Mapping) -> Product | Attention | None:
+    """Return what a call of a torch function multiplies, or None if it is no product of two or three tensors.
+
+    Source: the functions that the attention of published SR transformers calls: ``@``, ``matmul``, ``bmm``, ``einsum``
+    of two tensors, and ``scaled_dot_product_attention``.
+    """
+    if func is torch.einsum and not kwargs:
+        equation, *tensors = args
+        tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+        if isinstance(equation, str) and len(tensors) == 2:
+            return Product(tuple(tensors), lambda left, right: torch.einsum(equation, left, right))
+    elif func in _PRODUCTS:
+        tensors = (*args, *(kwargs[name] for name in ("input", "other", "mat2") if name in kwargs))
+        if len(tensors) == 2 and "out" not in kwargs:
+            return Product(tensors, lambda left, right: func(left, right))
+    elif func is F.scaled_dot_product_attention:
+        return _attention(*args, **kwargs)
+    return None
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Attention | None:
+    if enable_gqa or is_causal:  # of language models
+        return None
+    mask = attn_mask
+    if mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+
+    def fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, scale=scale)
+
+    return Attention((query, key, value), fused, scale, mask)
