@@ -1,6 +1,6 @@
 """Run an unknown network once on a small picture and record what its convolutions see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import NetworkError
 
-_SIDE = 32  # pixels; a multiple of what common windows and strides need
+SIDE = 32  # pixels; a multiple of what common windows and strides need
 
 
 @dataclass
@@ -48,27 +48,27 @@ class Trace:
     channels: int = 3
 
 
-def trace_network(network: nn.Module) -> Trace:
-    """Run ``network`` once, without gradients and in evaluation mode, on a 32x32 random picture.
+def trace_network(network: nn.Module, channels: Sequence[int] = (3, 1), side: int = SIDE) -> Trace:
+    """Run ``network`` once, without gradients and in evaluation mode, on a square random picture.
 
-    The picture has 3 channels or, if that fails, 1, and the device and dtype of the network's
-    first parameter. Training modes, hooks and torch's random state are as before afterwards.
+    The picture has as many ``channels`` as the first number or, if that fails, the next, and the device and dtype of the
+    network's first parameter. Training modes, hooks and torch's random state are as before afterwards.
 
     Raises:
         NetworkError: the forward fails both ways or does not return one (N, C, H, W) tensor.
     """
     like = next(network.parameters(), torch.zeros(()))
     failures = []
-    for channels in (3, 1):
-        picture = torch.rand(1, channels, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    for count in channels:
+        picture = torch.rand(1, count, side, side, generator=torch.Generator().manual_seed(0))
         try:
             return _run(network, picture.to(like.device, like.dtype))
         except NetworkError:
             raise
         except Exception as error:  # foreign code may raise anything
-            failures.append(f"with {channels} channel(s) {type(error).__name__}: {error}")
+            failures.append(f"with {count} channel(s) {type(error).__name__}: {error}")
     raise NetworkError(
-        f"{type(network).__name__}: the forward on a {_SIDE}x{_SIDE} picture failed, {'; '.join(failures)}. "
+        f"{type(network).__name__}: the forward on a {side}x{side} picture failed, {'; '.join(failures)}. "
         "Pass a NetworkDescriptor by hand"
     )
 
