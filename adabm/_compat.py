@@ -24,6 +24,12 @@ def basicsr_module(name: str) -> ModuleType:
         return importlib.import_module(f"basicsr.{name}")
 
 
+def spandrel() -> ModuleType:
+    """Import ``spandrel``, which imports torchvision."""
+    _repair_torchvision()
+    return importlib.import_module("spandrel")
+
+
 def _repair_torchvision() -> None:
     if "torchvision.transforms.functional_tensor" in sys.modules:
         return

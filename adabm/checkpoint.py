@@ -13,7 +13,8 @@ from . import __version__
 from .errors import CheckpointError, ConfigError, NetworkError
 from .files import write_atomically
 from .networks import build_network
-from .networks.describe import restore_descriptor
+from .networks.community import SOURCE, recognize
+from .networks.describe import network_name, restore_descriptor
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig
@@ -52,6 +53,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     """
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
+    own = _network_state(model)
     metadata = {
         "format": FORMAT,
         "version": __version__,
@@ -62,9 +64,11 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         "layer_bits": {name: [m.weight_bits, m.activation_bits] for name, m in model.layers.items()},
         "network": dict(
             model.descriptor.to_dict(),
-            sha256=network_hash(_network_state(model)),
+            sha256=network_hash(own),
         ),
     }
+    if model.descriptor.source:  # of the tensors, those by which the network is recognized again
+        metadata["network"]["tensors"] = sorted(own)
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     metadata["sha256"] = network_hash(tensors)
     write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
@@ -96,7 +100,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     """Load a quantized model, ready to use, without the calibration data.
 
     Args:
-        network: the full-precision network, needed only where this package cannot build it by name;
+        network: the full-precision network, needed only where this package can build it neither by name nor from its tensors;
             its weights must be those that were quantized.
 
     Raises:
@@ -109,17 +113,9 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     given = network is not None
     if network is None:
-        if not identity["options"]:
-            raise CheckpointError(
-                f"{path}: {identity['name']} cannot be built by name; pass the network: load_quantized(path, network)"
-            )
-        try:
-            with torch.random.fork_rng(devices=[]):  # the random weights that are about to be overwritten
-                network = build_network(identity["name"], **_tuples(identity["options"]))
-        except NetworkError as error:
-            raise CheckpointError(f"{path}: {error}") from None
-    if type(network).__name__ != identity["name"]:
-        raise CheckpointError(f"{path}: is for {identity['name']}, not for {type(network).__name__}")
+        network = _built(path, identity, tensors)
+    if network_name(network) != identity["name"]:
+        raise CheckpointError(f"{path}: is for {identity['name']}, not for {network_name(network)}")
     try:
         model = QuantizedSR(network, _config(path, metadata), descriptor)
         _set_layer_bits(path, model, metadata.get("layer_bits", {}))
@@ -142,6 +138,26 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         )
     model.calibrated, model.clipped = True, metadata["clipped"]
     return model
+
+
+def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Build the full-precision network of a checkpoint: by its name, or from what of its tensors is the network's own."""
+    try:
+        if identity.get("source") == SOURCE:
+            network = recognize({name: tensors[f"network.{name}"] for name in identity["tensors"]})
+            if network is None:
+                raise CheckpointError(f"its tensors are not those of {identity['name']}; the file is damaged")
+            return network
+        if not identity["options"]:
+            raise CheckpointError(
+                f"{identity['name']} cannot be built by name; pass the network: load_quantized(path, network)"
+            )
+        with torch.random.fork_rng(devices=[]):  # the random weights that are about to be overwritten
+            return build_network(identity["name"], **_tuples(identity["options"]))
+    except KeyError as error:
+        raise CheckpointError(f"{path}: lacks {error}; the file is damaged") from None
+    except (CheckpointError, NetworkError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def _config(path: str | Path, metadata: dict) -> QuantizationConfig:

@@ -44,6 +44,18 @@ def file_metadata(path: str | Path) -> dict[str, str]:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}); weights in another format, such as a "
-            "PyTorch .pth file, are converted by `adabm import`"
+            f"{path}: not a readable safetensors file ({error}); the name of a file in another format, such as "
+            "PyTorch's .pth, must end accordingly"
         ) from None
+
+
+def metadata_of(path: str | Path) -> dict[str, str]:
+    """Return the metadata of a weight file, which only safetensors files have: empty for other formats.
+
+    Raises:
+        CheckpointError: missing or, of a safetensors file, damaged.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".safetensors" or not path.exists():
+        return file_metadata(path)
+    return {}

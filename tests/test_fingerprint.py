@@ -65,12 +65,11 @@ def test_a_copy_of_the_package_elsewhere_has_its_hash(tmp_path):
 # -- the package -----------------------------------------------------------------------------------
 
 ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STUDYING, "study.answers")
-# What no number of the study comes from: the command line, reading foreign weights into files that enter keys by their
-# content, and making texts, tables and pages of what was measured.
+# What no number of the study comes from: the command line, reading foreign weights, whose networks enter keys by their
+# tensors, and making texts, tables and pages of what was measured.
 BEYOND = (
     "__main__",
     "cli",
-    "networks.importing",
     "networks.mxnet_params",
     "networks.raw_tensors",
     "pictures.bundled",

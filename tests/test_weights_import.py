@@ -164,7 +164,7 @@ def edsr_state() -> dict[str, torch.Tensor]:
         (lambda s: s["conv_last.bias"].fill_(float("nan")), "conv_last.bias holds NaN"),
         (lambda s: s.update({"upsample.0.weight": torch.ones(20, 4, 3, 3)}), "makes 20 channels of 4"),
         (lambda s: s.update({"conv_first.weight": torch.ones(4)}), r"conv_first.weight has the shape \(4,\)"),
-        (lambda s: s.pop("conv_after_body.weight"), "tensors of no known kind .*; name one of edsr-krasserm"),
+        (lambda s: s.pop("conv_after_body.weight"), "of no known architecture. Known are .* edsr-krasserm.* SwinIR"),
         (lambda s: s.update(epoch=3), "'epoch' is no tensor"),
         (lambda s: s.clear(), "holds no named tensors"),
     ],
@@ -210,10 +210,10 @@ def test_own_files_are_not_guessed_at(tmp_path):
 
 def test_kinds(tmp_path):
     weights = params(tmp_path / "edsr.params", krasserm_weights(4, 2, (2,)))
-    assert len(set(IMPORT_KINDS)) == 9
+    assert len(set(IMPORT_KINDS)) == 10
     with pytest.raises(CheckpointError, match="unknown kind 'edsr'; known are edsr-krasserm, .*basicsr-srvgg"):
         import_weights(weights, "edsr")
-    for kind in set(IMPORT_KINDS) - {"edsr-krasserm"}:
+    for kind in set(IMPORT_KINDS) - {"edsr-krasserm", "spandrel"}:
         with pytest.raises(CheckpointError, match=f"edsr.params: not of kind {kind}: .*missing"):
             import_weights(weights, kind)
 

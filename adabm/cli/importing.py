@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterable
 
 from .console import Console
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     descriptor = describe(network)
     save_network(network, args.output)
     console.say(descriptor.summary())
-    console.result(f"{args.output}: {descriptor.name} x{descriptor.scale}, full precision")
+    console.result(f"{args.output}: {descriptor.title} x{descriptor.scale}, full precision")
     console.document(
         {
             "source": str(args.source),
@@ -82,13 +83,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _details() -> str:
     from ..errors import NetworkError
     from ..networks.architecture import known_readers
+    from ..networks.community import SOURCE, community_architectures
 
     try:
         readers = known_readers()
     except NetworkError as error:  # of a file of the user's; help must still be had
         return _DETAILS.format(kinds=f"  ({error})")
-    width = max(map(len, readers))
-    return _DETAILS.format(kinds="\n".join(f"  {kind:{width}}  {reader.origin}" for kind, reader in readers.items()))
+    origins = {kind: reader.origin for kind, reader in readers.items()} | {SOURCE: "what that library recognizes:"}
+    width = max(map(len, origins))
+    lines = [f"  {kind:{width}}  {origin}" for kind, origin in origins.items()]
+    known = ", ".join(community_architectures())
+    return _DETAILS.format(
+        kinds="\n".join(
+            [*lines, *textwrap.wrap(known, 116, initial_indent=" " * (width + 4), subsequent_indent=" " * (width + 4))]
+        )
+    )
 
 
 def _options(items: Iterable[str]) -> dict[str, object]:

@@ -39,7 +39,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``info``."""
     parser = new_parser(commands, "info", "show what a quantized or full-precision checkpoint holds", _DETAILS)
     parser.add_argument(
-        "checkpoint", type=expanded, metavar="CHECKPOINT", help="quantized, or full-precision weights (.safetensors)"
+        "checkpoint",
+        type=expanded,
+        metavar="CHECKPOINT",
+        help="quantized, or full-precision weights: a file, or a network's name",
     )
     add_import(parser)
     parser.set_defaults(run=run)
@@ -47,16 +50,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the descriptor and, of a quantized checkpoint, its settings and layers."""
-    from .models import is_quantized
+    from .models import is_quantized, weight_file
 
-    if not is_quantized(args.checkpoint):
-        return _full_precision(args.checkpoint, console)
+    path = weight_file(args.checkpoint)
+    if not is_quantized(path):
+        return _full_precision(path, console)
 
     from ..checkpoint import load_quantized, read_metadata
     from ..engines.cost import size_bits
 
-    metadata = read_metadata(args.checkpoint)
-    model = load_quantized(args.checkpoint)
+    metadata = read_metadata(path)
+    model = load_quantized(path)
     layers = _layers(model)
     image2bit = model.image2bit
     thresholds = {"lower": image2bit.lower.item(), "upper": image2bit.upper.item()} if image2bit is not None else None

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from ..engines import Engine, open_engine
-from ..errors import CheckpointError, ConfigError, NetworkError
+from ..errors import ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
+from ..networks.backbones import backbone_path
 from ..quantization.model import QuantizedSR
-from ..serialization import file_metadata
+from ..serialization import metadata_of
 
 
 @contextmanager
@@ -38,13 +39,20 @@ def is_quantized(path: Path) -> bool:
     Raises:
         CheckpointError: missing or damaged.
     """
-    return "adabm" in file_metadata(path)
+    return "adabm" in metadata_of(path)
+
+
+def weight_file(name: Path) -> Path:
+    """Return the file of what a command was given: the path of a file, or the name of a network such as ``dat_light_x4``.
+
+    Raises:
+        CheckpointError: neither.
+    """
+    return name if name.exists() or name.name != str(name) or name.suffix else backbone_path(str(name))
 
 
 def load_full_precision(path: Path) -> nn.Module:
-    """Load full-precision weights whose file describes the network, ECB blocks folded."""
-    if is_quantized(path):
-        raise CheckpointError(f"{path}: is quantized already; give the full-precision weights it was made from")
+    """Load full-precision weights, ECB blocks folded."""
     return fold_reparameterized(load_network(path))
 
 
@@ -73,9 +81,7 @@ def shown_model(engine: Engine) -> QuantizedSR | None:
 
 def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:
     """Raise :class:`NetworkError` unless the network maps RGB pictures to RGB pictures."""
-    for option, channels in (
-        ("num_in_ch", descriptor.channels),
-        ("num_out_ch", descriptor.options.get("num_out_ch", 3)),
-    ):
+    made = descriptor.output_channels or descriptor.options.get("num_out_ch", descriptor.channels)
+    for option, channels in (("num_in_ch", descriptor.channels), ("num_out_ch", made)):
         if channels != 3:
             raise NetworkError(f"{path}: a network with {option} = {channels}; the command line needs RGB (3) networks")

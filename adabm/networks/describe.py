@@ -7,12 +7,13 @@ from torch import nn
 
 from ..errors import NetworkError
 from .architecture import architecture_of, known_architectures
+from .community import SOURCE, Facts, facts_of
 from .descriptor import NetworkDescriptor, Role
 from .folding import is_unfolded
 from .infer import infer_blocks, infer_roles, infer_scale
 from .layout import Layout
 from .scale import network_scale
-from .trace import trace_network
+from .trace import SIDE, trace_network
 
 
 def describe(network: nn.Module, *, scale: int | None = None, value_range: float | None = None) -> NetworkDescriptor:
@@ -32,7 +33,8 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
         NetworkError: nothing to quantize, unfolded blocks, a contradicting scale, a forward that
             fails, or a scale that is not an integer.
     """
-    name = type(network).__name__
+    name = network_name(network)
+    facts = facts_of(network)
     unfolded = next((n or name for n, module in network.named_modules() if is_unfolded(module)), None)
     if unfolded is not None:
         raise NetworkError(f"{name}: {unfolded} is not folded; call fold_reparameterized(network) first")
@@ -45,7 +47,7 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
         channels = network.get_submodule(next(iter(roles))).in_channels // layout.size_multiple(found) ** 2
     else:
         layout = Layout(())
-        trace = trace_network(network)
+        trace = trace_network(network) if facts is None else trace_network(network, (facts.channels,), _side(facts))
         roles = infer_roles(network, trace)
         found = infer_scale(trace)
         blocks = infer_blocks(network, trace, roles)
@@ -67,8 +69,29 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
         block_feature_size_normalized=layout.block_feature_size_normalized,
         options=dict(getattr(network, "adabm_options", {})),
         channels=channels,
-        size_multiple=layout.size_multiple(scale),
+        size_multiple=layout.size_multiple(scale) if facts is None else facts.size_multiple,
+        **({} if facts is None else _told_by(facts)),
     )
+
+
+def network_name(network: nn.Module) -> str:
+    """Return the name of a network's architecture: of its class, or what spandrel calls it."""
+    facts = facts_of(network)
+    return type(network).__name__ if facts is None else facts.name
+
+
+def _side(facts: Facts) -> int:
+    """The side of a picture to trace with, which the network takes."""
+    return -(-max(SIDE, facts.minimum_size) // facts.size_multiple) * facts.size_multiple
+
+
+def _told_by(facts: Facts) -> dict[str, object]:
+    other = facts.output_channels != facts.channels
+    return {
+        "minimum_size": facts.minimum_size,
+        "source": SOURCE,
+        "output_channels": facts.output_channels if other else None,
+    }
 
 
 def restore_descriptor(stored: Mapping[str, object]) -> NetworkDescriptor:

@@ -36,6 +36,9 @@ class Role(str, Enum):
     SKIP = "skip"
 
 
+_USUAL = {"minimum_size": 1, "source": "", "output_channels": None}
+
+
 @dataclass(frozen=True)
 class NetworkDescriptor:
     """All that callers ask of a network: identity, scale, pixels, the roles of its convolutions, its blocks.
@@ -51,6 +54,9 @@ class NetworkDescriptor:
         options: constructor arguments, empty if unknown; with them a checkpoint rebuilds the network.
         channels: of the input.
         size_multiple: the sides of the input must be multiples of it.
+        minimum_size: the sides of the input must not be less, in pixels.
+        source: ``"spandrel"`` where that library recognizes the network by its tensors, which rebuild it without options.
+        output_channels: None for as many as ``channels``.
     """
 
     name: str
@@ -62,12 +68,15 @@ class NetworkDescriptor:
     options: Mapping[str, object] = field(default_factory=dict)
     channels: int = 3
     size_multiple: int = 1
+    minimum_size: int = 1
+    source: str = ""
+    output_channels: int | None = None
 
     def __post_init__(self) -> None:
         if self.scale < 1:
             raise NetworkError(f"{self.name}: scale {self.scale} is not a positive integer")
-        for what, number in (("channels", self.channels), ("size_multiple", self.size_multiple)):
-            if number < 1:
+        for what in ("channels", "size_multiple", "minimum_size"):
+            if (number := getattr(self, what)) < 1:
                 raise NetworkError(f"{self.name}: {what} {number} is not a positive integer")
         if self.value_range not in (1.0, 255.0):
             raise NetworkError(f"{self.name}: value_range {self.value_range} is neither 1.0 nor 255.0")
@@ -77,12 +86,24 @@ class NetworkDescriptor:
     def to_dict(self) -> dict[str, object]:
         """Return the attributes as JSON holds them; :func:`adabm.networks.describe.restore_descriptor` reads them."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, usual in _USUAL.items():  # left out, so that files of most networks stay as they were
+            if plain[name] == usual:
+                del plain[name]
         roles = {name: role.value for name, role in self.roles.items()}
         return plain | {"roles": roles, "blocks": list(self.blocks), "options": dict(self.options)}
 
+    @property
+    def title(self) -> str:
+        """The name, with the library that knows the architecture where two networks could be meant."""
+        return f"{self.name} ({self.source})" if self.source else self.name
+
     def summary(self) -> str:
         """Return the roles as text for the user to check."""
-        lines = [f"{self.name}: x{self.scale}, pixel values 0 to {self.value_range:g}, {len(self.blocks)} blocks"]
+        lines = [f"{self.title}: x{self.scale}, pixel values 0 to {self.value_range:g}, {len(self.blocks)} blocks"]
+        if self.size_multiple > 1 or self.minimum_size > 1:
+            lines.append(
+                f"  sides of the input: multiples of {self.size_multiple}, at least {self.minimum_size} pixels"
+            )
         for role in Role:
             names = [name for name, r in self.roles.items() if r is role]
             if names:

@@ -9,22 +9,27 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, NetworkError
 from .architecture import known_readers
+from .community import SOURCE, community_architectures, recognize
 from .conversion import State
 from .mxnet_params import LIST_MAGIC, read_mxnet_params
 from .raw_tensors import read_raw_tensors
-from .registry import build_network, load_weights
+from .registry import build_network, check_finite, load_weights
+
+_CONTAINERS = ("model_state_dict", "params_ema", "params-ema", "params", "state_dict", "model", "net")
+_PREFIXES = ("module.", "netG.")  # of nn.DataParallel and of BSRGAN's training code
 
 
 def import_kinds() -> tuple[str, ...]:
     """Return the kinds of weights that :func:`import_weights` takes."""
-    return tuple(known_readers())
+    return (*known_readers(), SOURCE)
 
 
 def import_weights(path: str | Path, kind: str | None = None, **options: object) -> nn.Module:
     """Build a network from weights that another implementation trained.
 
     Each kind is a reader that an architecture registers, such as ``edsr-pytorch`` or ``basicsr-rrdbnet``;
-    ``adabm import --help`` lists them with what they read.
+    ``adabm import --help`` lists them with what they read. What no reader knows is of the kind ``spandrel``: the
+    library of that name recognizes its architectures, such as SwinIR, DAT or HAT, by their tensors.
 
     Args:
         path: a PyTorch state dict (possibly under ``params_ema``, ``params`` or ``state_dict``, in this
@@ -43,10 +48,12 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
     """
     path = Path(path)
     readers = known_readers()
-    if kind is not None and kind not in readers:
-        raise CheckpointError(f"unknown kind {kind!r}; known are {', '.join(readers)}")
+    if kind not in (None, *import_kinds()):
+        raise CheckpointError(f"unknown kind {kind!r}; known are {', '.join(import_kinds())}")
     state = read_state(path)
     kind = kind or _guess(path, state)
+    if kind == SOURCE:
+        return _recognized(path, state, options)
     try:
         conversion = readers[kind].convert(state)
         missing = [option for option in conversion.undecided if option not in options]
@@ -58,6 +65,23 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
         raise CheckpointError(f"{path}: not of kind {kind}: {error}") from None
     load_weights(network, conversion.state, f"{path}: not of kind {kind}: does not fit {conversion.network}", path)
     return network.eval()
+
+
+def _recognized(path: Path, state: State, options: dict[str, object]) -> nn.Module:
+    try:
+        network = recognize(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if network is None:
+        raise CheckpointError(
+            f"{path}: its tensors ({next(iter(state))}, ...) are of no known architecture. Known are those of the kinds "
+            f"{', '.join(known_readers())} and, of {SOURCE}, {', '.join(community_architectures())}; another one is added "
+            "by adabm.networks.register_architecture, with a Reader of such files"
+        )
+    if options:
+        raise CheckpointError(f"{path}: {network.adabm_facts.name} takes no options; the tensors tell them all")
+    check_finite(state, path)
+    return network
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -104,7 +128,7 @@ def _load(path: Path) -> object:
 
 def _unwrap(path: Path, found: object) -> dict[str, Tensor]:
     """Return the state dict inside what training code saves around it."""
-    for key in ("params_ema", "params", "state_dict"):
+    for key in _CONTAINERS:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not found:
@@ -112,8 +136,11 @@ def _unwrap(path: Path, found: object) -> dict[str, Tensor]:
     foreign_entry = next((name for name, value in found.items() if not isinstance(value, Tensor)), None)
     if foreign_entry is not None:
         raise CheckpointError(f"{path}: its entry {foreign_entry!r} is no tensor, so this is not a state dict")
-    prefix = "module." if all(str(name).startswith("module.") for name in found) else ""  # nn.DataParallel's
-    return {str(name).removeprefix(prefix): value for name, value in found.items()}
+    state = {str(name): value for name, value in found.items()}
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def _float32(value: Tensor | np.ndarray) -> Tensor:
@@ -125,9 +152,6 @@ def _float32(value: Tensor | np.ndarray) -> Tensor:
 def _guess(path: Path, state: State) -> str:
     readers = known_readers()
     kinds = [kind for kind, reader in readers.items() if all(tensor in state for tensor in reader.signature)]
-    if len(kinds) != 1:
-        problem = f"has tensors of no known kind ({next(iter(state), 'none')}, ...)"
-        if kinds:
-            problem = f"fits the kinds {', '.join(kinds)}"
-        raise CheckpointError(f"{path}: {problem}; name one of {', '.join(readers)} if it is one")
-    return kinds[0]
+    if len(kinds) > 1:
+        raise CheckpointError(f"{path}: fits the kinds {', '.join(kinds)}; name one of them")
+    return kinds[0] if kinds else SOURCE

@@ -2,18 +2,23 @@
 
 import json
 import math
+from functools import lru_cache
 from pathlib import Path
 
 from torch import nn
 
 from ..errors import ConfigError
-from ..serialization import file_metadata
+from ..serialization import metadata_of
+from .community import facts_of
+from .loading import load_network
 
 _NAMES = ("upscale", "scale")  # of the option, and of the attribute that remembers it
 
 
 def network_scale(network: nn.Module) -> int:
-    """Return the upsampling factor of a network that :func:`adabm.build_network` knows."""
+    """Return the upsampling factor of a network of a known architecture."""
+    if (facts := facts_of(network)) is not None:
+        return facts.scale
     for attribute in _NAMES:
         if hasattr(network, attribute):
             return getattr(network, attribute)
@@ -22,19 +27,30 @@ def network_scale(network: nn.Module) -> int:
 
 
 def file_scale(path: str | Path) -> int:
-    """Return the upsampling factor that the metadata of full-precision weights tells; the network is not built.
+    """Return the upsampling factor of full-precision weights: metadata tell it; without, the network is built, once.
 
     Raises:
-        CheckpointError: missing or damaged.
+        CheckpointError: missing, damaged, or of an unknown network.
         ConfigError: the metadata does not tell it.
     """
+    metadata = metadata_of(path)
+    if "network" not in metadata and "adabm" not in metadata:
+        state = Path(path).stat()
+        return _scale_of_foreign(Path(path), state.st_mtime_ns, state.st_size)
     try:
-        options = json.loads(file_metadata(path)["options"])
+        if "recognized_by" in metadata:
+            return int(metadata["scale"])
+        options = json.loads(metadata["options"])
         scale = next((options[name] for name in _NAMES if name in options), None)
-    except (KeyError, TypeError, json.JSONDecodeError):
+    except (KeyError, TypeError, ValueError):
         scale = None
     if not isinstance(scale, int):
         raise ConfigError(
             f"{path}: its metadata does not tell the scale; run `adabm import` on it, or export it with adabm.save_network"
         )
     return scale
+
+
+@lru_cache
+def _scale_of_foreign(path: Path, changed: int, size: int) -> int:
+    return network_scale(load_network(path))

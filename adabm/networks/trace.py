@@ -1,7 +1,7 @@
 """Run an unknown network once on a small picture and record what its layers see."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from ..errors import NetworkError
 from .products import Attention, as_product
 
 LAYERS = ("convolution", "linear")  # kinds of calls that have weights
-_SIDE = 32  # pixels; a multiple of what common windows and strides need
+SIDE = 32  # pixels; a multiple of what common windows and strides need
 
 
 @dataclass
@@ -62,14 +62,14 @@ class Trace:
     channels: int = 3
 
 
-def trace_network(network: nn.Module) -> Trace:
-    """Run ``network`` once, without gradients and in evaluation mode, on a 32x32 random picture.
+def trace_network(network: nn.Module, channels: Sequence[int] = (3, 1), side: int = SIDE) -> Trace:
+    """Run ``network`` once, without gradients and in evaluation mode, on a square random picture.
 
     A network with linear layers or products runs once more, on that picture and another: what of these works on the
     pictures, and where the images are in it, is told from the difference.
 
-    The picture has 3 channels or, if that fails, 1, and the device and dtype of the network's
-    first parameter. Training modes, hooks and torch's random state are as before afterwards.
+    The picture has as many ``channels`` as the first number or, if that fails, the next, and the device and dtype of the
+    network's first parameter. Training modes, hooks and torch's random state are as before afterwards.
 
     Raises:
         NetworkError: the forward fails both ways, does not return one (N, C, H, W) tensor, or runs an
@@ -77,21 +77,21 @@ def trace_network(network: nn.Module) -> Trace:
     """
     like = next(network.parameters(), torch.zeros(()))
     failures = []
-    for channels in (3, 1):
-        pictures = torch.rand(2, channels, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    for count in channels:
+        pictures = torch.rand(2, count, side, side, generator=torch.Generator().manual_seed(0))
         pictures = pictures.to(like.device, like.dtype)
         try:
             trace = _run(network, pictures[:1])
         except NetworkError:
             raise
         except Exception as error:  # foreign code may raise anything
-            failures.append(f"with {channels} channel(s) {type(error).__name__}: {error}")
+            failures.append(f"with {count} channel(s) {type(error).__name__}: {error}")
             continue
         if any(call.inputs for call in trace.calls):
             _compare(network, trace, pictures)
         return trace
     raise NetworkError(
-        f"{type(network).__name__}: the forward on a {_SIDE}x{_SIDE} picture failed, {'; '.join(failures)}. "
+        f"{type(network).__name__}: the forward on a {side}x{side} picture failed, {'; '.join(failures)}. "
         "Pass a NetworkDescriptor by hand"
     )
 

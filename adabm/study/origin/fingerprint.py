@@ -33,7 +33,9 @@ NEUTRAL = (
     "errors",  # kinds of errors
     "files",  # writes files
     "networks.backbones",  # finds weight files, whose content enters the keys
-    "networks.conversion",  # turns weights of others into files, whose content enters the keys
+    "networks.community",  # has spandrel recognize networks, whose version enters the keys
+    "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
+    "networks.importing",
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",

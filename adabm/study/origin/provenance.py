@@ -18,7 +18,17 @@ from ...errors import TableError
 from ...files import write_atomically
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
 
-PACKAGES = ("torch", "torchvision", "basicsr", "numpy", "scikit-image", "opencv-python", "safetensors", "pandas")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "basicsr",
+    "spandrel",
+    "numpy",
+    "scikit-image",
+    "opencv-python",
+    "safetensors",
+    "pandas",
+)
 CODE = {
     "quantizing": (*QUANTIZING, *STEPS, *NETWORKS),
     "measuring": (*MEASURING, *NETWORKS),

@@ -10,7 +10,7 @@ from ...engines.registry import find
 from ...engines.simulated import SIMULATED
 from ...errors import AdabmError, ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
-from ...networks.backbones import backbone_path
+from ...networks.backbones import backbone_path, is_weight_file
 from ...networks.scale import file_scale
 from ...pictures.folders import calibration_files, check_calibration, evaluation_files
 from ...pictures.pairs import PictureFiles
@@ -173,7 +173,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
 
     A part is a mapping with the keys
 
-    * ``backbone``: name of a shipped network or path of a .safetensors file;
+    * ``backbone``: name of a network, such as ``edsr_f32b8_x4`` or ``dat_light_x4``, or path of a weight file;
     * ``data``: folder with one folder per set and ``calibration``; see :mod:`adabm.pictures.folders`; optional where all sets
       are paths and ``calibration`` is given or nothing is quantized;
     * ``sets``: names in ``data``, or paths (with a slash) of folders anywhere; ``tile``: LR pixels, 0 for whole pictures;
@@ -228,9 +228,8 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
     engine = part.get("engine", SIMULATED)
     engine = str(place(root, engine)) if ".py" in engine else engine
     find(engine)  # refuses what is none
-    backbone = backbone_path(
-        str(place(root, part["backbone"])) if part["backbone"].endswith(".safetensors") else part["backbone"]
-    )
+    name = part["backbone"]
+    backbone = backbone_path(str(place(root, name)) if is_weight_file(name) else name)
     scale = file_scale(backbone)
     data = place(root, part.get("data", ""))
     seeds = part.get("seeds", [0])

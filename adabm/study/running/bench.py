@@ -23,6 +23,7 @@ from ..plan.part import place
 from ..plan.root import find_root
 from ..tables.schema import study_table
 from .cache import ResultCache
+from .keys import with_network
 from .runs import DIVERGED, MEASURED, NOT_RUN, find_device, run_plan, run_traces
 from .tasks import ModelTask, one_thread
 from .traces import TraceTask
@@ -109,7 +110,7 @@ class Bench:
         identity = key(
             strategy=strategy,
             source=_source(strategy),
-            code=code_hash(*SAMPLING),
+            code=with_network(self.backbone, code_hash(*SAMPLING)),
             network=file_hash(self.backbone),
             pool=folder_hash(list(self.pool)),
             count=count,

@@ -1,0 +1,112 @@
+"""Networks of the architectures that spandrel knows, recognized by the names and shapes of their tensors."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .._compat import spandrel
+from ..errors import CheckpointError
+
+SOURCE = "spandrel"  # what a descriptor and a file's metadata call it
+# Their purpose is another: they clean pictures and do not enlarge them.
+_RESTORING = frozenset(
+    "DRUNet DnCNN FBCNN FFTformer HVICIDNet KBNet MixDehazeNet NAFNet RetinexFormer SAFMNBCIE SCUNet Uformer".split()
+)
+_OTHER = frozenset({"GFPGAN", "LaMa", "RestoreFormer"})  # faces, and holes in pictures
+# Enlarging ones that are no function from one picture to one picture.
+_ODD = {
+    "AuraSR": "draws random numbers in each pass",
+    "IPT": "needs to be told its task in each pass",
+    "MMRealSR": "returns more than a picture",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What spandrel tells of a network; :func:`recognize` leaves them with it as ``adabm_facts``.
+
+    Attributes:
+        name: of the architecture, as spandrel calls it, e.g. ``"SwinIR"``; the class may have another name.
+        scale: upsampling factor.
+        channels, output_channels: of the pictures.
+        size_multiple, minimum_size: the sides of the input must be multiples of the one and no less than the other.
+        value_range: largest pixel value; all of spandrel's networks take 0 to 1.
+    """
+
+    name: str
+    scale: int
+    channels: int = 3
+    output_channels: int = 3
+    size_multiple: int = 1
+    minimum_size: int = 1
+    value_range: float = 1.0
+
+
+def facts_of(network: nn.Module) -> Facts | None:
+    """Return what spandrel told of a network that :func:`recognize` built, or None."""
+    return getattr(network, "adabm_facts", None)
+
+
+def community_architectures() -> tuple[str, ...]:
+    """Return the names of the architectures that :func:`recognize` takes, in alphabetical order."""
+    names = {support.architecture.id for support in spandrel().MAIN_REGISTRY}
+    return tuple(sorted(names - _RESTORING - _OTHER - _ODD.keys(), key=str.casefold))
+
+
+def version() -> str:
+    """Return spandrel's version, on which what its networks compute depends."""
+    return spandrel().__version__
+
+
+def recognize(state: Mapping[str, Tensor]) -> nn.Module | None:
+    """Build the network that a state dict belongs to, by its tensors alone.
+
+    Args:
+        state: all tensors of a network under the names of its authors; left as it is.
+
+    Returns:
+        The network with these weights, in evaluation mode, its attribute ``adabm_facts`` set; None where no
+        architecture is recognized. Torch's random state is left as it was.
+
+    Raises:
+        CheckpointError: the tensors do not fit the architecture, or it is not one of super-resolution.
+    """
+    registry = spandrel().MAIN_REGISTRY
+    found = next((s.architecture for s in registry.architectures("detection") if s.detect(dict(state))), None)
+    if found is None:
+        return None
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside spandrel, none of the user's doing
+            descriptor = found.load(dict(state))
+    except Exception as error:  # whatever foreign code does on tensors that it does not expect
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"looks like {found.id}, but does not fit it: {type(error).__name__}: {reason}") from None
+    if descriptor.purpose not in ("SR", "Restoration") or found.id in _RESTORING:
+        others = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
+        purpose = others.get(descriptor.purpose, "restores pictures without enlarging them")
+        raise CheckpointError(f"is {found.id}, which {purpose} and is no super-resolution network")
+    if found.id in _ODD:
+        raise CheckpointError(
+            f"is {found.id}, which {_ODD[found.id]}; wrap it in a module of your own that maps one picture to one picture"
+        )
+    size = descriptor.size_requirements
+    network = descriptor.model.eval()
+    network.register_forward_pre_hook(_copied)
+    network.adabm_facts = Facts(
+        found.id,
+        descriptor.scale,
+        descriptor.input_channels,
+        descriptor.output_channels,
+        size.multiple_of,
+        max(size.minimum, 1),
+    )
+    return network
+
+
+def _copied(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Copy the pictures that go into a network; some of spandrel's, such as RCAN, change them in place."""
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
