@@ -12,7 +12,7 @@ from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..serialization import safetensors_bytes
 from .architecture import architecture_of, known_architectures
-from .community import SOURCE, facts_of
+from .community import SOURCE, facts_of, rebuildable
 
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
 _DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
@@ -90,14 +90,19 @@ def save_network(network: nn.Module, path: str | Path) -> None:
         NetworkError: a network that cannot be rebuilt from such a file.
     """
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
-    write_atomically(path, safetensors_bytes(tensors, _identity(network)))
+    facts = facts_of(network)
+    if facts is None:
+        metadata = _identity(network)
+    else:
+        left_out = rebuildable(network, tensors)
+        tensors = {key: value for key, value in tensors.items() if key not in left_out}
+        metadata = {"network": facts.name, "recognized_by": SOURCE, "scale": str(facts.scale)}
+        metadata["left_out"] = json.dumps(left_out)
+    write_atomically(path, safetensors_bytes(tensors, metadata))
 
 
 def _identity(network: nn.Module) -> dict[str, str]:
-    """Return the metadata by which a file's network is built again."""
-    facts = facts_of(network)
-    if facts is not None:
-        return {"network": facts.name, "recognized_by": SOURCE, "scale": str(facts.scale)}
+    """Return the metadata by which a file's network is built again by its name."""
     known, options = architecture_of(network), getattr(network, "adabm_options", None)
     if known is None or options is None:
         raise NetworkError(f"{type(network).__name__} was not built by build_network, so a file could not rebuild it")
