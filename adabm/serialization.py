@@ -37,9 +37,10 @@ def file_metadata(path: str | Path) -> dict[str, str]:
         CheckpointError: missing or, of a safetensors file, damaged.
     """
     path = Path(path)
-    if not path.exists():
+    described = path.suffix.lower() == ".safetensors"
+    if not (path.is_file() if described else path.exists()):
         raise CheckpointError(f"{path}: no such file")
-    if path.suffix.lower() != ".safetensors":
+    if not described:
         return {}
     try:
         with safe_open(path, "pt") as file:
