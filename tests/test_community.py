@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -10,7 +11,7 @@ from safetensors import safe_open
 
 import adabm
 from adabm.errors import CheckpointError, NetworkError
-from adabm.networks import registry
+from adabm.networks import community, registry
 from adabm.networks.backbones import backbone_path
 from adabm.networks.community import SOURCE, facts_of
 from adabm.networks.scale import file_scale
@@ -91,13 +92,20 @@ def test_what_could_not_be_recognized_again_is_not_written(tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_own_readers_come_first_and_spandrel_can_be_asked_for(tmp_path):
-    """BasicSR's RRDBNet is spandrel's ESRGAN; the published numbers are those of BasicSR's class."""
-    network = registry.build_network("RRDBNet", num_feat=8, num_block=1, num_grow_ch=32, scale=4).eval()
-    torch.save({"params": network.state_dict()}, tmp_path / "rrdb.pth")
-    assert adabm.describe(adabm.load_network(tmp_path / "rrdb.pth")).title == "RRDBNet"
-    theirs = adabm.import_weights(tmp_path / "rrdb.pth", SOURCE)
-    assert adabm.describe(theirs).title == "ESRGAN (spandrel)"
+@pytest.mark.parametrize(
+    ("own", "options", "others"),
+    [
+        ("RRDBNet", dict(num_feat=8, num_block=1, num_grow_ch=32, scale=4), "ESRGAN"),
+        ("SRVGGNetCompact", dict(num_feat=8, num_conv=2, upscale=4), "Compact"),
+    ],
+)
+def test_own_readers_come_first_and_spandrel_can_be_asked_for(tmp_path, own, options, others):
+    """The published numbers are those of BasicSR's classes, which spandrel calls otherwise."""
+    network = registry.build_network(own, **options).eval()
+    torch.save({"params": network.state_dict()}, tmp_path / "net.pth")
+    assert adabm.describe(adabm.load_network(tmp_path / "net.pth")).title == own
+    theirs = adabm.import_weights(tmp_path / "net.pth", SOURCE)
+    assert adabm.describe(theirs).title == f"{others} (spandrel)"
     torch.testing.assert_close(output(theirs), output(network), rtol=0, atol=1e-5)
 
 
@@ -114,6 +122,7 @@ def test_refusals(tmp_path, monkeypatch):
     state = build_community("SPAN", **COMMUNITY["SPAN"]).state_dict()
     refused("of no known architecture. Known are .* DAT, .*register_architecture", {"odd.weight": torch.ones(1)})
     refused("looks like SPAN, but does not fit it", {**state, "extra": torch.ones(1)})
+    refused("has the number 123456789012, of .* damaged", {**state, "body.123456789012.weight": torch.ones(1)})
     spoilt = {key: value.clone() for key, value in state.items()}
     spoilt["conv_cat.weight"][0] = float("nan")
     refused("conv_cat.weight holds NaN", spoilt)
@@ -156,6 +165,15 @@ def test_code_in_a_file_is_never_executed(tmp_path, monkeypatch, capsys):
         cv2.imwrite(str(tmp_path / "a.png"), smooth(0))
         assert "net.pth: damaged, or no PyTorch state dict" in fails(capsys, command, *more)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_network_that_looks_like_another_one_is_found(monkeypatch):
+    real = community.spandrel().MAIN_REGISTRY
+    eager = SimpleNamespace(architecture=real["Compact"].architecture, detect=lambda state: True)
+    registry = SimpleNamespace(architectures=lambda order: [eager, *real.architectures(order)])
+    monkeypatch.setattr(community, "spandrel", lambda: SimpleNamespace(MAIN_REGISTRY=registry))
+    network = community.recognize(build_community("RCAN", **COMMUNITY["RCAN"]).state_dict())
+    assert facts_of(network).name == "RCAN"
 
 
 # -- the command line ------------------------------------------------------------------------------

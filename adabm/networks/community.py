@@ -78,27 +78,23 @@ def recognize(state: Mapping[str, Tensor], left_out: LeftOut | None = None) -> n
     Raises:
         CheckpointError: the tensors do not fit the architecture, or it is not one of super-resolution.
     """
-    registry = spandrel().MAIN_REGISTRY
-    shaped = {
-        name: torch.zeros((), dtype=getattr(torch, kind)).expand(shape)
-        for name, (kind, shape) in (left_out or {}).items()
-    }
-    complete = {**state, **shaped}  # of what was left out no value counts
-    found = next((s.architecture for s in registry.architectures("detection") if s.detect(complete)), None)
-    if found is None:
+    most = max((int(part) for name in state for part in name.split(".") if part.isdecimal()), default=0)
+    if most > 4 * len(state) + 16:  # a damaged name must not lead to a network of a million blocks
+        raise CheckpointError(f"a tensor's name has the number {most}, of {len(state)} tensors; the file is damaged")
+    names = {**state, **(left_out or {})}
+    candidates = [s.architecture for s in spandrel().MAIN_REGISTRY.architectures("detection") if s.detect(names)]
+    failures = []
+    for found in candidates:  # of some, other networks have all tensors that spandrel looks for
+        try:
+            descriptor = _built(found, state, left_out or {})
+            break
+        except Exception as error:  # whatever foreign code does on tensors that it does not expect
+            reason = " ".join(str(error).split())[:300]
+            failures.append(f"looks like {found.id}, but does not fit it: {type(error).__name__}: {reason}")
+    else:
+        if failures:
+            raise CheckpointError("; ".join(failures))
         return None
-    try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside spandrel, none of the user's doing
-            descriptor = found.load(complete)
-            if left_out:
-                made = dict(type(descriptor.model)(**descriptor.model.hyperparameters).named_buffers())
-                for name, buffer in descriptor.model.named_buffers():
-                    if name in left_out:
-                        buffer.copy_(made[name])
-    except Exception as error:  # whatever foreign code does on tensors that it does not expect
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"looks like {found.id}, but does not fit it: {type(error).__name__}: {reason}") from None
     if descriptor.purpose not in ("SR", "Restoration") or found.id in _RESTORING:
         others = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
         purpose = others.get(descriptor.purpose, "restores pictures without enlarging them")
@@ -119,6 +115,21 @@ def recognize(state: Mapping[str, Tensor], left_out: LeftOut | None = None) -> n
         max(size.minimum, 1),
     )
     return network
+
+
+def _built(architecture: object, state: Mapping[str, Tensor], left_out: LeftOut) -> object:
+    """Have spandrel build the network of an architecture; return its descriptor of it."""
+    shaped = {
+        name: torch.zeros((), dtype=getattr(torch, kind)).expand(shape) for name, (kind, shape) in left_out.items()
+    }
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside spandrel, none of the user's doing
+        descriptor = architecture.load({**state, **shaped})  # no value of what was left out counts
+        if left_out:
+            made = dict(type(descriptor.model)(**descriptor.model.hyperparameters).named_buffers())
+            for name in left_out:
+                descriptor.model.get_buffer(name).copy_(made[name])
+    return descriptor
 
 
 def rebuildable(network: nn.Module, state: Mapping[str, Tensor]) -> LeftOut:
