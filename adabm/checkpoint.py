@@ -13,7 +13,7 @@ from . import __version__
 from .errors import CheckpointError, ConfigError, NetworkError
 from .files import write_atomically
 from .networks import build_network
-from .networks.community import SOURCE, recognize
+from .networks.community import SOURCE, rebuildable, recognize
 from .networks.describe import network_name, restore_descriptor
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
@@ -67,9 +67,11 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
             sha256=network_hash(own),
         ),
     }
-    if model.descriptor.source:  # of the tensors, those by which the network is recognized again
-        metadata["network"]["tensors"] = sorted(own)
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    if model.descriptor.source:  # the network is recognized again by its own tensors
+        left_out = rebuildable(model.network, own)
+        metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
+        tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
     metadata["sha256"] = network_hash(tensors)
     write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
 
@@ -114,6 +116,8 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     given = network is not None
     if network is None:
         network = _built(path, identity, tensors)
+        stored = (tensors.get(f"network.{name}") for name, _ in network.named_parameters())
+        network = network.to(next((tensor.dtype for tensor in stored if tensor is not None), torch.float32))
     if network_name(network) != identity["name"]:
         raise CheckpointError(f"{path}: is for {identity['name']}, not for {network_name(network)}")
     try:
@@ -123,7 +127,8 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
             raise CheckpointError(
                 f"{path}: was made from another {identity['name']}: the weights differ from the network given"
             )
-        model.load_state_dict(tensors, strict=True)
+        made = {f"network.{name}": model.network.get_buffer(name) for name in identity.get("left_out", ())}
+        model.load_state_dict({**tensors, **made}, strict=True)
     except (RuntimeError, NetworkError) as error:
         raise CheckpointError(
             f"{path}: does not fit {identity['name']}: {' '.join(str(error).split())[:400]}"
@@ -144,7 +149,8 @@ def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -
     """Build the full-precision network of a checkpoint: by its name, or from what of its tensors is the network's own."""
     try:
         if identity.get("source") == SOURCE:
-            network = recognize({name: tensors[f"network.{name}"] for name in identity["tensors"]})
+            own = {name: tensors[f"network.{name}"] for name in identity["tensors"]}
+            network = recognize(own, identity["left_out"])
             if network is None:
                 raise CheckpointError(f"its tensors are not those of {identity['name']}; the file is damaged")
             return network

@@ -31,14 +31,17 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 
 
 def file_metadata(path: str | Path) -> dict[str, str]:
-    """Return the metadata of any safetensors file, quantized checkpoint or full-precision weights.
+    """Return the metadata of a weight file, which only safetensors files have: empty for other formats.
 
     Raises:
-        CheckpointError: missing or damaged.
+        CheckpointError: missing or, of a safetensors file, damaged.
     """
     path = Path(path)
-    if not path.is_file():
+    described = path.suffix.lower() == ".safetensors"
+    if not (path.is_file() if described else path.exists()):
         raise CheckpointError(f"{path}: no such file")
+    if not described:
+        return {}
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
@@ -47,15 +50,3 @@ def file_metadata(path: str | Path) -> dict[str, str]:
             f"{path}: not a readable safetensors file ({error}); the name of a file in another format, such as "
             "PyTorch's .pth, must end accordingly"
         ) from None
-
-
-def metadata_of(path: str | Path) -> dict[str, str]:
-    """Return the metadata of a weight file, which only safetensors files have: empty for other formats.
-
-    Raises:
-        CheckpointError: missing or, of a safetensors file, damaged.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".safetensors" or not path.exists():
-        return file_metadata(path)
-    return {}

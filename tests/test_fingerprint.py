@@ -69,12 +69,14 @@ ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STU
 # tensors, and making texts, tables and pages of what was measured.
 BEYOND = (
     "__main__",
+    "_torchvision",
     "cli",
     "networks.mxnet_params",
     "networks.raw_tensors",
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
+    "repair_environment",
     "study.tables.methods",
     "study.tables.presentation",
     "study.tables.study_summary",

@@ -169,5 +169,16 @@ def test_save_network_round_trip(tmp_path):
     save_network(network, tmp_path / "edsr.safetensors")
     loaded = load_network(tmp_path / "edsr.safetensors")
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in network.state_dict().items())
-    with pytest.raises(NetworkError, match="build_network"):
+    with pytest.raises(NetworkError, match="this class Conv2d is not registered.*register_architecture"):
         save_network(nn.Conv2d(3, 3, 3), tmp_path / "other.safetensors")
+
+
+def test_a_network_built_by_its_class_is_saved_with_its_options(tmp_path):
+    network, path = RDN(num_feat=4, num_block=1, num_layer=2, growth=4, upscale=2), tmp_path / "rdn.safetensors"
+    with pytest.raises(NetworkError, match="RDN was not built by build_network, .*give them: save_network"):
+        save_network(network, path)
+    with pytest.raises(NetworkError, match="RDN was not built with .*has shape"):
+        save_network(network, path, dict(num_feat=5, num_block=1, num_layer=2, growth=4, upscale=2))
+    assert not path.exists()
+    save_network(network, path, dict(num_feat=4, num_block=1, num_layer=2, growth=4, upscale=2))
+    assert all(torch.equal(load_network(path).state_dict()[key], value) for key, value in network.state_dict().items())

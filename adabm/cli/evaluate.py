@@ -29,6 +29,7 @@ Python file that registers it (see adabm.engines); it has theoretical counts if 
 
 examples:
   adabm evaluate fp.safetensors w4a4.safetensors --hr Set14/HR --lr Set14/LR_x4 --csv set14.csv
+  adabm evaluate swinir.pth dat_light_x4 --hr Set14
   adabm evaluate w4a4.safetensors --hr Set14   # with Set14/HR and Set14/LR
   adabm evaluate w4a4.safetensors --hr Set14 --engine my_engine.py
 """
@@ -54,7 +55,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``evaluate``."""
     parser = new_parser(commands, "evaluate", "compare checkpoints on pictures with ground truth", _DETAILS)
     parser.add_argument(
-        "checkpoints", nargs="+", type=expanded, metavar="CHECKPOINT", help="quantized, or full-precision weights"
+        "checkpoints",
+        nargs="+",
+        type=expanded,
+        metavar="CHECKPOINT",
+        help="quantized, or full-precision weights: a file, or a network's name",
     )
     parser.add_argument(
         "--hr", required=True, type=expanded, metavar="FOLDER", help="ground truth, or a folder with HR/ and LR/"
@@ -88,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import CheckpointError
     from ..pictures.folders import read_pictures
-    from .models import computing, open_for_rgb
+    from .models import computing, open_for_rgb, weight_file
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, args.checkpoints)
@@ -97,7 +102,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with computing(args.threads, args.device) as device:
         for path in args.checkpoints:
             try:
-                engine = open_for_rgb(args.engine, path, device)
+                engine = open_for_rgb(args.engine, weight_file(path), device)
                 scale = engine.scale
                 if args.scale not in (None, scale):
                     raise CheckpointError(f"{path}: is a x{scale} network, not x{args.scale}")
@@ -144,7 +149,7 @@ def _told_by_model(model: QuantizedSR | None, evaluation: Evaluation) -> tuple[s
         return None, None, dict.fromkeys(list(_COLUMNS)[3:])
     summary = evaluation.summary(model)
     theory = {f"theoretical_{name}": summary[name] for name in ("bitops_g", "relative_bitops", "size_kib")}
-    return model.descriptor.name, model.config.label if evaluation.layer_bits else FULL_PRECISION_SETTING, theory
+    return model.descriptor.title, model.config.label if evaluation.layer_bits else FULL_PRECISION_SETTING, theory
 
 
 def _show(console: Console, result: dict) -> None:

@@ -54,11 +54,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..checkpoint import network_hash
     from ..errors import ConfigError
     from ..networks import describe, import_weights, save_network
+    from .models import weight_file
 
     if args.output.suffix != ".safetensors":
         raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")
     check_output(args.output, args.overwrite, [args.source])
-    network = import_weights(args.source, args.kind, **_options(args.set))
+    source = weight_file(args.source)
+    network = import_weights(source, args.kind, **_options(args.set))
     descriptor = describe(network)
     save_network(network, args.output)
     console.say(descriptor.summary())

@@ -108,12 +108,20 @@ def _full_precision(path: Path, console: Console) -> int:
 
     network = load_full_precision(path)
     descriptor = describe(network)
-    size = sum(parameter.numel() for parameter in network.parameters()) * 4 / 1024
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    size = parameters * 4 / 1024
     digest = network_hash(network.state_dict())
     console.result(descriptor.summary())
-    console.result(f"full precision, not quantized; size {size:.1f} KiB\nnetwork sha256 {digest}")
+    console.result(
+        f"full precision, not quantized; {descriptor.channels} channels, {parameters} parameters, size {size:.1f} KiB\n"
+        f"network sha256 {digest}"
+    )
     console.document(
-        {"kind": "full precision", "network": _identity(descriptor) | {"sha256": digest}, "size_kib": size}
+        {
+            "kind": "full precision",
+            "network": _identity(descriptor) | {"sha256": digest, "parameters": parameters},
+            "size_kib": size,
+        }
     )
     return 0
 
@@ -123,9 +131,14 @@ def _identity(descriptor) -> dict:
         "name": descriptor.name,
         "scale": descriptor.scale,
         "value_range": descriptor.value_range,
+        "source": descriptor.source,
         "options": dict(descriptor.options),
+        "channels": descriptor.channels,
+        "size_multiple": descriptor.size_multiple,
+        "minimum_size": descriptor.minimum_size,
         "roles": {name: role.value for name, role in descriptor.roles.items()},
         "blocks": list(descriptor.blocks),
+        "unquantized": dict(descriptor.unquantized),
     }
 
 

@@ -12,7 +12,7 @@ from ..errors import ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
 from ..networks.backbones import backbone_path
 from ..quantization.model import QuantizedSR
-from ..serialization import metadata_of
+from ..serialization import file_metadata
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def is_quantized(path: Path) -> bool:
     Raises:
         CheckpointError: missing or damaged.
     """
-    return "adabm" in metadata_of(path)
+    return "adabm" in file_metadata(path)
 
 
 def weight_file(name: Path) -> Path:

@@ -186,7 +186,7 @@ def _report(model: QuantizedSR, record: CalibrationRecord, steps: Sequence[Tunin
     factors = [0.0] * len(complexities) if image2bit is None else image2bit(complexities.to(model.device)).tolist()
     bits = expected_average_bits(list(model.layers.values()), factors)
     return {
-        "network": {"name": model.descriptor.name, "scale": model.descriptor.scale},
+        "network": {"name": model.descriptor.title, "scale": model.descriptor.scale},
         "patches": len(complexities),
         "complexity": {
             "least": float(complexities.min()),
@@ -238,4 +238,4 @@ def _show(console: Console, model: QuantizedSR, report: dict, output: Path, seco
         f"theoretical size {report['theoretical_size_kib']:.1f} KiB, full precision "
         f"{report['theoretical_full_precision_size_kib']:.1f} KiB (the file itself stores floating point)"
     )
-    console.say(f"{output}: {model.descriptor.name} x{model.descriptor.scale} {model.config.label}, {seconds:.1f} s")
+    console.say(f"{output}: {model.descriptor.title} x{model.descriptor.scale} {model.config.label}, {seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""``adabm upscale``: enlarge a picture or a folder of pictures with a quantized network."""
+"""``adabm upscale``: enlarge a picture or a folder of pictures with a quantized network, or one in full precision."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ appears complete or not at all, so that --skip-existing goes on with a folder wh
 
 examples:
   adabm upscale photo.jpg photo_x4.png --checkpoint w4a4.safetensors
+  adabm upscale photo.jpg photo_x4.png --network swinir.pth
   adabm upscale photos/ enlarged/ --checkpoint w4a4.safetensors --format webp
 """
 
@@ -47,8 +48,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = new_parser(commands, "upscale", "enlarge a picture or a folder of pictures", _DETAILS)
     parser.add_argument("input", type=expanded, metavar="IN", help="picture, or folder of pictures")
     parser.add_argument("output", type=expanded, metavar="OUT", help="picture to write, or folder if IN is one")
-    parser.add_argument(
-        "--checkpoint", required=True, type=expanded, metavar="FILE", help="written by `adabm quantize`"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", type=expanded, metavar="FILE", help="written by `adabm quantize`")
+    what.add_argument(
+        "--network",
+        type=expanded,
+        metavar="FILE_OR_NAME",
+        help="full-precision weights, which run in full precision, or the name of a network such as dat_light_x4",
     )
     parser.add_argument(
         "--tile",
@@ -78,7 +84,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
     from ..checkpoint import read_metadata
-    from .models import computing, open_for_rgb
+    from ..errors import CheckpointError
+    from .models import computing, is_quantized, open_for_rgb, weight_file
 
     folder = args.input.is_dir()
     jobs = (
@@ -88,9 +95,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     done, skipped, failures = [], [], {}
     with computing(args.threads, args.device) as device:
-        if args.engine == DEFAULT_ENGINE:
-            read_metadata(args.checkpoint)  # refuses full-precision weights, which were taken for quantized ones
-        engine = open_for_rgb(args.engine, args.checkpoint, device)
+        checkpoint = args.checkpoint
+        if checkpoint is None:
+            checkpoint = weight_file(args.network)
+            if is_quantized(checkpoint):
+                raise CheckpointError(f"{checkpoint}: is quantized; give it as --checkpoint")
+        elif args.engine == DEFAULT_ENGINE:
+            read_metadata(checkpoint)  # refuses full-precision weights, which were taken for quantized ones
+        engine = open_for_rgb(args.engine, checkpoint, device)
         for source, target in jobs:
             try:
                 if args.skip_existing and _is_done(source, target, engine.scale):
@@ -108,7 +120,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.say(f"{len(done)} of {len(jobs)} pictures done{counts}")
     console.document(
         {
-            "checkpoint": str(args.checkpoint),
+            "checkpoint": str(checkpoint),
             "engine": engine.name,
             "pictures": done,
             "skipped": skipped,

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..full_precision import FULL_PRECISION_BITS
+from ..pictures.padding import fitting_side
 from ..quantization.layers import WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.products import QuantizedProduct
@@ -42,8 +43,8 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
     Names are those of quantized layers and products, in the order of the network; under ``""`` stands all that is computed
     elsewhere, in full precision. Counted by torch at that size, on tensors without content.
     """
-    multiple = model.descriptor.size_multiple
-    height, width = (side + -side % multiple for side in (height, width))
+    multiple, minimum = model.descriptor.size_multiple, model.descriptor.minimum_size
+    height, width = (fitting_side(side, multiple, minimum) for side in (height, width))
     weight = next(model.network.parameters())
     macs: dict[str, int] = {}
     handles = []

@@ -33,6 +33,7 @@ class Engine(Protocol):
         scale: upsampling factor.
         channels: C of the pictures.
         size_multiple: H and W of the pictures must be multiples of it; whoever calls fills up.
+        minimum_size: H and W must not be less; an engine without this attribute takes any.
     """
 
     name: str

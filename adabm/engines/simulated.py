@@ -8,11 +8,11 @@ import torch
 
 from ..checkpoint import load_quantized
 from ..errors import EngineError
-from ..networks import fold_reparameterized, load_network
+from ..networks import describe, fold_reparameterized, load_network
 from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
 from ..recipes import preset
-from ..serialization import metadata_of
+from ..serialization import file_metadata
 from .protocol import Engine, EngineOutput, lacking
 from .registry import engine
 
@@ -43,6 +43,10 @@ class SimulatedEngine:
     @property
     def size_multiple(self) -> int:
         return self.model.descriptor.size_multiple
+
+    @property
+    def minimum_size(self) -> int:
+        return self.model.descriptor.minimum_size
 
     @torch.no_grad()
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
@@ -75,10 +79,13 @@ def open_simulated(model: QuantizedSR | Path, device: torch.device) -> Simulated
     """
     if isinstance(model, QuantizedSR):
         return SimulatedEngine(model.to(device))
-    if "adabm" in metadata_of(model):
+    if "adabm" in file_metadata(model):
         return SimulatedEngine(load_quantized(model).to(device))
     network = fold_reparameterized(load_network(model))
-    return SimulatedEngine(QuantizedSR(network, preset("adabm")).to(device), full_precision=True)
+    model = QuantizedSR(
+        network, preset("adabm"), describe(network)
+    )  # described here: roles that are guessed play no part
+    return SimulatedEngine(model.to(device), full_precision=True)
 
 
 def as_engine(model: QuantizedSR | Engine) -> Engine:

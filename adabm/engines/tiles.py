@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ConfigError, EngineError
+from ..pictures.padding import padded
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
 from .simulated import as_engine
@@ -106,7 +107,7 @@ def upscaled_tiles(
         for left, right in spans(width, tile):
             above, before = min(overlap, top), min(overlap, left)
             crop = image[top - above : bottom + overlap, left - before : right + overlap]
-            out = engine.upscale(_padded(crop, engine.size_multiple)[None])
+            out = engine.upscale(padded(crop, engine.size_multiple, getattr(engine, "minimum_size", 1))[None])
             pixels = out.images[0][above * scale :, before * scale :]
             pixels = pixels[: (bottom - top) * scale, : (right - left) * scale]
             if pixels.shape[:2] != ((bottom - top) * scale, (right - left) * scale):
@@ -118,12 +119,6 @@ def upscaled_tiles(
             yield UpscaledTile(
                 top, left, bottom - top, right - left, pixels, float(out.feature_average_bits[0]), layer_bits
             )
-
-
-def _padded(crop: np.ndarray, multiple: int) -> np.ndarray:
-    """Repeat the last row and column until the sides are multiples."""
-    below, after = (-side % multiple for side in crop.shape[:2])
-    return np.pad(crop, ((0, below), (0, after), (0, 0)), "edge") if below or after else crop
 
 
 def _spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:

@@ -1,14 +1,14 @@
 """Networks of the architectures that spandrel knows, recognized by the names and shapes of their tensors."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .._compat import spandrel
-from ..errors import CheckpointError
+from ..errors import CheckpointError, NetworkError
 
 SOURCE = "spandrel"  # what a descriptor and a file's metadata call it
 # Their purpose is another: they clean pictures and do not enlarge them.
@@ -22,6 +22,9 @@ _ODD = {
     "IPT": "needs to be told its task in each pass",
     "MMRealSR": "returns more than a picture",
 }
+
+_LARGE = 1 << 14  # bytes
+LeftOut = Mapping[str, tuple[str, Sequence[int]]]  # of tensors: dtype, such as "float32", and shape
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,12 @@ def version() -> str:
     return spandrel().__version__
 
 
-def recognize(state: Mapping[str, Tensor]) -> nn.Module | None:
+def recognize(state: Mapping[str, Tensor], left_out: LeftOut | None = None) -> nn.Module | None:
     """Build the network that a state dict belongs to, by its tensors alone.
 
     Args:
         state: all tensors of a network under the names of its authors; left as it is.
+        left_out: what :func:`rebuildable` told of those that ``state`` lacks.
 
     Returns:
         The network with these weights, in evaluation mode, its attribute ``adabm_facts`` set; None where no
@@ -74,17 +78,23 @@ def recognize(state: Mapping[str, Tensor]) -> nn.Module | None:
     Raises:
         CheckpointError: the tensors do not fit the architecture, or it is not one of super-resolution.
     """
-    registry = spandrel().MAIN_REGISTRY
-    found = next((s.architecture for s in registry.architectures("detection") if s.detect(dict(state))), None)
-    if found is None:
+    most = max((int(part) for name in state for part in name.split(".") if part.isdecimal()), default=0)
+    if most > 4 * len(state) + 16:  # a damaged name must not lead to a network of a million blocks
+        raise CheckpointError(f"a tensor's name has the number {most}, of {len(state)} tensors; the file is damaged")
+    names = {**state, **(left_out or {})}
+    candidates = [s.architecture for s in spandrel().MAIN_REGISTRY.architectures("detection") if s.detect(names)]
+    failures = []
+    for found in candidates:  # of some, other networks have all tensors that spandrel looks for
+        try:
+            descriptor = _built(found, state, left_out or {})
+            break
+        except Exception as error:  # whatever foreign code does on tensors that it does not expect
+            reason = " ".join(str(error).split())[:300]
+            failures.append(f"looks like {found.id}, but does not fit it: {type(error).__name__}: {reason}")
+    else:
+        if failures:
+            raise CheckpointError("; ".join(failures))
         return None
-    try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside spandrel, none of the user's doing
-            descriptor = found.load(dict(state))
-    except Exception as error:  # whatever foreign code does on tensors that it does not expect
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"looks like {found.id}, but does not fit it: {type(error).__name__}: {reason}") from None
     if descriptor.purpose not in ("SR", "Restoration") or found.id in _RESTORING:
         others = {"FaceSR": "restores faces", "Inpainting": "fills holes"}
         purpose = others.get(descriptor.purpose, "restores pictures without enlarging them")
@@ -105,6 +115,59 @@ def recognize(state: Mapping[str, Tensor]) -> nn.Module | None:
         max(size.minimum, 1),
     )
     return network
+
+
+def _built(architecture: object, state: Mapping[str, Tensor], left_out: LeftOut) -> object:
+    """Have spandrel build the network of an architecture; return its descriptor of it."""
+    shaped = {
+        name: torch.zeros((), dtype=getattr(torch, kind)).expand(shape) for name, (kind, shape) in left_out.items()
+    }
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside spandrel, none of the user's doing
+        descriptor = architecture.load({**state, **shaped})  # no value of what was left out counts
+        if left_out:
+            made = dict(type(descriptor.model)(**descriptor.model.hyperparameters).named_buffers())
+            for name in left_out:
+                descriptor.model.get_buffer(name).copy_(made[name])
+    return descriptor
+
+
+def rebuildable(network: nn.Module, state: Mapping[str, Tensor]) -> LeftOut:
+    """Return which large tensors of ``state`` need not stand in a file, since :func:`recognize` computes them again.
+
+    They are buffers, such as attention masks, of which spandrel reads no more than the shape. That what is left gives the
+    same network is tried out.
+
+    Args:
+        network: whose tensors ``state`` are; built by :func:`recognize`.
+
+    Raises:
+        NetworkError: not even all tensors of ``state`` are recognized as the same network.
+    """
+    buffers = {name for name, _ in network.named_buffers()}
+    large = {
+        name: (str(value.dtype).removeprefix("torch."), list(value.shape))
+        for name, value in state.items()
+        if name in buffers and value.numel() * value.element_size() >= _LARGE
+    }
+    for left_out in (large, {}):
+        if _gives_again(network, state, left_out):
+            return left_out
+    raise NetworkError(
+        f"{facts_of(network).name}: spandrel does not recognize what it made of this network's file, so that no other file "
+        "can rebuild it; go on with the original one"
+    )
+
+
+def _gives_again(network: nn.Module, state: Mapping[str, Tensor], left_out: LeftOut) -> bool:
+    try:
+        again = recognize({name: value for name, value in state.items() if name not in left_out}, left_out)
+    except CheckpointError:
+        return False
+    if again is None or facts_of(again) != facts_of(network) or again.hyperparameters != network.hyperparameters:
+        return False
+    made = again.state_dict()
+    return made.keys() == state.keys() and all(torch.equal(made[n].to(v.device, v.dtype), v) for n, v in state.items())
 
 
 def _copied(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from torch import nn
 
 from ..errors import NetworkError
+from ..pictures.padding import fitting_side
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, Facts, facts_of
 from .descriptor import NetworkDescriptor, Role
@@ -14,6 +15,7 @@ from .infer import infer_blocks, infer_roles, infer_scale
 from .layout import Layout
 from .scale import network_scale
 from .trace import SIDE, trace_network
+from .unquantized import unquantized
 
 
 def describe(network: nn.Module, *, scale: int | None = None, value_range: float | None = None) -> NetworkDescriptor:
@@ -69,6 +71,7 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
         block_feature_size_normalized=layout.block_feature_size_normalized,
         options=dict(getattr(network, "adabm_options", {})),
         channels=channels,
+        unquantized=unquantized(network, roles),
         size_multiple=layout.size_multiple(scale) if facts is None else facts.size_multiple,
         **({} if facts is None else _told_by(facts)),
     )
@@ -82,7 +85,7 @@ def network_name(network: nn.Module) -> str:
 
 def _side(facts: Facts) -> int:
     """The side of a picture to trace with, which the network takes."""
-    return -(-max(SIDE, facts.minimum_size) // facts.size_multiple) * facts.size_multiple
+    return fitting_side(SIDE, facts.size_multiple, facts.minimum_size)
 
 
 def _told_by(facts: Facts) -> dict[str, object]:

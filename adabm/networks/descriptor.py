@@ -1,6 +1,7 @@
 """What the quantizer needs to know of a super-resolution network."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
@@ -36,7 +37,7 @@ class Role(str, Enum):
     SKIP = "skip"
 
 
-_USUAL = {"minimum_size": 1, "source": "", "output_channels": None}
+_USUAL = {"minimum_size": 1, "source": "", "output_channels": None, "unquantized": {}}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class NetworkDescriptor:
         minimum_size: the sides of the input must not be less, in pixels.
         source: ``"spandrel"`` where that library recognizes the network by its tensors, which rebuild it without options.
         output_channels: None for as many as ``channels``.
+        unquantized: dotted names of modules that multiply by weights of their own and have no role, such as transposed
+            convolutions, with the names of their classes; they stay in full precision.
     """
 
     name: str
@@ -71,6 +74,7 @@ class NetworkDescriptor:
     minimum_size: int = 1
     source: str = ""
     output_channels: int | None = None
+    unquantized: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.scale < 1:
@@ -90,6 +94,8 @@ class NetworkDescriptor:
             if plain[name] == usual:
                 del plain[name]
         roles = {name: role.value for name, role in self.roles.items()}
+        if "unquantized" in plain:
+            plain["unquantized"] = dict(self.unquantized)
         return plain | {"roles": roles, "blocks": list(self.blocks), "options": dict(self.options)}
 
     @property
@@ -107,6 +113,12 @@ class NetworkDescriptor:
         for role in Role:
             names = [name for name, r in self.roles.items() if r is role]
             if names:
-                shown = ", ".join(names[:4]) + (f", ... {names[-1]}" if len(names) > 4 else "")
-                lines.append(f"  {role.value:<10} {len(names):>4}  {shown}")
+                lines.append(f"  {role.value:<10} {len(names):>4}  {_shown(names)}")
+        for kind, count in Counter(self.unquantized.values()).items():
+            names = [name for name, found in self.unquantized.items() if found == kind]
+            lines.append(f"  in full precision: {count} {kind} ({_shown(names)})")
         return "\n".join(lines)
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f", ... {names[-1]}" if len(names) > 4 else "")

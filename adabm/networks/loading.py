@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
-from ..serialization import metadata_of
+from ..serialization import file_metadata
 from .architecture import FILES
 from .community import SOURCE, recognize
 from .folding import fold_reparameterized
@@ -34,7 +34,7 @@ def load_network(path: str | Path) -> nn.Module:
         CheckpointError: the file is missing or damaged, its network is unknown, or its weights do not fit.
     """
     path = Path(path)
-    metadata = metadata_of(path)
+    metadata = file_metadata(path)
     if "adabm" in metadata:
         raise CheckpointError(f"{path}: is quantized already; give the full-precision weights it was made from")
     if "network" not in metadata:
@@ -51,8 +51,8 @@ def _described(path: Path, metadata: dict[str, str]) -> nn.Module:
     name = metadata["network"]
     if metadata.get("recognized_by") == SOURCE:
         try:
-            network = recognize(tensors)
-        except CheckpointError as error:
+            network = recognize(tensors, json.loads(metadata.get("left_out", "{}")))
+        except (CheckpointError, json.JSONDecodeError) as error:
             raise CheckpointError(f"{path}: {error}") from None
         if network is None or network.adabm_facts.name != name:
             raise CheckpointError(f"{path}: should be {name}, but its tensors are not; the file is damaged")

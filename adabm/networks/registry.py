@@ -12,7 +12,8 @@ from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..serialization import safetensors_bytes
 from .architecture import architecture_of, known_architectures
-from .community import SOURCE, facts_of
+from .community import SOURCE, facts_of, rebuildable
+from .folding import fold_reparameterized
 
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
 _DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
@@ -80,27 +81,50 @@ def check_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
         raise CheckpointError(f"{path}: {spoilt[0]} holds NaN or infinite values; get or export it again")
 
 
-def save_network(network: nn.Module, path: str | Path) -> None:
+def save_network(network: nn.Module, path: str | Path, options: Mapping[str, object] | None = None) -> None:
     """Write full-precision weights as safetensors with the metadata that :func:`load_network` needs.
 
     Args:
-        network: loaded by :func:`load_network`, or built by :func:`build_network`, its weights loaded.
+        network: loaded by :func:`load_network`, built by :func:`build_network`, or of a class of yours that
+            :func:`adabm.networks.register_architecture` registered.
+        options: arguments of the constructor, needed only of a network that was built by calling its class.
 
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file.
     """
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
-    write_atomically(path, safetensors_bytes(tensors, _identity(network)))
-
-
-def _identity(network: nn.Module) -> dict[str, str]:
-    """Return the metadata by which a file's network is built again."""
     facts = facts_of(network)
-    if facts is not None:
-        return {"network": facts.name, "recognized_by": SOURCE, "scale": str(facts.scale)}
-    known, options = architecture_of(network), getattr(network, "adabm_options", None)
-    if known is None or options is None:
-        raise NetworkError(f"{type(network).__name__} was not built by build_network, so a file could not rebuild it")
+    if facts is None:
+        metadata = _identity(network, options)
+    else:
+        left_out = rebuildable(network, tensors)
+        tensors = {key: value for key, value in tensors.items() if key not in left_out}
+        metadata = {"network": facts.name, "recognized_by": SOURCE, "scale": str(facts.scale)}
+        metadata["left_out"] = json.dumps(left_out)
+    write_atomically(path, safetensors_bytes(tensors, metadata))
+
+
+def _identity(network: nn.Module, options: Mapping[str, object] | None) -> dict[str, str]:
+    """Return the metadata by which a file's network is built again by its name."""
+    known, cls = architecture_of(network), type(network).__name__
+    if known is None:
+        raise NetworkError(
+            f"this class {cls} is not registered, so a file could not rebuild it; put it into a Python file, decorated with "
+            "adabm.networks.register_architecture, and import that file"
+        )
+    if options is not None:
+        with torch.random.fork_rng(devices=[]):
+            built = fold_reparameterized(build_network(known.name, **options))
+        if misfits := _misfits(built.state_dict(), network.state_dict()):
+            raise NetworkError(f"{cls} was not built with {dict(options)}: {misfits[0]}")
+        options = built.adabm_options
+    else:
+        options = getattr(network, "adabm_options", None)
+    if options is None:
+        raise NetworkError(
+            f"{cls} was not built by build_network, so its options are unknown; give them: "
+            "save_network(network, path, {argument of the constructor: value, ...}), {} where it has none"
+        )
     metadata = {"network": known.name, "options": json.dumps(options)}
     if known.file is not None:
         metadata["defined_in"] = known.file.name

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import ConfigError
-from ..serialization import metadata_of
+from ..serialization import file_metadata
 from .community import facts_of
 from .loading import load_network
 
@@ -33,7 +33,7 @@ def file_scale(path: str | Path) -> int:
         CheckpointError: missing, damaged, or of an unknown network.
         ConfigError: the metadata does not tell it.
     """
-    metadata = metadata_of(path)
+    metadata = file_metadata(path)
     if "network" not in metadata and "adabm" not in metadata:
         state = Path(path).stat()
         return _scale_of_foreign(Path(path), state.st_mtime_ns, state.st_size)

@@ -208,3 +208,8 @@ class QuantizedSR(nn.Module):
     def device(self) -> torch.device:
         """Where the network's parameters are."""
         return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the network's parameters, and of the pictures that it takes."""
+        return next(self.network.parameters()).dtype

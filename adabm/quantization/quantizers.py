@@ -157,6 +157,7 @@ class ActivationQuantizer(nn.Module):
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:
         """Set the range; a collapsed one (a constant input) is widened so that it can divide."""
+        lower, upper = lower.to(self.lower), upper.to(self.upper)  # half precision could not tell such ends apart
         smallest = max(1e-6, torch.finfo(self.upper.dtype).eps) * torch.maximum(upper.abs(), torch.ones_like(upper))
         self.lower.copy_(lower)
         self.upper.copy_(torch.maximum(upper, lower + smallest))

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import DataError
 from ..networks import NetworkDescriptor
+from ..pictures.padding import padded
 from ..pictures.tensors import to_batch
 from ..quantization.layers import WeightedLayer
 from ..quantization.model import QuantizedSR
@@ -120,7 +121,8 @@ class Pool:
         errors = []
         with torch.no_grad():
             for image in self._progress(self.images, "measuring quantization errors"):
-                batch = to_batch(image[None], model.descriptor.value_range, next(model.network.parameters()))
+                fitting = padded(image, model.descriptor.size_multiple, model.descriptor.minimum_size)
+                batch = to_batch(fitting[None], model.descriptor.value_range, next(model.network.parameters()))
                 with model.full_precision():
                     teacher = model(batch).float()
                 errors.append((model(batch).float() - teacher).abs().mean().item())

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, NetworkError
+from ..pictures.padding import padded
 from ..pictures.tensors import to_batch
 from ..quantization.complexity import image_complexity
 from ..quantization.layers import Policy, QuantizedLayer
@@ -110,7 +111,8 @@ def measure(model: QuantizedSR, images: Iterable[np.ndarray]) -> Statistics:
     with model.full_precision(), model.visiting(observe):
         for image in images:
             seen, profiles = defaultdict(list), {}
-            model.infer(to_batch(image[None], model.descriptor.value_range, next(model.network.parameters())))
+            fitting = padded(image, model.descriptor.size_multiple, model.descriptor.minimum_size)
+            model.infer(to_batch(fitting[None], model.descriptor.value_range, next(model.network.parameters())))
             rows.append({name: _merged(values) for name, values in seen.items()})
             features.append(np.concatenate([profiles[name] for name in described if name in profiles]))
             complexities.append(picture_complexity(image))

@@ -33,7 +33,7 @@ def distillation_losses(
     bit_weight: float,
 ) -> Losses:
     """Compare a quantized pass with the full-precision pass on the same batch."""
-    pixel = (student.image - teacher.image).abs().mean() * (255.0 / descriptor.value_range)
+    pixel = (_wide(student.image) - _wide(teacher.image)).abs().mean() * (255.0 / descriptor.value_range)
     distances = [
         _distance(_normalized(q, descriptor), _normalized(t, descriptor))
         for q, t in zip(student.blocks, teacher.blocks)
@@ -47,8 +47,14 @@ def distillation_losses(
 
 def _normalized(features: Tensor, descriptor: NetworkDescriptor) -> Tensor:
     """Divide by the norm over the whole batch tensor; the released RDN divides by C*H*W as well."""
+    features = _wide(features)
     normalized = features / features.norm()
     return normalized / features[0].numel() if descriptor.block_feature_size_normalized else normalized
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return half precision as float32, in which sums over a picture fit, and anything else as it is."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _distance(student: Tensor, teacher: Tensor) -> Tensor:

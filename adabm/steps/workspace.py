@@ -46,7 +46,7 @@ class Workspace:
     Attributes:
         images: (H, W, 3) uint8 RGB low-resolution pictures.
         patch_size, patches, batch_size: calibration patches, see :func:`adabm.quantize`.
-        value_range: of the network, 1 or 255.
+        value_range, device, dtype: of the network.
         on_step: called after each fine-tuning step.
         progress: file from which an interrupted fine-tuning continues.
         record: what the last pass over the calibration patches saw.
@@ -60,6 +60,7 @@ class Workspace:
     seed: int
     value_range: float
     device: torch.device
+    dtype: torch.dtype = torch.float32
     on_step: Callable[[TuningStep], None] | None = None
     progress: str | Path | None = None
     record: CalibrationRecord | None = None
@@ -70,7 +71,7 @@ class Workspace:
         drawn = calibration_batches(
             self.images, self.patch_size, self.batch_size, self.seed, self.value_range, self.patches
         )
-        return (batch.to(self.device) for batch in drawn)
+        return (batch.to(self.device, self.dtype) for batch in drawn)
 
     def random(self, batch_size: int, patch_size: int | None = None) -> Iterator[Tensor]:
         """Yield fine-tuning batches of random augmented patches without end; the same ones each time.
@@ -79,4 +80,4 @@ class Workspace:
             patch_size: None takes that of calibration.
         """
         drawn = random_batches(self.images, patch_size or self.patch_size, batch_size, self.seed, self.value_range)
-        return (batch.to(self.device) for batch in drawn)
+        return (batch.to(self.device, self.dtype) for batch in drawn)

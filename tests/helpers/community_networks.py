@@ -9,15 +9,15 @@ from torch import nn
 
 from adabm._compat import spandrel
 
-_WINDOWED = dict(img_size=16, depths=[2, 2], num_heads=[2, 2], window_size=4, mlp_ratio=2.0, upscale=2)
+_WINDOWED = dict(img_size=16, depths=[2], num_heads=[2], window_size=4, mlp_ratio=2.0, upscale=2)
 _DIRECT = dict(upsampler="pixelshuffledirect")
 COMMUNITY = {  # options of the class that spandrel.architectures.<name> exports under that name
     "SwinIR": dict(_WINDOWED, embed_dim=8, **_DIRECT),
     "HAT": dict(_WINDOWED, embed_dim=32, upsampler="pixelshuffle", num_feat=64),
-    "DAT": dict(_DIRECT, img_size=16, embed_dim=16, split_size=[2, 4], depth=[3, 2], num_heads=[2, 2], upscale=2),
+    "DAT": dict(_DIRECT, img_size=16, embed_dim=32, split_size=[2, 4], depth=[3], num_heads=[2], upscale=2),
     "RCAN": dict(scale=2, rgb_range=255, n_resgroups=2, n_resblocks=2, n_feats=8, reduction=4),
-    "ESRGAN": dict(in_nc=3, out_nc=3, num_filters=8, num_blocks=2, scale=4),
-    "SPAN": dict(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2),
+    "ESRGAN": dict(in_nc=3, out_nc=3, num_filters=4, num_blocks=1, scale=4),
+    "SPAN": dict(num_in_ch=3, num_out_ch=3, feature_channels=4, upscale=2),
     "SAFMN": dict(dim=8, n_blocks=2, ffn_scale=2.0, upscaling_factor=2),
 }
 

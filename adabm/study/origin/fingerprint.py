@@ -28,7 +28,7 @@ STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces
 
 # What the code above imports, or what that imports in turn, and no number depends on. Whoever adds one vouches for that.
 NEUTRAL = (
-    "_compat",  # makes BasicSR importable; the provenance names its version
+    "_compat",  # makes BasicSR and spandrel importable; the provenance names their versions
     "checkpoint",  # writes and reads models, each compared with its recorded sha256
     "errors",  # kinds of errors
     "files",  # writes files

@@ -8,7 +8,7 @@ from ...networks import load_network, registered_name
 from ...networks.architecture import known_architectures
 from ...networks.community import version
 from ...recipes import Recipe
-from ...serialization import metadata_of
+from ...serialization import file_metadata
 from ..origin.fingerprint import MEASURING, QUANTIZING, code_hash, definition_root, file_hash, key
 
 
@@ -30,7 +30,7 @@ def with_network(backbone: Path, code: str) -> str:
 
     A file that this package wrote tells a network of this package, whose code counts already; the hash stays as it is.
     """
-    metadata = metadata_of(backbone)
+    metadata = file_metadata(backbone)
     if "network" in metadata and "recognized_by" not in metadata:
         return code
     if "recognized_by" in metadata:
@@ -53,7 +53,7 @@ def _network(backbone: Path) -> tuple[str, ...]:
 
 def _name(backbone: Path) -> str:
     """The name under which the architecture is registered; empty for one of spandrel's, which may have the same."""
-    metadata = metadata_of(backbone)
+    metadata = file_metadata(backbone)
     if "recognized_by" in metadata:
         return ""
     return metadata["network"] if "network" in metadata else (_foreign(backbone, file_hash(backbone))[0] or "")

@@ -1,0 +1,143 @@
+"""Networks of modules that the paper's do not have: they are quantized, saved, loaded and run, or refused by name."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import adabm
+from adabm.errors import NetworkError
+from helpers.cli_files import smooth
+
+
+class Plain(nn.Module):
+    """Three convolutions between a first and a last one, x2."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.upscale = 2
+        self.head = nn.Conv2d(channels, 8, 3, padding=1)
+        self.body = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3)))
+        self.tail = nn.Sequential(nn.Conv2d(8, 4 * channels, 3, padding=1), nn.PixelShuffle(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        return self.tail(y + self.body(y).relu())
+
+
+def transposed(network: Plain) -> None:
+    network.tail = nn.Sequential(nn.ConvTranspose2d(8, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+
+
+def transposed_last(network: Plain) -> None:
+    network.tail = nn.ConvTranspose2d(8, 3, 9, 2, 4, output_padding=1)
+
+
+def grouped(network: Plain) -> None:
+    network.body = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1, groups=groups) for groups in (4, 8, 1)))
+
+
+def dilated(network: Plain) -> None:
+    network.body = nn.Sequential(
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2),
+        nn.Conv2d(8, 8, 3, padding="same", dilation=3),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+    )
+
+
+def shared(network: Plain) -> None:
+    network.body[2] = network.body[1] = network.body[0]
+
+
+def tied(network: Plain) -> None:
+    network.body[1].weight = network.body[0].weight
+
+
+def weight_norm(network: Plain) -> None:
+    nn.utils.parametrizations.weight_norm(network.body[1])
+
+
+def built(change=None, channels: int = 3) -> Plain:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Plain(channels)
+        if change is not None:
+            change(network)
+    return network.eval()
+
+
+def pictures(channels: int = 3) -> list[np.ndarray]:
+    return [smooth(index, 24, 24, channels) for index in range(2)]
+
+
+CHANGES = {"tune.rounds": 3, "tune.steps_per_round": 1, "tune.batch_size": 1}
+
+
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+@pytest.mark.parametrize("change", [transposed, transposed_last, grouped, dilated, shared, tied])
+def test_they_are_quantized_saved_loaded_and_run(tmp_path, change):
+    network = built(change)
+    model, _, _ = adabm.quantize(network, pictures(), adabm.preset("adabm", CHANGES), patch_size=16)
+    adabm.save_quantized(model, tmp_path / "q.safetensors")
+    again = adabm.load_quantized(tmp_path / "q.safetensors", network)
+    assert again.descriptor == model.descriptor
+    found, expected = (adabm.upscale(m, pictures()[0]).image for m in (again, model))
+    assert found.shape == (48, 48, 3) and np.array_equal(found, expected)
+    with model.full_precision():
+        full = adabm.upscale(model, pictures()[0]).image
+    assert 0 < np.abs(full - expected).max() < 128
+    classes = {transposed: {"tail.0": "ConvTranspose2d"}, transposed_last: {"tail": "ConvTranspose2d"}}
+    assert model.descriptor.unquantized == classes.get(change, {})
+    assert ("in full precision: 1 ConvTranspose2d" in model.descriptor.summary()) == (change in classes)
+
+
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+def test_one_channel(tmp_path):
+    network = built(channels=1)
+    model, _, _ = adabm.quantize(network, pictures(1), adabm.preset("adabm", CHANGES), patch_size=16)
+    adabm.save_quantized(model, tmp_path / "q.safetensors")
+    again = adabm.load_quantized(tmp_path / "q.safetensors", network)
+    assert model.descriptor.channels == 1 and adabm.upscale(again, pictures(1)[0]).image.shape == (48, 48, 1)
+
+
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+def test_parametrized_weights_are_refused_by_name():
+    with pytest.raises(NetworkError, match="body.1 has a parametrized weight; remove the parametrization first"):
+        adabm.quantize(built(weight_norm), pictures(), "minmax", patch_size=16)
+
+
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("recipe", ["adabm", "percentile"])
+def test_the_dtype_is_the_networks(tmp_path, dtype, recipe):
+    network = built().to(dtype)
+    config = adabm.preset(recipe, CHANGES if recipe == "adabm" else None)
+    model, _, _ = adabm.quantize(network, pictures(), config, patch_size=16)
+    adabm.save_quantized(model, tmp_path / "q.safetensors")
+    again = adabm.load_quantized(tmp_path / "q.safetensors", network)
+    single, _, _ = adabm.quantize(built(), pictures(), config, patch_size=16)
+    assert model.dtype == again.dtype == dtype
+    found, expected, close = (adabm.upscale(m, pictures()[0]).image for m in (again, model, single))
+    assert np.array_equal(found, expected) and np.abs(expected - close).mean() < 3
+
+
+def test_a_named_network_keeps_its_dtype_in_a_checkpoint(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = adabm.build_network("MSRResNet", num_feat=4, num_block=2, upscale=2).eval().bfloat16()
+    model, _, _ = adabm.quantize(network, pictures(), "minmax", patch_size=16)
+    adabm.save_quantized(model, tmp_path / "q.safetensors")
+    again = adabm.load_quantized(tmp_path / "q.safetensors")
+    assert again.dtype == torch.bfloat16
+    assert np.array_equal(*(adabm.upscale(m, pictures()[0]).image for m in (again, model)))
+
+
+def test_a_constant_input_in_half_precision_can_be_divided_by():
+    from adabm.quantization.quantizers import ActivationQuantizer
+
+    quantizer = ActivationQuantizer()
+    half = torch.tensor([0.5], dtype=torch.float16)
+    quantizer.set_range(half, half)
+    assert (
+        quantizer.upper > quantizer.lower and torch.isfinite(quantizer(torch.full((1, 1, 2, 2), half.item()), 4)).all()
+    )
