@@ -119,6 +119,15 @@ def test_parameters_that_do_not_fit(tmp_path, params, capsys, arguments, message
     assert not out.exists()
 
 
+@pytest.mark.parametrize("source, out", [("x.ipynb", "x.ipynb"), ("x.failed.ipynb", "x.ipynb")])
+def test_the_source_is_never_overwritten_or_deleted(tmp_path, params, capsys, source, out):
+    notebook = write_notebook(tmp_path, "print(steps)").rename(tmp_path / source)
+    before = notebook.read_bytes()
+    assert main([str(notebook), str(tmp_path / out)]) == 2
+    assert f"{notebook}: would be overwritten or deleted, as {tmp_path / out} is written" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
+
+
 def test_without_a_block_the_notebook_keeps_its_defaults(tmp_path, params):
     notebook, out = write_notebook(tmp_path, "print(steps, bits)"), tmp_path / "out.ipynb"
     assert main([str(notebook), str(out), "-p", "steps", "17"]) == 0
