@@ -9,6 +9,7 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_compat", "files", "full_precision"},
+    {"yaml_files"},
     {"plugins", "registry", "serialization", "pictures"},
     {"networks"},
     {"quantization"},

@@ -31,7 +31,7 @@ NEUTRAL = (
     "_compat",  # makes BasicSR importable; the provenance names its version
     "checkpoint",  # writes and reads models, each compared with its recorded sha256
     "errors",  # kinds of errors
-    "files",  # writes files
+    "files",  # reads and writes bytes
     "networks.backbones",  # finds weight files, whose content enters the keys
     "networks.community",  # has spandrel recognize networks, whose version enters the keys
     "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
@@ -50,6 +50,7 @@ NEUTRAL = (
     "study.running.cache",  # keeps what was computed, compared with its sha256
     "study.tables.question",  # how a question is told
     "suggestions",  # the nearest known name in the text of an error
+    "yaml_files",  # what files of recipes and parameters say enters the keys
 )
 
 
