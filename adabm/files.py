@@ -7,6 +7,7 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 _TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
 
@@ -17,8 +18,8 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_regular_file(path: str | Path, most: int | None = None) -> bytes:
-    """Return a file's content.
+def open_regular_file(path: str | Path, most: int | None = None) -> BinaryIO:
+    """Open a file to read its bytes.
 
     Args:
         most: bytes that it may have.
@@ -32,7 +33,7 @@ def read_regular_file(path: str | Path, most: int | None = None) -> bytes:
         raise OSError(errno.EINVAL, "a pipe, device or socket; name a regular file", str(path))
     if most is not None and status.st_size > most:
         raise OSError(errno.EFBIG, f"{status.st_size:,} bytes are more than {most:,}", str(path))
-    return Path(path).read_bytes()
+    return open(path, "rb")
 
 
 def write_atomically(path: str | Path, data: bytes | memoryview) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from .errors import AdabmError, ConfigError
-from .files import read_regular_file
+from .files import open_regular_file
 
 LARGEST = 1_000_000  # bytes of a file; the largest of this project has 20,000
 LARGEST_EXPANDED = 4_000_000  # characters, with each alias written out; it also bounds what an error may have to show
@@ -25,7 +25,8 @@ def read_yaml(path: str | Path, error: type[AdabmError] = ConfigError) -> object
             there twice (with both lines), or aliases that expand to too much.
     """
     try:
-        text = read_regular_file(path, LARGEST).decode("utf-8")
+        with open_regular_file(path, LARGEST) as file:
+            text = file.read().decode("utf-8")
     except OSError as fault:
         raise error(f"{path}: cannot be read ({fault.strerror or fault})") from None
     except UnicodeDecodeError as fault:
