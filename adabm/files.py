@@ -1,10 +1,13 @@
-"""Write files so that none is ever left half-written, and know them by their sha256."""
+"""Read regular files alone, write files so that none is ever left half-written, and know them by their sha256."""
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 _TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
 
@@ -13,6 +16,24 @@ def file_sha256(path: str | Path) -> str:
     """Return the sha256 of a file's content in hexadecimal digits, read piece by piece."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular_file(path: str | Path, most: int | None = None) -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Args:
+        most: bytes that it may have.
+
+    Raises:
+        OSError: there is none, it cannot be read, or is too large; or it is a pipe, a device or a socket, where reading
+            could wait or go on for ever.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EINVAL, "a pipe, device or socket; name a regular file", str(path))
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes are more than {most:,}", str(path))
+    return open(path, "rb")
 
 
 def write_atomically(path: str | Path, data: bytes | memoryview) -> None:

@@ -15,6 +15,7 @@ from adabm.pictures.reading import list_images, read_rgb
 from adabm.pictures.writing import write_image
 from pipelines.prepare import demo as prepare
 from pipelines.prepare.excerpts import tiles, write_crops, write_pool
+from pipelines.prepare.replaced import MARKER
 
 ROOT = Path(__file__).parents[1]
 
@@ -138,12 +139,17 @@ def run_stage(tmp_path, monkeypatch):
 def test_the_stage_writes_set_pool_and_crops(run_stage, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
+    assert run_stage() == 0
     (out / "stale.png").touch()
     assert run_stage() == 0
-    assert "demo-photos: 2 pictures and 2 tiles in" in capsys.readouterr().out, "a square picture: two by one of three"
+    assert "demo-photos: 2 pictures and 2 tiles in" in capsys.readouterr().out.splitlines()[-1], (
+        "a square picture: two by one of three"
+    )
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     pairs = [f"demo-photos{suffix}/{kind}/astronaut.png" for suffix in ("", "-crops") for kind in ("HR", "LR")]
-    assert written == sorted([*pairs, "calibration/LR/brick.png", "pool/LR/brick@00.png", "pool/LR/brick@01.png"])
+    assert written == sorted(
+        [MARKER, *pairs, "calibration/LR/brick.png", "pool/LR/brick@00.png", "pool/LR/brick@01.png"]
+    )
     assert read_rgb(out / "pool/LR/brick@00.png").shape == (48, 48, 3)
     crop, whole = (evaluation_pictures(out / name, 4)[0] for name in ("demo-photos-crops", "demo-photos"))
     assert crop.low.shape == (64, 64, 3) and crop.high.shape == (256, 256, 3) and whole.low.shape == (128, 128, 3)
@@ -157,7 +163,27 @@ def test_the_stage_writes_set_pool_and_crops(run_stage, tmp_path, capsys):
 ])  # fmt: skip
 def test_a_failure_leaves_what_was_there(run_stage, tmp_path, capsys, options, message):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "earlier.png").touch()
+    for name in (MARKER, "earlier.png"):
+        (tmp_path / "out" / name).touch()
     assert run_stage(**options) == 1
     assert f"prepare: {message}" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["earlier.png"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {MARKER, "earlier.png"}
+
+
+def test_a_folder_of_an_earlier_version_is_replaced_and_no_other(run_stage, tmp_path, capsys):
+    """Before there was a marker: what holds the manifest's pictures and nothing else was written by the stage."""
+    out = tmp_path / "out"
+    assert run_stage() == 0
+    (out / MARKER).unlink()
+    assert run_stage(tiles=2) == 0 and (out / MARKER).is_file()
+    for mine in ("pool/LR/mine.png", "calibration/HR/brick.png", "notes.txt", "pool/LR/mine@00.png"):
+        (out / MARKER).unlink()
+        (out / mine).parent.mkdir(exist_ok=True)
+        (out / mine).write_text("mine")
+        assert run_stage() == 1
+        assert f"prepare: {out}: holds files, and none called {MARKER}" in capsys.readouterr().err
+        assert (out / mine).read_text() == "mine" and not out.with_name("out.partial").exists()
+        (out / mine).unlink()
+        if mine.startswith("calibration"):
+            (out / mine).parent.rmdir()
+        (out / MARKER).touch()

@@ -18,6 +18,7 @@ from pipelines.downloads.fetch import fetch
 from pipelines.downloads.sources import MANIFEST, read_sources
 from pipelines.downloads.uses import SET_KEYS
 from pipelines.prepare.benchmarks import main, select
+from pipelines.prepare.replaced import MARKER
 
 PHOTOGRAPHS = [f"{i}.png" for i in range(10, 16)] + ["pexels-photo-7.png"]
 DIAGRAMS = ["Pie chart (1).png", "1454613116.png"]
@@ -97,7 +98,8 @@ def prepare(tmp_path):
 
 
 def listing(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    """What is in a prepared folder beside its marker."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MARKER)
 
 
 def test_layout(prepare, tmp_path, capsys):
@@ -196,6 +198,27 @@ def test_missing_and_damaged_downloads(prepare, tmp_path, capsys):
     assert listing(tmp_path / "out") == before
 
 
+def test_a_folder_of_an_earlier_version_is_replaced_and_no_other(prepare, tmp_path, capsys):
+    """Before there was a marker: its contents.json named all of its files."""
+    out = tmp_path / "out"
+    assert prepare("--sets", "Set5") == 0
+    (out / MARKER).unlink()
+    assert prepare("--sets", "Set5", count=2) == 0 and (out / MARKER).is_file()
+    for mine, text in (
+        ("Set5/HR/mine.png", "mine"),
+        ("contents.json", "[]"),
+        ("contents.json", '{"pictures": {"a": 3}}'),
+    ):
+        before = (out / mine).read_text() if (out / mine).exists() else None
+        (out / MARKER).unlink()
+        (out / mine).write_text(text)
+        assert prepare("--sets", "Set5") == 1
+        assert f"prepare_benchmarks: {out}: holds files, and none called {MARKER}" in capsys.readouterr().err
+        assert (out / mine).read_text() == text
+        (out / mine).unlink() if before is None else (out / mine).write_text(before)
+        (out / MARKER).touch()
+
+
 def test_unknown_sets_and_scales_are_told_in_one_line(prepare, capsys):
     for arguments, message in (
         (["--sets", "Set15"], "unknown evaluation set 'Set15'; did you mean 'Set5'?"),
@@ -239,10 +262,10 @@ def test_every_real_file_counts_as_what_it_is():
 
 
 def test_replaced_as_a_whole(prepare, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").touch()
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial" / "left over").touch()
+    for folder, left in (("out", "old"), ("out.partial", "left over")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / left).touch()
+        (tmp_path / folder / MARKER).touch()
     assert prepare("--sets", "Set5") == 0
     assert "old" not in listing(tmp_path / "out") and "left over" not in listing(tmp_path / "out")
     assert not (tmp_path / "out.partial").exists()

@@ -106,10 +106,10 @@ def test_failing_cell(tmp_path, params, capsys):
         (["--block", "x", "-p", "rate", "fast"], "'rate: float' cannot take 'fast' (str)"),
         (["--block", "x", "-p", "bits", "[4, x]"], "'bits: list[int]' cannot take [4, 'x'] (list)"),
         (["--block", "x", "-p", "limit", "low"], "'limit: int | None' cannot take 'low' (str)"),
-        (["--block", "x", "-p", "bits", "[4"], "-p bits: '[4' is not a YAML value"),
+        (["--block", "x", "-p", "bits", "[4"], "-p bits: '[4' is no YAML"),
         (["--block", "y"], "has no block 'y'; it has: x, empty"),
         (["--block", "xx"], "has no block 'xx' (did you mean 'x'?)"),
-        (["--params", "absent.yaml", "--block", "x"], "absent.yaml: No such file or directory"),
+        (["--params", "absent.yaml", "--block", "x"], "absent.yaml: cannot be read (No such file or directory)"),
     ],
 )
 def test_parameters_that_do_not_fit(tmp_path, params, capsys, arguments, message):
@@ -117,6 +117,15 @@ def test_parameters_that_do_not_fit(tmp_path, params, capsys, arguments, message
     assert main([str(notebook), str(out), "--params", str(params), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("source, out", [("x.ipynb", "x.ipynb"), ("x.failed.ipynb", "x.ipynb")])
+def test_the_source_is_never_overwritten_or_deleted(tmp_path, params, capsys, source, out):
+    notebook = write_notebook(tmp_path, "print(steps)").rename(tmp_path / source)
+    before = notebook.read_bytes()
+    assert main([str(notebook), str(tmp_path / out)]) == 2
+    assert f"{notebook}: would be overwritten or deleted, as {tmp_path / out} is written" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
 
 
 def test_without_a_block_the_notebook_keeps_its_defaults(tmp_path, params):
@@ -128,7 +137,7 @@ def test_without_a_block_the_notebook_keeps_its_defaults(tmp_path, params):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x: [1", "is not valid YAML"),
+        ("x: [1", "is no YAML"),
         ("- x", "must hold named blocks"),
         ("x: 3", "block 'x' must hold `name: value` pairs"),
     ],

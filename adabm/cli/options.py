@@ -105,6 +105,8 @@ def check_output(path: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> No
         return
     if path.is_dir():
         raise AdabmError(f"{path}: is a folder; name a file")
+    if not path.is_file():  # replacing it would delete the device
+        raise AdabmError(f"{path}: is a pipe, device or socket; name a file")
     if any(source.exists() and path.samefile(source) for source in inputs):
         raise AdabmError(f"{path}: is an input of this command; name another output")
     if not overwrite:

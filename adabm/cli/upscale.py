@@ -176,9 +176,9 @@ def _upscale(engine: Engine, source: Path, target: Path, args: argparse.Namespac
 
     check_output(target, args.overwrite, [source])
     begun = time.perf_counter()
-    picture, tags = read_upright(source)
+    picture, colour_profile = read_upright(source)
     picture = _fitted(picture, target, engine.scale)
-    if tags.colour_profile:
+    if colour_profile:
         console.note(f"warning: {source}: its colour profile is not kept; colours may look different")
     height, width = picture.shape[:2]
     with console.progress(height * width, source.name) as bar:

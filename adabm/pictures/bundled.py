@@ -3,10 +3,9 @@
 import importlib.util
 from pathlib import Path
 
-import yaml
-
 from ..errors import DataError
 from ..files import file_sha256
+from ..yaml_files import read_yaml
 from .reading import read_rgb
 from .resize import downscale, modcrop
 from .writing import write_image
@@ -20,12 +19,9 @@ def read_manifest(path: str | Path) -> dict:
     Raises:
         DataError: unreadable, a split missing, or a picture named in both splits.
     """
-    try:
-        manifest = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
+    manifest = read_yaml(path, DataError)
     for key in ("name", "scale", *SPLITS):
-        if key not in (manifest or {}):
+        if not isinstance(manifest, dict) or key not in manifest:
             raise DataError(f"{path}: has no entry {key!r}")
     shared = {e["sha256"] for e in manifest["calibration"]} & {e["sha256"] for e in manifest["evaluation"]}
     if shared:

@@ -8,6 +8,8 @@ from torch import Tensor
 from ..errors import DataError
 from .tensors import to_batch
 
+MOST_BYTES = 8 * 2**30  # of calibration patches, in single precision; the paper takes 11 MB
+
 
 def random_patch(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Cut a random (size, size, C) patch; a side shorter than ``size`` is kept whole."""
@@ -46,6 +48,25 @@ def _check(images: Sequence[np.ndarray], size: int) -> None:
             )
 
 
+def check_patches(images: Sequence[np.ndarray], size: int, patches: int) -> None:
+    """Refuse more patches than there are places to take one from, unless it is one a picture, or than memory holds.
+
+    Raises:
+        DataError: too many.
+    """
+    places = sum((image.shape[0] - size + 1) * (image.shape[1] - size + 1) for image in images)
+    if patches > max(places, len(images)):
+        raise DataError(
+            f"{patches} patches of {size}x{size} pixels: the {len(images)} calibration pictures have but {places} different "
+            "ones; take fewer, or more or larger pictures"
+        )
+    if (need := patches * size * size * images[0].shape[2] * 4) > MOST_BYTES:
+        most = patches * MOST_BYTES // need
+        raise DataError(
+            f"{patches} patches of {size}x{size} pixels: all are held in memory, {need / 2**30:.0f} GiB; take at most {most}"
+        )
+
+
 def calibration_batches(
     images: Sequence[np.ndarray],
     size: int = 96,
@@ -59,8 +80,13 @@ def calibration_batches(
     Args:
         images: (H, W, C) uint8 low-resolution pictures.
         patches: how many patches in all, taken from the pictures in turn; by default one a picture.
+
+    Raises:
+        DataError: a picture that is none or too small, or more patches than :func:`check_patches` allows.
     """
     _check(images, size)
+    if patches is not None:
+        check_patches(images, size, patches)
     rng = np.random.default_rng((seed, 0))
     count = patches if patches is not None else len(images)
     drawn = [random_patch(images[i % len(images)], size, rng) for i in range(count)]

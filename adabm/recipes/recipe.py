@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from ..errors import ConfigError
 from ..steps import RANGES, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
+from ..yaml_files import read_yaml
 from .names import new_name
 
 FOLDER = Path(__file__).parent
@@ -167,37 +166,10 @@ def read_recipe(name: str | Path, root: str | Path | None = None) -> Recipe:
     return shipped()[name]
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key may stand once: the last of two would win without a word."""
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict:
-    lines: dict[object, int] = {}
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError(f"line {key.start_mark.line + 1}: a key must be text")
-        if (name := key.value) in lines:
-            raise ConfigError(
-                f"{name!r} is there twice, in lines {lines[name]} and {key.start_mark.line + 1}; keep one"
-            )
-        lines[name] = key.start_mark.line + 1
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def _read(path: Path, name: str) -> Recipe:
     from ..plugins import load_file
 
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or "steps" not in content:
         raise ConfigError(f"{path}: a recipe is a mapping with 'steps' and, if you like, {', '.join(_KEYS[:-1])}")
     for key in content:

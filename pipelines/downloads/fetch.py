@@ -6,26 +6,24 @@ download folder has the layout of a mirror, so copying it to another machine ser
 
 import argparse
 import os
-import queue
+import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import pooch
 from tqdm import tqdm
 
 from adabm.errors import DataError
 from adabm.files import file_sha256
 
-from .acquire import Acquired, acquire
+from .acquire import STAGING, Acquired, Transfers, staging
 from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources
-from .transfer import Network
 
 DOWNLOADS = Path("data/downloads")
-_PATIENCE = 1.0  # seconds for threads to stop; one that waits for a silent server is left behind
 _SHOWN = 2  # missing files of a source that an error describes
 
 
@@ -50,7 +48,7 @@ def fetch(
     offline: bool = False,
     jobs: int = 4,
     sources: dict[str, Source] | None = None,
-    network: Network | None = None,
+    timeout: tuple[float, float] | None = None,
     say: Callable[[str], None] = lambda line: tqdm.write(line, file=sys.stderr),
 ) -> dict[str, Path]:
     """Bring sources into ``downloads``, all files verified; return by id where each lies.
@@ -61,36 +59,42 @@ def fetch(
         offline: use mirrors alone.
         jobs: files to fetch at once.
         sources: another manifest's content; None: that of ``data/sources.yaml``.
+        timeout: seconds to wait for a connection, and for the next bytes; None: as :class:`Transfers` says.
         say: receives lines on what was done and on damaged copies.
 
     Returns:
         For each id, the file of a one-file source, else the folder that holds its files.
 
     Raises:
-        DataError: an unknown id, or files that could not be had: which, why, and where to put them by hand.
+        DataError: an unknown id, a disk without room, or files that could not be had: which, why, and where to put them by hand.
         OSError: the download folder cannot be read or written; files that are complete stay.
     """
     chosen = select_sources(read_sources() if sources is None else sources, ids)
     mirrors = mirrors_from_environment() if mirrors is None else list(mirrors)
-    downloads, network = Path(downloads), network or Network()
+    downloads, guard = Path(downloads), threading.Lock()
     files = {file.path: file for source in chosen for file in source.files}
-    done: dict[str, Acquired] = {}
+    pooch.get_logger().setLevel("WARNING")  # it tells of every file
     with _progress_bar(sum(source.size for source in chosen)) as bar:
-        guard = threading.Lock()
 
         def progress(count: int) -> None:
             with guard:
                 bar.total = max(bar.total, bar.n + count)  # not every size is known beforehand
                 bar.update(count)
 
-        def work(file: SourceFile) -> Acquired:
-            return acquire(file, downloads, mirrors, network, offline, progress)
-
-        with closing(_run(work, list(files.values()), jobs, network)) as results:
-            for result in results:
-                done[result.file.path] = result
-                for warning in result.warnings:
-                    say(f"warning: {warning}")
+        transfers = Transfers(
+            downloads, mirrors, offline, progress, **({} if timeout is None else {"timeout": timeout})
+        )
+        done = {path: transfers.find(file) for path, file in files.items()}
+        lacking = [files[path] for path, result in done.items() if result.origin is None]
+        if lacking:
+            _check_room(downloads, sum(file.size or 0 for file in lacking))
+        if lacking or (downloads / STAGING).exists():
+            with staging(downloads):
+                for result in _run(transfers, lacking, jobs):
+                    done[result.file.path] = result
+    for result in done.values():
+        for warning in result.warnings:
+            say(f"warning: {warning}")
     missing = {}
     for source in chosen:
         results = [done[file.path] for file in source.files]
@@ -105,40 +109,23 @@ def fetch(
     return {source.id: source.location(downloads) for source in chosen}
 
 
-def _run(
-    work: Callable[[SourceFile], Acquired], files: list[SourceFile], jobs: int, network: Network
-) -> Iterator[Acquired]:
-    """Yield results as they come, from threads that an interrupted process does not wait for."""
-    waiting: queue.SimpleQueue = queue.SimpleQueue()
-    results: queue.SimpleQueue = queue.SimpleQueue()
-    for file in files:
-        waiting.put(file)
+def _check_room(downloads: Path, size: int) -> None:
+    there = next(folder for folder in (downloads.absolute(), *downloads.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < size:
+        raise DataError(
+            f"{downloads}: {size / 1e6:.1f} MB are lacking, but only {free / 1e6:.1f} MB are free there; make room, "
+            "or name another folder with --downloads"
+        )
 
-    def loop() -> None:
-        while not network.stop.is_set():
-            try:
-                results.put(work(waiting.get_nowait()))
-            except queue.Empty:
-                return
-            except BaseException as error:  # handed to the caller's thread, which raises it
-                results.put(error)
-                return
 
-    threads = [threading.Thread(target=loop, daemon=True) for _ in range(min(jobs, len(files)))]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in files:
-            result = results.get()
-            if isinstance(result, BaseException):
-                raise result
-            yield result
-    except BaseException:
-        network.stop.set()
-        deadline = time.monotonic() + _PATIENCE
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        raise
+def _run(transfers: Transfers, files: list[SourceFile], jobs: int) -> Iterator[Acquired]:
+    """Yield results as they come; the threads of this pool die with the process, even where a server is silent."""
+    with ThreadPool(jobs) as pool:
+        try:
+            yield from pool.imap_unordered(transfers.acquire, files)
+        finally:
+            transfers.stop.set()
 
 
 def _progress_bar(total: int) -> tqdm:

@@ -8,11 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
+from adabm.errors import DataError
 from adabm.files import file_sha256, write_atomically
 
-from .sources import MANIFEST, mirror_prefix
+from .sources import MANIFEST, mirror_prefix, read_manifest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--match", default="*", help="pattern of the names to record (all)")
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
     args = parser.parse_args(arguments)
-    entry = yaml.safe_load(args.manifest.read_text())["sources"].get(args.id)
+    try:
+        entry = read_manifest(args.manifest)["sources"].get(args.id)
+    except DataError as error:
+        print(f"record_checksums: {error}", file=sys.stderr)
+        return 1
     if entry is None:
         print(f"record_checksums: {args.manifest} has no entry {args.id}", file=sys.stderr)
         return 1

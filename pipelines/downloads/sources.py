@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-import yaml
-
 from adabm.errors import DataError
+from adabm.yaml_files import read_yaml
 
 from .uses import BACKBONE_KEYS, SET_KEYS, Backbone, PictureSet, find_use, read_backbone, read_set
 
@@ -82,12 +81,7 @@ def read_sources(manifest: str | Path = MANIFEST) -> dict[str, Source]:
         DataError: naming the entry at fault and what to change.
     """
     manifest = Path(manifest)
-    try:
-        content = yaml.safe_load(manifest.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"{manifest}: cannot be read ({error})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("sources"), dict):
-        raise DataError(f"{manifest}: needs the mapping 'sources'")
+    content = read_manifest(manifest)
     sources = {}
     for name, entry in content["sources"].items():
         try:
@@ -96,6 +90,18 @@ def read_sources(manifest: str | Path = MANIFEST) -> dict[str, Source]:
             raise DataError(f"{manifest}: entry {name}: {error}") from None
     _check_names(manifest, sources)
     return sources
+
+
+def read_manifest(manifest: Path) -> dict:
+    """Return what a manifest says, unchecked but for its mapping ``sources``.
+
+    Raises:
+        DataError: it cannot be read, or has none.
+    """
+    content = read_yaml(manifest, DataError)
+    if not isinstance(content, dict) or not isinstance(content.get("sources"), dict):
+        raise DataError(f"{manifest}: needs the mapping 'sources'")
+    return content
 
 
 def picture_sets(sources: dict[str, Source], use: str, scale: int) -> dict[str, Source]:

@@ -8,7 +8,6 @@ of their files count, is told by their entries in ``data/sources.yaml``.
 import argparse
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from adabm.pictures.writing import write_image
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set
 from ..downloads.verification import find_fault
+from .replaced import files_below, replaced_folder
 from .stored import StoredPicture, stored_pictures
 
 
@@ -155,6 +155,21 @@ def check_downloads(sources: list[Source], downloads: Path) -> None:
                 raise DataError(f"{path}: {fault}; run `{command}`")
 
 
+def _is_of_earlier_version(folder: Path) -> bool:
+    """Whether ``contents.json`` names all files, and no others."""
+    try:
+        pictures = json.loads((folder / "contents.json").read_text())["pictures"]
+        named = {
+            f"{group}/{kind}/{name}.png"
+            for group, names in pictures.items()
+            for kind in (("LR",) if group == "calibration" else ("HR", "LR"))
+            for name in names
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # missing, or something else of that name
+        return False
+    return files_below(folder) == named | {"contents.json"}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--scale", type=int, required=True)
@@ -164,25 +179,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of their choice (0)")
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
     parser.add_argument("--downloads", type=Path, default=DOWNLOADS, help=f"of pipelines.downloads.fetch ({DOWNLOADS})")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write; replaced as a whole")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder to write; what an earlier run wrote is replaced"
+    )
     args = parser.parse_args(arguments)
-    partial, contents = args.output.with_name(args.output.name + ".partial"), Contents()
+    contents = Contents()
     try:
         known = read_sources(args.manifest)
         names = picture_sets(known, "evaluation", args.scale) if args.sets is None else dict.fromkeys(args.sets)
         evaluated = [select_set(known, "evaluation", name, args.scale) for name in names]
         calibrated = select_set(known, "calibration", args.calibration, args.scale)
         check_downloads([*evaluated, calibrated], args.downloads)
-        shutil.rmtree(partial, ignore_errors=True)
-        for source in evaluated:
-            prepare_set(args.scale, source, args.downloads, partial, contents)
-        prepare_calibration(
-            args.scale, calibrated, args.downloads, partial, contents, args.calibration_pictures, args.seed
-        )
-        record = {"scale": args.scale, "calibration": args.calibration, "seed": args.seed, "pictures": contents.entries}
-        write_atomically(partial / "contents.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-        shutil.rmtree(args.output, ignore_errors=True)
-        partial.rename(args.output)
+        with replaced_folder(args.output, _is_of_earlier_version) as folder:
+            for source in evaluated:
+                prepare_set(args.scale, source, args.downloads, folder, contents)
+            prepare_calibration(
+                args.scale, calibrated, args.downloads, folder, contents, args.calibration_pictures, args.seed
+            )
+            record = {"scale": args.scale, "calibration": args.calibration, "seed": args.seed}
+            text = json.dumps(record | {"pictures": contents.entries}, indent=1, sort_keys=True) + "\n"
+            write_atomically(folder / "contents.json", text.encode())
     except (AdabmError, OSError) as error:
         print(f"prepare_benchmarks: {error}", file=sys.stderr)
         return 1

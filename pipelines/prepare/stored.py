@@ -1,6 +1,5 @@
 """The pictures of a downloaded source, whether they lie in a folder or in one ZIP archive."""
 
-import io
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from adabm.errors import DataError
-from adabm.pictures.reading import read_rgb
+from adabm.pictures.reading import as_rgb, decode, read_rgb
 
 from ..downloads.sources import Source
 
@@ -63,10 +61,8 @@ def _of_archive(opened: zipfile.ZipFile, archive: Path, path: str, member: str) 
     def read() -> bytes:
         return opened.read(member)
 
-    def decode() -> np.ndarray:
-        try:
-            return np.array(Image.open(io.BytesIO(read())).convert("RGB"))
-        except OSError as error:
-            raise DataError(f"{archive}:{member}: not a readable picture ({error})") from None
+    def decode_rgb() -> np.ndarray:
+        name = f"{archive}:{member}"
+        return as_rgb(decode(read(), name), name)
 
-    return StoredPicture(PurePosixPath(member).name, member, f"{path}:{member}", read, decode)
+    return StoredPicture(PurePosixPath(member).name, member, f"{path}:{member}", read, decode_rgb)

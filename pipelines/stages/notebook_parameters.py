@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from nbformat import NotebookNode
 
 from adabm.errors import ConfigError
+from adabm.yaml_files import parse_yaml, read_yaml
 
 
 def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, ast.expr]:
@@ -54,12 +54,7 @@ def _literal_type(value: ast.expr) -> str:
 
 def read_block(params: Path, block: str) -> dict[str, Any]:
     """Return one top-level block of a YAML file of parameters."""
-    try:
-        blocks = yaml.safe_load(params.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{params}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{params} is not valid YAML: {error}") from None
+    blocks = read_yaml(params)
     if not isinstance(blocks, dict):
         raise ConfigError(f"{params} must hold named blocks of parameters")
     if block not in blocks:
@@ -125,9 +120,9 @@ def parse_overrides(pairs: list[list[str]]) -> dict[str, Any]:
     values = {}
     for name, text in pairs:
         try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"-p {name}: {text!r} is not a YAML value; quote it if it is a string") from None
+            values[name] = parse_yaml(text)
+        except ConfigError as error:
+            raise ConfigError(f"-p {name}: {text!r} {error}; quote it if it is a string") from None
     return values
 
 

@@ -85,6 +85,8 @@ def run_notebook(
         declared_parameters(notebook, str(source)), given, str(source), complete=block is not None
     )
     failed = out.with_suffix(".failed.ipynb")
+    if source.resolve() in (out.resolve(), failed.resolve()):
+        raise ConfigError(f"{source}: would be overwritten or deleted, as {out} is written; name another output")
     with (
         tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
         _kernel_environment(scratch, _stage(source, params, block)),

@@ -31,11 +31,12 @@ NEUTRAL = (
     "_compat",  # makes BasicSR and spandrel importable; the provenance names their versions
     "checkpoint",  # writes and reads models, each compared with its recorded sha256
     "errors",  # kinds of errors
-    "files",  # writes files
+    "files",  # reads and writes bytes
     "networks.backbones",  # finds weight files, whose content enters the keys
     "networks.community",  # has spandrel recognize networks, whose version enters the keys
     "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
     "networks.importing",
+    "pictures.header",  # refuses pictures; what is read of others does not depend on it
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",
@@ -50,6 +51,7 @@ NEUTRAL = (
     "study.running.cache",  # keeps what was computed, compared with its sha256
     "study.tables.question",  # how a question is told
     "suggestions",  # the nearest known name in the text of an error
+    "yaml_files",  # what files of recipes and parameters say enters the keys
 )
 
 

@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path, PurePath
 
 import torch
-import yaml
 
 from ... import __version__
 from ...errors import TableError
 from ...files import write_atomically
+from ...yaml_files import read_yaml
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
 
 PACKAGES = (
@@ -193,10 +193,7 @@ def read_block_values(params_file: Path, block: str | None) -> dict:
     Raises:
         TableError: the file cannot be read or has no such block of ``name: value`` pairs.
     """
-    try:
-        blocks = yaml.safe_load(params_file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TableError(f"{params_file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    blocks = read_yaml(params_file, TableError)
     values = blocks.get(block) if isinstance(blocks, dict) else None
     if not isinstance(values, dict):
         raise TableError(f"{params_file}: has no block {block!r} of parameters")

@@ -1,0 +1,84 @@
+"""What a picture file's header says, and the refusal of what must not be decoded: several pictures, or too many pixels."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from ..errors import ConfigError, ImageError
+
+MAX_PIXELS = (
+    178_956_970  # what Pillow takes for an attack: 0.5 GB of RGB; the largest photograph of the study has 6 million
+)
+MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts from a picture file's header.
+
+    Attributes:
+        format, mode: as Pillow calls them, such as ``PNG`` and ``RGB``; the mode may be simpler than the file.
+        height, width: as stored, in pixels.
+    """
+
+    format: str
+    mode: str
+    height: int
+    width: int
+
+
+def read_header(file: BinaryIO, name: str | Path) -> Header | None:
+    """Return what the header of an open file says; None where Pillow does not understand it, which others may.
+
+    Raises:
+        ImageError: it holds several pictures (animations, pages), or more pixels than :func:`check_pixels` allows.
+    """
+    try:
+        with pillow_without_limit(), Image.open(file) as image:
+            # a JPEG's further pictures are thumbnails, depth or gain maps, not what the user sees
+            count = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+            (width, height), form, mode = image.size, image.format, image.mode
+    except Exception:  # whatever Pillow raises on a damaged file: the decoder has the last word
+        return None
+    if count > 1:
+        raise ImageError(f"{name}: holds {count} pictures; extract the one to read")
+    check_pixels(height, width, name)
+    return Header(form, mode, height, width)
+
+
+def check_pixels(height: int, width: int, name: str | Path) -> None:
+    """Refuse pictures of more pixels than ``ADABM_MAX_PIXELS`` says, by default 179 million.
+
+    Raises:
+        ImageError: too many.
+        ConfigError: ``ADABM_MAX_PIXELS`` is no whole number.
+    """
+    text = os.environ.get(MAX_PIXELS_VARIABLE, "")
+    if text and not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{MAX_PIXELS_VARIABLE}={text}: must be a whole number of pixels")
+    most = int(text or MAX_PIXELS)
+    if height * width > most:
+        raise ImageError(
+            f"{name}: {width}x{height} pixels are more than {most}; cut it into parts, or set {MAX_PIXELS_VARIABLE} to "
+            f"{height * width} to read it whole ({3 * height * width / 1e9:.1f} GB)"
+        )
+
+
+@contextmanager
+def pillow_without_limit() -> Iterator[None]:
+    """Let Pillow open large pictures, which is not to decode them, and not speak of odd headers."""
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

@@ -1,0 +1,61 @@
+"""Folders that a stage replaces as a whole, and how it knows that nothing of the user's is deleted with them."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adabm.errors import DataError
+
+MARKER = ".written-by-adabm"
+_TEXT = "The pipeline wrote this folder and replaces it as a whole. Keep nothing of your own in it.\n"
+
+
+@contextmanager
+def replaced_folder(output: Path, earlier: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
+    """Give a new folder to fill; it takes the place of ``output`` when the block ends without an error.
+
+    Args:
+        output: does not exist, is empty, or is a folder that this function wrote: it then holds the file ``MARKER``.
+        earlier: tells whether a version of this project that wrote no marker wrote a folder.
+
+    Raises:
+        DataError: ``output`` is something else; nothing is changed.
+        OSError: it cannot be replaced.
+    """
+    output = output.resolve()  # a link keeps standing where the folder is replaced that it leads to
+    _check(output, earlier)
+    partial = output.with_name(output.name + ".partial")
+    _check(partial, earlier)
+    _delete(partial)
+    partial.mkdir(parents=True)
+    (partial / MARKER).write_text(_TEXT)
+    yield partial
+    _check(output, earlier)  # the block may have taken minutes
+    _delete(output)
+    partial.rename(output)
+
+
+def files_below(folder: Path) -> set[str]:
+    """Return the POSIX paths, relative to a folder, of what is no folder in it and all below."""
+    found = ((Path(parent) / name).relative_to(folder) for parent, _, names in os.walk(folder) for name in names)
+    return {path.as_posix() for path in found}
+
+
+def _check(folder: Path, earlier: Callable[[Path], bool]) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder; name another one with --output")
+    if (folder / MARKER).is_file() or not any(folder.iterdir()) or earlier(folder):
+        return
+    raise DataError(
+        f"{folder}: holds files, and none called {MARKER} that tells that the pipeline wrote them; it would be replaced as "
+        "a whole: delete it yourself if nothing in it is needed, or name another folder with --output"
+    )
+
+
+def _delete(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

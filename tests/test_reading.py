@@ -1,0 +1,244 @@
+"""One reader of pictures: whatever reads one refuses the same, before it takes memory or waits for ever."""
+
+import io
+import os
+import re
+import struct
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from adabm.errors import AdabmError, ConfigError, DataError
+from adabm.pictures.folders import calibration_images, check_calibration, evaluation_pictures, read_pictures
+from adabm.pictures.orientation import read_upright
+from adabm.pictures.pairs import PictureFiles
+from adabm.pictures.patches import calibration_batches
+from adabm.pictures.reading import picture_size, read_raw, read_rgb
+from helpers.cli_files import SCALE, TINY, fails, smooth, write_files
+from helpers.file_server import make_sources
+from pipelines.prepare.excerpts import write_pool
+from pipelines.prepare.stored import stored_pictures
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("cli"))
+
+
+def of_archive(path: Path) -> np.ndarray:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(path.name, path.read_bytes())
+    (source,) = make_sources(path.parent / "manifest", {"Set": {"a.zip": data.getvalue()}}, "http://x").values()
+    (path.parent / "Set").mkdir(exist_ok=True)
+    (path.parent / "Set" / "a.zip").write_bytes(data.getvalue())
+    with stored_pictures(source, path.parent) as (picture,):
+        return picture.decode()
+
+
+READERS = {  # all that read a picture of the user; each is given a folder with this picture alone
+    "raw": read_raw,
+    "rgb": read_rgb,
+    "size": picture_size,
+    "upscale": read_upright,
+    "pair": lambda path: PictureFiles("a", path).read(SCALE),
+    "check of a pair": lambda path: PictureFiles("a", path).check(SCALE),
+    "calibration": lambda path: calibration_images(path.parent),
+    "check of calibration": lambda path: check_calibration([path], 8),
+    "plan": lambda path: evaluation_pictures(path.parent, SCALE),
+    "evaluation": lambda path: read_pictures(path.parent, None, SCALE),
+    "demo": lambda path: write_pool(path.parent, path.parent / "out", 8, 2),
+    "archive": of_archive,
+}
+
+
+def animation(path: Path) -> None:
+    frames = [Image.fromarray(smooth(i)) for i in range(3)]
+    form = {".tif": "TIFF", ".webp": "WEBP", ".png": "PNG", ".bmp": "GIF"}[path.suffix]  # a GIF under another name
+    frames[0].save(path, form, save_all=True, append_images=frames[1:])
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """A PNG of 76 KB that would take gigabytes: 25000x25000 pixels of one bit."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 25_000, 25_000, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(25_000 * (1 + 3125)), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def fed_pipe(path: Path) -> None:
+    """A pipe whose readers find nothing, so that one who opens it all the same does not wait for ever."""
+    os.mkfifo(path)
+
+    def feed() -> None:
+        while path.exists():
+            open(path, "wb").close()
+
+    threading.Thread(target=feed, daemon=True).start()
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp"])
+def test_several_pictures_in_one_file(tmp_path, reader, suffix):
+    animation(tmp_path / f"a{suffix}")
+    with pytest.raises(AdabmError, match=rf"a{suffix}: holds 3 pictures; extract the one to read"):
+        READERS[reader](tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_too_many_pixels(tmp_path, reader, large, monkeypatch):
+    (tmp_path / "a.png").write_bytes(large)
+    for decoder, name in ((cv2, "imdecode"), (ImageFile.ImageFile, "load")):
+        monkeypatch.setattr(decoder, name, lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(
+        AdabmError, match=r"a.png: 25000x25000 pixels are more than 178956970; cut it into parts, or set"
+    ):
+        READERS[reader](tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_the_limit_can_be_set(tmp_path, reader, monkeypatch):
+    Image.fromarray(smooth(0, 24, 28)).save(tmp_path / "a.png")
+    monkeypatch.setenv("ADABM_MAX_PIXELS", "671")
+    with pytest.raises(AdabmError, match="a.png: 28x24 pixels are more than 671; .* set ADABM_MAX_PIXELS to 672"):
+        READERS[reader](tmp_path / "a.png")
+    monkeypatch.setenv("ADABM_MAX_PIXELS", "many")
+    with pytest.raises(ConfigError, match="ADABM_MAX_PIXELS=many: must be a whole number"):
+        READERS[reader](tmp_path / "a.png")
+    monkeypatch.setenv("ADABM_MAX_PIXELS", "672")
+    READERS[reader](tmp_path / "a.png")
+
+
+def test_a_raised_limit_is_above_that_of_pillow(tmp_path, large, monkeypatch):
+    (tmp_path / "a.png").write_bytes(large)
+    before = Image.MAX_IMAGE_PIXELS
+    monkeypatch.setenv("ADABM_MAX_PIXELS", "625000000")
+    assert picture_size(tmp_path / "a.png") == (25_000, 25_000)
+    assert Image.MAX_IMAGE_PIXELS == before
+
+
+def test_pixels_count_where_the_header_is_not_understood(tmp_path, monkeypatch):
+    Image.fromarray(smooth(0)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "open", lambda *_: 1 / 0)
+    assert read_rgb(tmp_path / "a.png").shape == (24, 28, 3)
+    monkeypatch.setenv("ADABM_MAX_PIXELS", "671")
+    with pytest.raises(AdabmError, match="28x24 pixels are more than 671"):
+        read_rgb(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("reader", [name for name in READERS if name != "archive"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "dangling link"])
+def test_what_is_no_regular_file(tmp_path, reader, kind):
+    path = tmp_path / "a.png"
+    fed_pipe(path) if kind == "pipe" else path.symlink_to("/dev/null" if kind == "device" else tmp_path / "nothing")
+    message = (
+        "No such file or directory" if kind == "dangling link" else "a pipe, device or socket; name a regular file"
+    )
+    try:
+        with pytest.raises(AdabmError, match=re.escape(f"a.png: cannot be read ({message})")):
+            READERS[reader](path)
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_files_that_are_cut_off(tmp_path, reader, suffix, share):
+    data = cv2.imencode(suffix, smooth(0, 48, 56))[1].tobytes()
+    (tmp_path / f"a{suffix}").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(AdabmError, match=f"a{suffix}: "):
+        READERS[reader](tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_the_pictures_of_a_jpeg_beside_its_own_are_none(tmp_path, reader):
+    """Telephones put depth maps and thumbnails behind a photograph."""
+    first, second = (Image.fromarray(smooth(i, 48, 56)) for i in range(2))
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
+    READERS[reader](tmp_path / "a.jpg")
+
+
+def test_gray_that_loses_its_alpha(tmp_path):
+    gray = Image.fromarray(np.dstack([smooth(0, channels=None), smooth(1, channels=None)]), "LA")
+    gray.save(tmp_path / "a.tif")
+    with pytest.raises(AdabmError, match="a.tif: gray with "):
+        read_rgb(tmp_path / "a.tif")
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["animation", "large", "pipe"])
+def test_commands_refuse_the_same(files, tmp_path, capsys, large, kind):
+    path, message = tmp_path / "in" / "a.png", "holds 3 pictures"
+    path.parent.mkdir()
+    if kind == "animation":
+        animation(path)
+    elif kind == "large":
+        path.write_bytes(large)
+        message = "25000x25000 pixels are more than"
+    else:
+        fed_pipe(path)
+        message = "a pipe, device or socket"
+    network, checkpoint, output = files / "fp.safetensors", files / "q.safetensors", tmp_path / "out.safetensors"
+    try:
+        for command in (
+            ["quantize", "--images", path.parent, "--network", network, "--output", output, *TINY, "--quiet"],
+            ["quantize", "--images", path.parent, "--hr", "--network", network, "--output", output, *TINY, "--quiet"],
+            ["evaluate", checkpoint, "--hr", path.parent, "--quiet"],
+            ["upscale", path, tmp_path / "o.png", "--checkpoint", checkpoint, "--quiet"],
+        ):
+            assert f"{path}: " in (line := fails(capsys, *command)) and message in line
+        assert not output.exists() and not (tmp_path / "o.png").exists()
+    finally:
+        path.unlink()
+
+
+def test_a_pipe_instead_of_a_folder(files, tmp_path, capsys):
+    fed_pipe(tmp_path / "pipe")
+    command = ["--network", files / "fp.safetensors", "--output", tmp_path / "q.safetensors", "--quiet"]
+    assert "pipe is not a folder" in fails(capsys, "quantize", "--images", tmp_path / "pipe", *command)
+    (tmp_path / "pipe").unlink()
+
+
+def test_a_device_is_never_replaced_by_an_output(files, tmp_path, capsys):
+    os.mkfifo(tmp_path / "o.png")
+    command = ["upscale", files / "LR" / "p0.png", tmp_path / "o.png", "--checkpoint", files / "q.safetensors"]
+    assert "o.png: is a pipe, device or socket; name a file" in fails(capsys, *command, "--overwrite", "--quiet")
+    assert (tmp_path / "o.png").is_fifo()
+
+
+# -- patches ---------------------------------------------------------------------------------------
+
+
+def test_no_more_patches_than_there_are(files, tmp_path, capsys):
+    images = [smooth(0, 24, 28), smooth(1, 16, 16)]
+    places = 9 * 13 + 1
+    assert sum(map(len, calibration_batches(images, 16, patches=places))) == places
+    message = f"{places + 1} patches of 16x16 pixels: the 2 calibration pictures have but {places} different ones; take"
+    with pytest.raises(DataError, match=message):
+        calibration_batches(images, 16, patches=places + 1)
+    same = [smooth(1, 16, 16)] * 5  # one a picture is always allowed
+    assert sum(map(len, calibration_batches(same, 16, patches=5))) == 5
+    output = ["--output", tmp_path / "q.safetensors", "--network", files / "fp.safetensors", *TINY, "--quiet"]
+    line = fails(capsys, "quantize", "--images", files / "LR", *output, "--patches", "1000000000")
+    assert "1000000000 patches of 16x16 pixels: the 3 calibration pictures have but 351 different ones" in line
+    assert not (tmp_path / "q.safetensors").exists()
+
+
+def test_no_more_patches_than_memory_holds():
+    images = [np.zeros((3000, 3000, 3), np.uint8)]
+    message = r"1000000 patches of 96x96 pixels: all are held in memory, 103 GiB; take at most 77672"
+    with pytest.raises(DataError, match=message):
+        calibration_batches(images, 96, patches=1_000_000)
