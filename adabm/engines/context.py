@@ -37,6 +37,19 @@ class Context:
         """Whether tiles of the same bits come out as in the whole picture."""
         return self.reach is not None and self.overlap >= self.reach
 
+    @property
+    def shortage(self) -> str:
+        """Tell what tiles lack that are not exact, and the remedy."""
+        if self.reach is None:
+            return (
+                "how far the network sees is not known, or it looks at the whole picture; tiles come near to the whole "
+                "picture only, --tile 0 computes it"
+            )
+        return (
+            f"the network sees {self.reach} pixels far, the tiles have {self.overlap} pixels of context and come near to "
+            f"the whole picture only; --overlap {self.reach} or --tile 0 computes it, with more time and memory"
+        )
+
     def around(self, rows: Span, columns: Span, height: int, width: int) -> tuple[Span, Span]:
         """Rows and columns of a picture that a tile of ``rows`` and ``columns`` takes in with its context."""
         rows, columns = self._around(*rows, height), self._around(*columns, width)

@@ -4,6 +4,8 @@ A band of NaN in a strip of zeros marks all that depends on it, since arithmetic
 convolutions, which cost nearly all the time of a network, are replaced by what they do to such marks.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -88,13 +90,14 @@ class _Strips:
         self.network, self.channels, self.scale, self.multiple = network, channels, scale, multiple
         self.breadth, self.margin, self.vertical = breadth, margin, vertical
 
-    def extents(self, shifts) -> list[tuple[int, int]] | None:
+    def extents(self, shifts: Iterable[int]) -> list[tuple[int, int]] | None:
         """How many pixels before and behind the band depend on it, for each shift of the band; None: no end is seen."""
+        band = math.lcm(_BAND, self.multiple)
+        length = 2 * (self.margin + band)  # the same for all, since foreign networks may demand multiples
         found = []
         for shift in shifts:
             begin = self.margin + shift
-            end = begin + -(-_BAND // self.multiple) * self.multiple
-            length = end + self.margin
+            end = begin + band
             marks = self._marks(begin, end, length)
             first, last = marks[0] // self.scale, marks[-1] // self.scale
             if first == 0 or last == length - 1:
