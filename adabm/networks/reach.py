@@ -42,7 +42,8 @@ class _NoBound(Exception):
 def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int = 1) -> Reach:
     """Find how far ``network``, in full precision, sees; weights play no part, so that zeros count like others.
 
-    What turns a NaN into a number, such as ``torch.where(x > 0, x, 0)``, hides what it sees where it is the only way.
+    A network that adapts its grid to the picture's size, as adaptive pooling does, is taken to be like that on multiples of
+    64. What turns a NaN into a number, such as ``torch.where(x > 0, x, 0)``, hides what it sees where it is the only way.
 
     Args:
         channels, scale, size_multiple: see :class:`adabm.NetworkDescriptor`.
@@ -61,7 +62,8 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
 def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int) -> Reach:
     found, alignments = [], [multiple]
     for vertical in (False, True):
-        for margin in _MARGINS:
+        # what demands wide strips has windows: it is slow, and sees the whole picture or far
+        for margin in _MARGINS if breadth < _BREADTHS[-1] else _MARGINS[:-1]:
             margin = -(-margin // multiple) * multiple
             strips = _Strips(network, channels, scale, multiple, breadth, margin, vertical)
             near = strips.extents([0, multiple])
@@ -72,14 +74,16 @@ def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth
         if near[0] != near[1]:  # a grid inside the network: what a pixel sees depends on its place
             alignments.append(_period(strips, multiple))
         found.append(max(near[0]))
-    return Reach(max(found), max(alignments))
+    return Reach(max(found), math.lcm(*alignments))
 
 
 def _period(strips: "_Strips", multiple: int) -> int:
-    places = strips.extents(range(0, _BAND, multiple))
-    for period in range(2, len(places or ()) // 2 + 1):
-        if places[period:] == places[:-period]:
-            return period * multiple
+    places: list[tuple[int, int]] = []
+    for count in (8, 16, 32, _BAND):
+        places += strips.extents(range(len(places) * multiple, count * multiple, multiple)) or ()
+        for period in range(2, len(places) // 2 + 1):
+            if places[period:] == places[:-period]:
+                return period * multiple
     raise _NoBound
 
 
@@ -92,7 +96,7 @@ class _Strips:
 
     def extents(self, shifts: Iterable[int]) -> list[tuple[int, int]] | None:
         """How many pixels before and behind the band depend on it, for each shift of the band; None: no end is seen."""
-        band = math.lcm(_BAND, self.multiple)
+        band = _BAND * self.multiple
         length = 2 * (self.margin + band)  # the same for all, since foreign networks may demand multiples
         found = []
         for shift in shifts:
