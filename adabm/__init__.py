@@ -40,7 +40,7 @@ _EXPORTS = {
     "round_to_uint8": "engines.tiles",
     "save_network": "networks",
     "save_quantized": "checkpoint",
-    "upscale": "engines.tiles",
+    "upscale": "engines.seamless",
 }
 _CALLED = {"FineTuningConfig": "Tune"}  # public names whose things are called otherwise where they stand
 __all__ = ["__version__", *sorted(_EXPORTS)]

@@ -64,6 +64,25 @@ def test_upscale_tiles_cover_the_picture(enlarge):
     assert np.abs(whole.astype(int) - tiled).mean() < 8  # tiles may use other bits
 
 
+def test_tiles_come_out_as_the_whole_picture(files, tmp_path, capsys):
+    write_image(tmp_path / "in.png", smooth(7, 70, 150))
+
+    def enlarged(*more: object) -> tuple[np.ndarray, dict, str]:
+        command = ["upscale", tmp_path / "in.png", tmp_path / "o.png", "--checkpoint", files / "q.safetensors"]
+        assert run(*command, "--overwrite", "--json", *more) == 0
+        out, err = capsys.readouterr()
+        return read_raw(tmp_path / "o.png"), json.loads(out)["pictures"][0], err
+
+    whole, told, err = enlarged()
+    assert told["overlap"] is None and told["tiles_like_whole"] and "note" not in err
+    tiled, told, err = enlarged("--tile", "75")
+    assert np.array_equal(whole, tiled) and told["overlap"] == 8 and told["tiles_like_whole"] and "note" not in err
+    _, told, err = enlarged("--tile", "75", "--overlap", "2")
+    assert told["overlap"] == 2 and not told["tiles_like_whole"]
+    assert err.count("note: the network sees 8 pixels far, the tiles have 2 pixels of context") == 1
+    assert not enlarged("--tile", "75", "--bits-per", "tile")[1]["tiles_like_whole"]
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (1, 40)])
 def test_upscale_tiny_pictures(enlarge, height, width):
     assert enlarge(smooth(0, height, width)).shape == (height * SCALE, width * SCALE, 3)

@@ -6,17 +6,42 @@ import cv2
 import numpy as np
 
 from ..engines import Engine
-from ..engines.tiles import upscaled_tiles
+from ..engines.context import Context, context_of
+from ..engines.seamless import in_tiles, seamless_tiles
 from ..errors import NetworkError
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Contexts:
+    """The context of an engine's tiles, found when the first picture is large enough for them.
+
+    Args:
+        overlap: see :func:`adabm.engines.context.context_of`.
+        note: called once with what the context lacks, if tiles cannot come out as the whole picture.
+    """
+
+    def __init__(self, engine: Engine, overlap: int | None, note: Callable[[str], None]) -> None:
+        self._engine, self._overlap, self._note = engine, overlap, note
+        self._found: Context | None = None
+
+    def of(self, picture: np.ndarray, tile: int | None) -> Context | None:
+        """Return the context for the tiles of a picture; None if it is computed as a whole."""
+        if not in_tiles(picture, tile):
+            return None
+        if self._found is None:
+            self._found = context_of(self._engine, self._overlap)
+            if not self._found.exact:
+                self._note(f"note: {self._found.shortage}")
+        return self._found
 
 
 def upscale_picture(
     engine: Engine,
     picture: np.ndarray,
     tile: int | None,
-    overlap: int,
+    overlap: int | Context | None,
+    bits_per: str = "picture",
     on_tile: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Upscale a picture and keep its layout.
@@ -27,7 +52,7 @@ def upscale_picture(
 
     Args:
         picture: (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
-        tile, overlap: see :func:`adabm.engines.tiles.upscale`; tiles have at most this side.
+        tile, overlap, bits_per: see :func:`adabm.engines.seamless.seamless_tiles`.
         on_tile: called with the input pixels done after each tile, e.g. to show progress.
 
     Returns:
@@ -43,7 +68,7 @@ def upscale_picture(
         colour = colour.astype(np.float32) * np.float32(255 / largest)
     result = np.empty((height * scale, width * scale, *picture.shape[2:]), picture.dtype)
     bits = []
-    for part in upscaled_tiles(engine, colour, tile, overlap, even=True):
+    for part in seamless_tiles(engine, colour, tile, overlap, bits_per):
         pixels = part.pixels @ _GRAY if picture.ndim == 2 else part.pixels
         if not np.isfinite(pixels).all():
             raise NetworkError(

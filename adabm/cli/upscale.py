@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..engines import Engine
+    from .picture import Contexts
 
 _FORMATS = ("png", "jpg", "webp", "tif", "bmp")
 _DETAILS = """\
 Reads and writes PNG, JPEG, WebP, TIFF and BMP. Gray stays gray; 16 bits a channel stay 16 bits (PNG, TIFF);
 an alpha channel is enlarged bicubically and kept (PNG, WebP, TIFF). What a format cannot hold is an error, not
-a loss. The EXIF orientation is applied; other metadata and colour profiles are not kept. Each tile decides its
-own bits; the tiles overlap to hide seams. A picture that fails does not stop the others of a folder. An output
+a loss. The EXIF orientation is applied; other metadata and colour profiles are not kept. Large pictures are
+computed in tiles with as much context as the network needs, so that they come out as the whole picture would;
+where that is not possible a note tells. A picture that fails does not stop the others of a folder. An output
 appears complete or not at all, so that --skip-existing goes on with a folder where an interrupted run stopped.
 
 examples:
@@ -64,7 +66,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="largest side of a tile in input pixels; 0: none (default: 256)",
     )
     parser.add_argument(
-        "--overlap", type=whole(0), default=16, metavar="N", help="input pixels of context around a tile (default: 16)"
+        "--overlap",
+        type=whole(0),
+        metavar="N",
+        help="input pixels of context around a tile (default: as far as the network sees, at most 64)",
+    )
+    parser.add_argument(
+        "--bits-per",
+        choices=("picture", "tile"),
+        default="picture",
+        help="what decides the bits: the whole picture (default), or each tile its own, which can show as seams",
     )
     parser.add_argument(
         "--format", choices=_FORMATS, help="of a folder's outputs (default: png); for one picture OUT tells it"
@@ -86,6 +97,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..checkpoint import read_metadata
     from ..errors import CheckpointError
     from .models import computing, is_quantized, open_for_rgb, weight_file
+    from .picture import Contexts
 
     folder = args.input.is_dir()
     jobs = (
@@ -103,12 +115,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         elif args.engine == DEFAULT_ENGINE:
             read_metadata(checkpoint)  # refuses full-precision weights, which were taken for quantized ones
         engine = open_for_rgb(args.engine, checkpoint, device)
+        contexts = Contexts(engine, args.overlap, console.note)
         for source, target in jobs:
             try:
                 if args.skip_existing and _is_done(source, target, engine.scale):
                     skipped.append({"input": str(source), "output": str(target)})
                     continue
-                done.append(_upscale(engine, source, target, args, console))
+                done.append(_upscale(engine, contexts, source, target, args, console))
             except Exception as error:
                 if not folder or explain(error) is None or ends_the_run(error):
                     raise
@@ -169,7 +182,9 @@ def _suffix(form: str) -> str:
     return {"jpeg": "jpg", "tiff": "tif"}.get(form.lower(), form.lower())
 
 
-def _upscale(engine: Engine, source: Path, target: Path, args: argparse.Namespace, console: Console) -> dict:
+def _upscale(
+    engine: Engine, contexts: Contexts, source: Path, target: Path, args: argparse.Namespace, console: Console
+) -> dict:
     from ..pictures.orientation import read_upright
     from ..pictures.writing import write_image
     from .picture import upscale_picture
@@ -181,8 +196,9 @@ def _upscale(engine: Engine, source: Path, target: Path, args: argparse.Namespac
     if colour_profile:
         console.note(f"warning: {source}: its colour profile is not kept; colours may look different")
     height, width = picture.shape[:2]
+    context = contexts.of(picture, args.tile or None)
     with console.progress(height * width, source.name) as bar:
-        result, bits = upscale_picture(engine, picture, args.tile or None, args.overlap, bar.update)
+        result, bits = upscale_picture(engine, picture, args.tile or None, context, args.bits_per, bar.update)
     write_image(target, result)
     seconds = time.perf_counter() - begun
     scale = engine.scale
@@ -195,6 +211,8 @@ def _upscale(engine: Engine, source: Path, target: Path, args: argparse.Namespac
         "width": width * scale,
         "height": height * scale,
         "feature_average_bits": bits,
+        "overlap": None if context is None else context.overlap,
+        "tiles_like_whole": context is None or (context.exact and args.bits_per == "picture"),
         "seconds": seconds,
     }
 

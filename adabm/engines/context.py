@@ -1,0 +1,98 @@
+"""How much context a tile needs, so that it comes out as in the whole picture."""
+
+import math
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+from ..networks.reach import Reach, find_reach
+from ..quantization.model import QuantizedSR
+from .protocol import Engine
+
+MOST = 64  # pixels of context by default at most: deep networks see farther than anyone would compute for each tile
+UNKNOWN = 32  # pixels where no bound is known
+# Up to so many values of its input, torch computes a convolution on the CPU by another algorithm, whose sums round
+# otherwise; at low bits the smallest difference becomes visible.
+_SMALL = 20480
+Span = tuple[int, int]  # begin and end
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is computed around each tile and cut off again.
+
+    Attributes:
+        overlap: pixels on each side.
+        alignment: the tile begins and ends, with its context, at multiples of it or at the border of the picture.
+        reach: how far the network sees, in pixels; None without a known bound.
+        least_area: pixels that a tile has with its context, where the picture does.
+    """
+
+    overlap: int
+    alignment: int = 1
+    reach: int | None = None
+    least_area: int = 1
+
+    @property
+    def exact(self) -> bool:
+        """Whether tiles of the same bits come out as in the whole picture."""
+        return self.reach is not None and self.overlap >= self.reach
+
+    @property
+    def shortage(self) -> str:
+        """Tell what tiles lack that are not exact, and the remedy."""
+        if self.reach is None:
+            return (
+                "how far the network sees is not known, or it looks at the whole picture; tiles come near to the whole "
+                "picture only, --tile 0 computes it"
+            )
+        return (
+            f"the network sees {self.reach} pixels far, the tiles have {self.overlap} pixels of context and come near to "
+            f"the whole picture only; --overlap {self.reach} or --tile 0 computes it, with more time and memory"
+        )
+
+    def around(self, rows: Span, columns: Span, height: int, width: int) -> tuple[Span, Span]:
+        """Rows and columns of a picture that a tile of ``rows`` and ``columns`` takes in with its context."""
+        rows, columns = self._around(*rows, height), self._around(*columns, width)
+        columns = self._grown(*columns, -(-self.least_area // (rows[1] - rows[0])), width)
+        return self._grown(*rows, -(-self.least_area // (columns[1] - columns[0])), height), columns
+
+    def _around(self, begin: int, end: int, length: int) -> Span:
+        return self._aligned(begin - self.overlap, end + self.overlap, length)
+
+    def _grown(self, begin: int, end: int, least: int, length: int) -> Span:
+        begin, end = self._aligned(begin, max(end, begin + least), length)
+        return self._aligned(min(begin, end - least), end, length)
+
+    def _aligned(self, begin: int, end: int, length: int) -> Span:
+        return max(0, begin) // self.alignment * self.alignment, min(length, end + -end % self.alignment)
+
+
+def context_of(engine: Engine, overlap: int | None = None) -> Context:
+    """Return the context that the tiles of an engine get.
+
+    How far the engine sees is what it says itself (``reach``, a :class:`adabm.networks.reach.Reach`), or is found from the
+    network that it shows (``model``).
+
+    Args:
+        overlap: pixels on each side; by default as far as the network sees, 64 at most, or 32 where no bound is known.
+
+    Raises:
+        ConfigError: a negative overlap.
+    """
+    if overlap is not None and overlap < 0:
+        raise ConfigError(f"overlap = {overlap}: must not be negative")
+    reach = _reach(engine)
+    if overlap is None:
+        overlap = UNKNOWN if reach.pixels is None else min(reach.pixels, MOST)
+    return Context(
+        overlap, math.lcm(reach.alignment, engine.size_multiple), reach.pixels, _SMALL // engine.channels + 1
+    )
+
+
+def _reach(engine: Engine) -> Reach:
+    own, model = getattr(engine, "reach", None), getattr(engine, "model", None)
+    if own is not None or not isinstance(model, QuantizedSR):
+        return own or Reach(None)
+    described = model.descriptor
+    with model.full_precision():
+        return find_reach(model.network, described.channels, described.scale, described.size_multiple)

@@ -1,0 +1,94 @@
+"""Upscale large pictures in tiles that come out as in the whole picture."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..quantization.model import QuantizedSR
+from .context import Context, context_of
+from .deciding import decided_by
+from .protocol import Engine
+from .simulated import as_engine
+from .tiles import Upscaled, UpscaledTile, _even_spans, upscaled_tiles
+
+BITS_PER = ("picture", "tile")
+
+
+def upscale(
+    model: QuantizedSR | Engine,
+    image: np.ndarray,
+    tile: int | None = None,
+    overlap: int | None = None,
+    bits_per: str = "picture",
+) -> Upscaled:
+    """Upscale a picture, whole or in tiles of at most ``tile`` pixels a side.
+
+    The whole result is held in float32; :func:`seamless_tiles` needs memory for one tile alone. The literature's patches,
+    without context, are those of :func:`adabm.engines.tiles.upscale`, as ``adabm.evaluate(model, pictures, tile=96)`` takes.
+
+    Args:
+        model: an engine; or a calibrated model, or one inside ``model.full_precision()``.
+        image: (H, W, C) of values 0 to 255, C the network's input channels.
+        tile: largest side of the tiles in input pixels, without their context; None for the whole picture at once.
+        overlap: input pixels of context computed around each tile and cut off again; by default as many as the network
+            needs, see :func:`adabm.engines.context.context_of`.
+        bits_per: ``"picture"``: the whole picture decides the bits of all its tiles; ``"tile"``: each tile its own.
+    """
+    engine = as_engine(model)
+    scale = engine.scale
+    result: np.ndarray | None = None
+    parts, layer_sums = [], {}
+    for part in seamless_tiles(engine, image, tile, overlap, bits_per):
+        if result is None:
+            result = np.empty((image.shape[0] * scale, image.shape[1] * scale, part.pixels.shape[2]), np.float32)
+        result[part.place(scale)] = part.pixels
+        parts.append((part.top, part.left, part.height, part.width, part.feature_average_bits))
+        for name, bits in part.layer_bits.items():
+            layer_sums[name] = layer_sums.get(name, 0.0) + bits
+    average = float(np.mean([bits for *_, bits in parts]))
+    return Upscaled(result, average, {name: total / len(parts) for name, total in layer_sums.items()}, parts)
+
+
+def seamless_tiles(
+    model: QuantizedSR | Engine,
+    image: np.ndarray,
+    tile: int | None = None,
+    overlap: int | Context | None = None,
+    bits_per: str = "picture",
+) -> Iterator[UpscaledTile]:
+    """Upscale a picture and yield it tile by tile, row after row.
+
+    Args:
+        model, image, tile, bits_per: see :func:`upscale`.
+        overlap: likewise, or the context, where it is known.
+
+    Raises:
+        ConfigError: a tile of less than 8 pixels, a negative overlap, or another ``bits_per``.
+        EngineError: the engine's output is not ``scale`` times as large as its input.
+    """
+    if tile is not None and tile < 8:
+        raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
+    if bits_per not in BITS_PER:
+        raise ConfigError(f"bits_per = {bits_per!r}: must be 'picture' or 'tile'")
+    engine = as_engine(model)
+    height, width = image.shape[:2]
+    if not in_tiles(image, tile):
+        context = Context(0)
+    else:
+        context = overlap if isinstance(overlap, Context) else context_of(engine, overlap)
+    rows, columns = _even_spans(height, tile), _even_spans(width, tile)
+    with decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext():
+        for (top, bottom), (left, right) in itertools.product(rows, columns):
+            (above, below), (before, after) = context.around((top, bottom), (left, right), height, width)
+            whole = next(upscaled_tiles(engine, image[above:below, before:after]))
+            inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
+            yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
+
+
+def in_tiles(image: np.ndarray, tile: int | None) -> bool:
+    """Whether a picture is larger than a tile of at most ``tile`` pixels a side."""
+    return tile is not None and max(image.shape[:2]) > tile

@@ -1,0 +1,159 @@
+"""How far a network sees: from how far away a pixel of the input can change one of the output.
+
+A band of NaN in a strip of zeros marks all that depends on it, since arithmetic never makes a number of a NaN. The
+convolutions, which cost nearly all the time of a network, are replaced by what they do to such marks.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from .trace import evaluation_mode
+
+_BAND = 64  # pixels; a multiple of the usual windows and strides
+_MARGINS = (32, 128, 512)  # pixels on both sides of the band, tried in turn; whoever sees farther sees everything
+_BREADTHS = (1, 64)  # of the strips; foreign networks may refuse a narrow one
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a network sees.
+
+    Attributes:
+        pixels: an output pixel depends on no input pixel farther away than this, in input pixels; None if no such bound
+            was found: the network looks at the whole picture (global pooling, attention), or does not show.
+        alignment: parts of a picture that begin and end at multiples of it (or at its border) are computed as in the whole.
+    """
+
+    pixels: int | None
+    alignment: int = 1
+
+
+class _NoBound(Exception):
+    """The network sees farther than the strips are long, or hides what it sees."""
+
+
+@torch.no_grad()
+def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int = 1) -> Reach:
+    """Find how far ``network``, in full precision, sees; weights play no part, so that zeros count like others.
+
+    A network that adapts its grid to the picture's size, as adaptive pooling does, is taken to be like that on multiples of
+    64. What turns a NaN into a number, such as ``torch.where(x > 0, x, 0)``, hides what it sees where it is the only way.
+
+    Args:
+        channels, scale, size_multiple: see :class:`adabm.NetworkDescriptor`.
+    """
+    with evaluation_mode(network), _MarkingConvolutions():
+        for breadth in _BREADTHS:
+            try:
+                return _reach(network, channels, scale, size_multiple, -(-breadth // size_multiple) * size_multiple)
+            except _NoBound:
+                break
+            except Exception:  # foreign code may raise anything
+                continue
+    return Reach(None, size_multiple)
+
+
+def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int) -> Reach:
+    found, alignments = [], [multiple]
+    for vertical in (False, True):
+        # what demands wide strips has windows: it is slow, and sees the whole picture or far
+        for margin in _MARGINS if breadth < _BREADTHS[-1] else _MARGINS[:-1]:
+            margin = -(-margin // multiple) * multiple
+            strips = _Strips(network, channels, scale, multiple, breadth, margin, vertical)
+            near = strips.extents([0, multiple])
+            if near is not None:
+                break
+        else:
+            raise _NoBound
+        if near[0] != near[1]:  # a grid inside the network: what a pixel sees depends on its place
+            alignments.append(_period(strips, multiple))
+        found.append(max(near[0]))
+    return Reach(max(found), math.lcm(*alignments))
+
+
+def _period(strips: "_Strips", multiple: int) -> int:
+    places: list[tuple[int, int]] = []
+    for count in (8, 16, 32, _BAND):
+        places += strips.extents(range(len(places) * multiple, count * multiple, multiple)) or ()
+        for period in range(2, len(places) // 2 + 1):
+            if places[period:] == places[:-period]:
+                return period * multiple
+    raise _NoBound
+
+
+class _Strips:
+    """Strips of a picture, of zeros but for a band of NaN."""
+
+    def __init__(self, network, channels: int, scale: int, multiple: int, breadth: int, margin: int, vertical: bool):
+        self.network, self.channels, self.scale, self.multiple = network, channels, scale, multiple
+        self.breadth, self.margin, self.vertical = breadth, margin, vertical
+
+    def extents(self, shifts: Iterable[int]) -> list[tuple[int, int]] | None:
+        """How many pixels before and behind the band depend on it, for each shift of the band; None: no end is seen."""
+        band = _BAND * self.multiple
+        length = 2 * (self.margin + band)  # the same for all, since foreign networks may demand multiples
+        found = []
+        for shift in shifts:
+            begin = self.margin + shift
+            end = begin + band
+            marks = self._marks(begin, end, length)
+            first, last = marks[0] // self.scale, marks[-1] // self.scale
+            if first == 0 or last == length - 1:
+                return None
+            found.append((max(0, begin - first), max(0, last + 1 - end)))
+        return found
+
+    def _marks(self, begin: int, end: int, length: int) -> list[int]:
+        """Lines of the output, from the first to the last of the strip, that depend on the band."""
+        like = next(self.network.parameters(), torch.zeros(()))
+        strips = like.new_zeros(2, self.channels, self.breadth, length)  # the second stays without marks
+        strips[0, :, :, begin:end] = torch.nan
+        output = self.network(strips.transpose(2, 3) if self.vertical else strips)
+        marks = (output.transpose(2, 3) if self.vertical else output).isnan()
+        lines = marks[0].any(0).any(0).nonzero().flatten().tolist()
+        if marks.shape[3] != length * self.scale or not lines or marks[1].any():
+            raise _NoBound
+        return lines
+
+
+class _MarkingConvolutions(TorchFunctionMode):
+    """Let convolutions and linear layers give NaN where they see one, and zero elsewhere, at little cost."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (torch.conv2d, torch.conv_transpose2d):
+            return _marked_convolution(func, *args, **kwargs)
+        if func is F.linear:
+            return _marked_linear(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _marked_convolution(func, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args, **kwargs) -> Tensor:
+    # of the arguments after the bias only those of the one-channel convolution differ: its number of groups
+    names = ("stride", "padding", "dilation", "groups")
+    if func is torch.conv_transpose2d:
+        names = ("stride", "padding", "output_padding", "groups", "dilation")
+    given = dict(zip(names, args)) | kwargs
+    groups = given.pop("groups", 1)
+    seen = func(_marks(input, 1), weight.new_ones(1, 1, *weight.shape[2:]), **given)
+    channels = weight.shape[1] * groups if func is torch.conv_transpose2d else weight.shape[0]
+    return _as_nan(seen).repeat(*(1,) * (seen.dim() - 3), channels, 1, 1)
+
+
+def _marked_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    seen = _as_nan(_marks(input, -1))
+    return seen.repeat(*(1,) * (seen.dim() - 1), weight.shape[0])
+
+
+def _marks(x: Tensor, dim: int) -> Tensor:
+    return x.isnan().any(dim, keepdim=True).to(x.dtype)
+
+
+def _as_nan(seen: Tensor) -> Tensor:
+    return torch.zeros_like(seen).masked_fill(seen > 0.5, torch.nan)

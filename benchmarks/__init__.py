@@ -1,0 +1,1 @@
+"""Measurements beside the study, run by hand; their numbers stand in docs/."""

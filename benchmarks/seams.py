@@ -1,0 +1,104 @@
+"""How visible are the seams of tiles? Prints the tables of docs/use.md.
+
+``python -m benchmarks.seams [NETWORK ...]`` quantizes each network without fine-tuning and upscales crops of the demo's
+photographs whole and in four tiles. Differences are of 8-bit values, in 8 output pixels on both sides of the seams.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import adabm
+from adabm.engines.context import context_of
+from adabm.engines.metrics import psnr_y
+from adabm.engines.simulated import SimulatedEngine
+from adabm.networks.backbones import backbone_path
+from adabm.pictures.folders import read_pictures
+from adabm.pictures.reading import list_images, read_rgb
+
+SETTINGS = {"W4A4 FQ": (4, 4, True), "W8A6": (8, 6, False)}
+WAYS = {  # overlap and bits_per
+    "16, tile": (16, "tile"),
+    "needed, tile": (None, "tile"),
+    "needed, picture": (None, "picture"),
+}
+NEAR = 8  # output pixels on both sides of a seam
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("networks", nargs="*", default=["edsr_f32b8_x4", "edsr_f64b16_x4"], help="names or files")
+    parser.add_argument("--data", default="data/prepared/demo", type=Path, help="what stage prepare of the demo wrote")
+    parser.add_argument("--photos", nargs="+", default=["chelsea", "china", "coffee"], help="of demo-photos/HR")
+    parser.add_argument("--side", default=192, type=int, help="of the central crops that are upscaled")
+    parser.add_argument(
+        "--psnr", action="store_true", help="also PSNR on demo-photos, whole and in tiles of --side / 4"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    calibration = [read_rgb(path) for path in list_images(args.data / "calibration" / "LR")]
+    crops = [_centre(read_rgb(args.data / "demo-photos" / "HR" / f"{name}.png"), args.side) for name in args.photos]
+    print("| network | sees | bits | overlap | bits per | mean | max | jump |\n|---|---|---|---|---|---|---|---|")
+    for name in args.networks:
+        network = adabm.load_network(backbone_path(name))
+        for setting, (weight, activation, full) in SETTINGS.items():
+            config = adabm.preset("adabm-notune", weight_bits=weight, activation_bits=activation, fully_quantized=full)
+            model = adabm.quantize(network, calibration, config, patch_size=48)[0]
+            for line in seams(model, crops, args.side // 2):
+                print(f"| {Path(name).stem} | {_reach(model)} | {setting} | {line} |", flush=True)
+            if args.psnr:
+                print(
+                    f"{Path(name).stem} {setting}: {psnr(model, args.data / 'demo-photos', args.side // 4)}", flush=True
+                )
+
+
+def seams(model: adabm.QuantizedSR, pictures: list[np.ndarray], tile: int) -> list[str]:
+    """One line of the table a way: differences from the whole picture near the seams, and how much the seams jump."""
+    wholes = [adabm.round_to_uint8(adabm.upscale(model, picture).image) for picture in pictures]
+    lines = []
+    for way, (overlap, bits_per) in WAYS.items():
+        differences, jumps = [], []
+        for picture, whole in zip(pictures, wholes):
+            tiled = adabm.round_to_uint8(adabm.upscale(model, picture, tile, overlap, bits_per).image)
+            seam = whole.shape[0] // 2
+            for a, b in ((tiled, whole), (tiled.transpose(1, 0, 2), whole.transpose(1, 0, 2))):
+                near = np.abs(a.astype(int) - b)[seam - NEAR : seam + NEAR]
+                differences.append(near)
+                jumps.append(_step(a, seam) - _step(b, seam))
+        found = np.stack(differences)
+        lines.append(f"{way.replace(', ', ' | ')} | {found.mean():.3f} | {found.max()} | {np.mean(jumps):+.3f}")
+    return lines
+
+
+def psnr(model: adabm.QuantizedSR, folder: Path, tile: int) -> str:
+    """Mean PSNR-Y in dB of the whole pictures of a folder and of each way of tiling them."""
+    scale = model.descriptor.scale
+    pictures = read_pictures(folder / "HR", folder / "LR", scale)
+    means = {}
+    for way, arguments in {"whole": (), **{way: (tile, *how) for way, how in WAYS.items()}}.items():
+        found = [
+            psnr_y(adabm.round_to_uint8(adabm.upscale(model, p.low, *arguments).image), p.high, scale) for p in pictures
+        ]
+        means[way] = np.mean(found)
+    return ", ".join(f"{way}: {mean:.3f} dB" for way, mean in means.items())
+
+
+def _step(image: np.ndarray, seam: int) -> float:
+    """Mean absolute difference of the two lines at the seam."""
+    return float(np.abs(image[seam].astype(int) - image[seam - 1]).mean())
+
+
+def _centre(picture: np.ndarray, side: int) -> np.ndarray:
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
+
+
+def _reach(model: adabm.QuantizedSR) -> str:
+    reach = context_of(SimulatedEngine(model)).reach
+    return "all" if reach is None else f"{reach} px"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""How far a network sees: compared with what changes far away, on known and on made-up networks."""
+
+import pytest
+import torch
+from torch import nn
+
+from adabm.networks import build_network, describe
+from adabm.networks.reach import Reach, find_reach
+from helpers.tiny_networks import TINY, tiny
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("EDSR", 8),
+        ("MSRResNet", 7),
+        ("RRDBNet", 34),
+        ("SRVGGNetCompact", 5),
+        ("ECBSR", 4),
+        ("SRResNet", 12),
+        ("RDN", 11),
+    ],
+)
+def test_what_lies_farther_changes_nothing(name, pixels):
+    """Its weights as they are: the line at that distance changes, none behind it does."""
+    network, scale = tiny(name).double(), TINY[name][1]
+    assert find_reach(network, 3, scale) == Reach(pixels)
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, 4, 60 + pixels, dtype=torch.float64)
+    other = picture.clone()
+    edge = 20 + pixels
+    other[..., edge:] = torch.rand_like(other[..., edge:])
+    with torch.no_grad():
+        changed = (network(picture) != network(other)).any(0).any(0).any(0)
+    first = changed.nonzero().min().item() // scale
+    assert edge - pixels <= first
+    if name != "RRDBNet":  # so deep, and scaled by 0.2 each time, that the farthest is lost in rounding
+        assert first == edge - pixels
+
+
+class Unshuffled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(12, 12, 3, padding=1)
+
+    def forward(self, x):
+        return nn.functional.pixel_shuffle(self.body(nn.functional.pixel_unshuffle(x, 2)), 2)
+
+
+class HourGlass(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 4, 4, stride=4)
+        self.up = nn.ConvTranspose2d(4, 3, 4, stride=4)
+
+    def forward(self, x):
+        return x + self.up(self.down(x).relu_())
+
+
+class Windows(nn.Module):
+    """Attention in windows of 8x8; without a convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys, self.out = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        tokens = x.view(n, c, h // 8, 8, w // 8, 8).permute(0, 2, 4, 3, 5, 1).reshape(-1, 64, c)
+        tokens = self.out((tokens @ self.keys(tokens).transpose(1, 2)).softmax(-1) @ tokens)
+        return tokens.view(n, h // 8, w // 8, 8, 8, c).permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
+
+
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return x * self.conv(x.mean((2, 3), keepdim=True)).sigmoid()
+
+
+class Hidden(nn.Module):
+    def forward(self, x):
+        return x.nan_to_num()
+
+
+class Failing(nn.Module):
+    def forward(self, x):
+        raise ValueError("no")
+
+
+def conv(*size, **options):
+    return nn.Conv2d(3, 3, *size, **options)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (conv(3, padding=2, dilation=2), Reach(2)),
+        (conv((1, 7), padding=(0, 3)), Reach(3)),
+        (conv((7, 1), padding="same", padding_mode="reflect"), Reach(3)),
+        (conv(3, padding=1, groups=3), Reach(1)),
+        (
+            nn.Sequential(conv(3, padding=1), nn.BatchNorm2d(3), nn.LeakyReLU(inplace=True), conv(5, padding=2)),
+            Reach(3),
+        ),
+        (Unshuffled(), Reach(2, 2)),
+        (HourGlass(), Reach(0, 4)),
+        (Windows(), Reach(0, 8)),
+        (Pooled(), Reach(None)),
+        (nn.Sequential(conv(3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Upsample((64, 64))), Reach(None)),
+        (Hidden(), Reach(None)),
+        (Failing(), Reach(None)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_made_up_networks(network, expected):
+    assert find_reach(network, 3, 1) == expected
+
+
+def test_known_networks():
+    assert find_reach(tiny("RCAN"), 3, 3) == Reach(None)  # its channel attention pools the whole picture
+    network = build_network("RRDBNet", num_feat=4, num_block=1, num_grow_ch=2, scale=2)
+    assert find_reach(network, 3, 2, describe(network).size_multiple) == Reach(37, 2)
+    wide = build_network("EDSR", num_feat=4, num_block=32, upscale=4)
+    assert find_reach(wide, 3, 4) == Reach(68)
+
+
+def test_the_network_stays_as_it_was():
+    network = tiny("SRResNet").train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    find_reach(network, 3, 4)
+    assert network.training and not torch.is_inference_mode_enabled()
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -1,0 +1,130 @@
+"""Tiles with enough context and one decision come out as the whole picture does, to the last bit."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+import adabm
+from adabm.engines.context import MOST, UNKNOWN, Context, context_of
+from adabm.engines.deciding import decided_by
+from adabm.engines.seamless import seamless_tiles, upscale
+from adabm.engines.simulated import SimulatedEngine, as_engine
+from adabm.errors import ConfigError
+from adabm.networks import build_network
+from adabm.networks.reach import Reach
+from adabm.quantization.model import QuantizedSR
+from adabm.recipes import calibrate
+from helpers.cli_files import smooth
+from helpers.configurations import configured
+from helpers.tiny_networks import tiny
+
+
+def quantized(network: torch.nn.Module) -> QuantizedSR:
+    model = QuantizedSR(network, configured(clipping=False))
+    noise = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
+    images = 0.5 + noise * torch.linspace(0, 1, 6).view(-1, 1, 1, 1)
+    calibrate(model, [images * model.descriptor.value_range])
+    return model
+
+
+def half_smooth(height: int, width: int) -> np.ndarray:
+    """The left half is smooth, the right one rough."""
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image[:, : width // 2] = smooth(1, height, width // 2) // 16 + 100
+    return image
+
+
+def unshuffling() -> torch.nn.Module:
+    return build_network("RRDBNet", num_feat=16, num_block=1, num_grow_ch=2, scale=2)
+
+
+@pytest.mark.parametrize("size", [(130, 171), (30, 300)])
+@pytest.mark.parametrize("network", ["EDSR", "SRResNet", "RDN", "SRVGGNetCompact", "unshuffling"])
+def test_tiles_equal_the_whole_picture(network, size):
+    torch.manual_seed(0)
+    model, image = quantized(unshuffling() if network == "unshuffling" else tiny(network)), half_smooth(*size)
+    whole, tiled = upscale(model, image), upscale(model, image, 67)
+    np.testing.assert_array_equal(tiled.image, whole.image)
+    assert len(tiled.tile_bits) > 1 and {part[4] for part in tiled.tile_bits} == {whole.feature_average_bits}
+    assert tiled.layer_bits == whole.layer_bits
+    with model.full_precision():
+        np.testing.assert_array_equal(upscale(model, image, 67).image, upscale(model, image).image)
+
+
+def test_too_little_context_shows():
+    model, image = quantized(tiny("EDSR")), half_smooth(130, 171)
+    assert context_of(as_engine(model)).overlap == 8
+    assert not np.array_equal(upscale(model, image, 67, 5).image, upscale(model, image).image)
+
+
+def test_each_tile_may_decide():
+    model, image = quantized(tiny("EDSR")), half_smooth(90, 180)
+    image[:, :90] = 128
+    own = upscale(model, image, 90, 0, "tile")
+    left, right = (bits for *_, bits in own.tile_bits)
+    assert left < right
+    one = upscale(model, image, 90, 0)
+    assert {bits for *_, bits in one.tile_bits} == {upscale(model, image).feature_average_bits}
+    assert upscale(model, image[:, :90]).feature_average_bits != one.feature_average_bits  # nothing stays behind
+
+
+def test_an_engine_of_its_own_kind():
+    """One that tells how far it sees and takes a decision; and one that does neither."""
+
+    class Other:
+        name, scale, channels, size_multiple = "other", 4, 3, 2
+        reach, decided = Reach(9, 3), None
+
+        @contextmanager
+        def deciding_on(self, picture):
+            self.decided = picture.shape
+            yield
+            self.decided = None
+
+    engine = Other()
+    assert context_of(engine) == Context(9, 6, 9, 6827)
+    with decided_by(engine, half_smooth(20, 30)):
+        assert engine.decided == (20, 30, 3)
+    assert engine.decided is None
+    engine.reach = None
+    found = context_of(engine)
+    assert (found.overlap, found.reach, found.exact) == (UNKNOWN, None, False) and "not known" in found.shortage
+
+
+def test_context():
+    deep = SimulatedEngine(QuantizedSR(build_network("EDSR", num_feat=4, num_block=32, upscale=2), configured()))
+    found = context_of(deep)
+    assert found.overlap == MOST < found.reach and "--overlap 68" in found.shortage and not found.exact
+    assert context_of(deep, 68).exact and context_of(deep, 3).overlap == 3
+    pooled = context_of(SimulatedEngine(QuantizedSR(tiny("RCAN"), configured())))
+    assert pooled.reach is None and "--tile 0" in pooled.shortage
+
+
+@pytest.mark.parametrize("context", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3)])
+def test_what_a_tile_takes_in(context):
+    height, width = 61, 103
+    for rows in ((0, 30), (30, 61), (13, 14)):
+        for columns in ((0, 20), (55, 60), (90, 103)):
+            taken = context.around(rows, columns, height, width)
+            area = 1
+            for (begin, end), (first, last), length in zip((rows, columns), taken, (height, width)):
+                assert 0 <= first <= max(0, begin - context.overlap) and first % context.alignment == 0
+                assert min(length, end + context.overlap) <= last <= length
+                assert last == length or last % context.alignment == 0
+                area *= last - first
+            assert area >= min(context.least_area, height * width)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((7,), "tile = 7: must be at least 8"), ((16, -1), "overlap = -1"), ((16, 4, "row"), "bits_per = 'row'")],
+)
+def test_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        list(seamless_tiles(quantized(tiny("EDSR")), half_smooth(20, 20), *arguments))
+
+
+def test_the_public_name():
+    assert adabm.upscale is upscale
