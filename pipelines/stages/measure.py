@@ -5,6 +5,7 @@ that stage then finds everything there. Made for runs of hours: interrupt it whe
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from adabm.errors import AdabmError
 from adabm.files import remove_stale_temporaries
 from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
+from adabm.study.running.executors import VARIABLE
 
-from .notebook_parameters import read_block
+from .notebook_parameters import read_block, read_executor
 
 # the parameters of the notebook
 _REQUIRED = ("plan", "patch_size", "patches", "rounds", "steps_per_round")
@@ -23,7 +25,8 @@ _OPTIONAL = ("same_as", "workers", "device", "results")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `evaluation`")
-    parser.add_argument("--workers", type=int, help="processes instead of the block's; 0: one a core, or one on a GPU")
+    parser.add_argument("--workers", type=int, help="instead of the block's; 0: one a core or a GPU, or all of a Dask cluster")
+    parser.add_argument("--executor", help="instead of the profile's and ADABM_EXECUTOR: processes, dask, slurm, ... (docs/cluster.md)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="instead of the block's")
     args = parser.parse_args()
     try:
@@ -36,7 +39,9 @@ def main() -> int:
         remove_stale_temporaries(cache.folder)
         effort = Effort.from_parameters(block)
         cells = read_plan(block["plan"], root, effort)
-        results = run_plan(cells, effort, cache, workers or None, device)
+        if args.executor:
+            os.environ[VARIABLE] = args.executor
+        results = run_plan(cells, effort, cache, workers or None, device, read_executor(args.params))
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1

@@ -66,6 +66,21 @@ def read_block(params: Path, block: str) -> dict[str, Any]:
     return values
 
 
+def read_executor(params: Path) -> str | None:
+    """Return where the tasks of a profile run: ``executor`` of its block ``profile``; None where it says nothing.
+
+    It stands there and not among a question's parameters since no result depends on it.
+    """
+    try:
+        profile = read_block(params, "profile")
+    except ConfigError:  # a file of blocks alone
+        return None
+    executor = profile.get("executor")
+    if executor is not None and not isinstance(executor, str):
+        raise ConfigError(f"{params}: executor = {executor!r} of block 'profile' must be a name such as processes or dask")
+    return executor
+
+
 def check_parameters(
     declared: dict[str, ast.expr], given: dict[str, Any], name: str, complete: bool = True
 ) -> dict[str, Any]:

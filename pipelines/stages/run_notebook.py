@@ -39,8 +39,9 @@ from traitlets import default
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
 from adabm.study.origin.provenance import STAGE_VARIABLE
+from adabm.study.running.executors import VARIABLE
 
-from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block
+from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block, read_executor
 from .sums import write_sums
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +90,7 @@ def run_notebook(
         raise ConfigError(f"{source}: would be overwritten or deleted, as {out} is written; name another output")
     with (
         tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
-        _kernel_environment(scratch, _stage(source, params, block)),
+        _kernel_environment(scratch, _stage(source, params, block), read_executor(params) if params and block else None),
     ):
         working_copy = Path(scratch) / "notebook.ipynb"
         try:
@@ -134,14 +135,16 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 @contextlib.contextmanager
-def _kernel_environment(scratch: str, stage: str) -> Iterator[None]:
-    """Keep from the kernel what would make its output depend on the user or the run."""
+def _kernel_environment(scratch: str, stage: str, executor: str | None) -> Iterator[None]:
+    """Keep from the kernel what would make its output depend on the user or the run; tell it where tasks are to run."""
     settings = {
         "PYTHONHASHSEED": "0",  # the order of sets of strings
         STAGE_VARIABLE: stage,
         "IPYTHONDIR": scratch,  # the user's start-up files and settings
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a preset "agg" would show no figure
     }
+    if executor is not None and not os.environ.get(VARIABLE):
+        settings[VARIABLE] = executor
     profile = Path(scratch, "profile_default")
     profile.mkdir()  # the kernel warns, at each start, that its connection to this very process is not encrypted
     (profile / "ipython_kernel_config.py").write_text("c.Application.log_level = 'CRITICAL'\n")

@@ -1,7 +1,7 @@
 """A tiny study on disk: a network of 8 features, pictures of 32x32, a plan; and what its tests count."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from adabm.networks import build_network, save_network
 from adabm.pictures.writing import write_image
 from adabm.study import Effort
 from adabm.study.origin import fingerprint
-from adabm.study.running import runs, tasks
+from adabm.study.running import tasks
+from adabm.study.running.executors import EXECUTORS, VARIABLE, Request, Workers
 
 EFFORT = Effort(patch_size=12, patches=4, rounds=3, steps_per_round=2)
 
@@ -89,29 +90,27 @@ class Counted:
         return numbers
 
 
-class _Here:
-    """In place of a pool: carries out each task at once, in this process."""
+class _Here(Executor):
+    """Carries out each task at once, in this process."""
 
-    def submit(self, function) -> Future:
+    def submit(self, function, /, *arguments, **named) -> Future:
         future = Future()
-        try:
-            future.set_result(function())
-        except Exception as error:
-            future.set_exception(error)
+        future.set_result(function(*arguments, **named))
         return future
 
 
+@EXECUTORS.register("here")
 @contextmanager
-def _here(_workers: int) -> Iterator[_Here]:
-    yield _Here()
+def _here(_request: Request) -> Iterator[Workers]:
+    yield Workers(_Here(), lambda: 1)
 
 
 def compute_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``run_plan`` start no process."""
-    monkeypatch.setattr(runs, "_pool", _here)
+    """Let studies start no process."""
+    monkeypatch.setenv(VARIABLE, "here")
 
 
 def forget() -> None:
     """As a new process would, forget contents of files and the last model."""
     fingerprint.file_hash.cache_clear()
-    tasks._loaded.cache_clear()
+    tasks.loaded.cache_clear()

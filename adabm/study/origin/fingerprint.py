@@ -49,6 +49,10 @@ NEUTRAL = (
     "study.pages",  # figures and the report
     "study.plan",  # names runs, whose settings enter the keys, and the files that they read
     "study.running.cache",  # keeps what was computed, compared with its sha256
+    "study.running.executors",  # where tasks run, on one thread each
+    "study.running.graph",  # in which order tasks run
+    "study.running.scheduling",
+    "study.running.working",
     "study.tables.question",  # how a question is told
     "suggestions",  # the nearest known name in the text of an error
     "yaml_files",  # what files of recipes and parameters say enters the keys

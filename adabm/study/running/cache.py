@@ -3,9 +3,12 @@
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from ...checkpoint import load_quantized, save_quantized
@@ -39,6 +42,40 @@ class ResultCache:
         path = self.folder / "models" / f"{model_key}.partial"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    @contextmanager
+    def claimed(self, result_key: str) -> Iterator[None]:
+        """Alone among all processes that share the folder inside; whoever else wants the same result waits.
+
+        A process that dies, or whose machine does, claims nothing any more. On a file system without locks nothing is
+        claimed: two studies may then compute the same result twice.
+        """
+        self.progress(result_key)  # makes the folder, or tells why it cannot be made
+        lock = FileLock(self.folder / "models" / f"{result_key}.lock")
+        try:
+            lock.acquire()
+        except (NotImplementedError, OSError):
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def keep_seconds(self, result_key: str, seconds: float) -> None:
+        """Keep how long a model or picture took, for estimates; where that cannot be kept, nothing is lost."""
+        with suppress(OSError):
+            write_atomically(self._seconds(result_key), f"{seconds:.3f}\n".encode())
+
+    def load_seconds(self, result_key: str) -> float | None:
+        """Return how long a result took, or None where that is not known."""
+        try:
+            return float(self._seconds(result_key).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _seconds(self, result_key: str) -> Path:
+        return self.folder / "seconds" / result_key[:2] / result_key
 
     def load_model(self, model_key: str) -> tuple[QuantizedSR, list[TuningStep]] | None:
         """Return a kept model and its fine-tuning steps, or None where they are missing or damaged."""

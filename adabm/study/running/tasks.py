@@ -1,5 +1,6 @@
 """The two kinds of work of a study: quantize a network, measure a model on pictures. Each fills the cache."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,20 +75,32 @@ class ModelTask:
         kept = self.cache.load_record(key(diverged=self.key))
         return kept["reason"] if kept is not None else None
 
-    def carry_out(
+    @property
+    def identity(self) -> str:
+        """What tells whether another process has the same files and code."""
+        return self.key
+
+    def carry_out(self) -> None:
+        """Quantize and keep the model, or keep the reason why fine-tuning failed; nothing where another study just did."""
+        with self.cache.claimed(self.key):
+            if not self.done():
+                self.quantize_and_keep(self.key)
+
+    def quantize_and_keep(
         self,
+        progress_key: str,
         on_start: Callable[[QuantizedSR], None] | None = None,
         on_step: Callable[[TuningStep], None] | None = None,
-        progress_key: str | None = None,
     ) -> None:
-        """Quantize and keep the model, or keep the reason why fine-tuning failed.
+        """Quantize and keep the model, whether there is one or not, or keep the reason why fine-tuning failed.
 
         Args:
+            progress_key: of the state of an unfinished fine-tuning, and of its duration.
             on_start: called with the calibrated model, which fine-tuning then changes.
             on_step: called after each step of fine-tuning.
-            progress_key: of the state of an unfinished fine-tuning; by default the model's.
         """
-        progress = self.cache.progress(progress_key or self.key)
+        progress = self.cache.progress(progress_key)
+        resumed, begun = progress.exists(), time.perf_counter()
         try:
             try:
                 model, steps = self._quantize(progress, on_start, on_step)
@@ -98,6 +111,8 @@ class ModelTask:
             self.cache.keep_record(key(diverged=self.key), {"reason": str(error)})
         else:
             self.cache.keep_model(self.key, model, steps, self.run.seed)
+            if not resumed:
+                self.cache.keep_seconds(progress_key, time.perf_counter() - begun)
         progress.unlink(missing_ok=True)
 
     def _quantize(
@@ -203,20 +218,30 @@ class MeasureTask:
             )
         return [Measurement(files.name, **result) for files, result in zip(self.files, kept)]
 
+    @property
+    def identity(self) -> str:
+        """What tells whether another process has the same files and code."""
+        return self.picture_key(self.files[0])
+
     def carry_out(self) -> None:
         """Measure each picture that is missing, and keep the result at once."""
-        for files in self.missing():
-            model, full = _loaded(self.model), self.model.run.method == FULL_PRECISION
+        for files in self.files:
+            picture_key = self.picture_key(files)
+            if self.model.cache.load_record(picture_key) is not None:  # another study on this cache may have measured it
+                continue
+            model, full = loaded(self.model, self.model.key), self.model.run.method == FULL_PRECISION
+            begun = time.perf_counter()
             simulated = self.engine == SIMULATED
             engine = SimulatedEngine(model, full_precision=full) if simulated else open_engine(self.engine, model)
             with one_thread(self.model.device):
                 result = vars(measure(engine, files.read(engine.scale), self.tile))
-            self.model.cache.keep_record(self.picture_key(files), {k: v for k, v in result.items() if k != "picture"})
+            self.model.cache.keep_record(picture_key, {k: v for k, v in result.items() if k != "picture"})
+            self.model.cache.keep_seconds(picture_key, time.perf_counter() - begun)
 
 
 @lru_cache(maxsize=1)
-def _loaded(task: ModelTask) -> QuantizedSR:
-    """The model of the last task of this process: consecutive tasks often share it."""
+def loaded(task: ModelTask, _key: str) -> QuantizedSR:
+    """The model of the last task of this process, known by task and key: consecutive tasks often share it."""
     if task.run.method == FULL_PRECISION:
         model = QuantizedSR(load_network(task.backbone), task.run.config())
     else:

@@ -37,6 +37,16 @@ class TraceTask:
         pictures = [(file_hash(f.high), file_hash(f.low) if f.low is not None else None) for f in self.files]
         return key(trace=self.model.key, step=step, pictures=pictures, code=measuring_code(self.model.backbone))
 
+    @property
+    def identity(self) -> str:
+        """What tells whether another process has the same files and code."""
+        return self._key(self.steps[-1])
+
+    @property
+    def progress_key(self) -> str:
+        """Of the state of the unfinished fine-tuning, and of its duration."""
+        return key(trace=self.model.key, steps=self.steps)
+
     def done(self) -> bool:
         """Whether nothing is to be computed: all is measured, or fine-tuning diverged."""
         return self.model.divergence() is not None or all(
@@ -58,7 +68,10 @@ class TraceTask:
                     self._key(taken), dict(step=taken, group=step.group, **self._measured(running[-1]))
                 )
 
-        task.carry_out(running.append, on_step, key(trace=task.key, steps=self.steps))
+        progress_key = self.progress_key
+        with task.cache.claimed(progress_key):
+            if not self.done():
+                task.quantize_and_keep(progress_key, running.append, on_step)
 
     def _measured(self, model: QuantizedSR) -> dict[str, float]:
         results = [measure(model, files.read(model.descriptor.scale)) for files in self.files]

@@ -1,0 +1,298 @@
+"""Where tasks run: the same tables from every executor, workers that die, studies that share a cache, executors of one's own."""
+
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
+from adabm.study.running import working
+from adabm.study.running.executors import EXECUTORS, VARIABLE, Request, chosen, jobs, open_workers, registry
+from adabm.study.running.executors.environment import gpus, starting, worker_count, worker_variables
+from adabm.study.running.graph import TaskGraph
+from adabm.study.running.tasks import MeasureTask, ModelTask
+from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
+
+ROOT = Path(__file__).parents[1]
+FATAL = """import multiprocessing, os, pathlib, signal
+deaths = pathlib.Path(__file__).with_suffix(".deaths")
+count = len(deaths.read_text()) if deaths.exists() else 0
+if (multiprocessing.parent_process() or "FATAL" in os.environ) and count < {times}:
+    deaths.write_text("x" * (count + 1))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    forget()
+    return write_study(tmp_path)
+
+
+def csv(root: Path, executor: str | None = None, plan=None, workers: int = 1, cache: str = "cache") -> list[str]:
+    cells = read_plan(plan or [part(methods=["adabm"])], root, EFFORT)
+    results = run_plan(cells, EFFORT, ResultCache(root / cache), workers, "cpu", executor)
+    return [table.to_csv() for table in evaluation_tables(results)]
+
+
+def csv_here(root: Path, **options) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        compute_here(patch)
+        return csv(root, cache="here", **options)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+# -- the same tables -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", ["processes", "dask", "submitit-local"])
+def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
+    counted = Counted(monkeypatch)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    environment = dict(os.environ)
+    elsewhere = csv(root, executor)
+    assert counted.take() == (0, 0) and dict(os.environ) == environment
+    assert not list((root / "cache").rglob("*.lock")) + list((root / "cache").rglob("*.pkl"))
+    assert elsewhere == csv_here(root)
+
+
+def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
+    (root / "fatal.py").write_text(FATAL.format(times=1))
+    plan = [part(methods=["minmax"], imports=["fatal.py"])]
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root)
+    processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet)]
+    processes += [subprocess.Popen(worker, env={**os.environ, "FATAL": "1"}, **quiet) for _ in range(2)]
+    try:
+        monkeypatch.setenv(VARIABLE, f"dask:{address}")
+        tables = csv(root, plan=plan)
+        assert (root / "fatal.deaths").read_text() == "x"
+        assert sum(process.poll() is not None for process in processes[1:]) == 1
+        assert tables == csv_here(root, plan=plan)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_lost_process_costs_its_task_alone(root):
+    (root / "fatal.py").write_text(FATAL.format(times=1))
+    plan = [part(sets=["Second"], settings=[], methods=[], imports=["fatal.py"])]
+    assert csv(root, plan=plan) == csv_here(root, plan=plan)
+    assert (root / "fatal.deaths").read_text() == "x"
+
+
+def test_a_task_that_kills_its_workers_is_told(root):
+    (root / "fatal.py").write_text(FATAL.format(times=9))
+    with pytest.raises(RuntimeError, match="net, fp32 at FP32, seed 0: its worker was killed 3 times, perhaps for lack of memory"):
+        csv(root, plan=[part(sets=["Second"], settings=[], methods=[], imports=["fatal.py"])])
+    assert (root / "fatal.deaths").read_text() == "xxx"
+
+
+# -- a cache that several share --------------------------------------------------------------------
+
+
+def test_two_studies_at_once_on_one_cache(root, monkeypatch):
+    counted = Counted(monkeypatch)
+    compute_here(monkeypatch)
+    plan = [part(methods=["adabm", "minmax"])]
+    results: list = []
+    threads = [threading.Thread(target=lambda: results.append(csv(root, plan=plan))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 2 and results[0] == results[1]
+    assert counted.take()[0] == 2, "a model is computed by one of them, and the other waits for it"
+    assert csv_here(root, plan=plan) == results[0]
+    assert not list((root / "cache").rglob("*.lock")) + list((root / "cache").rglob("*.partial"))
+
+
+def test_a_claim_of_a_dead_process_is_none(root):
+    code = (
+        "import os, sys; from pathlib import Path; from adabm.study import ResultCache\n"
+        "with ResultCache(Path(sys.argv[1])).claimed('abc'): print('claimed', flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout.readline() == "claimed\n"
+    entered = threading.Event()
+
+    def claim() -> None:
+        with ResultCache(root).claimed("abc"):
+            entered.set()
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    assert not entered.wait(0.3)
+    owner.kill()
+    owner.communicate()
+    thread.join(60)
+    assert entered.is_set()
+
+
+def test_a_file_system_without_locks(root, monkeypatch):
+    def none(_self):
+        raise NotImplementedError("no locks here")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", none)
+    with ResultCache(root).claimed("abc"), ResultCache(root).claimed("abc"):
+        pass
+
+
+def test_durations_are_kept_beside_the_results(root, monkeypatch):
+    compute_here(monkeypatch)
+    csv(root)
+    cache = ResultCache(root / "cache")
+    cells = read_plan([part(methods=["adabm"])], root, EFFORT)
+    model = ModelTask(cells[1].backbone, cells[1].calibration, cells[1].run, EFFORT, cache)
+    measuring = MeasureTask(model, cells[1].pictures.files, None)
+    keys = [model.key, *map(measuring.picture_key, measuring.files)]
+    assert all(cache.load_seconds(key) > 0 for key in keys) and cache.load_seconds("other") is None
+
+
+# -- workers that are not like the others ----------------------------------------------------------
+
+
+def first_task(root: Path) -> MeasureTask:
+    cell = read_plan([part(settings=[], methods=[])], root, EFFORT)[0]
+    model = ModelTask(cell.backbone, (), cell.run, EFFORT, ResultCache(root / "cache"))
+    return MeasureTask(model, cell.pictures.files, None)
+
+
+def test_a_worker_with_other_code_or_files_refuses(root):
+    task = first_task(root)
+    outcome = working.perform(task, "other", working.Study("one", root))
+    assert "has another version of adabm, torch" in outcome.failure and not (root / "cache" / "pictures").exists()
+
+
+def test_a_worker_that_lives_long_sees_changed_files(root):
+    task = first_task(root)
+    before = task.identity
+    assert working.perform(task, before, working.Study("one", root)).failure is None
+    write_network(root / "net.safetensors", seed=1)
+    assert "another version" not in (working.perform(task, before, working.Study("one", root)).failure or "")
+    assert "another version" in working.perform(task, before, working.Study("two", root)).failure
+    assert working.perform(task, task.identity, working.Study("two", root)).failure is None
+    first, second = (ResultCache(root / "cache").load_record(key) for key in (before, task.identity))
+    assert first["psnr_y_db"] != second["psnr_y_db"]
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+def test_models_come_before_their_pictures_and_value_first(root):
+    cells = read_plan([part(sets=["First", "Second"], methods=["minmax"])], root, EFFORT)
+    cache = ResultCache(root / "cache")
+    graph = TaskGraph()
+    for order, cell in enumerate(cells):
+        graph.add_cell(order, ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, cache), cell)
+    told = [(node.order, type(node.task).__name__, node.after) for node in graph.nodes]
+    assert told == [
+        (0, "MeasureTask", None),
+        (1, "ModelTask", None),
+        (1, "MeasureTask", 1),
+        (2, "MeasureTask", None),
+        (3, "MeasureTask", 1),
+    ]
+
+
+# -- choosing --------------------------------------------------------------------------------------
+
+REQUEST = Request(1, 1, "cpu", Path())
+OWN = """from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from adabm.study.running.executors import EXECUTORS, Workers
+
+@EXECUTORS.register("threads of mine")
+@contextmanager
+def threads(request):
+    with ThreadPoolExecutor(1) as executor:
+        yield Workers(executor, lambda: 1)
+"""
+
+
+def test_an_executor_of_ones_own(root, monkeypatch):
+    (root / "own.py").write_text(OWN)
+    monkeypatch.setenv(VARIABLE, f"{root / 'own.py'}:threads of mine")
+    assert csv(root) == csv_here(root)
+    EXECUTORS._entries.pop("threads of mine")
+
+
+def test_what_is_chosen(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert (chosen(), chosen("dask")) == ("processes", "dask")
+    monkeypatch.setenv(VARIABLE, "slurm:slurm_partition=cpu")
+    assert chosen("dask") == "slurm:slurm_partition=cpu"
+
+
+@pytest.mark.parametrize("setting, message", [
+    ("proceses", "unknown executor 'proceses'; did you mean 'processes'"),
+    ("nowhere.py:mine", "nowhere.py: no such file"),
+    ("mine.py", "say which one of the file, as in mine.py:name"),
+    ("dask:tcp://127.0.0.1:9", "no scheduler answers there .*; start one with: dask scheduler"),
+    ("submitit-local:partition", "executor option 'partition': must be name=value"),
+    ("submitit-local:slrm_partition=a", "executor 'submitit-local': .*slrm_partition"),
+])  # fmt: skip
+def test_impossible_executors_are_told(setting, message, tmp_path):
+    with pytest.raises(ConfigError, match=message), open_workers(setting, dataclasses.replace(REQUEST, folder=tmp_path)):
+        pass
+
+
+def test_slurm_where_there_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="executor 'slurm': .*srun"), open_workers("slurm", dataclasses.replace(REQUEST, folder=tmp_path)):
+        pass
+
+
+def test_a_package_that_is_not_there():
+    with pytest.raises(ConfigError, match="executor 'dask' needs the package adabm_nothing .*pip install 'adabm.cluster.'"):
+        registry.optional("adabm_nothing", "dask")
+
+
+def test_options_of_slurm():
+    assert jobs._options("slurm_partition=cpu,timeout_min=240,mem_gb=4.5") == dict(
+        slurm_partition="cpu", timeout_min=240, mem_gb=4.5
+    )
+
+
+def test_workers_of_this_machine(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
+    assert [worker_count(None, 9, "cpu"), worker_count(None, 2, "cpu"), worker_count(8, 9, "cpu")] == [4, 2, 8]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert gpus() == ["2", "5"] and worker_count(None, 9, "cuda") == 2
+
+
+def test_processes_start_with_one_thread():
+    assert worker_variables("cpu")["OMP_NUM_THREADS"] == "1" and "OMP_NUM_THREADS" not in worker_variables("cuda")
+    before = dict(os.environ)
+    with starting(worker_variables("cpu")):
+        code = "import torch; print(torch.get_num_threads())"
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
+    assert dict(os.environ) == before
+
+
+def test_timings_run_in_this_process_whatever_the_executor(root, monkeypatch):
+    from adabm.study import Run
+    from adabm.study.running.timing import Workload, time_parts
+
+    monkeypatch.setenv(VARIABLE, "none that exists")
+    low = tuple(sorted((root / "data" / "calibration" / "LR").iterdir()))
+    workload = Workload(root / "net.safetensors", low, EFFORT, Run.at("adabm", "W4A4 FQ"), (1,), (1,), low[0])
+    assert next(iter(time_parts(workload, 1)))[2] > 0
