@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,15 +10,17 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
 from adabm.errors import ConfigError
 from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
 from adabm.study.running import working
-from adabm.study.running.executors import EXECUTORS, VARIABLE, Request, chosen, jobs, open_workers, registry
+from adabm.study.running.executors import EXECUTORS, VARIABLE, Request, chosen, dask_cluster, jobs, open_workers, registry
 from adabm.study.running.executors.environment import gpus, starting, worker_count, worker_variables
 from adabm.study.running.graph import TaskGraph
 from adabm.study.running.tasks import MeasureTask, ModelTask
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
+from helpers.study_processes import group, kept, start, wait_for
 
 ROOT = Path(__file__).parents[1]
 FATAL = """import multiprocessing, os, pathlib, signal
@@ -62,8 +65,9 @@ def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
     monkeypatch.delenv(VARIABLE, raising=False)
     environment = dict(os.environ)
-    elsewhere = csv(root, executor)
-    assert counted.take() == (0, 0) and dict(os.environ) == environment
+    elsewhere = csv(root, executor, workers=2 if executor == "submitit-local" else 1)
+    assert counted.take() == (0, 0) and environment.items() <= os.environ.items()
+    assert set(os.environ) - set(environment) <= {"PYTHONHASHSEED", "__DASK_PARENT_PID"}, "which Dask leaves there"
     assert not list((root / "cache").rglob("*.lock")) + list((root / "cache").rglob("*.pkl"))
     assert elsewhere == csv_here(root)
 
@@ -104,23 +108,55 @@ def test_a_task_that_kills_its_workers_is_told(root):
     assert (root / "fatal.deaths").read_text() == "xxx"
 
 
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_dask_ends_at_once(root, ending):
+    """SIGINT goes to all processes, as from a terminal; SIGTERM to the parent alone."""
+    plan = [part(methods=["adabm"], settings=["W4A4 FQ", "W6A6", "W8A6"], seeds=[0, 1, 2])]
+    (root / "params.yaml").write_text(yaml.safe_dump(dict(evaluation=dict(**dataclasses.asdict(EFFORT), plan=plan))))
+    study = start(root, 1, "--executor", "dask")
+    wait_for(lambda: kept(root) or study.poll() is not None)
+    assert study.poll() is None, study.communicate()
+    os.killpg(study.pid, ending) if ending == signal.SIGINT else study.send_signal(ending)
+    _, errors = study.communicate()
+    wait_for(lambda: not group(study.pid))
+    assert study.returncode == (130 if ending == signal.SIGINT else 143) and "Traceback" not in errors, errors
+    assert all(ResultCache(root / "cache").load_record(path.stem) is not None for path in kept(root))
+
+
 # -- a cache that several share --------------------------------------------------------------------
 
 
-def test_two_studies_at_once_on_one_cache(root, monkeypatch):
-    counted = Counted(monkeypatch)
-    compute_here(monkeypatch)
+def test_two_studies_at_once_on_one_cache(root):
     plan = [part(methods=["adabm", "minmax"])]
-    results: list = []
-    threads = [threading.Thread(target=lambda: results.append(csv(root, plan=plan))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 2 and results[0] == results[1]
-    assert counted.take()[0] == 2, "a model is computed by one of them, and the other waits for it"
-    assert csv_here(root, plan=plan) == results[0]
+    (root / "own.py").write_text(OWN)
+    (root / "params.yaml").write_text(yaml.safe_dump(dict(evaluation=dict(**dataclasses.asdict(EFFORT), plan=plan))))
+    command = [sys.executable, "-m", "pipelines.stages.measure", "--params", "params.yaml", "--device", "cpu"]
+    command += ["--executor", f"{root / 'own.py'}:threads of mine"]
+    environment = {**os.environ, "ADABM_CACHE": str(root / "cache")}
+    studies = [
+        subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    told = [study.communicate()[1] for study in studies]
+    assert [study.returncode for study in studies] == [0, 0], told
     assert not list((root / "cache").rglob("*.lock")) + list((root / "cache").rglob("*.partial"))
+    with pytest.MonkeyPatch.context() as patch:
+        compute_here(patch)
+        counted = Counted(patch)
+        tables = csv(root, plan=plan)
+        assert counted.take() == (0, 0)
+    assert tables == csv_here(root, plan=plan)
+
+
+def test_a_model_that_another_study_computes_is_waited_for(root, monkeypatch):
+    counted = Counted(monkeypatch)
+    cell = read_plan([part()], root, EFFORT)[1]
+    task = ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache"))
+    waiting = threading.Thread(target=task.carry_out)
+    with task.cache.claimed(task.key):
+        waiting.start()
+        task.quantize_and_keep(task.key)
+    waiting.join()
+    assert counted.take() == (1, 0) and task.done()
 
 
 def test_a_claim_of_a_dead_process_is_none(root):
@@ -250,7 +286,8 @@ def test_what_is_chosen(monkeypatch):
     ("submitit-local:partition", "executor option 'partition': must be name=value"),
     ("submitit-local:slrm_partition=a", "executor 'submitit-local': .*slrm_partition"),
 ])  # fmt: skip
-def test_impossible_executors_are_told(setting, message, tmp_path):
+def test_impossible_executors_are_told(setting, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "_ANSWER_S", 0.5)
     with pytest.raises(ConfigError, match=message), open_workers(setting, dataclasses.replace(REQUEST, folder=tmp_path)):
         pass
 

@@ -1,13 +1,10 @@
 """Plans carried out: the numbers, what is computed twice (nothing), failures, interruptions."""
 
-import contextlib
 import dataclasses
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +23,7 @@ from adabm.pictures.writing import write_image
 from adabm.quantization.model import QuantizedSR
 from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan
 from adabm.study.running import tasks
+from helpers.study_processes import group, kept, start, wait_for
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_pictures, write_study
 
 PLAN = [
@@ -259,52 +257,6 @@ def test_code_that_changes_meanwhile_is_told(root, here):
 
 
 # -- interruptions ---------------------------------------------------------------------------------
-
-
-def start(root: Path, workers: int) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "ADABM_CACHE": str(root / "cache")}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pipelines.stages.measure",
-            "--params",
-            "params.yaml",
-            "--device",
-            "cpu",
-            "--workers",
-            str(workers),
-        ],
-        cwd=root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def kept(root: Path) -> dict[Path, int]:
-    paths = [path for path in (root / "cache" / "pictures").rglob("*.json") if not path.name.startswith(".")]
-    return {path: path.stat().st_mtime_ns for path in paths}
-
-
-def wait_for(condition, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
-def group(leader: int) -> list[int]:
-    """The processes alive of a group."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, of_group = stat.read_text().rpartition(")")[2].split()[:3]
-            if int(of_group) == leader and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,22 @@ class Bench:
         Raises:
             ConfigError: unknown strategy or one whose source cannot be read, or more pictures than the pool has.
         """
-        identity = key(
+        identity = self._choice_key(strategy, count, run)
+        kept = self.cache.load_record(identity)
+        if kept is None:
+            pool = self._pool(run.setting)
+            with one_thread("cpu"):  # where strategies compute, whatever the device of the trials
+                kept = {"chosen": [int(i) for i in select(strategy, pool, count, run.seed)]}
+            self.cache.keep_record(identity, kept)
+        return tuple(self.pool[i] for i in kept["chosen"])
+
+    def chosen(self, strategy: str, count: int, run: Run) -> tuple[Path, ...] | None:
+        """Return what :meth:`choose` chose at an earlier time, or None where that is not kept."""
+        kept = self.cache.load_record(self._choice_key(strategy, count, run))
+        return tuple(self.pool[i] for i in kept["chosen"]) if kept is not None else None
+
+    def _choice_key(self, strategy: str, count: int, run: Run) -> str:
+        return key(
             strategy=strategy,
             source=_source(strategy),
             code=with_network(self.backbone, code_hash(*SAMPLING)),
@@ -117,13 +132,6 @@ class Bench:
             seed=run.seed,
             config=self._planned(run.setting).to_dict(),
         )
-        kept = self.cache.load_record(identity)
-        if kept is None:
-            pool = self._pool(run.setting)
-            with one_thread("cpu"):  # where strategies compute, whatever the device of the trials
-                kept = {"chosen": [int(i) for i in select(strategy, pool, count, run.seed)]}
-            self.cache.keep_record(identity, kept)
-        return tuple(self.pool[i] for i in kept["chosen"])
 
     def _pool(self, setting: str) -> Pool:
         if setting not in self._pools:
@@ -177,7 +185,7 @@ class Bench:
             )
             for t in trials
         ]
-        before = replace(self, sets=self.sets[:1]).measure(question, [self._untuned(trial) for trial in trials])
+        before = replace(self, sets=self.sets[:1]).measure(question, [self.untuned(trial) for trial in trials])
         full = float(before.loc[before["setting"] == FULL_PRECISION_SETTING, "psnr_y_db"].iloc[0])
         run_traces([task for trial, task in zip(trials, tasks) if trial.wanted], self.workers)
         rows = before.to_dict("records")
@@ -204,7 +212,8 @@ class Bench:
         return study_table(rows)
 
     @staticmethod
-    def _untuned(trial: Trial) -> Trial:
+    def untuned(trial: Trial) -> Trial:
+        """Return the trial whose model a trace starts from."""
         changes = tuple(change for change in trial.run.changes if not change[0].partition(".")[0] == "tune")
         run = Run(**{**vars(trial.run), "changes": (*changes, ("tune", None))})
         return Trial(trial.series, trial.variable, "0", run, trial.calibration, trial.wanted)

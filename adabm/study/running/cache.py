@@ -51,7 +51,8 @@ class ResultCache:
         claimed: two studies may then compute the same result twice.
         """
         self.progress(result_key)  # makes the folder, or tells why it cannot be made
-        lock = FileLock(self.folder / "models" / f"{result_key}.lock")
+        path = self.folder / "models" / f"{result_key}.lock"
+        lock = FileLock(path)
         try:
             lock.acquire()
         except (NotImplementedError, OSError):
@@ -60,6 +61,7 @@ class ResultCache:
         try:
             yield
         finally:
+            path.unlink(missing_ok=True)  # who waits has opened it, and finds the result; who comes later makes another
             lock.release()
 
     def keep_seconds(self, result_key: str, seconds: float) -> None:

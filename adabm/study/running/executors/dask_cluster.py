@@ -13,7 +13,7 @@ from ....errors import ConfigError
 from .environment import gpus, starting, worker_count, worker_variables
 from .registry import EXECUTORS, Request, Workers, optional
 
-_PATIENCE_S = 60  # until the first worker of a scheduler must have joined
+_ANSWER_S, _PATIENCE_S = 10, 60  # until a scheduler must answer, and its first worker have joined
 
 
 @EXECUTORS.register("dask")
@@ -37,7 +37,7 @@ def dask(request: Request) -> Iterator[Workers]:
 def _joined(distributed: ModuleType, request: Request) -> Iterator:
     address = request.argument
     try:
-        client = distributed.Client(address, timeout=10, set_as_default=False)
+        client = distributed.Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"executor 'dask:{address}': no scheduler answers there ({error}); start one with: dask scheduler"
@@ -69,7 +69,7 @@ def _local(distributed: ModuleType, request: Request) -> Iterator:
             n_workers=worker_count(request.workers, request.tasks, request.device),
             threads_per_worker=1,
             memory_limit=0,  # none, as processes have none
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # a free port: two studies may run at once
             silence_logs=logging.CRITICAL,
         )
     client = distributed.Client(cluster, set_as_default=False)

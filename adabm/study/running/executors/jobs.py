@@ -109,7 +109,7 @@ def _jobs(request: Request, cluster: str, slots: int, poll_s: float, **defaults:
         submitter = submitit.AutoExecutor(folder, cluster=cluster)
         submitter.update_parameters(**(defaults | _options(request.argument)))
     except (NameError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise ConfigError(f"executor {name!r}: {_last_line(error)}") from None
+        raise ConfigError(f"executor {name!r}: {str(error).splitlines()[0]}") from None
     executor = Jobs(submitter, worker_variables(request.device), poll_s)
     try:
         yield Workers(executor, lambda: slots)
