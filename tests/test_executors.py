@@ -15,7 +15,16 @@ import yaml
 from adabm.errors import ConfigError
 from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
 from adabm.study.running import working
-from adabm.study.running.executors import EXECUTORS, VARIABLE, Request, chosen, dask_cluster, jobs, open_workers, registry
+from adabm.study.running.executors import (
+    EXECUTORS,
+    VARIABLE,
+    Request,
+    chosen,
+    dask_cluster,
+    jobs,
+    open_workers,
+    registry,
+)
 from adabm.study.running.executors.environment import gpus, starting, worker_count, worker_variables
 from adabm.study.running.graph import TaskGraph
 from adabm.study.running.tasks import MeasureTask, ModelTask
@@ -78,7 +87,16 @@ def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+    worker = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        address,
+        "--no-nanny",
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+    ]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root)
     processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet)]
     processes += [subprocess.Popen(worker, env={**os.environ, "FATAL": "1"}, **quiet) for _ in range(2)]
@@ -103,7 +121,9 @@ def test_a_lost_process_costs_its_task_alone(root):
 
 def test_a_task_that_kills_its_workers_is_told(root):
     (root / "fatal.py").write_text(FATAL.format(times=9))
-    with pytest.raises(RuntimeError, match="net, fp32 at FP32, seed 0: its worker was killed 3 times, perhaps for lack of memory"):
+    with pytest.raises(
+        RuntimeError, match="net, fp32 at FP32, seed 0: its worker was killed 3 times, perhaps for lack of memory"
+    ):
         csv(root, plan=[part(sets=["Second"], settings=[], methods=[], imports=["fatal.py"])])
     assert (root / "fatal.deaths").read_text() == "xxx"
 
@@ -288,18 +308,26 @@ def test_what_is_chosen(monkeypatch):
 ])  # fmt: skip
 def test_impossible_executors_are_told(setting, message, tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "_ANSWER_S", 0.5)
-    with pytest.raises(ConfigError, match=message), open_workers(setting, dataclasses.replace(REQUEST, folder=tmp_path)):
+    with (
+        pytest.raises(ConfigError, match=message),
+        open_workers(setting, dataclasses.replace(REQUEST, folder=tmp_path)),
+    ):
         pass
 
 
 def test_slurm_where_there_is_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="executor 'slurm': .*srun"), open_workers("slurm", dataclasses.replace(REQUEST, folder=tmp_path)):
+    with (
+        pytest.raises(ConfigError, match="executor 'slurm': .*srun"),
+        open_workers("slurm", dataclasses.replace(REQUEST, folder=tmp_path)),
+    ):
         pass
 
 
 def test_a_package_that_is_not_there():
-    with pytest.raises(ConfigError, match="executor 'dask' needs the package adabm_nothing .*pip install 'adabm.cluster.'"):
+    with pytest.raises(
+        ConfigError, match="executor 'dask' needs the package adabm_nothing .*pip install 'adabm.cluster.'"
+    ):
         registry.optional("adabm_nothing", "dask")
 
 

@@ -23,8 +23,8 @@ from adabm.pictures.writing import write_image
 from adabm.quantization.model import QuantizedSR
 from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan
 from adabm.study.running import tasks
-from helpers.study_processes import group, kept, start, wait_for
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_pictures, write_study
+from helpers.study_processes import group, kept, start, wait_for
 
 PLAN = [
     part(sets=["First", "Second"], methods=["adabm", "minmax"]),

@@ -59,7 +59,11 @@ def root(tmp_path, monkeypatch):
         evaluation=dict(**vars(EFFORT), plan=[part(methods=["adabm", "minmax"], sets=["First", "Second"])]),
         timing=dict(repeats=1),
         sampling=dict(
-            **shared, strategies=["random", "diverse"], count=2, counts={}, methods={"a": {"method": "minmax", "seeds": [0]}}
+            **shared,
+            strategies=["random", "diverse"],
+            count=2,
+            counts={},
+            methods={"a": {"method": "minmax", "seeds": [0]}},
         ),
         fine_tuning=dict(**shared, pictures=2, runs=runs, steps=[1, 6], seeds=[0]),
         other={},
@@ -85,7 +89,7 @@ def test_what_is_simulated_is_what_is_scheduled(root):
     assert list(questions) == ["evaluation", "timing", "sampling", "fine_tuning"]
     (sampling,) = questions["sampling"]
     assert len(sampling.jobs) == 4, "full precision is measured already"
-    assert [len(phase.jobs) for phase in questions["fine_tuning"]] == [4, 1]
+    assert [len(phase.jobs) for phase in questions["fine_tuning"]] == [2, 1]
     assert [len(phase.jobs) for phase in planned(root, everything=True)["fine_tuning"]] == [4, 2]
 
 

@@ -25,8 +25,12 @@ _OPTIONAL = ("same_as", "workers", "device", "results")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `evaluation`")
-    parser.add_argument("--workers", type=int, help="instead of the block's; 0: one a core or a GPU, or all of a Dask cluster")
-    parser.add_argument("--executor", help="instead of the profile's and ADABM_EXECUTOR: processes, dask, slurm, ... (docs/cluster.md)")
+    parser.add_argument(
+        "--workers", type=int, help="instead of the block's; 0: one a core or a GPU, or all of a Dask cluster"
+    )
+    parser.add_argument(
+        "--executor", help="instead of the profile's and ADABM_EXECUTOR: processes, dask, slurm, ... (docs/cluster.md)"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="instead of the block's")
     args = parser.parse_args()
     try:

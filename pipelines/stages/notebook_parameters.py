@@ -77,7 +77,9 @@ def read_executor(params: Path) -> str | None:
         return None
     executor = profile.get("executor")
     if executor is not None and not isinstance(executor, str):
-        raise ConfigError(f"{params}: executor = {executor!r} of block 'profile' must be a name such as processes or dask")
+        raise ConfigError(
+            f"{params}: executor = {executor!r} of block 'profile' must be a name such as processes or dask"
+        )
     return executor
 
 

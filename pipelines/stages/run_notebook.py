@@ -90,7 +90,9 @@ def run_notebook(
         raise ConfigError(f"{source}: would be overwritten or deleted, as {out} is written; name another output")
     with (
         tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
-        _kernel_environment(scratch, _stage(source, params, block), read_executor(params) if params and block else None),
+        _kernel_environment(
+            scratch, _stage(source, params, block), read_executor(params) if params and block else None
+        ),
     ):
         working_copy = Path(scratch) / "notebook.ipynb"
         try:

@@ -25,7 +25,14 @@ WORKERS = (1, 2, 4, 8, 16, 40, 100, 200, 400, 1000)
 def table(planned: Mapping[str, list[Phase]], workers: tuple[int, ...] = WORKERS) -> str:
     """Return a Markdown table: makespan, efficiency, and the questions' shares, by number of workers."""
     work = sum(job.seconds for phase in itertools.chain(*planned.values()) for job in phase.jobs)
-    head = ["workers", "makespan (h)", "speed-up", "efficiency", "all at once (h)", *(f"{name} (h)" for name in planned)]
+    head = [
+        "workers",
+        "makespan (h)",
+        "speed-up",
+        "efficiency",
+        "all at once (h)",
+        *(f"{name} (h)" for name in planned),
+    ]
     lines = [f"| {' | '.join(head)} |", f"|{'---:|' * len(head)}"]
     pooled = _pooled(list(itertools.chain(*planned.values())))
     for count in workers:
@@ -78,7 +85,9 @@ def main() -> int:
     jobs = [job for phase in itertools.chain(*planned.values()) for job in phase.jobs]
     measured = sum(job.measured for job in jobs)
     work = sum(job.seconds for job in jobs)
-    print(f"{len(jobs)} tasks, {work / 3600:.1f} core-hours; durations of {measured} are measured, of {len(jobs) - measured} estimated\n")
+    print(
+        f"{len(jobs)} tasks, {work / 3600:.1f} core-hours; durations of {measured} are measured, of {len(jobs) - measured} estimated\n"
+    )
     print(table(planned, tuple(args.workers)))
     if left_out:
         print(f"\nNot simulated: {', '.join(left_out)}")

@@ -227,7 +227,9 @@ class MeasureTask:
         """Measure each picture that is missing, and keep the result at once."""
         for files in self.files:
             picture_key = self.picture_key(files)
-            if self.model.cache.load_record(picture_key) is not None:  # another study on this cache may have measured it
+            if (
+                self.model.cache.load_record(picture_key) is not None
+            ):  # another study on this cache may have measured it
                 continue
             model, full = loaded(self.model, self.model.key), self.model.run.method == FULL_PRECISION
             begun = time.perf_counter()

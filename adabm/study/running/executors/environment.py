@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 # One thread: numbers depend on how many share a sum, and workers share the cores.
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # glibc returns large blocks to the system at once and gets them back page by page, a tenth of the time of a fine-tuning step.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 

@@ -95,7 +95,9 @@ def _options(argument: str) -> dict[str, Any]:
     for text in filter(None, argument.split(",")):
         name, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"executor option {text!r}: must be name=value, as in slurm:slurm_partition=cpu,timeout_min=240")
+            raise ConfigError(
+                f"executor option {text!r}: must be name=value, as in slurm:slurm_partition=cpu,timeout_min=240"
+            )
         options[name] = yaml.safe_load(value)
     return options
 
