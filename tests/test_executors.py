@@ -73,10 +73,10 @@ def free_port() -> int:
 def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
     monkeypatch.delenv(VARIABLE, raising=False)
-    environment = dict(os.environ)
+    environment = {name: os.environ.get(name) for name in worker_variables("cpu")}
     elsewhere = csv(root, executor, workers=2 if executor == "submitit-local" else 1)
-    assert counted.take() == (0, 0) and environment.items() <= os.environ.items()
-    assert set(os.environ) - set(environment) <= {"PYTHONHASHSEED", "__DASK_PARENT_PID"}, "which Dask leaves there"
+    assert counted.take() == (0, 0)
+    assert environment == {name: os.environ.get(name) for name in environment}
     assert not list((root / "cache").rglob("*.lock")) + list((root / "cache").rglob("*.pkl"))
     assert elsewhere == csv_here(root)
 
@@ -119,6 +119,7 @@ def test_a_lost_process_costs_its_task_alone(root):
     assert (root / "fatal.deaths").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_told(root):
     (root / "fatal.py").write_text(FATAL.format(times=9))
     with pytest.raises(
@@ -128,7 +129,7 @@ def test_a_task_that_kills_its_workers_is_told(root):
     assert (root / "fatal.deaths").read_text() == "xxx"
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_dask_ends_at_once(root, ending):
     """SIGINT goes to all processes, as from a terminal; SIGTERM to the parent alone."""
     plan = [part(methods=["adabm"], settings=["W4A4 FQ", "W6A6", "W8A6"], seeds=[0, 1, 2])]

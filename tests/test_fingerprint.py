@@ -81,6 +81,7 @@ BEYOND = (
     "pictures.orientation",
     "pictures.writing",
     "repair_environment",
+    "study.running.simulation",
     "study.tables.methods",
     "study.tables.presentation",
     "study.tables.study_summary",

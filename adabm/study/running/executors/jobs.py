@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import yaml
-
 from ....errors import ConfigError
+from ....yaml_files import parse_yaml
 from .environment import starting, worker_count, worker_variables
 from .registry import EXECUTORS, Request, Workers, optional
 
@@ -98,7 +97,7 @@ def _options(argument: str) -> dict[str, Any]:
             raise ConfigError(
                 f"executor option {text!r}: must be name=value, as in slurm:slurm_partition=cpu,timeout_min=240"
             )
-        options[name] = yaml.safe_load(value)
+        options[name] = parse_yaml(value)
     return options
 
 
