@@ -12,8 +12,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from adabm.errors import ConfigError
 from adabm.study.origin.provenance import STAGE_VARIABLE, notebook_code_hash
+from adabm.study.running.executors import VARIABLE
 from pipelines.stages import run_notebook
+from pipelines.stages.notebook_parameters import read_executor
 from pipelines.stages.run_notebook import ROOT, canonical, main
 
 PARAMETERS = """steps: int = 3
@@ -290,3 +293,22 @@ def test_the_stage_of_the_caller_is_restored(project, monkeypatch):
     with run_notebook._kernel_environment(str(project), "inner"):
         assert os.environ[STAGE_VARIABLE] == "inner"
     assert os.environ[STAGE_VARIABLE] == "outer"
+
+
+def test_the_kernel_is_told_where_tasks_run(tmp_path, monkeypatch):
+    for kept, profile, expected in ((None, "dask", "dask"), ("slurm", "dask", "slurm"), (None, None, None)):
+        monkeypatch.delenv(VARIABLE, raising=False) if kept is None else monkeypatch.setenv(VARIABLE, kept)
+        (tmp_path / str(kept) / str(profile)).mkdir(parents=True)
+        with run_notebook._kernel_environment(str(tmp_path / str(kept) / str(profile)), "{}", profile):
+            assert os.environ.get(VARIABLE) == expected
+        assert os.environ.get(VARIABLE) == kept
+
+
+def test_where_a_profile_runs_its_tasks(tmp_path):
+    params = tmp_path / "params.yaml"
+    for text, expected in (("a: {}", None), ("profile: {}", None), ("profile: {executor: dask}", "dask")):
+        params.write_text(text)
+        assert read_executor(params) == expected
+    params.write_text("profile: {executor: 3}")
+    with pytest.raises(ConfigError, match="executor = 3 of block 'profile'"):
+        read_executor(params)

@@ -137,7 +137,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 @contextlib.contextmanager
-def _kernel_environment(scratch: str, stage: str, executor: str | None) -> Iterator[None]:
+def _kernel_environment(scratch: str, stage: str, executor: str | None = None) -> Iterator[None]:
     """Keep from the kernel what would make its output depend on the user or the run; tell it where tasks are to run."""
     settings = {
         "PYTHONHASHSEED": "0",  # the order of sets of strings
