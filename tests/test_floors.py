@@ -8,7 +8,8 @@ import adabm
 PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
-    {"", "errors", "suggestions", "_compat", "files", "full_precision"},
+    {"", "errors", "suggestions", "_compat", "full_precision"},
+    {"files"},
     {"plugins", "registry", "serialization", "pictures"},
     {"networks"},
     {"quantization"},

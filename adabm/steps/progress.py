@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import ProgressError
-from ..files import write_atomically
+from ..errors import KeptFileError, ProgressError
+from ..files import read_kept, write_kept
 
-_FORMAT = "adabm-fine-tuning-2"
+_FORMAT = "adabm-fine-tuning-3"
 
 
 class ProgressFile:
@@ -26,27 +26,23 @@ class ProgressFile:
         """Return the last state, or None where there is none yet.
 
         Raises:
-            ProgressError: unreadable, or of another model or recipe.
+            ProgressError: changed since it was written, of an earlier version, or of another model or recipe.
         """
-        if not self.path.exists():
-            return None
         try:
-            content = torch.load(self.path, weights_only=True)
-        except Exception as error:  # torch raises many kinds on a damaged file
-            raise ProgressError(
-                f"{self.path}: not a readable fine-tuning state ({type(error).__name__}); remove it"
-            ) from None
+            content = torch.load(io.BytesIO(read_kept(self.path)), weights_only=True)
+        except FileNotFoundError:
+            return None
+        except KeptFileError as error:
+            raise ProgressError(f"{error}; it is not a readable fine-tuning state of this version") from None
         if not isinstance(content, dict) or content.get("identity") != self._identity:
-            raise ProgressError(
-                f"{self.path}: belongs to another model or fine-tuning recipe; remove it or choose another file"
-            )
+            raise ProgressError(f"{self.path}: belongs to another model or fine-tuning recipe")
         return content["state"]
 
     def save(self, state: dict) -> None:
         """Replace the file by this state, atomically."""
         buffer = io.BytesIO()
         torch.save({"identity": self._identity, "state": state}, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        write_kept(self.path, buffer.getvalue())
 
 
 def _identity(model: nn.Module, settings: Mapping[str, object]) -> str:
