@@ -10,7 +10,7 @@ PACKAGE = Path(adabm.__file__).parent
 FLOORS = (
     {"", "errors", "suggestions", "_compat", "full_precision"},
     {"files"},
-    {"plugins", "registry", "serialization", "pictures"},
+    {"plugins", "registry", "serialization", "metadata", "pictures"},
     {"networks"},
     {"quantization"},
     {"steps"},

@@ -32,10 +32,12 @@ NEUTRAL = (
     "checkpoint",  # writes and reads models, each compared with its recorded sha256
     "errors",  # kinds of errors
     "files",  # writes files
+    "metadata",  # what the header of a file may say, and its sha256
     "networks.backbones",  # finds weight files, whose content enters the keys
     "networks.community",  # has spandrel recognize networks, whose version enters the keys
     "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
     "networks.importing",
+    "networks.limits",  # refuses networks that do not fit their file
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",
