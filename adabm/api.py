@@ -11,7 +11,7 @@ from .networks import NetworkDescriptor
 from .pictures.padding import fitting_side
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
-from .steps import CalibrationRecord, TuningStep, Workspace
+from .steps import CalibrationRecord, Progress, TuningStep, Workspace
 
 
 def quantize(
@@ -26,7 +26,7 @@ def quantize(
     seed: int = 0,
     after_calibration: Callable[[QuantizedSR], None] | None = None,
     on_step: Callable[[TuningStep], None] | None = None,
-    progress: str | Path | None = None,
+    progress: str | Path | Progress | None = None,
 ) -> tuple[QuantizedSR, CalibrationRecord, list[TuningStep]]:
     """Quantize a pretrained super-resolution network from low-resolution pictures without ground truth.
 

@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import __version__
 from .errors import CheckpointError, ConfigError, NetworkError
 from .files import write_atomically
-from .networks import build_network
+from .metadata import check_content, check_quantized, content_sha256
+from .networks import NetworkDescriptor, build_network
+from .networks.architecture import architecture_of
 from .networks.community import SOURCE, rebuildable, recognize
-from .networks.describe import network_name, restore_descriptor
+from .networks.describe import describe, network_name, restore_descriptor
+from .networks.limits import no_larger_than
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
 from .serialization import file_metadata, safetensors_bytes
 
-FORMAT = "adabm-quantized-2"
-_EARLIER = "adabm-quantized-1"  # settings under other names, no recipe
+FORMAT = "adabm-quantized-3"
+_SECOND = "adabm-quantized-2"  # its sha256 is that of the tensors alone
+_FIRST = "adabm-quantized-1"  # settings under other names, no recipe
 
 
 def network_hash(state: dict[str, Tensor]) -> str:
@@ -46,7 +50,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     """Write a calibrated model to ``path`` (.safetensors), atomically.
 
     The file holds the network's weights, all quantization parameters, and as JSON metadata the bits, the recipe with
-    all settings, the descriptor, the network's hash, seed and package version.
+    all settings, the descriptor, the network's hash, seed and package version, and a sha256 over all of it.
 
     Args:
         preset: name of the recipe to be recorded instead of its own.
@@ -72,16 +76,23 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         left_out = rebuildable(model.network, own)
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
         tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
-    metadata["sha256"] = network_hash(tensors)
+    metadata["sha256"] = content_sha256(tensors, metadata)
     write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
 
 
 def read_metadata(path: str | Path) -> dict:
-    """Return the metadata of a quantized checkpoint.
+    """Return the metadata of a quantized checkpoint, of a file of the present format as it was written.
 
     Raises:
-        CheckpointError: missing, damaged, or not a quantized checkpoint (such as full-precision weights).
+        CheckpointError: missing, damaged, edited, or not a quantized checkpoint (such as full-precision weights).
     """
+    metadata = _parsed(path)
+    _check_digest(path, metadata, _tensors(path))
+    return metadata
+
+
+def _parsed(path: str | Path) -> dict:
+    """The metadata, complete and each entry of its kind and in its range."""
     metadata = file_metadata(path)
     if "adabm" not in metadata:
         raise CheckpointError(
@@ -90,12 +101,31 @@ def read_metadata(path: str | Path) -> dict:
         )
     try:
         metadata = json.loads(metadata["adabm"])
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged ({error})") from None
     found = metadata.get("format") if isinstance(metadata, dict) else metadata
-    if found not in (FORMAT, _EARLIER):
-        raise CheckpointError(f"{path}: format {found!r} is not {FORMAT!r}; use the adabm version that wrote it")
+    if found not in (FORMAT, _SECOND, _FIRST):
+        raise CheckpointError(f"{path}: format {found!r:.60} is not {FORMAT!r}; use the adabm version that wrote it")
+    check_quantized(path, metadata, first=found == _FIRST)
     return metadata
+
+
+def _tensors(path: str | Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: its tensors cannot be read ({error})") from None
+
+
+def _check_digest(path: str | Path, metadata: dict, tensors: Mapping[str, Tensor]) -> None:
+    """Files of earlier formats have a sha256 of the tensors alone, the first ones none at all."""
+    if metadata["format"] == FORMAT:
+        check_content(path, tensors, metadata)
+    elif metadata.get("sha256") not in (None, network_hash(tensors)):
+        raise CheckpointError(
+            f"{path}: the quantization parameters do not match their recorded sha256; the file is damaged"
+        )
 
 
 def load_quantized(path: str | Path, network: nn.Module | None = None) -> QuantizedSR:
@@ -106,13 +136,32 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
             its weights must be those that were quantized.
 
     Raises:
-        CheckpointError: unreadable, not quantized, damaged, or for another network.
+        CheckpointError: unreadable, not quantized, damaged, edited, or for another network.
     """
-    metadata = read_metadata(path)
+    metadata, tensors = _parsed(path), _tensors(path)
+    try:
+        model = _restored(path, metadata, tensors, network)
+    except CheckpointError:
+        raise
+    except _MISFITS as error:
+        told = " ".join(str(error).split())[:400]
+        raise CheckpointError(f"{path}: does not fit {metadata['network']['name']}: {told}") from None
+    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
+        raise CheckpointError(f"{path}: holds NaN or infinite values")
+    _check_digest(path, metadata, tensors)
+    model.calibrated, model.clipped = True, metadata["clipped"]
+    return model
+
+
+# What foreign or edited entries raise where a model is made of them: a network's or a user's code may do anything.
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def _restored(
+    path: str | Path, metadata: dict, tensors: Mapping[str, Tensor], network: nn.Module | None
+) -> QuantizedSR:
     identity = metadata["network"]
     descriptor = restore_descriptor(identity)
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
     given = network is not None
     if network is None:
         network = _built(path, identity, tensors)
@@ -120,28 +169,17 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         network = network.to(next((tensor.dtype for tensor in stored if tensor is not None), torch.float32))
     if network_name(network) != identity["name"]:
         raise CheckpointError(f"{path}: is for {identity['name']}, not for {network_name(network)}")
-    try:
-        model = QuantizedSR(network, _config(path, metadata), descriptor)
-        _set_layer_bits(path, model, metadata.get("layer_bits", {}))
-        if given and network_hash(_network_state(model)) != identity["sha256"]:
-            raise CheckpointError(
-                f"{path}: was made from another {identity['name']}: the weights differ from the network given"
-            )
-        made = {f"network.{name}": model.network.get_buffer(name) for name in identity.get("left_out", ())}
-        model.load_state_dict({**tensors, **made}, strict=True)
-    except (RuntimeError, NetworkError) as error:
+    model = QuantizedSR(network, _config(path, metadata), descriptor)
+    _check_descriptor(path, metadata, model)
+    _set_layer_bits(path, model, metadata)
+    if given and network_hash(_network_state(model)) != identity["sha256"]:
         raise CheckpointError(
-            f"{path}: does not fit {identity['name']}: {' '.join(str(error).split())[:400]}"
-        ) from None
+            f"{path}: was made from another {identity['name']}: the weights differ from the network given"
+        )
+    made = {f"network.{name}": model.network.get_buffer(name) for name in identity.get("left_out", ())}
+    model.load_state_dict({**tensors, **made}, strict=True)
     if network_hash(_network_state(model)) != identity["sha256"]:
         raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
-    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        raise CheckpointError(f"{path}: holds NaN or infinite values")
-    if metadata.get("sha256", network_hash(tensors)) != network_hash(tensors):  # the first files lack it
-        raise CheckpointError(
-            f"{path}: the quantization parameters do not match their recorded sha256; the file is damaged"
-        )
-    model.calibrated, model.clipped = True, metadata["clipped"]
     return model
 
 
@@ -158,7 +196,8 @@ def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -
             raise CheckpointError(
                 f"{identity['name']} cannot be built by name; pass the network: load_quantized(path, network)"
             )
-        with torch.random.fork_rng(devices=[]):  # the random weights that are about to be overwritten
+        # the random weights are about to be overwritten
+        with torch.random.fork_rng(devices=[]), no_larger_than(tensors):
             return build_network(identity["name"], **_tuples(identity["options"]))
     except KeyError as error:
         raise CheckpointError(f"{path}: lacks {error}; the file is damaged") from None
@@ -166,27 +205,55 @@ def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -
         raise CheckpointError(f"{path}: {error}") from None
 
 
+def _check_descriptor(path: str | Path, metadata: dict, model: QuantizedSR) -> None:
+    """Refuse a descriptor that contradicts the network, in a file whose metadata no digest protects.
+
+    A file of the present format may hold a descriptor of the user's own.
+    """
+    if metadata["format"] == FORMAT or architecture_of(model.network) is None:
+        return
+    expected: NetworkDescriptor = describe(model.network)
+    for name in ("scale", "value_range", "channels", "size_multiple"):
+        found, own = getattr(model.descriptor, name), getattr(expected, name)
+        if found != own:
+            raise CheckpointError(
+                f"{path}: {name} {found} is not {own}, that of the network {expected.name}; the file is damaged"
+            )
+
+
 def _config(path: str | Path, metadata: dict) -> QuantizationConfig:
     try:
-        if metadata["format"] == _EARLIER:
+        if metadata["format"] == _FIRST:
             return configuration(metadata["config"], metadata["preset"])
         return QuantizationConfig.from_dict(metadata["config"])
-    except ConfigError as error:
+    except (ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{path}: {error}; if a file of yours defines it, load it first: adabm.load_file(FILE), or --import FILE"
         ) from None
 
 
-def _set_layer_bits(path: str | Path, model: QuantizedSR, bits: Mapping[str, list[int]]) -> None:
+def _set_layer_bits(path: str | Path, model: QuantizedSR, metadata: dict) -> None:
     """Give each layer the bits that it had; the first files do not hold them, since all layers had those of the setting."""
-    layers = model.layers
+    bits, layers = metadata.get("layer_bits", {}), model.layers
+    # steps of this package left all layers at the bits of the setting when no digest protected them
+    fixed = (
+        metadata["format"] != FORMAT
+        and not model.config.recipe.files
+        and all(type(step).__module__.startswith(f"{__package__}.") for step in model.config.recipe.steps)
+    )
+    if bits and bits.keys() != layers.keys():
+        raise CheckpointError(
+            f"{path}: layer_bits are not those of the network's quantized layers; the file is damaged"
+        )
     for name, own in bits.items():
-        kinds = [type(layers[name].weight_bits), int] if name in layers else []
-        if not isinstance(own, list) or [type(bits) for bits in own] != kinds:
+        layer = layers[name]
+        if [type(number) for number in own] != [type(layer.weight_bits), int]:
+            raise CheckpointError(f"{path}: layer_bits of {name!r} = {own} are no bits of such a layer")
+        if fixed and own != [layer.weight_bits, layer.activation_bits]:
             raise CheckpointError(
-                f"{path}: layer_bits of {name!r} = {own!r}: no layer of the network, or no two bit-widths"
+                f"{path}: layer_bits of {name!r} = {own} are not those of its settings; the file is damaged"
             )
-        layers[name].weight_bits, layers[name].activation_bits = own
+        layer.weight_bits, layer.activation_bits = own
 
 
 def _tuples(options: dict) -> dict:

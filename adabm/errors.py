@@ -17,6 +17,10 @@ class ProgressError(ConfigError):
     """The state file of an unfinished fine-tuning is damaged, or belongs to another one."""
 
 
+class KeptFileError(AdabmError, ValueError):
+    """A file that was kept for a later run was changed since, or is of another format."""
+
+
 class NetworkError(AdabmError, ValueError):
     """A network cannot be built, described or quantized."""
 

@@ -1,4 +1,4 @@
-"""Read regular files alone, write files so that none is ever left half-written, and know them by their sha256."""
+"""Read regular files alone, write files so that none is ever left half-written, and notice when kept ones changed."""
 
 import errno
 import hashlib
@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import KeptFileError
+
+_KEPT = b"adabm-kept-1 "  # begins a kept file; then the sha256 of what stands behind the line
 _TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
 
 
@@ -48,6 +51,34 @@ def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
         _write_and_rename(path, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_kept(path: str | Path, content: bytes) -> None:
+    """Keep ``content`` for a later run, which reads it by :func:`read_kept`; atomically, behind a line with its sha256.
+
+    Raises:
+        OSError: naming ``path``.
+    """
+    write_atomically(path, _headline(content) + content)
+
+
+def read_kept(path: str | Path) -> bytes:
+    """Return what :func:`write_kept` kept, byte for byte.
+
+    Raises:
+        KeptFileError: any bit of the file differs from what was written, or another format; naming ``path``.
+        FileNotFoundError: there is no such file.
+    """
+    line, end, content = Path(path).read_bytes().partition(b"\n")
+    if not (line + end).startswith(_KEPT):
+        raise KeptFileError(f"{path}: does not begin with the sha256 of its content")
+    if line + end != _headline(content):
+        raise KeptFileError(f"{path}: its content does not match its sha256")
+    return content
+
+
+def _headline(content: bytes) -> bytes:
+    return _KEPT + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def _write_and_rename(path: Path, data: bytes | memoryview) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 import adabm
-from adabm.errors import CheckpointError
+from adabm.errors import CheckpointError, ProgressError
 from adabm.networks import load_network
 from adabm.pictures.pairs import PictureFiles
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.writing import write_image
+from adabm.steps.progress import ProgressFile
 from adabm.study import Effort, ResultCache, read_plan, run_plan
 from adabm.study.origin.fingerprint import MEASURING, QUANTIZING, code_hash, definitions_hash
 from adabm.study.running.tasks import MeasureTask, ModelTask
@@ -88,8 +90,6 @@ def test_a_damaged_model_is_computed_again(root, cache, suffix):
     content = path.read_bytes()
     assert path.is_file()
     for name, damaged in damages(content).items():
-        if (suffix, name) in ((".json", "text"), (".json", "a bit")):
-            continue  # no steps is what this model has; a bit of "[]" is the same or no JSON
         path.write_bytes(damaged)
         with pytest.warns(UserWarning, match=f"{path.name}: is damaged and computed again"):
             assert cache.load_model(task.key) is None and not task.done(), name
@@ -150,7 +150,7 @@ def test_what_no_damage_raises_is_not_hidden(root, cache, monkeypatch, error):
     monkeypatch.setattr("adabm.study.running.cache.load_quantized", fail)
     with pytest.raises(type(error)):
         cache.load_model(task.key)
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(type(error)):
         cache.load_record("abc")
 
@@ -175,8 +175,15 @@ def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
     kept = sorted((cache.folder / "pictures").rglob("*.json"))
     assert len(kept) == 2 and counted.take() == (0, 2)
     content = kept[0].read_bytes()
-    changed = json.dumps({"result": {"psnr_y_db": 99.0}, "sha256": json.loads(content)["sha256"]}).encode()
-    for name, damaged in {**damages(content), "changed": changed}.items():
+    head, _, body = content.partition(b"\n")
+    changed = head + b"\n" + body.replace(b'"psnr_y_db": ', b'"psnr_y_db": 9')
+    earlier = json.dumps({"result": first.summary, "sha256": "0" * 64}).encode()
+    for name, damaged in {
+        **damages(content),
+        "changed": changed,
+        "earlier": earlier,
+        "another": kept[1].read_bytes(),
+    }.items():
         kept[0].write_bytes(damaged)
         forget()
         with pytest.warns(UserWarning, match=f"{kept[0].name}: is damaged and computed again"):
@@ -196,9 +203,69 @@ def test_an_unusable_state_of_fine_tuning_is_dropped(root, cache, damage):
     other._quantize(partial)
     if damage != "of another network":
         partial.write_bytes(partial.read_bytes()[: len(partial.read_bytes()) // 2] if damage == "halved" else b"")
-    task.carry_out()
+    with pytest.warns(UserWarning, match=f"{partial.name}: .*; fine-tuning begins anew"):
+        task.carry_out()
     assert not partial.exists()
     assert all(torch.equal(value, expected[name]) for name, value in cache.load_model(task.key)[0].state_dict().items())
+
+
+def flipped(content: bytes, rng: random.Random) -> bytes:
+    """The content with one to three other bits."""
+    changed = bytearray(content)
+    for bit in rng.sample(range(8 * len(content)), rng.randint(1, 3)):
+        changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_no_kept_file_with_flipped_bits_is_used(root, cache, monkeypatch):
+    task, measuring = tasks_of(root, cache, methods=["adabm"])
+    task._quantize(cache.progress(task.key))
+    state = cache.progress(task.key)
+    content = state.read_bytes()
+    task.carry_out()
+    measuring.carry_out()
+    state.write_bytes(content)
+    cache.keep_record("diverged", {"reason": "loss"})
+    monkeypatch.setattr(torch, "load", None)  # must not even be tried on a damaged file
+    monkeypatch.setattr("adabm.study.running.cache.load_quantized", None)
+    progress = ProgressFile(state, torch.nn.Linear(1, 1), {})
+    reads = {
+        ".partial": lambda path: progress.load(),
+        ".safetensors": lambda path: cache.load_model(path.stem),
+        ".json": lambda path: (
+            cache.load_model(path.stem) if path.parent.name == "models" else cache.load_record(path.stem)
+        ),
+    }
+    rng = random.Random(0)
+    kept = [path for path in cache.folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} == set(reads) and len(kept) == 6
+    for path in kept:
+        content = path.read_bytes()
+        for _ in range(100):
+            path.write_bytes(flipped(content, rng))
+            if path == state:
+                with pytest.raises(ProgressError, match=path.name):
+                    reads[path.suffix](path)
+            else:
+                with pytest.warns(UserWarning, match=f"{path.name}: is damaged"):
+                    assert reads[path.suffix](path) is None
+        path.write_bytes(content)
+
+
+def test_a_damaged_state_is_never_taken_for_divergence(root, cache):
+    """Before, values of a changed state were fine-tuned on, and what became of them was recorded."""
+    task, _ = tasks_of(root, cache, methods=["adabm"])
+    task.carry_out()
+    expected = cache.load_model(task.key)[0].state_dict()
+    state = cache.progress(task.key)
+    task._quantize(state)
+    content, rng = state.read_bytes(), random.Random(1)
+    for _ in range(3):
+        state.write_bytes(flipped(content, rng))
+        with pytest.warns(UserWarning, match=f"{state.name}: .*; fine-tuning begins anew"):
+            task.carry_out()
+        found = cache.load_model(task.key)[0].state_dict()
+        assert task.divergence() is None and all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
 def test_the_folder_that_the_environment_names(monkeypatch, tmp_path):

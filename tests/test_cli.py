@@ -98,4 +98,4 @@ def test_info_refuses(files, tmp_path, capsys):
     save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"adabm": "{not json"})
     assert "metadata is damaged" in fails(capsys, "info", tmp_path / "odd.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"adabm": "[]"})
-    assert "is not 'adabm-quantized-2'" in fails(capsys, "info", tmp_path / "odd.safetensors")
+    assert "is not 'adabm-quantized-3'" in fails(capsys, "info", tmp_path / "odd.safetensors")

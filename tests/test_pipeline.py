@@ -228,6 +228,8 @@ def test_profiles_have_the_same_stages_and_notebooks():
     for prefix, profile in (("", "demo"), ("profiles/paper/dvc.yaml:", "paper")):
         assert f"results/{profile}/sums" in found[f"{prefix}collect"]["deps"]
         assert found[f"{prefix}collect"]["outs"] == [f"results/{profile}/report", f"results/{profile}/metrics.json"]
+        assert set(found[f"{prefix}collect"]["outs"]) < set(found[f"{prefix}manifest"]["deps"])
+        assert found[f"{prefix}manifest"]["outs"] == [f"results/{profile}/manifest.json"]
 
 
 @pytest.mark.parametrize(

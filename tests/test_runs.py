@@ -232,9 +232,9 @@ def test_a_full_disk(root, here, monkeypatch):
         written += [path] if "seconds" not in path.parts else []
         write(path, data)
 
-    write = adabm.files.write_atomically
+    write = adabm.files.write_kept
     with monkeypatch.context() as patch:
-        patch.setattr("adabm.study.running.cache.write_atomically", full)
+        patch.setattr("adabm.study.running.cache.write_kept", full)
         with pytest.raises(
             RuntimeError, match=r"net, minmax at W4A4 FQ, seed 0: .*No space left on device: '.*'\. What was"
         ):

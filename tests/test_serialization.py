@@ -62,7 +62,7 @@ def test_files_with_metadata_in_another_order_are_read(tmp_path):
     data = path.read_bytes()
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
-    assert list(header["__metadata__"]) == ["network", "options"]
+    assert list(header["__metadata__"]) == ["format", "network", "options", "sha256"]
     header["__metadata__"] = dict(reversed(header["__metadata__"].items()))
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])

@@ -326,7 +326,7 @@ def test_a_copy_of_a_model_computes_the_same():
         assert not torch.equal(model(x), again(x))
 
 
-@pytest.mark.parametrize("name, products", [("SwinIR", 8), ("DAT", 16), ("HAT", 8)])
+@pytest.mark.parametrize("name, products", [("SwinIR", 4), ("DAT", 10), ("HAT", 4)])
 def test_community_transformers(name, products):
     network = build_community(name, **COMMUNITY[name]).double()
     descriptor = describe(network)

@@ -3,7 +3,9 @@
 import json
 import math
 import sys
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import Self
 
 
 class Console:
@@ -34,13 +36,62 @@ class Console:
         if self.json:
             print(json.dumps(_finite(value), indent=2, allow_nan=False), flush=True)
 
-    def progress(self, steps: int | Collection, what: str):
-        """Return a tqdm bar on standard error, silent where nobody watches; over a number of steps, or to iterate over a collection."""
+    def stage(self, text: str) -> None:
+        """Tell on standard error what begins now, where no bar shows it: in a log, behind a pipe."""
+        if not (self.json or self.quiet or sys.stderr.isatty()):
+            self.note(text)
+
+    def progress(self, steps: int | Collection, what: str, *, lines: bool = False):
+        """Return a tqdm bar on standard error; over a number of steps, or to iterate over a collection.
+
+        Where nobody watches it is silent or, with ``lines``, tells now and then in a line how far it is.
+        """
         from tqdm import tqdm
 
-        silent = self.json or self.quiet or not sys.stderr.isatty()
+        silent, watched = self.json or self.quiet, sys.stderr.isatty()
         items, total = (None, steps) if isinstance(steps, int) else (steps, len(steps))
-        return tqdm(items, total=total, desc=what, file=sys.stderr, disable=silent, leave=False, dynamic_ncols=True)
+        if lines and not silent and not watched:
+            return _Lines(self, items, total, what)
+        return tqdm(
+            items,
+            total=total,
+            desc=what,
+            file=sys.stderr,
+            disable=silent or not watched,
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+
+class _Lines:
+    """What a bar is used for, as a line now and then: after a twentieth of the steps, at least ten, or half a minute."""
+
+    def __init__(self, console: Console, items: Collection | None, total: int, what: str) -> None:
+        self._console, self._items, self._total, self._what = console, items, total, what
+        self._every, self._told = max(10, math.ceil(total / 20)), time.monotonic()
+        self._done, self._postfix = 0, ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator:
+        for item in self._items:
+            yield item
+            self.update()
+
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
+        """Say this behind the next line; ``refresh`` as tqdm takes it."""
+        self._postfix = f" ({text})"
+
+    def update(self, steps: int = 1) -> None:
+        """Count steps as done."""
+        self._done += steps
+        if self._done // self._every > (self._done - steps) // self._every or time.monotonic() - self._told > 30:
+            self._console.note(f"{self._what}: {self._done} of {self._total}{self._postfix}")
+            self._told = time.monotonic()
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console, table
 from .options import add_compute, add_overwrite, check_output, expanded, new_parser, whole
+from .resuming import check_partial, resumable
 from .sampling import add_sampling, check_sampling, choose
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _DETAILS = """\
 The network is a file of full-precision weights: a PyTorch .pth, .pt or .ckpt state dict or .safetensors of an
 architecture that is known (see `adabm import --help`), or what `adabm import` wrote; or the name of a network.
 The same seed, pictures, threads and machine give the same file.
+Each round of fine-tuning is kept in FILE.partial beside the output until it is written: after an interruption
+the same command with --resume goes on behind the last round, to the same result.
 
 examples:
   adabm quantize --images photos/LR --output edsr_w4a4.safetensors
@@ -29,6 +32,7 @@ examples:
       --set tune.lr_image=0.05 --output edsr_w4a6.safetensors
   adabm quantize --images photos/LR --network swinir.pth --output swinir_w4a4.safetensors
   adabm quantize --images frames --sampling diverse --pictures 100 --output edsr_w4a4.safetensors
+  adabm quantize --images photos/LR --output edsr_w4a4.safetensors --resume
 """
 
 
@@ -86,6 +90,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--seed", type=whole(0), default=0, metavar="N", help="of patches, augmentation and sampling (default: 0)"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run of this command stopped, if one did"
+    )
     add_compute(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
@@ -107,6 +114,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.output.suffix.lower() != ".safetensors":
         raise ConfigError(f"--output {args.output}: the name must end in .safetensors")
     check_output(args.output, args.overwrite, [source])
+    check_partial(args)
     with computing(args.threads, args.device) as device:
         network = load_full_precision(source).to(device)
         descriptor = describe(network)
@@ -118,9 +126,19 @@ def run(args: argparse.Namespace, console: Console) -> int:
         chosen = choose(args, console, pictures, network, config, descriptor)
         images = [pictures[file] for file in chosen]
         console.say(f"{len(images)} pictures; recipe {name}, seed {args.seed}; calibrating ...")
-        tuning = config.step("tune")
+        total = tuning.total_steps if (tuning := config.step("tune")) else 0
         begun = time.perf_counter()
-        with console.progress(tuning.total_steps if tuning else 0, "fine-tuning") as bar:
+        console.stage(f"calibrating on {len(images)} pictures")
+        with (
+            resumable(args, console, network, descriptor, config, images) as (progress, taken),
+            console.progress(total, "fine-tuning", lines=True) as bar,
+        ):
+            if taken:
+                console.say(f"resuming behind fine-tuning step {taken} of {total}")
+                bar.update(taken)
+
+            def on_calibrated(_: QuantizedSR) -> None:
+                console.stage(f"calibrated; {total - taken} of {total} fine-tuning steps are to be taken")
 
             def on_step(step: TuningStep) -> None:
                 bar.set_postfix_str(
@@ -137,10 +155,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 patches=args.patches,
                 batch_size=args.batch_size,
                 seed=args.seed,
+                after_calibration=on_calibrated,
                 on_step=on_step,
+                progress=progress,
             )
-        seconds = time.perf_counter() - begun
-        save_quantized(model, args.output, preset=name, seed=args.seed)
+            seconds = time.perf_counter() - begun
+            console.stage(f"writing {args.output}")
+            save_quantized(model, args.output, preset=name, seed=args.seed)
     report = _report(model, record, steps)
     _show(console, model, report, args.output, seconds)
     console.document(

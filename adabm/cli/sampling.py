@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
@@ -67,5 +68,11 @@ def choose(
         return files
     count, name = args.pictures or len(files), args.sampling or "random"
     console.say(f"{len(files)} pictures to choose from by {name} ...")
-    pool = Pool(list(pictures.values()), network, config=config, descriptor=descriptor, progress=console.progress)
+    pool = Pool(
+        list(pictures.values()),
+        network,
+        config=config,
+        descriptor=descriptor,
+        progress=partial(console.progress, lines=True),
+    )
     return [files[index] for index in select(name, pool, count, args.seed)]

@@ -1,14 +1,27 @@
 """``adabm verify-results``: do result tables fit their provenance and the repository?"""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .console import Console
 from .options import new_parser
 
+if TYPE_CHECKING:
+    from ..study.origin.findings import Finding
+    from ..study.origin.verification import Verdict
+
+PROBLEM = "problem"  # written out, because help does not wait for torch
+_NAMED = 4  # tables named with a finding
+
 _DETAILS = """\
-Compares every table with the .provenance.json beside it: the table itself, the code that its numbers depend on, its
-parameters, notebook and inputs. Exit status 0: all fit; 1: some do not, and each is named with the remedy.
+Compares every table with the .provenance.json beside it (the table itself, the code that its numbers depend on, its
+parameters, notebook and inputs), every published file with the manifest.json of its profile, and the marked parts of
+pages with the results that they show. A changed cell, definition or line is named where git or the manifest knows the
+earlier one. Exit status 0: all fit; 1: some do not, and each is named with the remedy.
 """
 
 
@@ -22,30 +35,65 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="FOLDER",
         help="folders of results (default: results/ of the repository)",
     )
+    parser.add_argument("--verbose", action="store_true", help="all findings table by table, those that fit too")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Print a line a table, and under it what does not fit."""
-    from ..study.origin.verification import verify_results
+    """Print a summary, what does not fit, and what is good to know; table by table if asked to."""
+    from ..study.origin.verification import verify_published, verify_results
 
     verdicts = verify_results(args.folders)
+    published = verify_published(args.folders)
+    failed = [verdict for verdict in verdicts if not verdict.verified]
+    fits = not failed and all(part.verified for part in published)
+    compared = sum(part.compared for part in published)
+    console.result(
+        f"{len(verdicts) - len(failed)} of {len(verdicts)} tables verified; {compared} published files and parts of pages "
+        f"compared, {sum(f.severity == PROBLEM for part in published for f in part.findings)} problems with them"
+    )
+    if args.verbose:
+        _every_table(verdicts, console)
+    else:
+        for verdict in failed:
+            console.result(f"not ok    {_shown(verdict.table)}")
+        _grouped(verdicts, console)
+    for part in published:
+        for finding in part.findings:
+            (console.result if finding.severity == PROBLEM else console.say)(_line(finding))
+    console.document(
+        {
+            "verified": fits,
+            "tables": [verdict.to_dict() for verdict in verdicts],
+            "published": [part.to_dict() for part in published],
+        }
+    )
+    return 0 if fits else 1
+
+
+def _every_table(verdicts: Sequence[Verdict], console: Console) -> None:
     for verdict in verdicts:
-        name = _shown(verdict.table)
-        if verdict.verified:
-            console.say(f"ok        {name}  {verdict.version}")
-        else:
-            console.result(f"not ok    {name}")
+        tell = console.say if verdict.verified else console.result
+        tell(
+            f"{'ok    ' if verdict.verified else 'not ok'}    {_shown(verdict.table)}  {verdict.version or ''}".rstrip()
+        )
         for finding in verdict.findings:
-            say = console.say if verdict.verified else console.result
-            say(
-                f"            {finding.severity} ({finding.kind}): {finding.what}"
-                + (f"; {finding.remedy}" if finding.remedy else "")
-            )
-    failed = sum(not verdict.verified for verdict in verdicts)
-    console.result(f"{len(verdicts) - failed} of {len(verdicts)} tables verified")
-    console.document({"verified": not failed, "tables": [verdict.to_dict() for verdict in verdicts]})
-    return 1 if failed else 0
+            tell(f"            {_line(finding)}")
+
+
+def _grouped(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Each finding once, with the tables that it concerns, problems first."""
+    concerned: dict[Finding, list[str]] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            concerned.setdefault(finding, []).append(verdict.id)
+    for finding, tables in sorted(concerned.items(), key=lambda pair: pair[0].severity != PROBLEM):
+        some = ", ".join(tables[:_NAMED]) + (f" and {len(tables) - _NAMED} more" if len(tables) > _NAMED else "")
+        (console.result if finding.severity == PROBLEM else console.say)(f"{_line(finding)} [{some}]")
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.severity} ({finding.kind}): {finding.what}" + (f"; {finding.remedy}" if finding.remedy else "")
 
 
 def _shown(path: Path) -> str:

@@ -1,6 +1,5 @@
 """Load networks from weight files of any origin."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -8,11 +7,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
+from ..metadata import check_weights, parse_options
 from ..serialization import file_metadata
 from .architecture import FILES
 from .community import SOURCE, recognize
 from .folding import fold_reparameterized
 from .importing import import_weights
+from .limits import no_larger_than
 from .registry import build_network, known_networks, load_weights
 
 
@@ -37,17 +38,18 @@ def load_network(path: str | Path) -> nn.Module:
     metadata = file_metadata(path)
     if "adabm" in metadata:
         raise CheckpointError(f"{path}: is quantized already; give the full-precision weights it was made from")
-    if "network" not in metadata:
+    if not metadata.keys() & {"network", "format"}:
         return import_weights(path)
-    return _described(path, metadata)
-
-
-def _described(path: Path, metadata: dict[str, str]) -> nn.Module:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
+    check_weights(path, tensors, metadata)
+    return _described(path, metadata, tensors) if "network" in metadata else import_weights(path)
+
+
+def _described(path: Path, metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> nn.Module:
     name = metadata["network"]
     if metadata.get("recognized_by") == SOURCE:
         try:
@@ -59,7 +61,7 @@ def _described(path: Path, metadata: dict[str, str]) -> nn.Module:
         return network
     options = _options(path, metadata)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), no_larger_than(tensors):
             network = build_network(name, **options)
     except NetworkError as error:
         remedy = ""
@@ -80,10 +82,4 @@ def _options(path: Path, metadata: dict[str, str]) -> dict[str, object]:
             f"{path}: its metadata names the network {metadata['network']}, but lacks its options; build it with "
             "build_network, load the weights with load_state_dict, and export it with save_network"
         )
-    try:
-        options = json.loads(metadata["options"])
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: its metadata 'options' is not JSON ({error})") from None
-    if not isinstance(options, dict):
-        raise CheckpointError(f"{path}: its metadata 'options' is {metadata['options']}, not a JSON object")
-    return options
+    return parse_options(path, metadata["options"])

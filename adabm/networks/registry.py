@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
+from ..metadata import NETWORK_FORMAT, content_sha256
 from ..serialization import safetensors_bytes
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable
@@ -37,7 +40,7 @@ def build_network(name: str, /, **options: object) -> nn.Module:
         tuples as lists (as JSON returns them), so that a checkpoint can rebuild it.
 
     Raises:
-        NetworkError: unknown name, unknown or missing option, or a value the network refuses.
+        NetworkError: unknown name, unknown or missing option, or a value the network refuses or cannot use.
 
     >>> network = build_network("EDSR", num_feat=16, num_block=4, upscale=2)
     """
@@ -55,7 +58,11 @@ def build_network(name: str, /, **options: object) -> nn.Module:
     except NetworkError:
         raise
     except Exception as error:  # whatever foreign code does on a bad value, e.g. an AttributeError
-        raise NetworkError(f"{name} cannot be built with {complete}: {type(error).__name__}: {error}") from error
+        told = (str(error).splitlines() or [""])[0]  # torch may add a whole trace
+        raise NetworkError(f"{name} cannot be built with {complete}: {type(error).__name__}: {told}") from error
+    for option, value in complete.items():
+        if not _of_its_kind(value, parameters[option].default):
+            raise NetworkError(f"{name}: option {option} = {value!r} must be like {parameters[option].default!r}")
     network.adabm_options = {k: list(v) if isinstance(v, tuple) else v for k, v in complete.items()}
     return network
 
@@ -81,13 +88,17 @@ def check_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
         raise CheckpointError(f"{path}: {spoilt[0]} holds NaN or infinite values; get or export it again")
 
 
-def save_network(network: nn.Module, path: str | Path, options: Mapping[str, object] | None = None) -> None:
+def save_network(
+    network: nn.Module, path: str | Path, options: Mapping[str, object] | None = None, *, digest: bool = True
+) -> None:
     """Write full-precision weights as safetensors with the metadata that :func:`load_network` needs.
 
     Args:
         network: loaded by :func:`load_network`, built by :func:`build_network`, or of a class of yours that
             :func:`adabm.networks.register_architecture` registered.
         options: arguments of the constructor, needed only of a network that was built by calling its class.
+        digest: record a sha256 over tensors and metadata, which loading compares. False writes the bytes of earlier
+            versions, for files that are known by their own sha256.
 
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file.
@@ -101,6 +112,9 @@ def save_network(network: nn.Module, path: str | Path, options: Mapping[str, obj
         tensors = {key: value for key, value in tensors.items() if key not in left_out}
         metadata = {"network": facts.name, "recognized_by": SOURCE, "scale": str(facts.scale)}
         metadata["left_out"] = json.dumps(left_out)
+    if digest:
+        metadata["format"] = NETWORK_FORMAT
+        metadata["sha256"] = content_sha256(tensors, metadata)
     write_atomically(path, safetensors_bytes(tensors, metadata))
 
 
@@ -135,6 +149,18 @@ def registered_name(network: nn.Module) -> str | None:
     """Return the name under which exactly this class can be built, or None."""
     known = architecture_of(network)
     return known.name if known is not None else None
+
+
+def _of_its_kind(value: object, default: object) -> bool:
+    """Whether an option may replace its default; constructors keep whatever they get, and the network fails later."""
+    if isinstance(default, bool | str):
+        return isinstance(value, type(default))
+    if isinstance(default, int | float):
+        numbers = value if isinstance(value, list | tuple) else [value]
+        return all(isinstance(n, Real) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    if isinstance(default, list | tuple):
+        return isinstance(value, list | tuple) and all(_of_its_kind(v, d) for v, d in zip(value, default))
+    return True
 
 
 def _network_class(name: str) -> type[nn.Module]:

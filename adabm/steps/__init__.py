@@ -3,6 +3,7 @@
 A step of your own is a dataclass in a file of your own, see docs/extending.md.
 """
 
+from .progress import Progress
 from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, require, step, step_names
 from .workspace import CalibrationRecord, TuningStep, Workspace
 
@@ -10,6 +11,7 @@ __all__ = [
     "LAYER_FACTORS",
     "RANGES",
     "CalibrationRecord",
+    "Progress",
     "Step",
     "TuningStep",
     "Watcher",

@@ -4,49 +4,88 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ..errors import ProgressError
-from ..files import write_atomically
+from ..errors import KeptFileError, ProgressError
+from ..files import read_kept, write_kept
 
-_FORMAT = "adabm-fine-tuning-2"
+_FORMAT = "adabm-fine-tuning-3"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an unfinished fine-tuning is kept, and what it belongs to besides the model and the step's settings.
+
+    Attributes:
+        of: by name, such as ``pictures``, a hash or a text.
+    """
+
+    path: Path
+    of: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> int | None:
+        """Return how many fine-tuning steps are kept, or None where nothing is.
+
+        Raises:
+            ProgressError: changed since it was written, of an earlier version, or of something else, which is named.
+        """
+        content = self.read()
+        return None if content is None else len(content["state"]["steps"])
+
+    def read(self) -> dict | None:
+        """Return the content, or None where there is no file; raises as :meth:`check` does."""
+        try:
+            content = torch.load(io.BytesIO(read_kept(self.path)), weights_only=True)
+        except FileNotFoundError:
+            return None
+        except KeptFileError as error:
+            raise ProgressError(f"{error}; it is not a readable fine-tuning state of this version") from None
+        except Exception as error:  # something else was kept there; torch raises many kinds on it
+            raise ProgressError(f"{self.path}: is no fine-tuning state ({type(error).__name__})") from None
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ProgressError(f"{self.path}: is no fine-tuning state of this version")
+        kept = content["of"]
+        others = [name for name in (*self.of, *(kept.keys() - self.of.keys())) if kept.get(name) != self.of.get(name)]
+        if others:
+            raise ProgressError(f"{self.path}: belongs to other {', '.join(others)}")
+        return content
 
 
 class ProgressFile:
     """The state file of one fine-tuning, bound to the model that it started from and to its recipe."""
 
-    def __init__(self, path: str | Path, model: nn.Module, settings: Mapping[str, object]) -> None:
-        self.path = Path(path)
+    def __init__(self, progress: str | Path | Progress, model: nn.Module, settings: Mapping[str, object]) -> None:
+        self.progress = progress if isinstance(progress, Progress) else Progress(Path(progress))
         self._identity = _identity(model, settings)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.progress.path
 
     def load(self) -> dict | None:
         """Return the last state, or None where there is none yet.
 
         Raises:
-            ProgressError: unreadable, or of another model or recipe.
+            ProgressError: changed since it was written, of an earlier version, or of another model or recipe.
         """
-        if not self.path.exists():
+        content = self.progress.read()
+        if content is None:
             return None
-        try:
-            content = torch.load(self.path, weights_only=True)
-        except Exception as error:  # torch raises many kinds on a damaged file
-            raise ProgressError(
-                f"{self.path}: not a readable fine-tuning state ({type(error).__name__}); remove it"
-            ) from None
-        if not isinstance(content, dict) or content.get("identity") != self._identity:
-            raise ProgressError(
-                f"{self.path}: belongs to another model or fine-tuning recipe; remove it or choose another file"
-            )
+        if content["identity"] != self._identity:
+            raise ProgressError(f"{self.path}: belongs to another model or fine-tuning recipe")
         return content["state"]
 
     def save(self, state: dict) -> None:
         """Replace the file by this state, atomically."""
         buffer = io.BytesIO()
-        torch.save({"identity": self._identity, "state": state}, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        content = {"format": _FORMAT, "of": dict(self.progress.of), "identity": self._identity, "state": state}
+        torch.save(content, buffer)
+        write_kept(self.path, buffer.getvalue())
 
 
 def _identity(model: nn.Module, settings: Mapping[str, object]) -> str:

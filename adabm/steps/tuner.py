@@ -15,7 +15,7 @@ from ..quantization.tunable import GROUPS, Tunable, tunables
 from ..suggestions import suggestion
 from .clip import clip_ranges
 from .losses import Losses, distillation_losses
-from .progress import ProgressFile
+from .progress import Progress, ProgressFile
 from .tuning_settings import TuningSettings
 from .workspace import TuningStep
 
@@ -139,7 +139,7 @@ def fine_tune(
     batches: Iterable[Tensor],
     config: TuningSettings | None = None,
     on_step: Callable[[TuningStep], None] | None = None,
-    progress: str | Path | None = None,
+    progress: str | Path | Progress | None = None,
 ) -> list[TuningStep]:
     """Run the whole recipe: clip ranges on the first batch, then rounds that rotate through the groups.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..pictures.patches import calibration_batches, random_batches
+from .progress import Progress
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Workspace:
     device: torch.device
     dtype: torch.dtype = torch.float32
     on_step: Callable[[TuningStep], None] | None = None
-    progress: str | Path | None = None
+    progress: str | Path | Progress | None = None
     record: CalibrationRecord | None = None
     tuning: list[TuningStep] = field(default_factory=list)
 

@@ -11,7 +11,6 @@ table's, and its parameters get the names that settings have now.
 import argparse
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package
+from adabm.study.origin.history import tree_at
 from adabm.study.origin.provenance import STUDY_CODE, notebook_code_hash, read_block_values
 from adabm.study.origin.reading import read_provenance
 
@@ -72,28 +72,6 @@ FLAT = Layout(
 def layout_of(tree: CodeTree) -> Layout:
     """The layout of a version of the package."""
     return FLAT if "bit_mapping" in tree.modules else NOW
-
-
-@cache
-def tree_at(root: Path, commit: str) -> CodeTree:
-    """Return the package as it was at a commit.
-
-    Raises:
-        DataError: git does not know the commit.
-    """
-    files = _git(root, "ls-tree", "-r", "--name-only", commit, "adabm/").splitlines()
-    files = [file.removeprefix("adabm/") for file in files if file.endswith(".py")]
-    if not files:
-        raise DataError(f"commit {commit[:10]} holds no package adabm")
-    return CodeTree(files, lambda file: _git(root, "show", f"{commit}:./adabm/{file}"))
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[:1] or ["git failed"]
-        raise DataError(f"the code that wrote it cannot be read; the history may have been rewritten ({reason[0]})")
-    return done.stdout
 
 
 @cache

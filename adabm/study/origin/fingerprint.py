@@ -32,11 +32,13 @@ NEUTRAL = (
     "checkpoint",  # writes and reads models, each compared with its recorded sha256
     "errors",  # kinds of errors
     "files",  # reads and writes bytes
+    "metadata",  # what the header of a file may say, and its sha256
     "networks.backbones",  # finds weight files, whose content enters the keys
     "networks.community",  # has spandrel recognize networks, whose version enters the keys
     "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
     "networks.importing",
     "pictures.header",  # refuses pictures; what is read of others does not depend on it
+    "networks.limits",  # refuses networks that do not fit their file
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",

@@ -140,6 +140,13 @@ def study_code(question: str) -> dict[str, tuple[str, ...]]:
     return STUDY_CODE | ({"answer": (f"study.answers.{question}",)} if answered else {})
 
 
+def answer_code() -> dict[str, tuple[str, ...]]:
+    """Return the code of the answer to each question of the study, by the question."""
+    answers = Path(__file__).parents[1] / "answers"
+    names = sorted(path.stem for path in answers.glob("*.py") if path.stem != "__init__")
+    return {f"answer {name}": (f"study.answers.{name}",) for name in names}
+
+
 def provenance_path(table: Path) -> Path:
     """The file beside a table that tells where it comes from."""
     return table.with_suffix(".provenance.json")

@@ -12,23 +12,16 @@ import torch
 from ... import __version__
 from ...errors import DataError, TableError
 from ..plan.root import find_root
+from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed
 from .fingerprint import code_hash, sha256
+from .history import tell_definitions
+from .manifest import read_manifest
 from .provenance import OUTSIDE, notebook_code_hash, provenance_path, read_block_values, study_code, table_id
+from .published import Published, verify_files, verify_pages
 from .reading import read_provenance
+from .table_changes import tell_changes
 
-PROBLEM, WARNING, NOTE = "problem", "warning", "note"
-_AGAIN = "run the pipeline again"
 _SUFFIX = ".provenance.json"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not fit, or is good to know, and what to do about it."""
-
-    kind: str  # provenance, table, code, notebook, parameters, input, version or uncommitted
-    severity: str  # PROBLEM, WARNING or NOTE
-    what: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,19 +72,30 @@ def verify_results(folders: Sequence[Path] = ()) -> list[Verdict]:
     return [verdicts[path] for path in sorted(verdicts)]
 
 
-def verify_table(table: Path, root: Path, hashed=sha256) -> Verdict:
-    """Compare a table and the repository ``root`` with the table's provenance.
+def verify_published(folders: Sequence[Path] = ()) -> list[Published]:
+    """Verify all published files of the profiles to which the folders belong, and the pages that show parts of them."""
+    folders = [Path(folder) for folder in folders] or [find_root() / "results"]
+    roots: dict[Path, list[Path]] = {}
+    for folder in folders:
+        roots.setdefault(_root_of(folder), []).append(folder)
+    found = []
+    for root, below in roots.items():
+        records = sorted(path for folder in below for path in folder.rglob(f"*{_SUFFIX}"))
+        profiles = dict.fromkeys(path.resolve().parents[1] for path in records)
+        found += [verify_files(profile, root, below) for profile in profiles] + verify_pages(root, below)
+    return found
 
-    Args:
-        hashed: sha256 of a file or folder.
-    """
+
+def verify_table(table: Path, root: Path, hashed: Hashed = sha256) -> Verdict:
+    """Compare a table and the repository ``root`` with the table's provenance."""
     try:
         record = read_provenance(provenance_path(table))
     except TableError as error:
-        return Verdict(table, table_id(table), None, (Finding("provenance", PROBLEM, str(error), _AGAIN),))
+        return Verdict(table, table_id(table), None, (Finding("provenance", PROBLEM, str(error), AGAIN),))
+    manifest = _manifest_of(table)
     findings = [
-        *_table(table, record, hashed),
-        *_code(record),
+        *_table(table, record, hashed, root, manifest),
+        *_code(record, root, manifest),
         *_notebook(root, record),
         *_parameters(root, record),
         *_inputs(root, record, hashed),
@@ -100,17 +104,28 @@ def verify_table(table: Path, root: Path, hashed=sha256) -> Verdict:
     return Verdict(table, table_id(table), record["version"], tuple(findings))
 
 
-def _table(table: Path, record: Mapping, hashed) -> list[Finding]:
+def _manifest_of(table: Path) -> dict | None:
+    try:
+        return read_manifest(table.resolve().parents[1])
+    except DataError:  # told of the profile
+        return None
+
+
+def _table(table: Path, record: Mapping, hashed: Hashed, root: Path, manifest: dict | None) -> list[Finding]:
     if not table.is_file():
-        return [Finding("table", PROBLEM, "the table is missing, its provenance is there", _AGAIN)]
+        return [Finding("table", PROBLEM, "the table is missing, its provenance is there", AGAIN)]
     found = []
     if hashed(table) != record["table_sha256"]:
+        name = table.resolve().relative_to(table.resolve().parents[1]).as_posix()
+        published = manifest is not None and manifest["files"].get(name) == record["table_sha256"]
+        sums = manifest["tables"].get(name) if published else None
+        cells = tell_changes(table, root, record["table_sha256"], sums)
         found.append(
             Finding(
                 "table",
                 PROBLEM,
-                "the table was changed after it was written",
-                f"restore it (git checkout), or {_AGAIN}",
+                "the table was changed after it was written" + (f": {cells}" if cells else ""),
+                f"restore it (git checkout), or {AGAIN}",
             )
         )
     if record["version"] != f"{record['adabm_version']}+{record['table_sha256'][:8]}":
@@ -119,7 +134,7 @@ def _table(table: Path, record: Mapping, hashed) -> list[Finding]:
                 "provenance",
                 PROBLEM,
                 f"its version {record['version']} is not that of its hash",
-                f"restore the provenance (git checkout), or {_AGAIN}",
+                f"restore the provenance (git checkout), or {AGAIN}",
             )
         )
     if record.get("table") != table_id(table):
@@ -128,13 +143,13 @@ def _table(table: Path, record: Mapping, hashed) -> list[Finding]:
                 "table",
                 PROBLEM,
                 f"the provenance is that of {record.get('table')}, not of {table_id(table)}",
-                f"restore both files, or {_AGAIN}",
+                f"restore both files, or {AGAIN}",
             )
         )
     return found
 
 
-def _code(record: Mapping) -> list[Finding]:
+def _code(record: Mapping, root: Path, manifest: dict | None) -> list[Finding]:
     """A Python of another minor version writes other syntax trees, and so other hashes of the same code."""
     if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
@@ -144,12 +159,14 @@ def _code(record: Mapping) -> list[Finding]:
     for name, then in record["code_sha256"].items():
         torch_version = str(record["packages"].get("torch"))
         if name not in groups or then != code_hash(*groups[name], torch_version=torch_version):
+            states = [manifest] if manifest is not None else []
+            told = tell_definitions(groups[name], then, states, root, commit) if name in groups else ""
             found.append(
                 Finding(
                     "code",
                     PROBLEM,
-                    f"the code of {name} changed since",
-                    f"{_AGAIN}, or look at the table's commit" + (f" {commit[:10]}" if commit else ""),
+                    f"the code of {name} changed since" + (f": {told}" if told else ""),
+                    f"{AGAIN}, or look at the table's commit" + (f" {commit[:10]}" if commit else ""),
                 )
             )
     return found
@@ -173,7 +190,7 @@ def _notebook(root: Path, record: Mapping) -> list[Finding]:
         changed = notebook_code_hash(root / name) != record.get("notebook_code_sha256")
     except TableError:
         return [Finding("notebook", PROBLEM, f"its notebook {name} is missing or damaged", "restore it (git checkout)")]
-    return [Finding("notebook", PROBLEM, f"the code of {name} changed since", _AGAIN)] if changed else []
+    return [Finding("notebook", PROBLEM, f"the code of {name} changed since", AGAIN)] if changed else []
 
 
 def _parameters(root: Path, record: Mapping) -> list[Finding]:
@@ -201,7 +218,7 @@ def _parameters(root: Path, record: Mapping) -> list[Finding]:
             "parameters",
             PROBLEM,
             f"its parameters are not those of {name}, block {block!r}: {', '.join(differing)}",
-            f"restore {name}, or {_AGAIN}",
+            f"restore {name}, or {AGAIN}",
         )
     ]
 
@@ -217,7 +234,7 @@ def _inputs(root: Path, record: Mapping, hashed) -> list[Finding]:
                 Finding("input", PROBLEM, f"input {name} is missing", "run the stage that prepares it (dvc repro)")
             )
         elif hashed(path) != digest:
-            found.append(Finding("input", PROBLEM, f"input {name} changed since", f"restore it, or {_AGAIN}"))
+            found.append(Finding("input", PROBLEM, f"input {name} changed since", f"restore it, or {AGAIN}"))
     return found
 
 
@@ -235,7 +252,7 @@ def _circumstances(record: Mapping) -> list[Finding]:
                 "uncommitted",
                 WARNING,
                 "it was made from changes that were not committed; the commit alone does not tell the code",
-                f"commit, and {_AGAIN}",
+                f"commit, and {AGAIN}",
             )
         )
     return found

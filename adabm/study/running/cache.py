@@ -9,22 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from safetensors import SafetensorError
 
 from ...checkpoint import load_quantized, save_quantized
-from ...files import write_atomically
+from ...errors import CheckpointError, KeptFileError
+from ...files import file_sha256, read_kept, write_kept
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
-from ..origin.fingerprint import key
-
-# What a damaged or foreign file raises where it is parsed and where its values are used: no JSON or text, values out of
-# range, a checkpoint that says so itself (ValueError); parts that are missing (KeyError) or of another kind.
-_UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 @dataclass(frozen=True)
 class ResultCache:
-    """A folder of quantized models and measured pictures, each under the hash of all it depends on.
+    """A folder of quantized models and measured pictures, each under the hash of all it depends on and with its own.
 
     It may be deleted at any time: what is missing or, with a warning, damaged is computed again. Several processes may
     share it, since files appear complete or not at all.
@@ -81,50 +76,57 @@ class ResultCache:
 
     def load_model(self, model_key: str) -> tuple[QuantizedSR, list[TuningStep]] | None:
         """Return a kept model and its fine-tuning steps, or None where they are missing or damaged."""
-        path, log = self._model(model_key), self._model(model_key).with_suffix(".json")
-        if not path.is_file():
+        path = self._model(model_key)
+        log = self._kept(path.with_suffix(".json"), model_key)
+        if log is None or not path.is_file():
             return None
-        read = log
         try:
-            steps = [TuningStep(*values) for values in json.loads(log.read_text())]
-            read = path
-            return load_quantized(path), steps
+            if file_sha256(path) != log["model_sha256"]:
+                raise CheckpointError(f"{path}: its content does not match its sha256")
+            return load_quantized(path), [TuningStep(*values) for values in log["steps"]]
         except FileNotFoundError:
             return None
-        except _UNUSABLE as error:
-            return _unusable(read, error)
+        except CheckpointError as error:
+            return _unusable(path, error)
 
     def keep_model(self, model_key: str, model: QuantizedSR, steps: list[TuningStep], seed: int) -> None:
         """Keep a model that :func:`adabm.load_quantized` reads too."""
         path = self._model(model_key)
-        write_atomically(path.with_suffix(".json"), json.dumps([list(vars(step).values()) for step in steps]).encode())
         save_quantized(model, path, seed=seed)
+        log = {"steps": [list(vars(step).values()) for step in steps], "model_sha256": file_sha256(path)}
+        self._keep(path.with_suffix(".json"), model_key, log)
 
     def _model(self, model_key: str) -> Path:
         return self.folder / "models" / f"{model_key}.safetensors"
 
     def load_record(self, record_key: str) -> dict | None:
         """Return a kept measurement (of a picture, say), or None where it is missing or damaged."""
-        path = self._record(record_key)
-        try:
-            content = json.loads(path.read_text())
-            if content["sha256"] != key(result=content["result"]):
-                raise ValueError("its content does not match its sha256")
-            return content["result"]
-        except FileNotFoundError:
-            return None
-        except _UNUSABLE as error:
-            return _unusable(path, error)
+        return self._kept(self._record(record_key), record_key)
 
     def keep_record(self, record_key: str, result: dict) -> None:
         """Keep a JSON-ready measurement."""
-        content = json.dumps({"result": result, "sha256": key(result=result)})
-        write_atomically(self._record(record_key), content.encode())
+        self._keep(self._record(record_key), record_key, result)
 
     def _record(self, record_key: str) -> Path:
         return self.folder / "pictures" / record_key[:2] / f"{record_key}.json"
 
+    @staticmethod
+    def _keep(path: Path, of: str, result: dict) -> None:
+        write_kept(path, json.dumps({"of": of, "result": result}).encode())
+
+    @staticmethod
+    def _kept(path: Path, of: str) -> dict | None:
+        try:
+            content = json.loads(read_kept(path))
+            if content["of"] != of:
+                raise KeptFileError(f"{path}: is that of another key")
+        except FileNotFoundError:
+            return None
+        except KeptFileError as error:
+            return _unusable(path, error)
+        return content["result"]
+
 
 def _unusable(path: Path, error: Exception) -> None:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = " ".join(str(error).removeprefix(f"{path}: ").split())
     warnings.warn(f"{path}: is damaged and computed again ({reason})", stacklevel=3)

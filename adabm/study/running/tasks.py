@@ -1,6 +1,7 @@
 """The two kinds of work of a study: quantize a network, measure a model on pictures. Each fills the cache."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ class ModelTask:
         try:
             try:
                 model, steps = self._quantize(progress, on_start, on_step)
-            except ProgressError:  # damaged, or of another processor, which calibrates to other last digits
+            except ProgressError as error:  # damaged, or of another processor, which calibrates to other last digits
+                warnings.warn(f"{error}; fine-tuning begins anew", stacklevel=2)
                 progress.unlink()
                 model, steps = self._quantize(progress, on_start, on_step)
         except FineTuningError as error:

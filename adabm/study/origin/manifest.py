@@ -1,0 +1,89 @@
+"""The manifest of a profile: the sha256 of every published file, and the code that they were made with."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ...errors import DataError
+from ...files import write_atomically
+from .fingerprint import sha256
+from .history import code_state
+from .provenance import STUDY_CODE, answer_code
+from .table_changes import sums_of
+
+MANIFEST = "manifest.json"
+_FORMAT = "adabm-manifest-1"
+
+
+def write_manifest(results: Path) -> Path:
+    """Write ``manifest.json`` into the results of a profile, of all its files that git would take; return its path.
+
+    The same files and the same code give the same bytes.
+
+    Raises:
+        DataError: no such folder.
+    """
+    if not results.is_dir():
+        raise DataError(f"{results}: is no folder of results; run the pipeline first")
+    files = published_files(results)
+    content = {"format": _FORMAT, "files": {name: sha256(results / name) for name in files}}
+    content["tables"] = {name: sums_of((results / name).read_bytes()) for name in files if name.endswith(".csv")}
+    content |= code_state(STUDY_CODE | answer_code())
+    write_atomically(results / MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    return results / MANIFEST
+
+
+def read_manifest(results: Path) -> dict | None:
+    """Return the manifest of a profile's results, or None where there is none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        content = json.loads((results / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{results / MANIFEST}: cannot be read ({error})") from None
+    kinds = {"format": str, "files": dict, "tables": dict, "code_sha256": dict, "definitions": dict}
+    if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in kinds.items()):
+        raise DataError(f"{results / MANIFEST}: is damaged")
+    if content["format"] != _FORMAT:
+        raise DataError(f"{results / MANIFEST}: has the format {content['format']!r:.40}, not {_FORMAT!r}")
+    return content
+
+
+def read_sums(results: Path) -> dict[str, str]:
+    """Return the sha256 of the files of each question, as ``sums/*.sha256`` list them; empty where there are none."""
+    lines = [line for path in sorted((results / "sums").glob("*.sha256")) for line in path.read_text().splitlines()]
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
+
+
+def published_files(results: Path) -> list[str]:
+    """Return the files of a profile's results but its manifest, relative to them; those that git ignores do not count."""
+    files = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()} - {MANIFEST}
+    try:
+        done = subprocess.run(
+            ["git", "ls-files", "-z", "--others", "--ignored", "--exclude-standard"],
+            cwd=results,
+            capture_output=True,
+            check=True,
+        )
+        files -= set(done.stdout.decode("utf-8", "surrogateescape").split("\0"))
+    except (OSError, subprocess.CalledProcessError):
+        pass  # no git, no ignored files
+    return sorted(files)
+
+
+def differing_files(
+    results: Path, expected: Mapping[str, str], hashed: Callable[[Path], str] = sha256
+) -> dict[str, str]:
+    """Return ``missing`` or ``changed`` for each expected file of a profile's results that is not as it was."""
+    found = {}
+    for name, digest in expected.items():
+        if not (results / name).is_file():
+            found[name] = "missing"
+        elif hashed(results / name) != digest:
+            found[name] = "changed"
+    return found

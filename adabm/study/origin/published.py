@@ -1,0 +1,158 @@
+"""Are the published files of a profile, and what pages show of them, still those that its manifest names?"""
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...errors import DataError
+from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed
+from .fingerprint import sha256
+from .manifest import MANIFEST, differing_files, published_files, read_manifest, read_sums
+from .table_changes import tell_changes
+
+# What stands between <!-- marker:start --> and <!-- marker:end --> of a page, and whether it is all of the file or rows of it.
+SHOWN = {
+    ("README.md", "short"): ("results/demo/report/evaluation.md", False),
+    ("docs/results.md", "results"): ("results/demo/report/evaluation.md", True),
+    ("docs/results.md", "reference"): ("results/paper/report/reference.md", True),
+    ("docs/results.md", "comparison"): ("results/paper/report/comparison.md", True),
+    ("docs/results.md", "answers"): ("results/paper/report/answers.md", True),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was found about the files of a profile, or about pages; verified unless there is a problem.
+
+    Attributes:
+        place: folder of the profile's results, or the page.
+        compared: how many files or marked parts were compared.
+    """
+
+    place: Path
+    compared: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        return not any(finding.severity == PROBLEM for finding in self.findings)
+
+    def to_dict(self) -> dict:
+        """JSON-ready."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {"place": str(self.place), "compared": self.compared, "verified": self.verified, "findings": findings}
+
+
+def verify_files(results: Path, root: Path, below: Sequence[Path], hashed: Hashed = sha256) -> Published:
+    """Compare the files of a profile's results with its manifest or, where there is none, with the sums of its questions.
+
+    Args:
+        root: of the repository.
+        below: folders to which the comparison is restricted.
+    """
+    try:
+        manifest = read_manifest(results)
+    except DataError as error:
+        return Published(
+            results, 0, (Finding("manifest", PROBLEM, str(error), f"restore it (git checkout), or {AGAIN}"),)
+        )
+    expected = manifest["files"] if manifest is not None else read_sums(results)
+    inside = [folder.resolve() for folder in below]
+    concerned = lambda name: any((results / name).resolve().is_relative_to(folder) for folder in inside)
+    expected = {name: digest for name, digest in expected.items() if concerned(name)}
+    found = [*_manifest(results, root, manifest is not None)]
+    for name, how in differing_files(results, expected, hashed).items():
+        path = results / name
+        what = (
+            f"{_relative(path, root)} is missing"
+            if how == "missing"
+            else f"{_relative(path, root)} is not the published one"
+        )
+        if how == "changed" and name.endswith(".csv"):
+            sums = manifest["tables"].get(name) if manifest is not None else None
+            cells = tell_changes(path, root, expected[name], sums)
+            what += f": {cells}" if cells else ""
+        found.append(Finding("file", PROBLEM, what, f"restore it (git checkout), or {AGAIN}"))
+    if manifest is not None:
+        for name in published_files(results):
+            if name not in manifest["files"] and concerned(name):
+                found.append(Finding("file", WARNING, f"{_relative(results / name, root)} is not in {MANIFEST}"))
+    return Published(results, len(expected), tuple(found))
+
+
+def verify_pages(root: Path, below: Sequence[Path]) -> list[Published]:
+    """Compare what pages of the repository show between their markers with the results that they show.
+
+    Args:
+        below: only what stands in these folders of results is compared.
+    """
+    pages: dict[str, list[list[Finding]]] = {}
+    for (page, marker), (name, whole) in SHOWN.items():
+        inside = any((root / name).resolve().is_relative_to(folder.resolve()) for folder in below)
+        if inside and (root / page).is_file():
+            pages.setdefault(page, []).append([*_page(root, page, marker, name, whole)])
+    return [
+        Published(root / page, len(parts), tuple(f for part in parts for f in part)) for page, parts in pages.items()
+    ]
+
+
+def _manifest(results: Path, root: Path, there: bool) -> Iterator[Finding]:
+    path = results / MANIFEST
+    shown = _relative(path, root)
+    if not there:
+        what = f"{shown} is absent: the report is not compared, nor whether tables were changed together with their provenance"
+        yield Finding("manifest", WARNING, what, f"python -m pipelines.stages.manifest {_relative(results, root)}")
+    elif (committed := _committed(root, shown)) is not None and committed != path.read_bytes():
+        yield Finding(
+            "manifest", WARNING, f"{shown} is not the committed one", "git diff tells how; commit or restore it"
+        )
+
+
+def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterator[Finding]:
+    text = (root / page).read_text(encoding="utf-8")
+    match = re.search(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL)
+    remedy = f"restore {page} or {name}, or show the one in the other again"
+    if match is None:
+        yield Finding(
+            "page", PROBLEM, f"{page} has no part between the markers {marker}:start and {marker}:end", remedy
+        )
+        return
+    shown = match.group(1)
+    try:
+        source = (root / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        yield Finding("page", PROBLEM, f"{name}, which {page} shows, is missing or damaged", remedy)
+        return
+    if not (line := _foreign(shown, source, whole)):
+        return
+    committed = _committed(root, name)
+    if committed is not None and not _foreign(shown, committed.decode("utf-8", "replace"), whole):
+        yield Finding("page", NOTE, f"{page} ({marker}) shows the committed {name}, which was made anew since")
+        return
+    number = text[: match.start(1)].count("\n") + line
+    yield Finding("page", PROBLEM, f"{page}, line {number} ({marker}), is not what {name} says", remedy)
+
+
+def _foreign(shown: str, source: str, whole: bool) -> int:
+    """Return the number of the first line of ``shown`` that is not the source's, from 1; 0 where all are."""
+    lines, expected = shown.splitlines(), source.splitlines()
+    if not whole:  # some rows, in their order
+        rest = iter(expected)
+        return next((number for number, line in enumerate(lines, 1) if line not in rest), 0)
+    pairs = zip(lines, expected)
+    first = next((number for number, (line, other) in enumerate(pairs, 1) if line != other), 0)
+    return first or (min(len(lines), len(expected)) + 1 if len(lines) != len(expected) else 0)
+
+
+def _committed(root: Path, name: str) -> bytes | None:
+    try:
+        return subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _relative(path: Path, root: Path) -> str:
+    path, root = path.resolve(), root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
