@@ -1,5 +1,6 @@
 """Load networks from weight files of any origin."""
 
+import json
 from pathlib import Path
 
 import torch

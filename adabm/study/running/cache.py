@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from ...checkpoint import load_quantized, save_quantized
 from ...errors import CheckpointError, KeptFileError
-from ...files import file_sha256, read_kept, write_kept
+from ...files import file_sha256, read_kept, write_atomically, write_kept
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
 
