@@ -9,7 +9,7 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_torchvision", "files", "full_precision"},
-    {"_compat", "repair_environment", "yaml_files"},
+    {"_compat", "repair_environment", "yaml_files", "validation"},
     {"plugins", "registry", "serialization", "pictures"},
     {"networks"},
     {"quantization"},

@@ -11,9 +11,11 @@ from torch import nn
 from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..serialization import safetensors_bytes
+from ..validation import shown
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable
 from .folding import fold_reparameterized
+from .options import check_options
 
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
 _DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
@@ -50,12 +52,16 @@ def build_network(name: str, /, **options: object) -> nn.Module:
     missing = [option for option, value in complete.items() if value is inspect.Parameter.empty]
     if missing:
         raise NetworkError(f"{name} needs a value for {', '.join(missing)}")
+    check_options(name, options, {p.name: _DEFAULTS.get(p.name, p.default) for p in parameters.values()})
     try:
         network = cls(**complete)
     except NetworkError:
         raise
     except Exception as error:  # whatever foreign code does on a bad value, e.g. an AttributeError
-        raise NetworkError(f"{name} cannot be built with {complete}: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise NetworkError(
+            f"{name} cannot be built with {shown(complete)}: {type(error).__name__}: {reason}"
+        ) from error
     network.adabm_options = {k: list(v) if isinstance(v, tuple) else v for k, v in complete.items()}
     return network
 

@@ -3,7 +3,8 @@
 A step of your own is a dataclass in a file of your own, see docs/extending.md.
 """
 
-from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, require, step, step_names
+from ..validation import require
+from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, step, step_names
 from .workspace import CalibrationRecord, TuningStep, Workspace
 
 __all__ = [

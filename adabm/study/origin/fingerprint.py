@@ -51,6 +51,7 @@ NEUTRAL = (
     "study.running.cache",  # keeps what was computed, compared with its sha256
     "study.tables.question",  # how a question is told
     "suggestions",  # the nearest known name in the text of an error
+    "validation",  # refuses settings and arguments, whose values enter the keys
     "yaml_files",  # what files of recipes and parameters say enters the keys
 )
 
