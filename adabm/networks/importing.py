@@ -12,7 +12,6 @@ from .architecture import known_readers
 from .community import SOURCE, community_architectures, recognize
 from .conversion import State
 from .mxnet_params import LIST_MAGIC, read_mxnet_params
-from .options import room_for
 from .raw_tensors import read_raw_tensors
 from .registry import build_network, check_finite, load_weights
 
@@ -60,8 +59,7 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
         missing = [option for option in conversion.undecided if option not in options]
         if missing:
             raise CheckpointError(f"no tensor tells {missing[0]} of {conversion.network}; give it as an option")
-        values = sum(tensor.numel() for tensor in conversion.state.values())
-        with torch.random.fork_rng(devices=[]), room_for(values):
+        with torch.random.fork_rng(devices=[]):
             network = build_network(conversion.network, **(conversion.options | options))
     except (CheckpointError, NetworkError) as error:
         raise CheckpointError(f"{path}: not of kind {kind}: {error}") from None
