@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
+from ..pictures.padding import padded
 from ..pictures.tensors import to_batch
 from .protocol import Engine
 from .simulated import SimulatedEngine
-from .tiles import _padded
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def decided_by(engine: Engine, picture: np.ndarray) -> Iterator[None]:
         if hasattr(engine, "deciding_on"):
             stack.enter_context(engine.deciding_on(picture))
         elif isinstance(engine, SimulatedEngine) and engine.model.image2bit is not None:
-            factor = _factor(engine, _padded(picture, engine.size_multiple))
+            factor = _factor(engine, padded(picture, engine.size_multiple, getattr(engine, "minimum_size", 1)))
             hook = engine.model.image2bit.register_forward_hook(lambda _module, _inputs, out: factor.expand_as(out))
             stack.callback(hook.remove)
         yield

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -71,6 +72,7 @@ def times(fast: int) -> Iterator[int]:
 def watched() -> Iterator[None]:
     """Fail where the block takes more than 10 s or a gigabyte; ask for no more than eight of address space."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    deep = sys.getrecursionlimit()  # hypothesis raises it, and what ends at the usual one would go on
     before = _peak(reset=True)
 
     def hang(*_: object) -> None:
@@ -80,9 +82,11 @@ def watched() -> Iterator[None]:
     begun = time.monotonic()
     signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
     resource.setrlimit(resource.RLIMIT_AS, (_size() + 8 * MOST_BYTES, hard))
+    sys.setrecursionlimit(1000)
     try:
         yield
     finally:
+        sys.setrecursionlimit(deep)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
