@@ -2,6 +2,7 @@
 # make repro     run the pipeline: every table and figure that is out of date
 # make repro-paper  the same on real benchmarks (downloads 0.4 GB, hours; profiles/paper)
 # make test      fast tests;  make test-all: every test
+# make fuzz      an hour of damaged files and killed processes (ADABM_FUZZ_SECONDS=N)
 # make lint      style: ruff check, ruff format --check
 # make lab       open the notebooks in JupyterLab
 # make clean     remove .venv and caches; results stay
@@ -30,7 +31,7 @@ export DVC_NO_ANALYTICS := 1
 # The kernel "python3" is .venv's, even where the user has registered another of that name.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help env repro repro-paper test test-all lint lab clean
+.PHONY: help env repro repro-paper test test-all fuzz lint lab clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -73,6 +74,10 @@ test: env
 
 test-all: env
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+fuzz: env
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ADABM_FUZZ_SECONDS=$${ADABM_FUZZ_SECONDS:-3600} \
+	  $(BIN)/python -m pytest tests/test_fuzz.py tests/test_kills.py $(ARGS)
 
 lint: env
 	$(BIN)/ruff check $(ARGS) .

@@ -12,6 +12,7 @@ from .pictures.padding import fitting_side
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
 from .steps import CalibrationRecord, Progress, TuningStep, Workspace
+from .validation import Count, Whole, check_all
 
 
 def quantize(
@@ -44,7 +45,7 @@ def quantize(
         progress: file from which an interrupted fine-tuning continues, see :func:`adabm.fine_tune`.
 
     Raises:
-        ConfigError: a patch size that the network does not take.
+        ConfigError: an argument that is not of its kind or range, or a patch size that the network does not take.
         AdabmError: of the network, the pictures or the recipe.
 
     Returns:
@@ -52,6 +53,15 @@ def quantize(
 
     >>> model, record, steps = quantize(network, images, preset("adabm", activation_bits=6))  # doctest: +SKIP
     """
+    check_all(
+        patch_size=(patch_size, Count),
+        patches=(patches, Count | None),
+        batch_size=(batch_size, Count),
+        seed=(seed, Whole),
+        after_calibration=(after_calibration, Callable | None),
+        on_step=(on_step, Callable | None),
+        progress=(progress, str | Path | None),
+    )
     if not isinstance(config, QuantizationConfig):
         config = preset(config if config is not None else "adabm")
     model = QuantizedSR(network, config, descriptor)

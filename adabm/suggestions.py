@@ -13,5 +13,5 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     'known are adabm, minmax'
     """
     known = list(known)
-    close = difflib.get_close_matches(str(name), known, 1)
+    close = difflib.get_close_matches(name, known, 1) if isinstance(name, str) else []
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"

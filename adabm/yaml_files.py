@@ -43,8 +43,9 @@ def parse_yaml(text: str) -> object:
     Raises:
         ConfigError: what is wrong, as :func:`read_yaml` says.
     """
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)  # which refuses control characters
         node = loader.get_single_node()
         if node is None:
             return None
@@ -57,7 +58,8 @@ def parse_yaml(text: str) -> object:
     except ValueError as fault:  # such as a date of the month 13
         raise fault if isinstance(fault, ConfigError) else ConfigError(f"is no YAML ({fault})") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 class _Check:

@@ -100,7 +100,7 @@ def test_the_plan_and_the_keys_of_the_page_on_the_study():
     """Every key that a part may have is told, and no other."""
     text = (ROOT / "docs" / "study.md").read_text()
     keys = re.findall(r"^\| `(\w+)`", sections(text)["Plans"], re.MULTILINE)
-    assert sorted(keys) == sorted(part._KEYS)
+    assert sorted(keys) == sorted(part._KINDS)
     (block,) = (b for b in blocks(text) if b.name == "a part of evaluation.plan")
     part.check_part(yaml.safe_load(block.text))
 

@@ -101,5 +101,5 @@ def test_no_target_is_the_base_bits():
 
 @pytest.mark.parametrize("target", [0, -1.0])
 def test_impossible_targets_are_named(target):
-    with pytest.raises(ConfigError, match=f"target_bits = {target}: must be > 0, or None for the base bits"):
+    with pytest.raises(ConfigError, match=f"target_bits = {target}: must be a number > 0, or null"):
         recipe(target_bits=target)

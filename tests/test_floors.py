@@ -9,8 +9,8 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_torchvision", "full_precision"},
-    {"_compat", "repair_environment", "files"},
-    {"yaml_files"},
+    {"_compat", "files", "validation"},
+    {"repair_environment", "yaml_files"},
     {"plugins", "registry", "serialization", "metadata", "pictures"},
     {"networks"},
     {"quantization"},

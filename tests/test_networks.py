@@ -77,7 +77,7 @@ def test_own_networks_at_every_scale(cls, scale):
         ("EDSR", {"num_feats": 8}, "EDSR has no option 'num_feats'; its options are num_in_ch, .*num_feat"),
         ("ECBSR", {"num_block": 2}, "ECBSR needs a value for num_channel, with_idt, act_type, scale"),
         ("RDN", {"upscale": 5}, "RDN: upscale 5 is not supported; choose 2, 3 or 4"),
-        ("SRResNet", {"upscale": "4"}, "SRResNet: upscale '4' is not supported"),
+        ("SRResNet", {"upscale": "4"}, "SRResNet: upscale = '4': must be a number"),
         ("MSRResNet", {"upscale": 7, "num_feat": 4}, "MSRResNet cannot be built with .*'upscale': 7"),
     ],
 )

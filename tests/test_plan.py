@@ -149,7 +149,7 @@ def test_a_tile_makes_other_cells(root):
 
 WRONG = {
     "key": (dict(seting=["W4A4"]), ConfigError, "unknown key 'seting'; did you mean 'settings'"),
-    "strange key": (dict(xyz=1), ConfigError, "'xyz'; known are backbone, data"),
+    "strange key": (dict(xyz=1), ConfigError, "'xyz'; known are backbone, sets"),
     "no backbone": (dict(backbone=...), ConfigError, "'backbone' is missing"),
     "no data for a set": (dict(data=..., sets=["./data/First", "Second"]), ConfigError, "'data' is missing, the folder that holds 'Second'"),
     "no data for calibration": (dict(data=..., sets=["data/First"]), ConfigError, "'data' is missing, and 'calibration' too"),
@@ -180,8 +180,8 @@ WRONG = {
     "seeds no list": (dict(seeds=0), ConfigError, "seeds = 0: must be a list"),
     "seeds no numbers": (dict(seeds=["0"]), ConfigError, r"seeds = \['0'\]: must be a list of whole numbers"),
     "negative seed": (dict(seeds=[-1]), ConfigError, r"seeds = \[-1\]: must be"),
-    "no seed": (dict(seeds=[]), ConfigError, r"seeds = \[\]: must be not empty"),
-    "no set": (dict(sets=[]), ConfigError, r"sets = \[\]: must be not empty"),
+    "no seed": (dict(seeds=[]), ConfigError, r"seeds = \[\]: must be a list of .*, not empty"),
+    "no set": (dict(sets=[]), ConfigError, r"sets = \[\]: must be a list of .*, not empty"),
     "methods without settings": (dict(settings=[]), ConfigError, r"settings = \[\]: must be empty where methods is"),
     "backbone no text": (dict(backbone=["a"]), ConfigError, r"backbone = \['a'\]: must be text"),
     "data no text": (dict(data=None), ConfigError, "data = None: must be text"),
@@ -215,7 +215,7 @@ def test_no_plan(root, plan):
 
 
 def test_a_part_that_is_no_mapping(root):
-    with pytest.raises(ConfigError, match="part 1 of the plan: 'adabm' is no mapping"):
+    with pytest.raises(ConfigError, match="part 1 of the plan: a part = 'adabm': must have the keys backbone"):
         read_plan(["adabm"], root, EFFORT)
 
 

@@ -97,7 +97,7 @@ def test_changes():
         ({"map_bits.image": "gradint"}, "unknown image complexity 'gradint'; did you mean 'gradient'"),
         ({"map_bits.layer": "devation"}, "unknown layer sensitivity 'devation'; did you mean 'deviation'"),
         ({"calibrate.weight": "omsee"}, "unknown weight observer 'omsee'; did you mean 'omse'"),
-        ({"clip.share": 1.0}, r"clip.share = 1.0: must be in \[0, 1\)"),
+        ({"clip.share": 1.0}, r"clip.share = 1.0: must be a number in \[0, 1\)"),
     ],
 )
 def test_changes_that_cannot_work(changes, message):

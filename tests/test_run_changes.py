@@ -78,7 +78,7 @@ def test_runs_with_changes_are_told_apart_and_can_be_kept_in_sets():
     ("adabm", {"clipping": None}, "clipping: is called clip now"),
     ("adabm", {"fine_tuning.lr_weight": 0.1}, "fine_tuning.lr_weight: is called tune.lr_weight now"),
     ("adabm", {"tune.lr_wieght": 0.1}, "unknown setting 'lr_wieght'; did you mean 'lr_weight'"),
-    ("adabm", {"tune.lr_weight": -1}, "tune.lr_weight = -1: must be >= 0"),
+    ("adabm", {"tune.lr_weight": -1}, "tune.lr_weight = -1: must be a number >= 0"),
     ("adabm", {"tune.groups": ["weights"]}, "groups = .*weights.*: must be some of weight, activation, mapping"),
     ("adabm", {"tune": None, "tune.rounds": 2}, "tune.rounds: .* has no step 'tune', so that it has no effect"),
     ("minmax", {"tune.rounds": 2}, "tune.rounds: the recipe minmax as asked for has no step 'tune'"),

@@ -24,6 +24,7 @@ READERS = {  # every kind of YAML file that there is
     "sources": (read_sources, DataError),
 }
 BAD = {
+    "x: \0": "is no YAML .unacceptable character #x0000",
     "x: {a: 1,\n  b: 2,\n  a: 3}": "'a' is there twice, in lines 1 and 3; keep one",
     "x:\n  1: a\n  0x1: b": "'0x1' is there twice, in lines 2 and 3; keep one",
     "a: &a {k: 1}\nb: &b {k: 2}\nx:\n  <<: *a\n  <<: *b": "'<<' is there twice, in lines 4 and 5; merge a list",

@@ -115,6 +115,6 @@ def _options(items: Iterable[str]) -> dict[str, object]:
             raise ConfigError(f"{name} is set twice; give it once")
         try:
             options[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or none that a network could take
             options[name] = text
     return options

@@ -9,8 +9,9 @@ from ..errors import ConfigError
 from ..recipes import QuantizationConfig, preset, read_recipe, shipped
 from ..recipes.config import BITS
 from ..recipes.names import new_name
-from ..steps.step import alternatives, find_step, setting_types, step_names
+from ..steps.step import find_step, step_names
 from ..suggestions import suggestion
+from ..validation import alternatives, annotations, origin
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("none", "null")
@@ -83,10 +84,10 @@ def assignments(items: Iterable[str]) -> Iterable[tuple[str, object]]:
 def _settings_of(name: str, step: str) -> dict[str, object]:
     known = step_names()
     if step in known:
-        return setting_types(find_step(step))
+        return dict(annotations(find_step(step)))
     full: dict[str, list[str]] = {}  # by the last part alone, which is what people type first
     for one in known:
-        for setting in setting_types(find_step(one)):
+        for setting in annotations(find_step(one)):
             full.setdefault(setting, []).append(f"{one}.{setting}")
     if close := difflib.get_close_matches(name, full, 1):
         raise ConfigError(f"--set {name}: unknown setting; did you mean {' or '.join(map(repr, full[close[0]]))}?")
@@ -94,7 +95,7 @@ def _settings_of(name: str, step: str) -> dict[str, object]:
 
 
 def _value(name: str, text: str, kind: object) -> object:
-    kinds = alternatives(kind)
+    kinds = list(map(origin, alternatives(kind)))
     if NoneType in kinds and text.lower() in _NONE:
         return None
     if bool in kinds:
@@ -107,4 +108,4 @@ def _value(name: str, text: str, kind: object) -> object:
                 return number(text)
             except ValueError:
                 raise ConfigError(f"--set {name}={text}: must be {what}") from None
-    return text if str in kinds else [part.strip() for part in text.split(",")]
+    return [part.strip() for part in text.split(",")] if {list, tuple} & set(kinds) else text

@@ -14,9 +14,11 @@ from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..metadata import NETWORK_FORMAT, content_sha256
 from ..serialization import safetensors_bytes
+from ..validation import shown
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable
 from .folding import fold_reparameterized
+from .options import check_options
 
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
 _DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
@@ -53,13 +55,14 @@ def build_network(name: str, /, **options: object) -> nn.Module:
     missing = [option for option, value in complete.items() if value is inspect.Parameter.empty]
     if missing:
         raise NetworkError(f"{name} needs a value for {', '.join(missing)}")
+    check_options(name, options, {p.name: _DEFAULTS.get(p.name, p.default) for p in parameters.values()})
     try:
         network = cls(**complete)
     except NetworkError:
         raise
     except Exception as error:  # whatever foreign code does on a bad value, e.g. an AttributeError
-        told = (str(error).splitlines() or [""])[0]  # torch may add a whole trace
-        raise NetworkError(f"{name} cannot be built with {complete}: {type(error).__name__}: {told}") from error
+        told = (str(error).splitlines() or [""])[0][:300]  # torch may add a whole trace
+        raise NetworkError(f"{name} cannot be built with {shown(complete)}: {type(error).__name__}: {told}") from error
     for option, value in complete.items():
         if not _of_its_kind(value, parameters[option].default):
             raise NetworkError(f"{name}: option {option} = {value!r} must be like {parameters[option].default!r}")

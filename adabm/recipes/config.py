@@ -3,16 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Predicate
+from pydantic import InstanceOf
 
 from ..errors import ConfigError
 from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.model import QuantizedSR
-from ..steps import Step, require
-from .recipe import Recipe, read_recipe
+from ..steps import Step
+from ..validation import Checked, check, shown
+from .recipe import Changes, Recipe, read_recipe
+
+Bits = Annotated[
+    int, Predicate(lambda bits: 1 <= bits <= 16 or bits == FULL_PRECISION_BITS), f"1 to 16, or {FULL_PRECISION_BITS}"
+]
+IsRecipe = Annotated[InstanceOf[Recipe], "a recipe, such as adabm.read_recipe('adabm')"]
 
 
 @dataclass(frozen=True)
-class QuantizationConfig:
+class QuantizationConfig(Checked):
     """To how many bits a network is quantized, and how (defaults: recipe ``adabm`` at W4A4).
 
     Attributes:
@@ -21,23 +31,14 @@ class QuantizationConfig:
         recipe: the steps, see :class:`Recipe`.
     """
 
-    weight_bits: int = 4
-    activation_bits: int = 4
+    weight_bits: Bits = 4
+    activation_bits: Bits = 4
     fully_quantized: bool = True
-    fixed_bits: int = 8
-    recipe: Recipe = field(default_factory=lambda: read_recipe("adabm"))
+    fixed_bits: Bits = 8
+    recipe: IsRecipe = field(default_factory=lambda: read_recipe("adabm"))
 
     def __post_init__(self) -> None:
-        for name in ("weight_bits", "activation_bits", "fixed_bits"):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            require(
-                whole and (1 <= value <= 16 or value == FULL_PRECISION_BITS),
-                name,
-                value,
-                f"1 to 16, or {FULL_PRECISION_BITS}",
-            )
-        require(isinstance(self.fully_quantized, bool), "fully_quantized", self.fully_quantized, "true or false")
+        super().__post_init__()
         for step in self.recipe.steps:
             step.check(self)
 
@@ -79,10 +80,19 @@ class QuantizationConfig:
         Raises:
             ConfigError: an unknown step or setting, or an impossible value.
         """
-        given = dict(settings["recipe"])
-        steps, name = given.pop("steps"), given.pop("name")
-        recipe = Recipe.from_dict(name, steps, **{key: given[key] for key in _DESCRIBED if key in given})
-        return cls(**{key: settings[key] for key in BITS}, recipe=recipe)
+        given = _parts("configuration", settings, ("recipe", *BITS))
+        recipe = _parts("recipe", given.pop("recipe"), ("name", "steps"))
+        steps = _parts("steps", recipe.pop("steps"))
+        described = {key: recipe[key] for key in _DESCRIBED if key in recipe}
+        return cls(**{key: given[key] for key in BITS}, recipe=Recipe.from_dict(steps=steps, **described))
+
+
+def _parts(name: str, given: object, required: tuple[str, ...] = ()) -> dict[str, object]:
+    parts = dict(check(name, given, Changes))
+    for key in required:
+        if key not in parts:
+            raise ConfigError(f"{name}: {key!r} is missing")
+    return parts
 
 
 BITS = ("weight_bits", "activation_bits", "fully_quantized", "fixed_bits")
@@ -103,10 +113,12 @@ def preset(
     Raises:
         ConfigError: unknown names, with a close match, or impossible values.
     """
+    if not isinstance(name, (str, Path)):
+        raise ConfigError(f"recipe = {shown(name)}: must be the name of a recipe or the path of its file")
     for given in bits:
         if given not in BITS:
             raise ConfigError(
                 f"unknown setting {given!r}: it is no bit-width; settings of steps go into changes, "
                 'such as preset("adabm", {"calibrate.ema": 0.8})'
             )
-    return QuantizationConfig(**bits, recipe=read_recipe(name, root).with_changes(changes or {}))
+    return QuantizationConfig(**bits, recipe=read_recipe(name, root).with_changes({} if changes is None else changes))

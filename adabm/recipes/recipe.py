@@ -4,19 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from ..errors import ConfigError
 from ..steps import RANGES, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
+from ..validation import Checked, check, shown
 from ..yaml_files import read_yaml
 from .names import new_name
 
 FOLDER = Path(__file__).parent
+Changes = Annotated[Mapping[str, object], "settings by name, such as {'tune.rounds': 3}"]
 _KEYS = ("label", "family", "paper", "sentence", "order", "imports", "steps")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Checked):
     """Steps in their order, and how tables tell them.
 
     Attributes:
@@ -42,6 +45,7 @@ class Recipe:
     files: tuple[Path, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [step.name for step in self.steps]
         for name in names:
             if names.count(name) > 1:
@@ -97,7 +101,7 @@ class Recipe:
         3
         """
         steps = {step.name: step.settings for step in self.steps}
-        for name, value in changes.items():
+        for name, value in check("changes", changes, Changes).items():
             step, dot, setting = name.partition(".")
             if step not in step_names() and (renamed := new_name(name)) is not None:
                 raise ConfigError(f"{name}: is called {renamed} now")
@@ -117,7 +121,7 @@ class Recipe:
                     steps = _inserted(steps, cls, dict(value))
             else:
                 raise ConfigError(
-                    f"{name} = {value!r}: must be null, to leave the step out, or settings; "
+                    f"{name} = {shown(value)}: must be null, to leave the step out, or settings; "
                     f"its settings have names such as '{name}.{next(iter(find_step(name).__dataclass_fields__), '...')}'"
                 )
         made = tuple(make_step(name, settings) for name, settings in steps.items())
@@ -179,10 +183,6 @@ def _read(path: Path, name: str) -> Recipe:
     for file in files:
         load_file(file)
     described = {key: content[key] for key in ("label", "family", "paper", "sentence", "order") if key in content}
-    for key, value in described.items():
-        kind = int if key == "order" else str
-        if not isinstance(value, kind):
-            raise ConfigError(f"{path}: {key} = {value!r}: must be {'a whole number' if kind is int else 'text'}")
     described.setdefault("label", path.stem)
     described.setdefault("family", described["label"])
     try:

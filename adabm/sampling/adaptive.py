@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..validation import Count, NotNegative, check_all
 from .pool import Pool
 from .registry import check_count, generator, strategy
 
@@ -45,8 +46,9 @@ def adaptive_trace(
         tolerance, patience: it stops after ``patience`` pictures in a row that moved nothing by ``tolerance`` or more.
 
     Raises:
-        ConfigError: impossible count or seed.
+        ConfigError: impossible count, seed, tolerance or patience.
     """
+    check_all(tolerance=(tolerance, NotNegative), patience=(patience, Count))
     count = len(pool) if count is None else count
     check_count(count, pool)
     return _trace(pool, count, generator(seed), tolerance, patience)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Le
 
 from ..errors import ConfigError
 from ..suggestions import suggestion
+from ..validation import Count, Whole, check
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -83,15 +85,16 @@ def generator(seed: int) -> np.random.Generator:
     Raises:
         ConfigError: the seed is no whole number >= 0.
     """
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ConfigError(f"seed = {seed!r}: must be a whole number >= 0")
-    return np.random.default_rng((int(seed), 2))  # (seed, 0) and (seed, 1) draw patches
+    return np.random.default_rng((check("seed", seed, Whole), 2))  # (seed, 0) and (seed, 1) draw patches
 
 
 def check_count(count: int, pool: Pool) -> None:
     """Raise :class:`ConfigError` unless ``count`` is a whole number from 1 to the size of the pool."""
-    if not isinstance(count, (int, np.integer)) or not 1 <= count <= len(pool):
-        raise ConfigError(f"count = {count!r}: must be a whole number from 1 to {len(pool)}, the pictures in the pool")
+    check(
+        "count",
+        count,
+        Annotated[Count, Le(len(pool)), f"a whole number from 1 to {len(pool)}, the pictures in the pool"],
+    )
 
 
 def select(name: str, pool: Pool, count: int, seed: int = 0) -> list[int]:

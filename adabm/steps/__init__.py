@@ -3,8 +3,9 @@
 A step of your own is a dataclass in a file of your own, see docs/extending.md.
 """
 
+from ..validation import require
 from .progress import Progress
-from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, require, step, step_names
+from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, step, step_names
 from .workspace import CalibrationRecord, TuningStep, Workspace
 
 __all__ = [

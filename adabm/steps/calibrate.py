@@ -1,19 +1,20 @@
 """Step ``calibrate``: ranges of activations and weights (method section 3)."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from ..errors import NetworkError
 from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS, observe_activation, observe_weight
+from ..validation import Share, one_of
 from .calibration_pass import moving_average
-from .step import RANGES, Step, Watcher, require, step
+from .step import RANGES, Step, Watcher, step
 from .workspace import CalibrationRecord
-
-SEARCHES = ("base", "own")
 
 
 @step("calibrate")
@@ -31,18 +32,11 @@ class Calibrate(Step):
 
     provides = frozenset({RANGES})
 
-    activation: str = "minmax"
-    weight: str = "omse"
-    percentile: float = 0.99
-    ema: float = 0.9
-    weight_search: str = "base"
-
-    def __post_init__(self) -> None:
-        ACTIVATION_OBSERVERS[self.activation]
-        WEIGHT_OBSERVERS[self.weight]
-        require(0.5 < self.percentile <= 1, "percentile", self.percentile, "in (0.5, 1]")
-        require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
-        require(self.weight_search in SEARCHES, "weight_search", self.weight_search, "one of " + ", ".join(SEARCHES))
+    activation: Annotated[str, one_of(ACTIVATION_OBSERVERS)] = "minmax"
+    weight: Annotated[str, one_of(WEIGHT_OBSERVERS)] = "omse"
+    percentile: Annotated[float, Gt(0.5), Le(1)] = 0.99
+    ema: Share = 0.9
+    weight_search: Literal["base", "own"] = "base"
 
     def watch(self, model: QuantizedSR) -> Watcher:
         """Observe every quantized layer; the first batch sets a range, later ones move it."""

@@ -9,7 +9,8 @@ from ..quantization.bit_rule import Policy, bits_without_image
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import best_shrink
-from .step import RANGES, Step, require, step
+from ..validation import Count, Share
+from .step import RANGES, Step, step
 from .workspace import Workspace
 
 CANDIDATES = 100
@@ -27,19 +28,9 @@ class Clip(Step):
 
     needs = frozenset({RANGES})
 
-    share: float = 0.5
-    batch_size: int = 2
-    patch_size: int | None = None
-
-    def __post_init__(self) -> None:
-        require(0 <= self.share < 1, "share", self.share, "in [0, 1)")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
-        require(
-            self.patch_size is None or self.patch_size >= 1,
-            "patch_size",
-            self.patch_size,
-            "a whole number >= 1, or null",
-        )
+    share: Share = 0.5
+    batch_size: Count = 2
+    patch_size: Count | None = None
 
     def install(self, model: QuantizedSR) -> None:
         """Note that ranges are still to be clipped."""

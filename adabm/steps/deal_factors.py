@@ -1,14 +1,13 @@
 """Step ``deal_factors``: layer factors by a rule that knows nothing of the layers, to tell what sensitivity is worth."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from ..quantization.model import QuantizedSR
-from .step import LAYER_FACTORS, Step, require, step
+from .step import LAYER_FACTORS, Step, step
 from .workspace import Workspace
-
-RULES = ("random", "opposite")
 
 
 @step("deal_factors")
@@ -23,10 +22,7 @@ class DealFactors(Step):
 
     needs = frozenset({LAYER_FACTORS})
 
-    by: str = "random"
-
-    def __post_init__(self) -> None:
-        require(self.by in RULES, "by", self.by, "one of " + ", ".join(RULES))
+    by: Literal["random", "opposite"] = "random"
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Change the factors in place."""

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
@@ -13,8 +15,9 @@ from ..quantization.complexity import COMPLEXITIES
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import quantile
+from ..validation import Share, one_of, require
 from .calibration_pass import moving_average
-from .step import LAYER_FACTORS, Step, Watcher, require, step
+from .step import LAYER_FACTORS, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -35,22 +38,12 @@ class MapBits(Step):
 
     provides = frozenset({LAYER_FACTORS})
 
-    image: str | None = "gradient"
-    layer: str | None = "deviation"
-    allocation: str = "percentiles"
-    image_percentile: float = 10.0
-    layer_percentile: float = 30.0
-    ema: float = 0.9
-
-    def __post_init__(self) -> None:
-        if self.image is not None:
-            COMPLEXITIES[self.image]
-        if self.layer is not None:
-            SENSITIVITIES[self.layer]
-        ALLOCATIONS[self.allocation]
-        for name in ("image_percentile", "layer_percentile"):
-            require(0 <= getattr(self, name) < 50, name, getattr(self, name), "in [0, 50)")
-        require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
+    image: Annotated[str, one_of(COMPLEXITIES)] | None = "gradient"
+    layer: Annotated[str, one_of(SENSITIVITIES)] | None = "deviation"
+    allocation: Annotated[str, one_of(ALLOCATIONS)] = "percentiles"
+    image_percentile: Annotated[float, Ge(0), Lt(50)] = 10.0
+    layer_percentile: Annotated[float, Ge(0), Lt(50)] = 30.0
+    ema: Share = 0.9
 
     def check(self, config) -> None:
         """Refuse base bits that a mapping could bring below 1, or full precision."""

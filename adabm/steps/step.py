@@ -3,8 +3,6 @@
 import dataclasses
 import importlib
 import pkgutil
-import types
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -14,15 +12,16 @@ from ..errors import ConfigError
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..suggestions import suggestion
+from ..validation import Checked, annotations, check, shown
 from .workspace import CalibrationRecord, Workspace
 
 RANGES = "ranges"  # what most steps need and `calibrate` provides
 LAYER_FACTORS = "layer factors"
 
 
-class Step:
-    """Subclasses are frozen dataclasses whose fields are the settings, checked on construction, and which are
-    registered by :func:`step`. A step overrides what it needs of:
+class Step(Checked):
+    """Subclasses are frozen dataclasses whose fields are the settings, checked against their annotations on construction
+    (:mod:`adabm.validation`), and which are registered by :func:`step`. A step overrides what it needs of:
 
     * :meth:`check`, :meth:`check_model`: refuse bits or a model that it cannot work with, before anything is computed;
     * :meth:`install`: put modules into a freshly wrapped model, also when a checkpoint is read;
@@ -135,58 +134,21 @@ def make_step(name: str, settings: Mapping[str, object] | None) -> Step:
     cls = find_step(name)
     settings = {} if settings is None else settings
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{name} = {settings!r}: must be settings by name, such as {{{_example(cls)}}}, or nothing")
-    types_of = setting_types(cls)
-    for setting, value in settings.items():
-        if setting not in types_of:
-            told = suggestion(str(setting), types_of) if types_of else "it has none"
-            raise ConfigError(f"{name}: unknown setting {setting!r}; {told}")
-        if not _fits(value, types_of[setting]):
-            raise ConfigError(f"{name}.{setting} = {value!r}: must be {_told(types_of[setting])}")
+        raise ConfigError(
+            f"{name} = {shown(settings)}: must be settings by name, such as {{{_example(cls)}}}, or nothing"
+        )
+    kinds = annotations(cls)
+    for setting in settings:
+        if setting not in kinds:
+            told = suggestion(setting, kinds) if kinds else "it has none"
+            raise ConfigError(f"{name}: unknown setting {shown(setting)}; {told}")
     try:
-        return cls(**settings)
+        # checked here too: a class of a user's need not call what its base does on construction
+        return cls(**{setting: check(setting, value, kinds[setting]) for setting, value in settings.items()})
     except ConfigError as error:
-        of_setting = str(error).partition(" ")[0] in types_of
+        of_setting = str(error).partition(" ")[0] in kinds
         raise ConfigError(f"{name}.{error}" if of_setting else f"{name}: {error}") from None
 
 
-def setting_types(cls: type[Step]) -> dict[str, object]:
-    """Return the settings of a step by name, with their types."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
-
-
-def require(condition: bool, name: str, value: object, rule: str) -> None:
-    """Raise :class:`ConfigError` telling the rule that ``value`` breaks, unless ``condition`` holds."""
-    if not condition:
-        raise ConfigError(f"{name} = {value!r}: must be {rule}")
-
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "null"}
-
-
-def alternatives(kind: object) -> tuple[object, ...]:
-    """Return the types that a value of an annotation may have: itself, or the members of a union."""
-    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-
-
-def _fits(value: object, kind: object) -> bool:
-    for one in alternatives(kind):
-        one = typing.get_origin(one) or one
-        if one is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return True
-        if one is tuple and isinstance(value, (list, tuple)):
-            return True
-        if one is int and isinstance(value, int) and not isinstance(value, bool):
-            return True
-        if one not in (int, float, tuple) and isinstance(one, type) and isinstance(value, one):
-            return True
-    return False
-
-
-def _told(kind: object) -> str:
-    return " or ".join(_KINDS.get(one, "a list") for one in alternatives(kind))
-
-
 def _example(cls: type[Step]) -> str:
-    return ", ".join(f"{name}: ..." for name in list(setting_types(cls))[:2])
+    return ", ".join(f"{name}: ..." for name in list(annotations(cls))[:2])

@@ -1,15 +1,20 @@
 """Settings of fine-tuning, validated on construction (method section 6)."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt, Le, Predicate
 
 from ..quantization.tunable import GROUPS, Tunable
-from .step import require
+from ..validation import Checked, Count, NotNegative, Positive, Whole, require
 
 RATES = ("weight", "activation", "layer", "image")  # of the settings lr_...
+EACH_ONCE = f"some of {', '.join(GROUPS)}, each once"
+Groups = Annotated[tuple[str, ...], Predicate(lambda names: 0 < len(names) == len(set(names))), EACH_ONCE]
 
 
 @dataclass(frozen=True)
-class TuningSettings:
+class TuningSettings(Checked):
     """How ranges and mappings are trained against the full-precision network; defaults are the released values.
 
     Attributes:
@@ -27,46 +32,21 @@ class TuningSettings:
             such mean seen so far in rounds of the same group.
     """
 
-    rounds: int = 10
-    steps_per_round: int = 50
-    batch_size: int = 2
-    patch_size: int | None = None
-    lr_weight: float = 0.01
-    lr_activation: float = 0.01
-    lr_layer: float = 0.01
-    lr_image: float = 0.1
+    rounds: Whole = 10
+    steps_per_round: Count = 50
+    batch_size: Count = 2
+    patch_size: Count | None = None
+    lr_weight: NotNegative = 0.01
+    lr_activation: NotNegative = 0.01
+    lr_layer: NotNegative = 0.01
+    lr_image: NotNegative = 0.1
     relative_lr: bool = False
-    lr_decay: float = 0.9
-    structure_weight: float = 10.0
-    bit_weight: float = 50.0
-    target_bits: float | None = None
-    groups: tuple[str, ...] = GROUPS
-    divergence_factor: float = 20.0
-
-    def __post_init__(self) -> None:
-        several = not isinstance(self.groups, str)  # a list where it comes from YAML
-        object.__setattr__(self, "groups", tuple(self.groups) if several else (self.groups,))
-        for name in ("steps_per_round", "batch_size", "patch_size"):
-            value = getattr(self, name)
-            fits = (isinstance(value, int) and value >= 1) or (name == "patch_size" and value is None)
-            require(fits, name, value, "a whole number >= 1")
-        require(isinstance(self.rounds, int) and self.rounds >= 0, "rounds", self.rounds, "a whole number >= 0")
-        for name in (*(f"lr_{rate}" for rate in RATES), "structure_weight", "bit_weight"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
-        require(
-            several and 0 < len(self.groups) == len(set(self.groups)),
-            "groups",
-            list(self.groups),
-            "some of " + ", ".join(GROUPS) + ", each once",
-        )
-        require(
-            self.target_bits is None or self.target_bits > 0,
-            "target_bits",
-            self.target_bits,
-            "> 0, or None for the base bits",
-        )
-        require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "in (0, 1]")
-        require(self.divergence_factor > 1, "divergence_factor", self.divergence_factor, "> 1")
+    lr_decay: Annotated[float, Gt(0), Le(1)] = 0.9
+    structure_weight: NotNegative = 10.0
+    bit_weight: NotNegative = 50.0
+    target_bits: Positive | None = None
+    groups: Groups = GROUPS
+    divergence_factor: Annotated[float, Gt(1)] = 20.0
 
     @property
     def total_steps(self) -> int:

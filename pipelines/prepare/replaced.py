@@ -33,8 +33,14 @@ def replaced_folder(output: Path, earlier: Callable[[Path], bool] = lambda folde
     (partial / MARKER).write_text(_TEXT)
     yield partial
     _check(output, earlier)  # the block may have taken minutes
-    _delete(output)
+    # set aside first: a run that is killed on the way leaves the whole folder or none
+    replaced = output.with_name(output.name + ".replaced")
+    _check(replaced, earlier)
+    _delete(replaced)
+    if output.exists():
+        output.rename(replaced)
     partial.rename(output)
+    _delete(replaced)
 
 
 def files_below(folder: Path) -> set[str]:
@@ -57,5 +63,14 @@ def _check(folder: Path, earlier: Callable[[Path], bool]) -> None:
 
 
 def _delete(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Delete a folder, the marker last: what a killed run leaves of it can be told, and deleted, by the next."""
+    if not folder.exists():
+        return
+    (folder / MARKER).write_text(_TEXT)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER:
+            path.unlink()
+    (folder / MARKER).unlink()
+    folder.rmdir()

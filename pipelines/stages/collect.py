@@ -67,11 +67,17 @@ def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataF
     return table
 
 
-def collect_study(results: Path, title: str, tables: dict[Question, pd.DataFrame]) -> dict[str, dict]:
-    """Merge the tables of questions and write them as CSV, Markdown and LaTeX, their conclusions, and the report.
+def collect_study(
+    results: Path, title: str, tables: dict[Question, pd.DataFrame], numbers: dict[str, dict]
+) -> dict[str, dict]:
+    """Merge the tables of questions and write them as CSV, Markdown and LaTeX, their conclusions, all main numbers, and the
+    report, which links to what is there and therefore comes last.
+
+    Args:
+        numbers: main numbers of the evaluation.
 
     Returns:
-        Their main numbers.
+        The main numbers.
 
     Raises:
         TableError: a question has a table and no conclusion.
@@ -92,8 +98,10 @@ def collect_study(results: Path, title: str, tables: dict[Question, pd.DataFrame
         latex = "\n".join(table.latex(f"tab:{q.id}") for q, table in shown.items())
         _write(report / "study.tex", _TEX_HEAD + latex)
         _write(report / "answers.md", answers(results, list(tables)))
+        numbers = numbers | main_numbers(summary)
+    _write(results / "metrics.json", json.dumps(numbers, indent=2) + "\n")
     write_report(results, study, exact, title, questions())
-    return main_numbers(summary) if tables else {}
+    return numbers
 
 
 def read_tables(results: Path) -> dict[Question, pd.DataFrame]:
@@ -146,8 +154,7 @@ def main() -> int:
         if not tables and not numbers:
             names = ", ".join(f"{name}.csv" for name in ("evaluation_summary", *(q.id for q in questions())))
             raise TableError(f"{args.results}: its folders hold none of {names}; run the stage of a question first")
-        numbers |= collect_study(args.results, args.title, tables)
-        _write(args.results / "metrics.json", json.dumps(numbers, indent=2) + "\n")
+        numbers = collect_study(args.results, args.title, tables, numbers)
     except (AdabmError, OSError) as error:
         print(f"collect: {error}", file=sys.stderr)
         return 1

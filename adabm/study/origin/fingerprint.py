@@ -57,6 +57,7 @@ NEUTRAL = (
     "study.running.working",
     "study.tables.question",  # how a question is told
     "suggestions",  # the nearest known name in the text of an error
+    "validation",  # refuses settings and arguments, whose values enter the keys
     "yaml_files",  # what files of recipes and parameters say enters the keys
 )
 

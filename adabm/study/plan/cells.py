@@ -16,12 +16,14 @@ from ...pictures.folders import calibration_files, check_calibration, evaluation
 from ...pictures.pairs import PictureFiles
 from ...plugins import load_file
 from ...recipes import QuantizationConfig, preset, read_recipe
+from ...recipes.recipe import Changes
+from ...validation import Checked, Count, Whole, check, shown
 from .part import check_part, is_path, place
 from .root import working_root
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Checked):
     """A recipe (or ``fp32``) at given bits with a seed.
 
     Attributes:
@@ -34,10 +36,11 @@ class Run:
     weight_bits: int = FULL_PRECISION_BITS
     activation_bits: int = FULL_PRECISION_BITS
     fully_quantized: bool = False
-    seed: int = 0
+    seed: Whole = 0
     changes: tuple[tuple[str, object], ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value in self.changes:
             if name in ("weight_bits", "activation_bits", "fully_quantized"):
                 raise ConfigError(
@@ -47,6 +50,7 @@ class Run:
     @classmethod
     def at(cls, method: str, setting: str, seed: int = 0, changes: Mapping[str, object] | None = None) -> "Run":
         """Return the run of a method at a setting such as ``W4A4 FQ`` (fully quantized) or ``W8A6``."""
+        check("setting", setting, str)
         match = re.fullmatch(r"W(\d+)A(\d+)( FQ)?", setting)
         if match is None:
             raise ConfigError(
@@ -89,7 +93,7 @@ def _hashable(value: object) -> object:
 
 
 @dataclass(frozen=True)
-class Effort:
+class Effort(Checked):
     """Calibration patches and fine-tuning steps that all quantized models of a study share.
 
     Attributes:
@@ -97,15 +101,10 @@ class Effort:
         rounds, steps_per_round: of fine-tuning; its patches have ``patch_size`` too.
     """
 
-    patch_size: int = 96
-    patches: int | None = None
-    rounds: int = 10
-    steps_per_round: int = 50
-
-    def __post_init__(self) -> None:
-        read_recipe("adabm").with_changes(self.changes)  # refuses impossible values
-        if self.patches is not None and not (isinstance(self.patches, int) and self.patches >= 1):
-            raise ConfigError(f"patches = {self.patches!r}: must be a whole number >= 1, or null for one a picture")
+    patch_size: Count = 96
+    patches: Count | None = None
+    rounds: Whole = 10
+    steps_per_round: Count = 50
 
     @classmethod
     def from_parameters(cls, block: Mapping) -> "Effort":
@@ -116,7 +115,7 @@ class Effort:
         """
         names = [f.name for f in dataclasses.fields(cls)]
         for name in names:
-            if name not in block:
+            if name not in check("effort", block, Changes):
                 raise ConfigError(f"{name!r} is missing; the effort of a study has {', '.join(names)}")
         return cls(**{name: block[name] for name in names})
 
@@ -194,7 +193,7 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
             before anything is computed.
     """
     if not isinstance(parts, Sequence) or isinstance(parts, str):
-        raise ConfigError(f"plan = {parts!r}: must be a list of parts")
+        raise ConfigError(f"plan = {shown(parts)}: must be a list of parts")
     cells: dict[tuple, Cell] = {}
     names: dict[tuple, Path] = {}
     for index, part in enumerate(parts):

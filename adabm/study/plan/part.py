@@ -3,13 +3,30 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Len, Predicate
 
 from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION
-from ...suggestions import suggestion
+from ...validation import Whole, check, require
+from .options import check_keys
 
-_TEXTS, _LISTS = ("backbone", "data", "calibration", "engine"), ("sets", "settings", "methods", "seeds", "imports")
-_KEYS = (*_TEXTS, *_LISTS, "tile", "run")
+_Names = Annotated[list[str], "a list of names"]
+_Tile = Annotated[int, Predicate(lambda side: side == 0 or side >= 8)]
+_KINDS = {
+    "backbone": str,
+    "sets": Annotated[list[str], Len(1), "a list of names, not empty"],
+    "settings": _Names,
+    "methods": _Names,
+    "data": str,
+    "calibration": str,
+    "engine": str,
+    "seeds": Annotated[list[Whole], Len(1), "a list of whole numbers, not empty"],
+    "imports": _Names,
+    "tile": Annotated[_Tile | None, "at least 8 LR pixels, or 0 for whole pictures"],
+    "run": bool,
+}
 _REQUIRED = ("backbone", "sets", "settings", "methods")
 
 
@@ -19,38 +36,12 @@ def check_part(part: Mapping) -> None:
     Raises:
         ConfigError: naming the key, its value and what it must be.
     """
-    if not isinstance(part, Mapping):
-        raise ConfigError(f"{part!r} is no mapping of {', '.join(_REQUIRED)}")
-    for key in part:
-        if key not in _KEYS:
-            raise ConfigError(f"unknown key {key!r}; {suggestion(key, _KEYS)}")
-    for key in _REQUIRED:
-        if key not in part:
-            raise ConfigError(f"{key!r} is missing")
-    for key in _TEXTS:
-        _require(isinstance(part.get(key, ""), str), part, key, "text")
-    for key in _LISTS:
-        values = part.get(key, [])
-        _require(isinstance(values, list), part, key, "a list")
-        if key == "seeds":
-            _require(all(type(seed) is int and seed >= 0 for seed in values), part, key, "a list of whole numbers")
-        else:
-            _require(all(isinstance(value, str) for value in values), part, key, "a list of names")
-        _require(key not in ("sets", "seeds") or key not in part or len(values) > 0, part, key, "not empty")
-    _require(
-        bool(part["settings"]) == bool(part["methods"]), part, "settings", "empty where methods is, and only there"
-    )
-    _require(
-        FULL_PRECISION not in part["methods"], part, "methods", f"without {FULL_PRECISION!r}, which is always measured"
-    )
-    tile = part.get("tile")
-    _require(
-        tile is None or (type(tile) is int and (tile == 0 or tile >= 8)),
-        part,
-        "tile",
-        "at least 8 LR pixels, or 0 for whole pictures",
-    )
-    _require(isinstance(part.get("run", True), bool), part, "run", "true or false")
+    check_keys("a part", part, _REQUIRED, [key for key in _KINDS if key not in _REQUIRED])
+    for key, value in part.items():
+        check(key, value, _KINDS[key])
+    methods, settings = part["methods"], part["settings"]
+    require(bool(settings) == bool(methods), "settings", settings, "empty where methods is, and only there")
+    require(FULL_PRECISION not in methods, "methods", methods, f"without {FULL_PRECISION!r}, which is always measured")
     if "data" not in part:
         _check_without_data(part)
 
@@ -73,8 +64,3 @@ def _check_without_data(part: Mapping) -> None:
             )
     if part["methods"] and "calibration" not in part:
         raise ConfigError("'data' is missing, and 'calibration' too; give one of them, for the calibration pictures")
-
-
-def _require(condition: bool, part: Mapping, key: str, rule: str) -> None:
-    if not condition:
-        raise ConfigError(f"{key} = {part[key]!r}: must be {rule}")
