@@ -237,7 +237,8 @@ def test_no_kept_file_with_flipped_bits_is_used(root, cache, monkeypatch):
         ),
     }
     rng = random.Random(0)
-    kept = [path for path in cache.folder.rglob("*") if path.is_file()]
+    seconds = cache.folder / "seconds"  # of estimates alone
+    kept = [path for path in cache.folder.rglob("*") if path.is_file() and seconds not in path.parents]
     assert {path.suffix for path in kept} == set(reads) and len(kept) == 6
     for path in kept:
         content = path.read_bytes()
@@ -261,6 +262,7 @@ def test_a_damaged_state_is_never_taken_for_divergence(root, cache):
     task._quantize(state)
     content, rng = state.read_bytes(), random.Random(1)
     for _ in range(3):
+        (cache.folder / "models" / f"{task.key}.safetensors").unlink()
         state.write_bytes(flipped(content, rng))
         with pytest.warns(UserWarning, match=f"{state.name}: .*; fine-tuning begins anew"):
             task.carry_out()

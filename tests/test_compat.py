@@ -51,6 +51,7 @@ def test_a_repaired_environment(packages):
     script = f"""
 import site, sys
 sys.meta_path[:] = [f for f in sys.meta_path if not hasattr(f, "adabm_repairs_torchvision")]  # of this environment
+sys.modules.pop("_adabm_torchvision", None)
 before = set(sys.modules)
 site.addsitedir({str(packages)!r})
 print(len(set(sys.modules) - before), sum(hasattr(f, "adabm_repairs_torchvision") for f in sys.meta_path))
