@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from torch import nn
@@ -13,6 +14,8 @@ from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
 from .steps import CalibrationRecord, Progress, TuningStep, Workspace
 from .validation import Count, Whole, check_all
+
+_State = Annotated[str | Path | Progress | None, "the path of a file, or null"]
 
 
 def quantize(
@@ -60,7 +63,7 @@ def quantize(
         seed=(seed, Whole),
         after_calibration=(after_calibration, Callable | None),
         on_step=(on_step, Callable | None),
-        progress=(progress, str | Path | None),
+        progress=(progress, _State),
     )
     if not isinstance(config, QuantizationConfig):
         config = preset(config if config is not None else "adabm")

@@ -1,105 +1,118 @@
 """``kill -9`` at any moment: what stands under a final name is complete, and a second run completes to the same bytes.
 
-Commands run in processes that this one forks, so that a run costs no start of Python. ``make fuzz`` kills for longer.
+Commands run in processes that are forked from one which has imported the libraries and done nothing else, so that a run costs
+no start of torch. ``make fuzz`` kills for longer.
 """
 
+import importlib
+import multiprocessing
 import os
 import random
 import re
-import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from adabm.cli import main
 from adabm.pictures.writing import write_image
 from helpers.cli_files import TINY, smooth, write_files
 from helpers.fuzzing import times, told
 from helpers.study_tables import write_results
-from pipelines.prepare import demo
-from pipelines.stages import collect, run_notebook
 
 ROOT = Path(__file__).parents[1]
 _DATE = re.compile(rb"20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
+_LONGEST_S = 120  # of a run that is not killed
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "torch",
+        "torchvision",
+        "cv2",
+        "pandas",
+        "matplotlib.figure",
+        "skimage.metrics",
+        "sklearn.cluster",
+        "spandrel",
+        "papermill",
+    ]
+)
 
 
-def started(run: Callable[[], int], folder: Path) -> int:
-    """Start ``run`` in a forked process, a group of its own, in ``folder``; return its id."""
-    sys.stdout.flush()
-    if (child := os.fork()) == 0:
-        status = 70
+class Command:
+    """``python -m MODULE WORDS`` in a folder."""
+
+    def __init__(self, folder: Path, module: str, *words: object) -> None:
+        self.folder, self.module, self.words = folder, module, [str(word) for word in words]
+
+    def started(self) -> multiprocessing.Process:
+        process = _CONTEXT.Process(target=_carry_out, args=(self.folder, self.module, self.words))
+        process.start()
+        return process
+
+    def completed(self) -> float:
+        """Let it end; return how long it took."""
+        begun = time.monotonic()
+        process = self.started()
+        process.join(_LONGEST_S)
+        assert process.exitcode == 0, (self.folder / "log").read_text()[-3000:]
+        return time.monotonic() - begun
+
+
+def _carry_out(folder: Path, module: str, words: list[str]) -> None:
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    with (folder / "log").open("w") as sys.stdout:
+        sys.stderr, sys.argv = sys.stdout, [module, *words]
         try:
-            os.setsid()
-            os.chdir(folder)
-            sys.stdout = sys.stderr = (folder / "log").open("w")
-            status = run()
+            status = importlib.import_module(module).main()
         except BaseException:
             traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return child
-
-
-def completed(run: Callable[[], int], folder: Path) -> float:
-    """Let ``run`` end; return how long it took."""
-    begun = time.monotonic()
-    _, status = os.waitpid(started(run, folder), 0)
-    assert os.waitstatus_to_exitcode(status) == 0, (folder / "log").read_text()[-3000:]
-    return time.monotonic() - begun
+            status = 70
+    os._exit(status)
 
 
 def visible(folder: Path) -> dict[str, bytes]:
     """By name, the files that a user sees, but for dates: none that a killed run was writing under another name."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
-    shown = {name: path for name, path in names.items() if ".adabm-tmp" not in name and ".partial/" not in name}
+    shown = {name: path for name, path in names.items() if ".adabm-tmp" not in name and ".partial" not in name}
     return {name: _DATE.sub(b"", path.read_bytes()) for name, path in shown.items() if name != "log"}
 
 
-def survives(request, run: Callable[[], int], folder: Path, output: Path, kills: int, whole: bool = False) -> None:
-    """Kill ``run`` at random moments.
+def survives(request, command: Command, output: Path, kills: int, whole: bool = False) -> None:
+    """Kill a command at random moments.
 
     Args:
         output: the folder that it writes.
         whole: its files appear together or not at all.
     """
-    completed(run, folder)
+    lasts = command.completed()
     expected = visible(output)
-    lasts = completed(run, folder)
-    assert expected and visible(output) == expected, "two runs differ"
+    assert expected
     rng, counts = random.Random(0), Counter()
     for turn in times(kills):
-        if turn % 2 == 0:  # else over what the run before wrote
+        if turn % 2:  # else over what the run before wrote
             for path in sorted(output.rglob("*"), reverse=True):
                 path.unlink() if path.is_file() else path.rmdir()
-        child = started(run, folder)
+        process = command.started()
         time.sleep(rng.uniform(0, lasts))
-        os.killpg(child, signal.SIGKILL) if _is_leader(child) else os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        process.kill()
+        process.join()
         left = visible(output)
         for name, content in left.items():
             assert content == expected.get(name), f"{name} is half-written"
         assert not whole or left in ({}, expected), f"{len(left)} of {len(expected)} files"
-        completed(run, folder)
-        assert visible(output) == expected
+        command.completed()
+        assert visible(output) == expected, "two runs differ"
         counts["recomputed"] += 1
     told(request, counts)
-
-
-def _is_leader(child: int) -> bool:
-    try:
-        return os.getpgid(child) == child
-    except ProcessLookupError:  # it has ended
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -108,32 +121,34 @@ def files(tmp_path_factory) -> Path:
 
 
 def test_quantize(request, files, tmp_path):
-    output = tmp_path / "out"
     words = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", *TINY, "--overwrite"]
-    run = lambda: main([*map(str, words), "--output", str(output / "q.safetensors")])
-    survives(request, run, tmp_path, output, kills=3)
+    command = Command(tmp_path, "adabm.cli", *words, "--output", tmp_path / "out" / "q.safetensors")
+    survives(request, command, tmp_path / "out", kills=1)
 
 
+@pytest.mark.slow
 def test_upscale_a_folder(request, files, tmp_path):
     for index in range(4):
         write_image(tmp_path / "in" / f"p{index}.png", smooth(index, 40, 40))
-    words = ["upscale", tmp_path / "in", tmp_path / "out", "--checkpoint", files / "q.safetensors", "--overwrite"]
-    survives(request, lambda: main([*map(str, words)]), tmp_path, tmp_path / "out", kills=3)
+    command = Command(
+        tmp_path, "adabm.cli", "upscale", "in", "out", "--checkpoint", files / "q.safetensors", "--overwrite"
+    )
+    survives(request, command, tmp_path / "out", kills=1)
 
 
 def test_prepare_the_demo(request, tmp_path):
     manifest = yaml.safe_load((ROOT / "data" / "demo_photos.yaml").read_text())
     small = manifest | {split: manifest[split][1:2] for split in ("calibration", "evaluation")}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
-    words = ["--manifest", "small.yaml", "--tile", "24", "--tiles", "2", "--crop", "24", "--output", "out"]
-    survives(request, lambda: demo.main(words), tmp_path, tmp_path / "out", kills=3, whole=True)
+    words = "--manifest small.yaml --tile 24 --tiles 2 --crop 24 --output out".split()
+    survives(request, Command(tmp_path, "pipelines.prepare.demo", *words), tmp_path / "out", kills=2, whole=True)
 
 
-def test_collect(request, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_collect(request, tmp_path):
     results = write_results(tmp_path, "set_size")
-    words = ["collect", "--results", str(results), "--title", "A study"]
-    monkeypatch.setattr(sys, "argv", words)
-    survives(request, collect.main, tmp_path, results / "report", kills=2)
+    command = Command(tmp_path, "pipelines.stages.collect", "--results", results, "--title", "A study")
+    survives(request, command, results / "report", kills=1)
 
 
 @pytest.mark.slow
@@ -155,5 +170,5 @@ print(len(list(results)))
 """
     notebook = new_notebook(cells=[new_code_cell(source)])
     nbformat.write(notebook, tmp_path / "study.ipynb")
-    words = [str(tmp_path / "study.ipynb"), str(tmp_path / "out" / "study.ipynb")]
-    survives(request, lambda: run_notebook.main(words), tmp_path, tmp_path / "out", kills=1)
+    command = Command(tmp_path, "pipelines.stages.run_notebook", "study.ipynb", tmp_path / "out" / "study.ipynb")
+    survives(request, command, tmp_path / "out", kills=1)
