@@ -68,7 +68,7 @@ def refused_in_one_line(status: int, out: str, err: str) -> bool:
     """Whether a command refused as it must; a defect fails."""
     if status == 0:
         return False
-    assert status == 2 and out == "" and err.count("\n") == 1 and "unexpected" not in err, err[-3000:]
+    assert status == 2 and out == "" and err.count("\n") == 1 and "(a defect: " not in err, err[-3000:]
     assert "out of memory" not in err, err
     return True
 
@@ -164,7 +164,7 @@ def weights(tmp_path_factory) -> dict[str, tuple[bytes, torch.nn.Module]]:
     return found
 
 
-def check_weights(path: Path, data: bytes, network: torch.nn.Module) -> str:
+def check_weights(path: Path, data: bytes, network: torch.nn.Module | None) -> str:
     path.write_bytes(data)
     status, out, err = command("info", path, "--json")
     try:
@@ -172,6 +172,8 @@ def check_weights(path: Path, data: bytes, network: torch.nn.Module) -> str:
     except AdabmError as error:
         assert refused_in_one_line(status, out, err)
         return one_line(error)
+    if network is None:
+        return "another"
     assert type(loaded) is type(network) and loaded.adabm_options == network.adabm_options, "another network"
     assert same_tensors(loaded, network), "other weights"
     assert not refused_in_one_line(status, out, err)
@@ -195,6 +197,8 @@ def test_metadata_of_weights(request, tmp_path, weights):
         if isinstance(changed, dict):
             changed = {k: v if k != "options" else json.dumps(v) for k, v in changed.items()}
         header["__metadata__"] = changed
+        if not (isinstance(changed, dict) and {"format", "sha256"} & changed.keys()):
+            network = None  # taken for a file of an earlier version, which had no digest
         return check_weights(tmp_path / "net.safetensors", join_safetensors(header, tensors), network)
 
     fuzz(request, check, 60, kind=st.sampled_from(KINDS), operations=json_operations)
@@ -362,7 +366,7 @@ READERS = {
 @pytest.mark.parametrize("name", READERS)
 def test_yaml_files_of_the_pipeline(request, tmp_path, name):
     path, read, whole = tmp_path / "file.yaml", READERS[name], (ROOT / name).read_text()
-    known = json.dumps(yaml.safe_load(whole), default=str)
+    known = repr(yaml.safe_load(whole))
 
     def check(content: bytes) -> str:
         path.write_bytes(content)
@@ -372,7 +376,7 @@ def test_yaml_files_of_the_pipeline(request, tmp_path, name):
             return one_line(error)
         if content.count(b"*a") > 100:  # a bomb that was taken: comparing it would set it off
             return "another"
-        return "same" if json.dumps(yaml.safe_load(content), default=str) == known else "another"
+        return "same" if repr(yaml.safe_load(content)) == known else "another"
 
     fuzz(request, check, 40, content=yaml_texts([whole]))
 

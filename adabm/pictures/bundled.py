@@ -2,6 +2,9 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError
 from ..files import file_sha256
@@ -11,18 +14,41 @@ from .resize import downscale, modcrop
 from .writing import write_image
 
 SPLITS = ("calibration", "evaluation")
+_Name = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # of a file or folder
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Picture(_Strict):
+    name: _Name
+    package: _Name
+    path: str
+    licence: str = ""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Manifest(_Strict):
+    name: _Name
+    scale: Annotated[int, Field(ge=1, le=16)]
+    calibration: list[_Picture]
+    evaluation: list[_Picture]
 
 
 def read_manifest(path: str | Path) -> dict:
     """Read a manifest of pictures that installed packages bundle (see ``data/demo_photos.yaml``).
 
     Raises:
-        DataError: unreadable, a split missing, or a picture named in both splits.
+        DataError: unreadable, an entry missing or of another kind, or a picture named in both splits.
     """
     manifest = read_yaml(path, DataError)
-    for key in ("name", "scale", *SPLITS):
-        if not isinstance(manifest, dict) or key not in manifest:
-            raise DataError(f"{path}: has no entry {key!r}")
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the manifest"
+        raise DataError(f"{path}: {place}: {' '.join(first['msg'].split())}") from None
     shared = {e["sha256"] for e in manifest["calibration"]} & {e["sha256"] for e in manifest["evaluation"]}
     if shared:
         raise DataError(f"{path}: a picture is in both splits (sha256 {shared.pop()[:12]}...)")

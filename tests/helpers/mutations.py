@@ -72,6 +72,7 @@ def edited(tree: object, operations: list[tuple]) -> object:
     """Carry out ``json_operations`` on a copy of a tree of dictionaries and lists."""
     root = [json.loads(json.dumps(tree))]
     for name, place, what in operations:
+        what = json.loads(json.dumps(what))  # sampled values must not be changed
         places = list(_places(root))
         holder, key = places[place % len(places)]
         if name == "replace":
