@@ -280,3 +280,29 @@ def test_a_missing_or_changed_package_is_told(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CheckpointError, match="is not the recorded 3888bf.*--force-reinstall"):
         backbone_path("dat_light_x2")
+
+
+def test_a_damaged_archive_and_code_are_told(tmp_path):
+    path, _ = write_community(tmp_path, "RCAN")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(byte ^ 255 for byte in content[middle : middle + 100])
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged"):
+        adabm.load_network(path)
+    torch.save(torch.nn.Linear(1, 1), path)
+    with pytest.raises(CheckpointError, match="code in a file is never run"):
+        adabm.load_network(path)
+
+
+def test_networks_are_loaded_by_their_name():
+    assert adabm.load_network("edsr_f32b8_x4").state_dict().keys()
+    with pytest.raises(CheckpointError, match="edsr_f32b8_x4"):
+        adabm.load_network("dat_light_x5")
+
+
+def test_shifts_of_the_mean_are_no_layers(tmp_path):
+    path, _ = write_community(tmp_path, "RCAN")
+    roles = adabm.networks.describe(adabm.load_network(path)).roles
+    assert roles["sub_mean"] is roles["add_mean"] is adabm.Role.SKIP
+    assert roles["head.0"] is adabm.Role.FIRST and roles["tail.1"] is adabm.Role.LAST

@@ -9,9 +9,9 @@ import torch
 import adabm
 from adabm.engines.context import MOST, UNKNOWN, Context, context_of
 from adabm.engines.deciding import decided_by
-from adabm.engines.seamless import seamless_tiles, upscale
+from adabm.engines.seamless import check_picture, seamless_tiles, upscale
 from adabm.engines.simulated import SimulatedEngine, as_engine
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, ImageError
 from adabm.networks import build_network
 from adabm.networks.reach import Reach
 from adabm.quantization.model import QuantizedSR
@@ -128,3 +128,24 @@ def test_refused(arguments, message):
 
 def test_the_public_name():
     assert adabm.upscale is upscale
+
+
+@pytest.mark.parametrize(
+    "picture, message",
+    [
+        (np.full((8, 8, 3), 0.5, np.float32), "spans 0.5 to 0.5"),
+        (np.full((8, 8, 3), 300.0), "spans 300 to 300"),
+        (np.full((8, 8, 3), np.nan), "NaN or infinite"),
+        (np.ones((8, 8, 3), np.uint16), "of type uint16"),
+        (np.ones((8, 8, 3), bool), "of type bool"),
+        (np.ones((8, 8), np.uint8), r"shape \(8, 8\)"),
+        (np.ones((1, 8, 8, 3), np.uint8), "shape"),
+        (np.ones((0, 8, 3), np.uint8), "shape"),
+        ([[1]], "is a list"),
+        (None, "is a NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture, message):
+    with pytest.raises(ImageError, match=message):
+        check_picture(picture, 3)
+    check_picture(np.zeros((1, 1, 3), np.float32), 3)

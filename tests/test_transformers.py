@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from adabm.engines.cost import cost, count_macs
 from adabm.errors import NetworkError
 from adabm.networks import NetworkDescriptor, Role, describe
+from adabm.networks.products import as_product
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.layers import QuantizedLinear
 from adabm.quantization.model import QuantizedSR
@@ -96,14 +97,13 @@ def pictures(count: int = 3, side: int = 8) -> Tensor:
     return 0.5 + noise * torch.linspace(0.02, 0.9, count, dtype=torch.float64).view(-1, 1, 1, 1)
 
 
-@pytest.mark.filterwarnings("ignore:TinyTransformer is unknown")
 def quantized(way: str = "matmul", **settings: object) -> QuantizedSR:
     model = QuantizedSR(tiny(way), configured(**settings)).double()
     calibrate(model, [pictures(4), pictures(3)])
     return model
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:TinyTransformer is unknown")
+pytestmark = pytest.mark.filterwarnings("ignore:.* is unknown; its layout was guessed")
 
 
 def sites(way: str, block: int) -> list[str]:
@@ -172,13 +172,13 @@ def test_against_a_plain_computation(way):
     value = seen["x"].detach()
     q, k, v = linear(inner.qkv, value).view(*value.shape[:2], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
     scale = q.shape[-1] ** -0.5
-    q, after = (q, scale) if way == "fused" else (q * scale, 1.0)
+    q = q * scale
     if way == "einsum":
         scores = operand(f"{first}.left", q) @ operand(f"{first}.right", k).transpose(-2, -1)
     else:
         scores = operand(f"{first}.left", q) @ operand(f"{first}.right", k.transpose(-2, -1))
     bias = inner.position(inner.places.to(value.dtype)).permute(2, 0, 1)
-    weights = (scores * after + bias).softmax(-1)
+    weights = (scores + bias).softmax(-1)
     mixed = operand(f"{second}.left", weights) @ operand(f"{second}.right", v)
     expected = linear(inner.proj, mixed.transpose(1, 2).reshape(value.shape))
     torch.testing.assert_close(seen["y"], expected, rtol=1e-9, atol=1e-9)
@@ -341,3 +341,77 @@ def test_community_transformers(name, products):
         out, alone = model.infer(x), model.infer(x[1:])
         assert (out.image - network(x)).abs().mean() < 0.05
         torch.testing.assert_close(out.image[1:], alone.image, rtol=1e-9, atol=1e-9)
+
+
+def test_a_model_is_pickled_and_read_again(tmp_path):
+    model, x = quantized(), pictures()
+    torch.save(model, tmp_path / "model.pt")
+    again = torch.load(tmp_path / "model.pt", weights_only=False)
+    with torch.no_grad():
+        assert torch.equal(model(x), again(x))
+
+
+def test_products_of_called_modules_are_none_of_the_callers():
+    """A rotation in the domain of a quantizer inside, and a child that multiplies for large pictures alone."""
+
+    class Rotated(nn.Module):
+        def __call__(self, x: Tensor) -> Tensor:
+            return x @ torch.eye(x.shape[-1], dtype=x.dtype)
+
+        inverse = __call__
+
+    model, x = quantized(), pictures()
+    with torch.no_grad():
+        expected = model(x)
+        model.network.blocks[0].attention.qkv.activation.domain = Rotated()
+        torch.testing.assert_close(model(x), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_rows_that_are_masked_altogether():
+    site = QuantizedSR(tiny("fused"), configured()).network.blocks[0].attention.attention0
+    site.context.quantizing, site.context.visitor = False, lambda layer, x: None
+    q = torch.rand(1, 1, 2, 4)
+    mask = torch.tensor([[True, True], [False, False]])
+    call = as_product(F.scaled_dot_product_attention, (q, q, q), dict(attn_mask=mask))
+    torch.testing.assert_close(site(call), call.compute(q, q, q))
+
+
+class Mixed(TinyTransformer):
+    """Layers that work on the picture once and on something else once; one is called by the argument's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both, self.of_places = nn.Linear(CHANNELS, CHANNELS), nn.Conv2d(CHANNELS, CHANNELS, 1)
+        self.places = nn.Parameter(torch.rand(1, CHANNELS, 4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(input=x)
+        tokens = self.both(input=x.flatten(2).transpose(1, 2)) + self.both(torch.ones(5, CHANNELS)).mean()
+        x = tokens.transpose(1, 2).reshape(x.shape) + self.of_places(self.places).mean()
+        return F.pixel_shuffle(self.last(self.blocks(x)), 2)
+
+
+def test_layers_that_work_on_something_else_too_stay_in_full_precision():
+    torch.manual_seed(0)
+    network = Mixed().eval()
+    descriptor = describe(network)
+    assert descriptor.roles["both"] is descriptor.roles["of_places"] is Role.SKIP
+    assert descriptor.roles["first"] is Role.FIRST
+    model = QuantizedSR(network, configured(), descriptor)
+    calibrate(model, [pictures().float()])
+    assert torch.isfinite(model(pictures().float())).all()
+
+
+def test_counting_leaves_nothing_behind():
+    class Keeping(TinyTransformer):
+        kept: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.kept is None or self.kept.shape[-2:] != x.shape[-2:]:
+                self.kept = torch.zeros_like(x)
+            return super().forward(x + self.kept)
+
+    model = QuantizedSR(Keeping().eval(), configured())
+    calibrate(model, [pictures().float()])
+    count_macs(model, 48, 48)
+    assert type(model(torch.rand(1, 3, 48, 48))) is Tensor

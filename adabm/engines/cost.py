@@ -4,6 +4,7 @@ These are counts, not measurements: no processor computes at 5 bits, and simulat
 slower than full precision. They never share a column with measured time.
 """
 
+import copy
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
     """
     multiple, minimum = model.descriptor.size_multiple, model.descriptor.minimum_size
     height, width = (fitting_side(side, multiple, minimum) for side in (height, width))
+    model = copy.deepcopy(model)  # what a forward keeps, such as masks, would be a tensor without content
     weight = next(model.network.parameters())
     macs: dict[str, int] = {}
     handles = []

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ImageError
 from ..quantization.model import QuantizedSR
 from .context import Context, context_of
 from .deciding import decided_by
@@ -37,8 +37,14 @@ def upscale(
         overlap: input pixels of context computed around each tile and cut off again; by default as many as the network
             needs, see :func:`adabm.engines.context.context_of`.
         bits_per: ``"picture"``: the whole picture decides the bits of all its tiles; ``"tile"``: each tile its own.
+
+    Raises:
+        ImageError: no such picture: other axes or channels, empty, of another type than uint8 and floating point, with NaN
+            or infinite values, outside of 0 to 255, or floating point from 0 to 1 alone.
+        ConfigError, EngineError: see :func:`seamless_tiles`.
     """
     engine = as_engine(model)
+    check_picture(image, engine.channels)
     scale = engine.scale
     result: np.ndarray | None = None
     parts, layer_sums = [], {}
@@ -87,6 +93,25 @@ def seamless_tiles(
             whole = next(upscaled_tiles(engine, image[above:below, before:after]))
             inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
             yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
+
+
+def check_picture(image: np.ndarray, channels: int) -> None:
+    """Refuse what is no (H, W, ``channels``) picture of values 0 to 255; see :func:`upscale`.
+
+    Raises:
+        ImageError: with the remedy.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"the picture is a {type(image).__name__}; give an array of shape (H, W, {channels})")
+    if image.ndim != 3 or image.shape[2] != channels or not image.size:
+        raise ImageError(f"the picture has shape {image.shape}; expected (H, W, {channels})")
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise ImageError(f"the picture is of type {image.dtype}; convert it to uint8, or to floating point of 0 to 255")
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite([low, high]).all():
+        raise ImageError("the picture has NaN or infinite values")
+    if low < 0 or high > 255 or (image.dtype != np.uint8 and 0 < high <= 1):
+        raise ImageError(f"the picture spans {low:g} to {high:g}; its values must be 0 to 255 (multiply 0 to 1 by 255)")
 
 
 def in_tiles(image: np.ndarray, tile: int | None) -> bool:

@@ -1,5 +1,6 @@
 """Import weights of other implementations and other file formats."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,10 @@ def _load(path: Path) -> object:
                 if "network" in metadata or "adabm" in metadata:  # a guess must not replace what it says of itself
                     raise CheckpointError(f"{path}: was written by adabm already; use it as it is")
                 return {name: file.get_tensor(name) for name in file.keys()}
+        if zipfile.is_zipfile(path):  # torch does not compare the sums of what is in it
+            with zipfile.ZipFile(path) as archive:
+                if (member := archive.testzip()) is not None:
+                    raise CheckpointError(f"{path}: damaged ({member} does not match its checksum); get it again")
         return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -122,7 +127,7 @@ def _load(path: Path) -> object:
         # torch's own message recommends to load without weights_only, which would run any code in the file
         raise CheckpointError(
             f"{path}: damaged, or no PyTorch state dict, safetensors or MXNet file ({type(error).__name__}); "
-            "of a whole pickled model, save its state_dict() first"
+            "of a whole pickled model, save its state_dict() first: code in a file is never run"
         ) from None
 
 

@@ -14,8 +14,10 @@ _ENLARGED = 4  # times the tokens of the first layer: windows that are padded or
 def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
     """Give every ``nn.Conv2d``, ``nn.Linear`` and product of two tensors a role, in order of first execution.
 
-    * SKIP: never executed; seeing 1x1 features only (such as channel attention); of the linear layers and products also
-      what does not work on the picture (such as on positions) or where the images of a batch cannot be told apart;
+    * SKIP: never executed; seeing 1x1 features only (such as channel attention); 1x1 convolutions of the picture that only
+      scale and shift its colours (such as EDSR's and RCAN's mean shift);
+      what does not work on the picture (such as on positions) or where the images of a batch cannot be told apart, in
+      any of its executions;
     * FIRST, LAST: the first and the last layer executed, of the others;
     * UPSAMPLER: in some execution its output is enlarged by a pixel shuffle, or its input is larger
       than what the first layer sees (the picture itself, or its resized or unshuffled copy);
@@ -24,7 +26,9 @@ def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
     Raises:
         NetworkError: no layer was executed.
     """
-    at_work = [call for call in trace.calls if _works(call)]
+    kept = {call.name for call in trace.calls if call.constant or not call.image_major}
+    kept |= {name for name, module in network.named_modules() if _shifts_colours(module)}
+    at_work = [call for call in trace.calls if _works(call) and call.name not in kept]
     layers = [call for call in at_work if call.kind in LAYERS]
     if not layers:
         raise NetworkError(
@@ -86,10 +90,20 @@ def infer_scale(trace: Trace) -> int | None:
 
 
 def _works(call: Call) -> bool:
-    """Whether the call computes something of the picture, at several places, that can be quantized image by image."""
-    if call.constant or not call.image_major:
-        return False
+    """Whether the call computes something at several places of the picture."""
     return call.kind not in LAYERS or call.positions != (1, 1)
+
+
+def _shifts_colours(module: nn.Module) -> bool:
+    """Whether this is a 1x1 convolution of at most four channels that does not mix them."""
+    if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1) or module.in_channels > 4:
+        return False
+    weight = module.weight.detach()[:, :, 0, 0]
+    return (
+        module.in_channels == module.out_channels > 1
+        and module.groups == 1
+        and bool((weight == weight.diag().diag()).all())
+    )
 
 
 def _area(call: Call) -> int:

@@ -11,6 +11,7 @@ from ..errors import CheckpointError, NetworkError
 from ..metadata import check_weights, parse_options
 from ..serialization import file_metadata
 from .architecture import FILES
+from .backbones import backbone_path, is_weight_file
 from .community import SOURCE, recognize
 from .folding import fold_reparameterized
 from .importing import import_weights
@@ -19,7 +20,7 @@ from .registry import build_network, known_networks, load_weights
 
 
 def load_network(path: str | Path) -> nn.Module:
-    """Build a network from a file of its full-precision weights.
+    """Build a network from a file of its full-precision weights, or by the name of one that ships, such as ``dat_light_x4``.
 
     A safetensors file with the metadata ``network`` and ``options``, which :func:`adabm.save_network` and ``adabm import``
     write, tells which network it is: ``network`` is a name that :func:`build_network` knows, ``options`` its options as a
@@ -35,7 +36,8 @@ def load_network(path: str | Path) -> nn.Module:
     Raises:
         CheckpointError: the file is missing or damaged, its network is unknown, or its weights do not fit.
     """
-    path = Path(path)
+    name = str(path)
+    path = Path(path) if "/" in name or is_weight_file(name) or Path(name).exists() else backbone_path(name)
     metadata = file_metadata(path)
     if "adabm" in metadata:
         raise CheckpointError(f"{path}: is quantized already; give the full-precision weights it was made from")

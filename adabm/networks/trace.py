@@ -29,10 +29,10 @@ class Call:
         output_shape: of the output.
         shuffled: whether a convolution's output was next enlarged by a pixel shuffle (perhaps after an
             activation, a normalization or an addition, which keep the shape).
-        inputs: what is multiplied, of linear layers and products; empty after the trace is complete.
+        inputs: what is multiplied; empty after the trace is complete.
         constant: some input is the same whatever the picture shows.
         image_major: the first axis of every input holds the images in their order, each with the same number of entries,
-            such as its windows. So it is for convolutions.
+            such as its windows.
     """
 
     name: str
@@ -65,8 +65,8 @@ class Trace:
 def trace_network(network: nn.Module, channels: Sequence[int] = (3, 1), side: int = SIDE) -> Trace:
     """Run ``network`` once, without gradients and in evaluation mode, on a square random picture.
 
-    A network with linear layers or products runs once more, on that picture and another: what of these works on the
-    pictures, and where the images are in it, is told from the difference.
+    It runs once more, on that picture and another: what of its layers works on the pictures, and where the images are in
+    it, is told from the difference.
 
     The picture has as many ``channels`` as the first number or, if that fails, the next, and the device and dtype of the
     network's first parameter. Training modes, hooks and torch's random state are as before afterwards.
@@ -87,8 +87,7 @@ def trace_network(network: nn.Module, channels: Sequence[int] = (3, 1), side: in
         except Exception as error:  # foreign code may raise anything
             failures.append(f"with {count} channel(s) {type(error).__name__}: {error}")
             continue
-        if any(call.inputs for call in trace.calls):
-            _compare(network, trace, pictures)
+        _compare(network, trace, pictures)
         return trace
     raise NetworkError(
         f"{type(network).__name__}: the forward on a {side}x{side} picture failed, {'; '.join(failures)}. "
@@ -116,7 +115,7 @@ def _run(network: nn.Module, pictures: Tensor) -> Trace:
         watcher = _Watcher(trace)
         for name, module in network.named_modules():
             stack.callback(module.register_forward_pre_hook(watcher.entering(name)).remove)
-            stack.callback(module.register_forward_hook(watcher.leaving(name)).remove)
+            stack.callback(module.register_forward_hook(watcher.leaving(name), with_kwargs=True).remove)
         stack.enter_context(watcher)
         output = network(pictures)
     if not isinstance(output, Tensor) or output.dim() != 4:
@@ -173,19 +172,19 @@ class _Watcher(TorchFunctionMode):
         return enter
 
     def leaving(self, name: str):
-        def leave(module: nn.Module, inputs: tuple, output: object) -> None:
+        def leave(module: nn.Module, inputs: tuple, named: dict, output: object) -> None:
             self.running.pop()
             self.products.pop()
             if not isinstance(output, Tensor):
                 return
             self.trace.tensor_modules.add(name)
-            shape = tuple(output.shape)
+            shape, x = tuple(output.shape), inputs[0] if inputs else named.get("input")
+            if not isinstance(x, Tensor):
+                return
             if isinstance(module, nn.Conv2d):
-                size = tuple((inputs[0] if inputs else output).shape[-2:])
-                self.trace.calls.append(Call(name, "convolution", size, shape))
-            elif isinstance(module, nn.Linear) and inputs:
-                tokens = inputs[0][..., 0].numel()
-                self.trace.calls.append(Call(name, "linear", (tokens, 1), shape, inputs=(inputs[0],)))
+                self.trace.calls.append(Call(name, "convolution", tuple(x.shape[-2:]), shape, inputs=(x,)))
+            elif isinstance(module, nn.Linear):
+                self.trace.calls.append(Call(name, "linear", (x[..., 0].numel(), 1), shape, inputs=(x,)))
 
         return leave
 

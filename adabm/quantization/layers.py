@@ -149,10 +149,10 @@ class QuantizedConv2d(WeightedLayer, nn.Conv2d):
     def _by_image(self, x: Tensor) -> Tensor:
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""
-        quantized = self._quantized(x)
-        return self._conv_forward(quantized, self._used_weight(x), self.bias)
+        quantized = self._quantized(input)
+        return self._conv_forward(quantized, self._used_weight(input), self.bias)
 
 
 class QuantizedLinear(WeightedLayer, nn.Linear):
@@ -162,10 +162,10 @@ class QuantizedLinear(WeightedLayer, nn.Linear):
         nn.Linear.__init__(self, linear.in_features, linear.out_features, linear.bias is not None, device="meta")
         self._share(linear, name, bits, context)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map (N*k, ..., C) features, k entries an image in the order of the images, quantized if the context says so."""
-        quantized = self._quantized(x)
-        return F.linear(quantized, self._used_weight(x), self.bias)
+        quantized = self._quantized(input)
+        return F.linear(quantized, self._used_weight(input), self.bias)
 
 
 class Operand(QuantizedLayer, nn.Module):

@@ -41,10 +41,16 @@ class QuantizedAttention(nn.Module):
         if not self.context.quantizing and self.context.visitor is None:
             return attention.compute(*attention.operands)
         query, key, value = attention.operands
-        scores = self.scores(Product((query, key.transpose(-2, -1)), torch.matmul)) * attention.scale
+        # scaled first: in half precision the scores themselves could overflow
+        scores = self.scores(Product((query * attention.scale, key.transpose(-2, -1)), torch.matmul))
         if attention.mask is not None:
-            scores = scores + attention.mask
-        return self.mixture(Product((scores.softmax(-1), value), torch.matmul))
+            scores = scores + attention.mask  # which may leave nothing of a row
+            weights = scores.softmax(-1).masked_fill(
+                scores.isneginf().all(-1, keepdim=True), 0.0
+            )  # as the fused call does
+        else:
+            weights = scores.softmax(-1)
+        return self.mixture(Product((weights, value), torch.matmul))
 
 
 def quantized_layers(module: nn.Module) -> list[QuantizedLayer]:
@@ -82,23 +88,50 @@ def _with_products(cls: type[nn.Module]) -> type[nn.Module]:
         with _Dispatch(self):
             return cls.forward(self, *args, **kwargs)
 
-    return type(cls.__name__, (cls,), {"forward": forward, "__module__": cls.__module__, "__doc__": cls.__doc__})
+    def reduced(self, protocol):  # as an instance of a class that can be imported, made one of this class again
+        return _new, (cls,), self.__dict__
+
+    content = {"forward": forward, "__reduce_ex__": reduced, "__module__": cls.__module__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls,), content)
+
+
+def _new(cls: type[nn.Module]) -> nn.Module:
+    made = _with_products(cls)
+    return made.__new__(made)
 
 
 class _Dispatch(TorchFunctionMode):
-    """Hands the products of one forward of a module to its sites.
+    """Hands the products that one forward of a module computes itself to its sites.
 
-    What a site computes, and a product that stays as it is, is not seen by the modes of modules further out: their
-    forwards did not make that call.
+    Those of the modules that it calls are none of its own: while one of them runs, nothing is counted. Nor is what a site
+    computes seen by the modes of modules further out.
     """
 
     def __init__(self, owner: nn.Module) -> None:
         super().__init__()
-        self.owner, self.index = owner, 0
+        self.owner, self.index, self.inside = owner, 0, 0
+        self.handles: list = []
+
+    def __enter__(self):
+        for module in list(self.owner.modules())[1:]:
+            self.handles.append(module.register_forward_pre_hook(self._goes_in))
+            self.handles.append(module.register_forward_hook(self._comes_out, always_call=True))
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        for handle in self.handles:
+            handle.remove()
+        return super().__exit__(*error)
+
+    def _goes_in(self, module: nn.Module, inputs: tuple) -> None:
+        self.inside += 1
+
+    def _comes_out(self, module: nn.Module, inputs: tuple, output: object) -> None:
+        self.inside -= 1
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        product = as_product(func, args, kwargs)
+        product = None if self.inside else as_product(func, args, kwargs)
         if product is None:
             return func(*args, **kwargs)
         name = getattr(self.owner, _SITES).get(self.index)
