@@ -112,7 +112,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
     then = tree_at(root, record["git_commit"])
-    changed = {name: found for name in groups if (found := differing(then, name, package()))}
+    changed = {name: found for name in today if (found := differing(then, name, package()))}
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
     if changed and evidence is None:
@@ -120,7 +120,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
     told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
     numbers = {name: len(found) for name, found in changed.items()}
-    record |= {"code_sha256": today, "carried_over": told | ({"differing": numbers} if changed else {})}
+    record |= {"code_sha256": groups | today, "carried_over": told | ({"differing": numbers} if changed else {})}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
