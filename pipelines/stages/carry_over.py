@@ -107,7 +107,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     groups = record["code_sha256"]
     today = {name: code_hash(*STUDY_CODE[name], torch_version=torch_version) for name in groups if name in STUDY_CODE}
     notebook = _notebook_hash(root, record)
-    if today == groups and notebook == record.get("notebook_code_sha256"):
+    if groups | today == groups and notebook == record.get("notebook_code_sha256"):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
