@@ -106,8 +106,13 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         raise TableError(f"it ran on Python {record['python']}, whose syntax trees are others; use the same Python")
     groups = record["code_sha256"]
     today = {name: code_hash(*STUDY_CODE[name], torch_version=torch_version) for name in groups if name in STUDY_CODE}
+    # a question's answer counts what the other groups count as well, and is told with them
+    if "answer" in groups:
+        groups_now = today | {"answer": code_hash(f"study.answers.{path.parent.name}", torch_version=torch_version)}
+    else:
+        groups_now = dict(today)
     notebook = _notebook_hash(root, record)
-    if groups | today == groups and notebook == record.get("notebook_code_sha256"):
+    if groups | groups_now == groups and notebook == record.get("notebook_code_sha256"):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
@@ -115,12 +120,14 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     changed = {name: found for name in today if (found := differing(then, name, package()))}
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
+    if not changed and evidence is not None and groups_now != today:
+        changed = {"answer": [f"study.answers.{path.parent.name}"]}
     if changed and evidence is None:
         listed = "; ".join(f"{name}: {', '.join(found)}" for name, found in changed.items())
         raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
     told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
     numbers = {name: len(found) for name, found in changed.items()}
-    record |= {"code_sha256": groups | today, "carried_over": told | ({"differing": numbers} if changed else {})}
+    record |= {"code_sha256": groups | groups_now, "carried_over": told | ({"differing": numbers} if changed else {})}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
