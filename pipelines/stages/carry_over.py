@@ -117,7 +117,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
     then = tree_at(root, record["git_commit"])
-    changed = {name: found for name in today if (found := differing(then, name, package()))}
+    changed = {name: found for name in groups if name != "answer" and (found := differing(then, name, package()))}
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
     if not changed and evidence is not None and groups_now != today:
