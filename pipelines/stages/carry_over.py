@@ -112,7 +112,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     else:
         groups_now = dict(today)
     notebook = _notebook_hash(root, record)
-    if groups | groups_now == groups and notebook == record.get("notebook_code_sha256"):
+    if groups_now == groups and notebook == record.get("notebook_code_sha256"):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
@@ -127,7 +127,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
     told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
     numbers = {name: len(found) for name, found in changed.items()}
-    record |= {"code_sha256": groups | groups_now, "carried_over": told | ({"differing": numbers} if changed else {})}
+    record |= {"code_sha256": groups_now, "carried_over": told | ({"differing": numbers} if changed else {})}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
