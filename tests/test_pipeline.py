@@ -58,7 +58,8 @@ def project(tmp_path_factory) -> Path:
     tiny = dict(patch_size=16, patches=4, steps_per_round=1, rounds=3)
     params["calibration"].update(tiny)
     params["evaluation"].update(tiny)
-    params["evaluation"]["plan"][0].update(methods=["minmax", "adabm"], settings=["W4A4 FQ"], seeds=[0, 1])
+    part = params["evaluation"]["plan"][0] | dict(methods=["minmax", "adabm"], settings=["W4A4 FQ"], seeds=[0, 1])
+    params["evaluation"]["plan"] = [part]
     params["prepare"].update(tile=16, tiles=2, crop=16)
     for question, changes in TINY_STUDY.items():
         params[question].update(changes, patch_size=12, rounds=3, steps_per_round=1)
