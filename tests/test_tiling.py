@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adabm.engines.tiles import _even_spans, _spans, round_to_uint8, upscale, upscaled_tiles
+from adabm.engines.seamless import _even_spans, seamless_tiles
+from adabm.engines.tiles import _spans, round_to_uint8, upscale, upscaled_tiles
 from adabm.errors import ConfigError
 from adabm.networks import build_network
 from adabm.pictures.tensors import to_batch
@@ -93,7 +94,7 @@ def test_tiles_one_by_one():
         covered[part.place(4)] += 1
         np.testing.assert_array_equal(whole.image[part.place(4)], part.pixels)
     assert (covered == 1).all()
-    even = list(upscaled_tiles(model, image, 16, even=True))
+    even = list(seamless_tiles(model, image, 16, 0))
     assert {(p.height, p.width) for p in even} <= {(10, 13), (10, 14)} and len(even) == 6
 
 

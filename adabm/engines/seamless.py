@@ -13,7 +13,7 @@ from .context import Context, context_of
 from .deciding import decided_by
 from .protocol import Engine
 from .simulated import as_engine
-from .tiles import Upscaled, UpscaledTile, _even_spans, upscaled_tiles
+from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
 
 BITS_PER = ("picture", "tile")
 
@@ -45,18 +45,7 @@ def upscale(
     """
     engine = as_engine(model)
     check_picture(image, engine.channels)
-    scale = engine.scale
-    result: np.ndarray | None = None
-    parts, layer_sums = [], {}
-    for part in seamless_tiles(engine, image, tile, overlap, bits_per):
-        if result is None:
-            result = np.empty((image.shape[0] * scale, image.shape[1] * scale, part.pixels.shape[2]), np.float32)
-        result[part.place(scale)] = part.pixels
-        parts.append((part.top, part.left, part.height, part.width, part.feature_average_bits))
-        for name, bits in part.layer_bits.items():
-            layer_sums[name] = layer_sums.get(name, 0.0) + bits
-    average = float(np.mean([bits for *_, bits in parts]))
-    return Upscaled(result, average, {name: total / len(parts) for name, total in layer_sums.items()}, parts)
+    return assembled(seamless_tiles(engine, image, tile, overlap, bits_per), image, engine.scale)
 
 
 def seamless_tiles(
@@ -93,6 +82,13 @@ def seamless_tiles(
             whole = next(upscaled_tiles(engine, image[above:below, before:after]))
             inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
             yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
+
+
+def _even_spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
+    """Cut ``length`` into as few spans of at most ``tile`` as possible, of sides that differ by 1 at most."""
+    count = 1 if tile is None else -(-length // tile)
+    edges = [length * i // count for i in range(count + 1)]
+    yield from itertools.pairwise(edges)
 
 
 def check_picture(image: np.ndarray, channels: int) -> None:

@@ -1,7 +1,6 @@
 """Upscale pictures of any size, whole or tile by tile."""
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +66,14 @@ def upscale(model: QuantizedSR | Engine, image: np.ndarray, tile: int | None = N
             patch protocol (96x96) has none; to hide seams use about 16.
     """
     engine = as_engine(model)
-    scale = engine.scale
+    return assembled(upscaled_tiles(engine, image, tile, overlap), image, engine.scale)
+
+
+def assembled(tiles: Iterable[UpscaledTile], image: np.ndarray, scale: int) -> Upscaled:
+    """Put the tiles of a picture together, at least one, as they come."""
     result: np.ndarray | None = None
     tile_bits, layer_sums = [], {}
-    for part in upscaled_tiles(engine, image, tile, overlap):
+    for part in tiles:
         if result is None:
             result = np.empty((image.shape[0] * scale, image.shape[1] * scale, part.pixels.shape[2]), np.float32)
         result[part.place(scale)] = part.pixels
@@ -82,14 +85,12 @@ def upscale(model: QuantizedSR | Engine, image: np.ndarray, tile: int | None = N
 
 
 def upscaled_tiles(
-    model: QuantizedSR | Engine, image: np.ndarray, tile: int | None = None, overlap: int = 0, even: bool = False
+    model: QuantizedSR | Engine, image: np.ndarray, tile: int | None = None, overlap: int = 0
 ) -> Iterator[UpscaledTile]:
     """Upscale a picture and yield it tile by tile, row after row.
 
     Args:
         model, image, tile, overlap: see :func:`upscale`.
-        even: cut into tiles of about equal sides of at most ``tile``, which bounds the memory,
-            instead of the protocol's tiles of at least ``tile``.
 
     Raises:
         ConfigError: a tile of less than 8 pixels or a negative overlap.
@@ -102,9 +103,8 @@ def upscaled_tiles(
     engine = as_engine(model)
     height, width = image.shape[:2]
     scale = engine.scale
-    spans = _even_spans if even else _spans
-    for top, bottom in spans(height, tile):
-        for left, right in spans(width, tile):
+    for top, bottom in _spans(height, tile):
+        for left, right in _spans(width, tile):
             above, before = min(overlap, top), min(overlap, left)
             crop = image[top - above : bottom + overlap, left - before : right + overlap]
             out = engine.upscale(padded(crop, engine.size_multiple, getattr(engine, "minimum_size", 1))[None])
@@ -128,13 +128,6 @@ def _spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
         return
     starts = list(range(0, length - tile + 1, tile))
     yield from zip(starts, [*starts[1:], length])
-
-
-def _even_spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
-    """Cut ``length`` into as few spans of at most ``tile`` as possible, of sides that differ by 1 at most."""
-    count = 1 if tile is None else -(-length // tile)
-    edges = [length * i // count for i in range(count + 1)]
-    yield from itertools.pairwise(edges)
 
 
 def round_to_uint8(image: np.ndarray) -> np.ndarray:
