@@ -92,8 +92,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import CheckpointError
+    from ..networks.backbones import weight_file
     from ..pictures.folders import read_pictures
-    from .models import computing, open_for_rgb, weight_file
+    from .models import computing, open_for_rgb
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, args.checkpoints)

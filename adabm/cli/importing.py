@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..checkpoint import network_hash
     from ..errors import ConfigError
     from ..networks import describe, import_weights, save_network
-    from .models import weight_file
+    from ..networks.backbones import weight_file
 
     if args.output.suffix != ".safetensors":
         raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")

@@ -50,7 +50,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the descriptor and, of a quantized checkpoint, its settings and layers."""
-    from .models import is_quantized, weight_file
+    from ..networks.backbones import weight_file
+    from .models import is_quantized
 
     path = weight_file(args.checkpoint)
     if not is_quantized(path):

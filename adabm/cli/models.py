@@ -10,7 +10,6 @@ from torch import nn
 from ..engines import Engine, open_engine
 from ..errors import ConfigError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
-from ..networks.backbones import backbone_path
 from ..quantization.model import QuantizedSR
 from ..serialization import file_metadata
 
@@ -40,15 +39,6 @@ def is_quantized(path: Path) -> bool:
         CheckpointError: missing or damaged.
     """
     return "adabm" in file_metadata(path)
-
-
-def weight_file(name: Path) -> Path:
-    """Return the file of what a command was given: the path of a file, or the name of a network such as ``dat_light_x4``.
-
-    Raises:
-        CheckpointError: neither.
-    """
-    return name if name.exists() or name.name != str(name) or name.suffix else backbone_path(str(name))
 
 
 def load_full_precision(path: Path) -> nn.Module:

@@ -104,8 +104,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..checkpoint import save_quantized
     from ..errors import ConfigError
     from ..networks import describe
-    from ..networks.backbones import default_backbone
-    from .models import check_channels, computing, load_full_precision, weight_file
+    from ..networks.backbones import default_backbone, weight_file
+    from .models import check_channels, computing, load_full_precision
     from .settings import configuration
 
     config, name = configuration(args)

@@ -96,7 +96,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
     from ..checkpoint import read_metadata
     from ..errors import CheckpointError
-    from .models import computing, is_quantized, open_for_rgb, weight_file
+    from ..networks.backbones import weight_file
+    from .models import computing, is_quantized, open_for_rgb
     from .picture import Contexts
 
     folder = args.input.is_dir()

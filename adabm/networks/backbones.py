@@ -40,6 +40,16 @@ def is_weight_file(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+def weight_file(path: str | Path) -> Path:
+    """Return the file that is meant by the path of a file, or by the name of a network such as ``dat_light_x4``.
+
+    Raises:
+        CheckpointError: neither a file, nor a path, nor such a name.
+    """
+    path = Path(path)
+    return path if path.exists() or path.name != str(path) or path.suffix else backbone_path(str(path))
+
+
 def backbone_path(name: str) -> Path:
     """Return the weight file of a network.
 

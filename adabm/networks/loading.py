@@ -11,7 +11,7 @@ from ..errors import CheckpointError, NetworkError
 from ..metadata import check_weights, parse_options
 from ..serialization import file_metadata
 from .architecture import FILES
-from .backbones import backbone_path, is_weight_file
+from .backbones import weight_file
 from .community import SOURCE, recognize
 from .folding import fold_reparameterized
 from .importing import import_weights
@@ -36,8 +36,7 @@ def load_network(path: str | Path) -> nn.Module:
     Raises:
         CheckpointError: the file is missing or damaged, its network is unknown, or its weights do not fit.
     """
-    name = str(path)
-    path = Path(path) if "/" in name or is_weight_file(name) or Path(name).exists() else backbone_path(name)
+    path = weight_file(path)
     metadata = file_metadata(path)
     if "adabm" in metadata:
         raise CheckpointError(f"{path}: is quantized already; give the full-precision weights it was made from")
