@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from ...engines.evaluation import Evaluation
 from ...errors import ConfigError
-from ...networks import load_network
+from ...networks import NetworkDescriptor, describe, fold_reparameterized, load_network
 from ...quantization.model import QuantizedSR
 from ..origin.fingerprint import file_hash
 from ..plan.cells import Cell, Effort
@@ -112,5 +115,13 @@ def _result(cell: Cell, model_task: ModelTask) -> CellResult:
         return CellResult(cell, DIVERGED, reason=reason)
     task = MeasureTask(model_task, cell.pictures.files, cell.pictures.tile, cell.pictures.engine)
     evaluation = Evaluation.of(task.results())
-    model = QuantizedSR(load_network(cell.backbone), cell.run.config())  # its cost is the same, whatever its ranges
+    network, descriptor = _described(cell.backbone, file_hash(cell.backbone))
+    model = QuantizedSR(network, cell.run.config(), descriptor)  # its cost is the same, whatever its ranges
     return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))
+
+
+@lru_cache(maxsize=1)
+def _described(backbone: Path, _content: str) -> tuple[nn.Module, NetworkDescriptor]:
+    """The network of a weight file and its description: consecutive cells share it, and finding out takes a traced pass."""
+    network = fold_reparameterized(load_network(backbone))
+    return network, describe(network)

@@ -123,10 +123,6 @@ class ModelTask:
         on_start: Callable[[QuantizedSR], None] | None = None,
         on_step: Callable[[TuningStep], None] | None = None,
     ) -> tuple[QuantizedSR, list[TuningStep]]:
-        def start(model: QuantizedSR) -> None:
-            if on_start is not None:
-                on_start(model)
-
         with one_thread(self.device):
             network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)  # a tenth faster
             model, _, steps = quantize(
@@ -137,7 +133,7 @@ class ModelTask:
                 patches=self.effort.patches,
                 seed=self.run.seed,
                 progress=progress,
-                after_calibration=start,
+                after_calibration=on_start,
                 on_step=on_step,
             )
         return model, steps
