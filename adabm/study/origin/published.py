@@ -3,11 +3,11 @@
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed
+from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import sha256
 from .manifest import MANIFEST, differing_files, published_files, read_manifest, read_sums
 from .table_changes import tell_changes
@@ -23,7 +23,7 @@ SHOWN = {
 
 
 @dataclass(frozen=True)
-class Published:
+class Published(Judged):
     """What was found about the files of a profile, or about pages; verified unless there is a problem.
 
     Attributes:
@@ -34,15 +34,6 @@ class Published:
     place: Path
     compared: int
     findings: tuple[Finding, ...] = ()
-
-    @property
-    def verified(self) -> bool:
-        return not any(finding.severity == PROBLEM for finding in self.findings)
-
-    def to_dict(self) -> dict:
-        """JSON-ready."""
-        findings = [asdict(finding) for finding in self.findings]
-        return {"place": str(self.place), "compared": self.compared, "verified": self.verified, "findings": findings}
 
 
 def verify_files(results: Path, root: Path, below: Sequence[Path], hashed: Hashed = sha256) -> Published:

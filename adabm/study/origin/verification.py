@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 from ... import __version__
 from ...errors import DataError, TableError
 from ..plan.root import find_root
-from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed
+from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import code_hash, sha256
 from .history import tell_definitions
 from .manifest import read_manifest
@@ -25,28 +25,13 @@ _SUFFIX = ".provenance.json"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Judged):
     """What was found about a table; it is verified unless there is a problem."""
 
     table: Path
     id: str
     version: str | None
     findings: tuple[Finding, ...] = ()
-
-    @property
-    def verified(self) -> bool:
-        return not any(finding.severity == PROBLEM for finding in self.findings)
-
-    def to_dict(self) -> dict:
-        """JSON-ready."""
-        findings = [asdict(finding) for finding in self.findings]
-        return {
-            "table": str(self.table),
-            "id": self.id,
-            "version": self.version,
-            "verified": self.verified,
-            "findings": findings,
-        }
 
 
 def verify_results(folders: Sequence[Path] = ()) -> list[Verdict]:
