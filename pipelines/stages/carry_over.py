@@ -24,7 +24,7 @@ from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package
 from adabm.study.origin.history import tree_at
-from adabm.study.origin.provenance import STUDY_CODE, notebook_code_hash, read_block_values
+from adabm.study.origin.provenance import STUDY_CODE, notebook_code_hash, read_block_values, study_code
 from adabm.study.origin.reading import read_provenance
 
 EQUAL = "equal syntax trees"
@@ -75,8 +75,11 @@ def layout_of(tree: CodeTree) -> Layout:
 
 
 @cache
-def differing(then: CodeTree, group: str, now: CodeTree) -> list[str]:
+def differing(then: CodeTree, group: str, now: CodeTree, answer: tuple[str, ...] = ()) -> list[str]:
     """Name the definitions on which a group depends on one side and that have no equal anywhere on the other.
+
+    Args:
+        answer: modules of the group ``answer``, which each question has of its own.
 
     Raises:
         ConfigError: the group is unknown on one side.
@@ -84,9 +87,10 @@ def differing(then: CodeTree, group: str, now: CodeTree) -> list[str]:
     sides = []
     for tree in (then, now):
         layout = layout_of(tree)
-        if group not in layout.roots:
+        roots = answer if group == "answer" else layout.roots.get(group, ())
+        if not roots:
             raise ConfigError(f"its code of {group!r} is unknown")
-        sides.append(tree.definitions(tree.reached(layout.roots[group], layout.neutral)))
+        sides.append(tree.definitions(tree.reached(roots, layout.neutral)))
     alone = [
         {found[digest] for digest in found.keys() - other.definitions(other.modules).keys()}
         for found, other in zip(sides, (now, then))
@@ -105,29 +109,24 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
         raise TableError(f"it ran on Python {record['python']}, whose syntax trees are others; use the same Python")
     groups = record["code_sha256"]
-    today = {name: code_hash(*STUDY_CODE[name], torch_version=torch_version) for name in groups if name in STUDY_CODE}
-    # a question's answer counts what the other groups count as well, and is told with them
-    if "answer" in groups:
-        groups_now = today | {"answer": code_hash(f"study.answers.{path.parent.name}", torch_version=torch_version)}
-    else:
-        groups_now = dict(today)
+    roots = study_code(path.parent.name)
+    today = {name: code_hash(*roots[name], torch_version=torch_version) for name in groups if name in roots}
     notebook = _notebook_hash(root, record)
-    if groups_now == groups and notebook == record.get("notebook_code_sha256"):
+    if today == groups and notebook == record.get("notebook_code_sha256"):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
     then = tree_at(root, record["git_commit"])
-    changed = {name: found for name in groups if name != "answer" and (found := differing(then, name, package()))}
+    own = tuple(roots.get("answer", ()))
+    changed = {name: found for name in groups if (found := differing(then, name, package(), own))}
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
-    if not changed and evidence is not None and groups_now != today:
-        changed = {"answer": [f"study.answers.{path.parent.name}"]}
     if changed and evidence is None:
         listed = "; ".join(f"{name}: {', '.join(found)}" for name, found in changed.items())
         raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
     told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
     numbers = {name: len(found) for name, found in changed.items()}
-    record |= {"code_sha256": groups_now, "carried_over": told | ({"differing": numbers} if changed else {})}
+    record |= {"code_sha256": today, "carried_over": told | ({"differing": numbers} if changed else {})}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
