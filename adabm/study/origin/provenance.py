@@ -38,6 +38,7 @@ STUDY_CODE = CODE | {
     "interventions": INTERVENING,
     "study": STUDYING,
 }  # and those of the questions
+_PACKAGES = "site-packages"  # folder of installed packages
 OUTSIDE = "..."  # begins the names of inputs outside the repository; no file is looked for under them
 _TRACKED = (
     "adabm",
@@ -169,13 +170,14 @@ def table_version(table_sha256: str) -> str:
 def input_names(root: Path, paths: Sequence[Path]) -> list[str]:
     """Name inputs: relative to the repository, or by the end of their path, as long as needed to tell them apart.
 
-    The names of inputs outside begin with ``.../`` and never hold the user's home.
+    What an installed package holds is outside, wherever the environment lies. The names of inputs outside begin with ``.../`` and never hold the user's home.
     """
     tails: dict[int, tuple[str, ...]] = {}
     names = [""] * len(paths)
     for index, path in enumerate(paths):
         here = Path(os.path.abspath(path))  # links inside the repository keep their names
-        inside = next((p for p in (here, here.resolve()) if p.is_relative_to(root)), None)
+        places = [p for p in (here, here.resolve()) if p.is_relative_to(root) and _PACKAGES not in p.parts]
+        inside = next(iter(places), None)
         if inside is not None:
             names[index] = inside.relative_to(root).as_posix()
         else:
