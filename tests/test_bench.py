@@ -15,7 +15,7 @@ from adabm.pictures.writing import write_image
 from adabm.sampling import STRATEGIES, Pool, select, strategy
 from adabm.study import Bench, Effort, Run, Trial
 from adabm.study.running import bench, tasks
-from helpers.study_files import Counted, compute_here, forget, write_network, write_pictures, write_pool, write_study
+from helpers.study_files import Counted, forget, write_network, write_pictures, write_study_with_pool
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 PARAMETERS = dict(backbone="net.safetensors", data="data", sets=["First", "Second"], pool="data/pool", effort=EFFORT)
@@ -24,10 +24,7 @@ RUN = Run.at("minmax", "W4A4 FQ")
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    forget()
-    compute_here(monkeypatch)
-    monkeypatch.delenv("ADABM_CACHE", raising=False)
-    write_pool(write_study(tmp_path) / "data" / "pool")
+    write_study_with_pool(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -236,6 +236,13 @@ def study(tmp_path_factory):
     return root, cache, model, cell
 
 
+def read_with_warnings(read):
+    """What was read, and all warnings on the way."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        return read(), caught
+
+
 def test_kept_models(request, study):
     _, cache, task, _ = study
     path = cache.folder / "models" / f"{task.key}.safetensors"
@@ -245,9 +252,7 @@ def test_kept_models(request, study):
     def check(which: int, operations: list[tuple]) -> str:
         damaged = list(files)[which]
         damaged.write_bytes(mutated(files[damaged], operations))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            kept = cache.load_model(task.key)
+        kept, caught = read_with_warnings(lambda: cache.load_model(task.key))
         damaged.write_bytes(files[damaged])
         if kept is None:
             assert len(caught) == 1 and one_line(caught[0].message)
@@ -266,9 +271,7 @@ def test_kept_measurements(request, study):
     def check(which: int, operations: list[tuple]) -> str:
         damaged = list(files)[which % len(files)]
         damaged.write_bytes(mutated(files[damaged], operations))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            kept = cache.load_record(damaged.stem)
+        kept, caught = read_with_warnings(lambda: cache.load_record(damaged.stem))
         damaged.write_bytes(files[damaged])
         if kept is None:
             assert len(caught) == 1

@@ -9,7 +9,7 @@ import yaml
 from adabm.study import ModelTask, ResultCache, read_plan, run_plan
 from adabm.study.running.graph import TaskGraph
 from adabm.study.running.simulation import Job, critical_path, makespan
-from helpers.study_files import EFFORT, compute_here, forget, part, write_pool, write_study
+from helpers.study_files import EFFORT, part, write_study_with_pool
 from pipelines.stages import scaling
 from pipelines.stages.durations import Durations
 from pipelines.stages.profile_tasks import phases
@@ -43,10 +43,7 @@ def test_what_has_more_value_comes_first():
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    forget()
-    compute_here(monkeypatch)
-    monkeypatch.delenv("ADABM_CACHE", raising=False)
-    write_pool(write_study(tmp_path) / "data" / "pool")
+    write_study_with_pool(tmp_path, monkeypatch)
     for name in ("timing", "evaluation"):
         (tmp_path / "results" / "tiny" / name).mkdir(parents=True)
         shutil.copy(ROOT / "results" / "paper" / name / f"{name}.csv", tmp_path / "results" / "tiny" / name)

@@ -114,3 +114,11 @@ def forget() -> None:
     """As a new process would, forget contents of files and the last model."""
     fingerprint.file_hash.cache_clear()
     tasks.loaded.cache_clear()
+
+
+def write_study_with_pool(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a study and its pool, whose tasks are then computed in this process and kept in its own cache."""
+    forget()
+    compute_here(monkeypatch)
+    monkeypatch.delenv("ADABM_CACHE", raising=False)
+    write_pool(write_study(root) / "data" / "pool")
