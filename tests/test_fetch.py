@@ -327,6 +327,7 @@ def test_killed_again_and_again(server, tmp_path, kills):
         assert all(data == server.files[name] for name, data in whole.items())
         assert len(whole) < len(server.files)
         halves += any(name.startswith(".partial/files/") for name in there)
+        server.settle()
         server.requests.clear()
     assert halves > 0 and whole  # the kills did hit files that were being written, and left complete ones
     server.pause = 0.0

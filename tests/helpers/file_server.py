@@ -38,6 +38,7 @@ class FileServer:
         self.on_sent: Callable[[int], None] = lambda sent: None
         self.before: Callable[[str], None] = lambda path: None
         self.closing = threading.Event()
+        self._open, self._counting = 0, threading.Lock()  # connections
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -48,10 +49,32 @@ class FileServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def settle(self) -> None:
+        """Wait until no connection is open or about to be, so that no request of a killed client comes later."""
+        quiet, until = 0, time.monotonic() + 20
+        while quiet < 10:
+            assert time.monotonic() < until, "a client is still connected"
+            time.sleep(0.02)
+            quiet = quiet + 1 if self._open == 0 else 0
+
+    def _count(self, connections: int) -> None:
+        with self._counting:
+            self._open += connections
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            def setup(self) -> None:
+                server._count(1)
+                super().setup()
+
+            def finish(self) -> None:
+                try:
+                    super().finish()
+                finally:
+                    server._count(-1)
+
             def do_GET(self) -> None:
                 try:
                     server.answer(self)
