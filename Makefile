@@ -70,7 +70,7 @@ repro-paper: env
 # One thread a worker: torch and BLAS would otherwise start as many threads as there are cores in each.
 test: env
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not paper" $(ARGS)
+	  $(BIN)/python -m pytest -n 2 -m "not slow and not paper" $(ARGS)
 
 test-all: env
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
