@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from test_fine_tuning import KINDS, calibrated, recipe, rounds_of, state_of, stream_of
 
 from adabm.errors import ConfigError
+from adabm.pictures.patches import pooled_batches
 from adabm.recipes import QuantizationConfig
+from adabm.steps.teacher import Teacher
 from adabm.steps.tune import Tune
 from adabm.steps.tuner import FineTuner, fine_tune
 from helpers.configurations import configured
@@ -103,3 +106,45 @@ def test_no_target_is_the_base_bits():
 def test_impossible_targets_are_named(target):
     with pytest.raises(ConfigError, match=f"target_bits = {target}: must be a number > 0, or null"):
         recipe(target_bits=target)
+
+
+# -- a pool of patches, and half-precision convolutions ---------------------------------------------
+
+
+def test_patches_of_a_pool_take_turns_and_repeat():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (20, 24, 3), dtype=np.uint8) for _ in range(3)]
+    stream = pooled_batches(images, 4, size=8, batch_size=2, seed=1, value_range=1.0)
+    patches = torch.cat([next(stream) for _ in range(6)])
+    names = [patch.numpy().tobytes() for patch in patches]
+    assert all(len(set(names[i : i + 4])) == 4 for i in (0, 4, 8)) and len(set(names)) == 4
+    again = pooled_batches(images, 4, size=8, batch_size=2, seed=1, value_range=1.0)
+    assert torch.equal(patches[:2], next(again))
+
+
+def test_a_kept_teacher_gives_what_the_network_gives_and_runs_once_an_image():
+    model = calibrated()
+    images = torch.rand(2, 3, 8, 8)
+    runs = []
+    model.network.register_forward_hook(lambda *_: runs.append(1))
+    teacher, fresh = Teacher(model, keep=True), Teacher(model)
+    kept = [teacher(images), teacher(images.flip(0)), teacher(images)]
+    assert len(runs) == 2
+    with model.full_precision():
+        for got, batch in zip(kept, (images, images.flip(0), images)):
+            torch.testing.assert_close(got.image, model(batch).detach())
+    expected = fresh(images)
+    assert [b.shape for b in kept[0].blocks] == [b.shape for b in expected.blocks] and kept[0].blocks
+    for got, wanted in zip(kept[0].blocks, expected.blocks):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_half_precision_convolutions_change_the_steps_little_and_the_model_stays_single():
+    losses = {}
+    for kind in ("float32", "bfloat16"):
+        model = calibrated()
+        step = FineTuner(model, recipe(convolutions=kind)).step("activation", torch.rand(2, 3, 8, 8))
+        losses[kind] = step.pixel
+        assert model.context.computing is None and {p.dtype for p in model.parameters()} == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import DataError
@@ -102,3 +103,26 @@ def random_batches(
     while True:
         chosen = rng.integers(len(images), size=batch_size)
         yield to_batch([augment(random_patch(images[i], size, rng), rng) for i in chosen], value_range)
+
+
+def pooled_batches(
+    images: Sequence[np.ndarray],
+    pool: int,
+    size: int = 96,
+    batch_size: int = 2,
+    seed: int = 0,
+    value_range: float = 255.0,
+) -> Iterator[Tensor]:
+    """Yield fine-tuning batches from a fixed pool of random augmented patches without end; the seed fixes them all.
+
+    Every patch has its turn before one comes again. What depends on a patch alone can be kept between its turns.
+    """
+    fresh = random_batches(images, size, 1, seed, value_range)
+    patches = [next(fresh) for _ in range(pool)]
+    rng = np.random.default_rng((seed, 2))
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < batch_size:
+            waiting.extend(rng.permutation(pool).tolist())
+        yield torch.cat([patches[i] for i in waiting[:batch_size]])
+        del waiting[:batch_size]

@@ -22,6 +22,7 @@ class BitContext:
         quantizing: False runs the full-precision network.
         images: how many the pass has.
         image_factor: (N, 1, 1, 1) factors of the images in the pass, or None.
+        computing: type in which convolutions but the first and last compute; None: as their features come.
         visitor: called with (layer, input as its quantizer sees it) before a layer computes; calibration and clipping.
         bits: activation bits used by each layer in the pass, (N,) or (1,), by layer name.
     """
@@ -29,6 +30,7 @@ class BitContext:
     quantizing: bool = True
     images: int = 1
     image_factor: Tensor | None = None
+    computing: torch.dtype | None = None
     visitor: Callable[["QuantizedLayer", Tensor], None] | None = None
     bits: dict[str, Tensor] = field(default_factory=dict)
 
@@ -151,8 +153,12 @@ class QuantizedConv2d(WeightedLayer, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""
-        quantized = self._quantized(input)
-        return self._conv_forward(quantized, self._used_weight(input), self.bias)
+        quantized, weight, bias = self._quantized(input), self._used_weight(input), self.bias
+        kind = self.context.computing
+        if kind is None or self.role in (Role.FIRST, Role.LAST):
+            return self._conv_forward(quantized, weight, bias)
+        bias = None if bias is None else bias.to(kind)
+        return self._conv_forward(quantized.to(kind), weight.to(kind), bias).to(input.dtype)
 
 
 class QuantizedLinear(WeightedLayer, nn.Linear):

@@ -157,6 +157,15 @@ class QuantizedSR(nn.Module):
             self.context.quantizing = before
 
     @contextmanager
+    def computing(self, kind: torch.dtype | None) -> Iterator[None]:
+        """Let convolutions but the first and last compute in the type ``kind`` inside the block; None: as features come."""
+        before, self.context.computing = self.context.computing, kind
+        try:
+            yield
+        finally:
+            self.context.computing = before
+
+    @contextmanager
     def visiting(self, visitor: Callable[[QuantizedLayer, Tensor], None]) -> Iterator[None]:
         """Call ``visitor(layer, input)`` before each quantized layer inside the ``with`` block."""
         before, self.context.visitor = self.context.visitor, visitor

@@ -30,5 +30,5 @@ class Tune(TuningSettings, Step):
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Run all rounds, from where an interrupted run stopped."""
-        batches = workspace.random(self.batch_size, self.patch_size)
+        batches = workspace.random(self.batch_size, self.patch_size, self.pool)
         workspace.tuning = fine_tune(model, batches, self, workspace.on_step, workspace.progress)

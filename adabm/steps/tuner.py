@@ -16,7 +16,8 @@ from ..suggestions import suggestion
 from .clip import clip_ranges
 from .losses import Losses, distillation_losses
 from .progress import Progress, ProgressFile
-from .tuning_settings import TuningSettings
+from .teacher import Teacher
+from .tuning_settings import COMPUTING, TuningSettings
 from .workspace import TuningStep
 
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
@@ -32,6 +33,7 @@ class FineTuner:
 
     def __init__(self, model: QuantizedSR, config: TuningSettings) -> None:
         self.model, self.config = model, config
+        self._teacher = Teacher(model, blocks=config.structure_weight > 0, keep=config.pool is not None)
         self._found: dict[str, Tunable] = {
             f"{index} {name}": found for index, (name, found) in enumerate(tunables(model))
         }
@@ -58,9 +60,9 @@ class FineTuner:
 
     def losses(self, images: Tensor) -> tuple[Losses, float]:
         """Return the loss terms on a batch, with gradients, and its mean FAB."""
-        with torch.no_grad(), self.model.full_precision():
-            teacher = self.model.infer(images, blocks=True)
-        student = self.model.infer(images, blocks=True)
+        teacher = self._teacher(images)
+        with self.model.computing(COMPUTING[self.config.convolutions]):
+            student = self.model.infer(images, blocks=self._teacher.blocks)
         target = self.config.target_bits
         losses = distillation_losses(
             student,

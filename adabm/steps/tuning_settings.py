@@ -1,8 +1,9 @@
 """Settings of fine-tuning, validated on construction (method section 6)."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
+import torch
 from annotated_types import Gt, Le, Predicate
 
 from ..quantization.tunable import GROUPS, Tunable
@@ -10,6 +11,7 @@ from ..validation import Checked, Count, NotNegative, Positive, Whole, require
 
 RATES = ("weight", "activation", "layer", "image")  # of the settings lr_...
 EACH_ONCE = f"some of {', '.join(GROUPS)}, each once"
+COMPUTING = {"float32": None, "bfloat16": torch.bfloat16}  # what a model is told; None: as its features come
 Groups = Annotated[tuple[str, ...], Predicate(lambda names: 0 < len(names) == len(set(names))), EACH_ONCE]
 
 
@@ -30,6 +32,10 @@ class TuningSettings(Checked):
         groups: parameter groups that take turns; leaving one out keeps it as calibrated.
         divergence_factor: stop when the mean loss of 10 steps exceeds this multiple of the least
             such mean seen so far in rounds of the same group.
+        pool: so many patches take turns, and the full-precision network's outputs for them are computed once and kept;
+            None: fresh patches in each batch, as released.
+        convolutions: type in which the student's convolutions but the first and last compute; ``bfloat16`` is faster
+            where the processor has instructions for it, and rounds their outputs to 8 significant bits.
     """
 
     rounds: Whole = 10
@@ -47,6 +53,8 @@ class TuningSettings(Checked):
     target_bits: Positive | None = None
     groups: Groups = GROUPS
     divergence_factor: Annotated[float, Gt(1)] = 20.0
+    pool: Count | None = None
+    convolutions: Literal["float32", "bfloat16"] = "float32"
 
     @property
     def total_steps(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..pictures.patches import calibration_batches, random_batches
+from ..pictures.patches import calibration_batches, pooled_batches, random_batches
 from .progress import Progress
 
 
@@ -74,11 +74,16 @@ class Workspace:
         )
         return (batch.to(self.device, self.dtype) for batch in drawn)
 
-    def random(self, batch_size: int, patch_size: int | None = None) -> Iterator[Tensor]:
+    def random(self, batch_size: int, patch_size: int | None = None, pool: int | None = None) -> Iterator[Tensor]:
         """Yield fine-tuning batches of random augmented patches without end; the same ones each time.
 
         Args:
             patch_size: None takes that of calibration.
+            pool: so many patches are drawn and take turns; None: fresh ones in each batch.
         """
-        drawn = random_batches(self.images, patch_size or self.patch_size, batch_size, self.seed, self.value_range)
+        size = patch_size or self.patch_size
+        if pool is None:
+            drawn = random_batches(self.images, size, batch_size, self.seed, self.value_range)
+        else:
+            drawn = pooled_batches(self.images, pool, size, batch_size, self.seed, self.value_range)
         return (batch.to(self.device, self.dtype) for batch in drawn)
