@@ -80,6 +80,7 @@ BEYOND = (
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
+    "study.tables.leaderboard",
     "repair_environment",
     "study.running.simulation",
     "study.tables.methods",

@@ -14,8 +14,10 @@ from adabm.full_precision import FULL_PRECISION
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.answers import questions
 from adabm.study.pages import figures
+from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.pages.report import REPORT, write_report
 from adabm.study.running.runs import MEASURED
+from adabm.study.tables.leaderboard import leaderboard, readable_board, verdict
 from adabm.study.tables.presentation import readable
 from adabm.study.tables.question import Question
 from adabm.study.tables.schema import read_study_table, study_table
@@ -42,6 +44,7 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
     save_figure(figures.plot_losses(first), report / "loss")
     one_set = first[(first["dataset"] == first["dataset"].iloc[0]) & (first["tile"] == first["tile"].iloc[0])]
     save_figure(figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops")
+    collect_leaderboard(results, summary)
     comparison = comparison_markdown(summary)
     if comparison:
         _write(report / "comparison.md", comparison)
@@ -53,6 +56,23 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
             digits = ("", "", "", "", ".3f", f".{_REFERENCE_DIGITS}f", "+.3f", "")
             _write(report / "reference.md", f"{table.to_markdown(index=False, floatfmt=digits)}\n")
     return {"evaluation": evaluation_numbers(first)}
+
+
+def collect_leaderboard(results: Path, summary: pd.DataFrame) -> None:
+    """Write the leaderboard with its figures: all rows as CSV, the first network's as Markdown under a sentence."""
+    report, sources = results / REPORT, [results / "evaluation" / "evaluation_summary.csv"]
+    timed = next(q for q in questions() if q.id == "timing").table(results)
+    if timed.is_file():
+        sources.append(timed)
+    board = leaderboard(summary, read_study_table(timed) if timed.is_file() else None)
+    if board.empty:
+        return
+    write_table(board, report / "leaderboard.csv")
+    write_provenance(report / "leaderboard.csv", find_root(), {}, sources, [])
+    _write(report / "leaderboard.md", f"{verdict(board)}\n\n{readable_board(board).markdown()}")
+    for name, figure in (("seconds", plot_loss_seconds(board)), ("bits", plot_loss_bits(board))):
+        if figure is not None:
+            save_figure(figure, report / f"leaderboard_{name}")
 
 
 def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:

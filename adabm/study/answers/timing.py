@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ...pictures.reading import read_rgb
 from ..pages import question_figures
 from ..running.runs import MEASURED
-from ..running.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts
+from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
 from ..tables.question import Question
 from ..tables.schema import study_table
 
@@ -72,10 +72,14 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
         for suffix, variable in _COUNTED.items()
     }
     by_part = timed[timed["variable"] == "part"]
-    return drawn | {
+    drawn |= {
         series: question_figures.plot_levels(by_part[by_part["series"] == series], "seconds", "measured time (s)")
         for series in ("quantize", "upscale")
     }
+    whole = timed[timed["series"] == WHOLE]
+    if len(whole):
+        drawn["recipes"] = question_figures.plot_levels(whole, "seconds", "measured time (s)")
+    return drawn
 
 
 def conclusion(
@@ -102,7 +106,7 @@ def conclusion(
     )
     place = table.loc[table["series"] == "upscale", "dataset"].iloc[0]
     peak = table.loc[table["peak_mib"].idxmax()]
-    return [
+    told = [
         f"Calibration takes {per_picture:.3f} s a picture ({most:.1f} s for {max(sizes)}), "
         f"clipping {clipping:.2f} s, a step of fine-tuning {step:.2f} s: "
         f"calibration, clipping and {whole_steps} steps make {whole:.0f} s on one thread, "
@@ -113,3 +117,9 @@ def conclusion(
         f"Memory peaks at {peak['peak_mib']:.0f} MiB ({peak['series']} {peak['level']}; "
         f"{loaded_mib:.0f} MiB with nothing but the network loaded).",
     ]
+    whole = table[(table["series"] == WHOLE) & table["seconds"].notna()]
+    if len(whole):
+        medians = whole.groupby("level", sort=False)["seconds"].median().sort_values()
+        listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in medians.items())
+        told.append(f"Whole recipes, in seconds of one thread: {listed}.")
+    return told

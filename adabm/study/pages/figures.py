@@ -5,7 +5,7 @@ They are plain ``Figure`` objects, unknown to pyplot: nothing stays open behind 
 
 import io
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -223,17 +223,31 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     return figure
 
 
+def family_colors(methods: Iterable[str]) -> dict[str, tuple]:
+    """Colours of methods: one for a family, the same in every figure."""
+    methods = list(methods)
+    palette = _family_palette(_families(methods))
+    return {name: palette[method(name).family] for name in methods}
+
+
+def _families(methods: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*_FAMILIES, *(method(name).family for name in in_order(methods))]))
+
+
+def _family_palette(families: Sequence[str]) -> dict[str, tuple]:
+    return dict(zip(families, itertools.cycle(sns.color_palette("colorblind"))))
+
+
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
     """PSNR against theoretical BitOPs, a panel a setting, with full precision as a line."""
     reference = means[means["method"] == FULL_PRECISION].iloc[0]
     settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
-    own = [method(name).family for name in in_order(means["method"]) if name != FULL_PRECISION]
-    families = list(dict.fromkeys([*_FAMILIES, *own]))
+    families = _families(name for name in means["method"] if name != FULL_PRECISION)
     markers = dict(zip(families, itertools.cycle("sD^ovP*X")))
     with study_style():
         figure = Figure(figsize=(4.6 * len(settings), 3.6))
         axes = figure.subplots(1, len(settings), squeeze=False)
-        colors = dict(zip(families, itertools.cycle(sns.color_palette("colorblind"))))
+        colors = _family_palette(families)
         for axis, setting in zip(axes[0], settings):
             chosen = means[means["setting"] == setting].sort_values("psnr_y_db")
             places = np.linspace(0.04, 0.96, len(chosen))

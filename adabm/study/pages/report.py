@@ -23,6 +23,7 @@ from ...files import write_atomically
 from ...full_precision import FULL_PRECISION_SETTING
 from ..origin.provenance import provenance_path, table_id
 from ..running.runs import MEASURED
+from ..tables.leaderboard import readable_board, verdict
 from ..tables.presentation import ReadableTable, readable
 from ..tables.question import Question
 from ..tables.summary import main_tables
@@ -57,7 +58,7 @@ def write_report(
         TableError: a conclusion, or the table of the main results, cannot be read.
     """
     evaluated = results / "evaluation" / "evaluation_summary.csv"
-    main = _main(evaluated)
+    main, board = _main(evaluated), _main(results / REPORT / "leaderboard.csv")
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -66,6 +67,10 @@ def write_report(
             profile=results.resolve().name,
             studied=studied(study),
             package_version=__version__,
+            board=readable_board(board) if board is not None else None,
+            verdict=verdict(board) if board is not None else "",
+            board_figures=_board_figures(results),
+            board_links=_links(results, ("all networks, sets and settings", results / REPORT / "leaderboard.csv")),
             main={
                 name: ReadableTable(table, name, 2)
                 for name, table in (main_tables(main) if main is not None else {}).items()
@@ -146,9 +151,18 @@ def _figures(results: Path, question: Question) -> list[tuple[str, str]]:
     figures = []
     for path in question.figures(results):
         part = path.stem.removeprefix(question.id).strip("_").replace("_", " ")
-        data = base64.b64encode(path.read_bytes()).decode()
-        figures.append((f"data:image/png;base64,{data}", question.figure + (f": {part}" if part else "")))
+        figures.append((_embedded(path), question.figure + (f": {part}" if part else "")))
     return figures
+
+
+def _board_figures(results: Path) -> tuple[tuple[str, str], ...]:
+    told = {"seconds": "Loss against the time that quantizing takes", "bits": "Loss against bits"}
+    paths = {text: results / REPORT / f"leaderboard_{name}.png" for name, text in told.items()}
+    return tuple((_embedded(path), text) for text, path in paths.items() if path.is_file())
+
+
+def _embedded(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _links(results: Path, *candidates: tuple[str, Path]) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ...api import quantize
 from ...errors import ConfigError
 from ...networks import load_network
 from ...pictures.patches import calibration_batches, random_batches
@@ -28,6 +29,7 @@ from .runs import find_device
 from .tasks import one_thread
 
 LOADED = ("none", "network loaded")
+WHOLE = "whole recipe"  # the series of what the leaderboard shows
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Workload:
         sizes: numbers of calibration pictures, one patch each.
         steps: numbers of fine-tuning steps, the groups taking turns step by step.
         picture: low-resolution picture for inference.
+        recipes: whole recipes to be carried out at the setting of ``run``, on all pictures that are used, a patch each.
     """
 
     backbone: Path
@@ -60,6 +63,7 @@ class Workload:
     steps: tuple[int, ...]
     picture: Path
     device: str = "cpu"
+    recipes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", find_device(self.device))
@@ -134,7 +138,13 @@ class Workload:
         ]
         if model.image2bit is not None:
             parts.append(Part("upscale", "part", "of which Image2Bit", image2bit, restore(clipped)))
-        return parts
+        return parts + [self._whole(recipe, images) for recipe in self.recipes]
+
+    def _whole(self, recipe: str, images: Sequence[np.ndarray]) -> Part:
+        network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)
+        config = Run.at(recipe, self.run.setting).config(self.effort)
+        size = self.effort.patch_size
+        return Part(WHOLE, "recipe", recipe, lambda: quantize(network, images, config, patch_size=size))
 
     def _model(self, run: Run) -> QuantizedSR:
         network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)

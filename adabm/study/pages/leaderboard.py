@@ -1,0 +1,74 @@
+"""Figures of the leaderboard: loss against time, and loss against bits."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..tables.leaderboard import first_board
+from ..tables.methods import in_order, label
+from .figures import family_colors, study_style
+
+
+def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
+    """Draw loss against the measured time of quantizing, of the first board; None where nothing was timed."""
+    rows = first_board(board)
+    rows = rows[rows["seconds"].notna()]
+    if rows.empty:
+        return None
+    with study_style():
+        figure = Figure(figsize=(6.4, 3.6))
+        axis = figure.subplots()
+        colors = family_colors(rows["method"])
+        for _, row in rows.iterrows():
+            axis.plot(row["seconds"], row["loss_db"], "o", color=colors[row["method"]], ms=7, zorder=3)
+        _label_beside(axis, rows["seconds"], rows["loss_db"], rows["label"])
+        axis.set(xscale="log", ylim=(0, None), xlabel="time to quantize (s, measured on one thread, logarithmic)")
+        axis.set_ylabel("loss of PSNR-Y (dB)")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        first = rows.iloc[0]
+        axis.set_title(f"{first['backbone']}, {first['setting']}, {first['dataset']}: lower left is better")
+    return figure
+
+
+def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
+    """Draw loss against FAB over fully quantized settings, a line a recipe; None where no recipe has two of them."""
+    first = board.iloc[0]
+    rows = board[(board["backbone"] == first["backbone"]) & (board["dataset"] == first["dataset"])]
+    rows = rows[(rows["tile"] == first["tile"]) & rows["setting"].str.endswith("FQ")]
+    several = [name for name in in_order(rows["method"]) if (rows["method"] == name).sum() > 1]
+    if not several:
+        return None
+    with study_style():
+        figure = Figure(figsize=(6.4, 3.8))
+        axis = figure.subplots()
+        colors = family_colors(several)
+        ends = []
+        for name in several:
+            line = rows[rows["method"] == name].sort_values("fab")
+            axis.plot(line["fab"], line["loss_db"], "o-", color=colors[name], ms=4, lw=1.3)
+            ends.append(line.iloc[-1])
+        _label_beside(axis, [end["fab"] for end in ends], [end["loss_db"] for end in ends], [label(n) for n in several])
+        axis.set(yscale="log", xlabel="FAB (simulated bits)", ylabel="loss of PSNR-Y (dB, logarithmic)")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_title(f"{first['backbone']}, {first['dataset']}, fully quantized: lower left is better")
+    return figure
+
+
+def _label_beside(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
+    """Write the names at the right edge, from top to bottom in the order of the points, each with a line to its point."""
+    points = sorted(zip(y, x, names), reverse=True)
+    places = np.linspace(0.96, 0.04, len(points)) if len(points) > 1 else [0.5]
+    for (height, left, name), place in zip(points, places):
+        axis.annotate(
+            name,
+            (left, height),
+            (1.02, place),
+            textcoords=axis.transAxes,
+            fontsize=7,
+            va="center",
+            annotation_clip=False,
+            arrowprops=dict(arrowstyle="-", color="0.75", lw=0.5),
+        )

@@ -1,0 +1,89 @@
+"""The leaderboard: which recipe loses least, at which bits and cost, and how long it takes."""
+
+import pandas as pd
+
+from ...full_precision import FULL_PRECISION
+from ..running.runs import MEASURED
+from .methods import label
+from .presentation import ReadableTable
+
+TIMED = "whole recipe"  # the series of the question `timing` that holds whole recipes
+
+
+def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return a row for each network, set, setting and recipe that was measured, the least loss of each setting first.
+
+    Columns: ``backbone, dataset, tile, setting, method, label, loss_db, psnr_std_db, seeds, fab, relative_bitops,
+    size_kib`` as in ``summary``, and ``seconds``, the measured median on one thread where the network's recipe was timed
+    at that setting.
+
+    Args:
+        summary: of the evaluation, a row a cell.
+        timing: the table of the question ``timing``.
+    """
+    rows = summary[(summary["status"] == MEASURED) & (summary["method"] != FULL_PRECISION)]
+    columns = ["loss_db", "psnr_std_db", "seeds", "fab", "relative_bitops", "size_kib"]
+    board = rows[["backbone", "dataset", "tile", "setting", "method", *columns]].copy()
+    board.insert(5, "label", [label(name) for name in board["method"]])
+    seconds = _seconds(timing) if timing is not None else {}
+    board["seconds"] = [seconds.get(keys) for keys in zip(board["backbone"], board["setting"], board["method"])]
+    board["seconds"] = board["seconds"].astype(float)
+    places = {place: order for order, place in enumerate(dict.fromkeys(_places(board)))}
+    order = pd.Series([places[place] for place in _places(board)], index=board.index)
+    return board.assign(_order=order).sort_values(["_order", "loss_db"], kind="stable").drop(columns="_order")
+
+
+def _places(board: pd.DataFrame) -> list[tuple]:
+    return list(board[["backbone", "dataset", "tile", "setting"]].itertuples(index=False, name=None))
+
+
+def _seconds(timing: pd.DataFrame) -> dict[tuple, float]:
+    whole = timing[(timing["series"] == TIMED) & timing["seconds"].notna()]
+    return whole.groupby(["backbone", "setting", "level"])["seconds"].median().to_dict()
+
+
+def first_board(board: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first network, set and setting of the plan: what the report opens with."""
+    keys = ["backbone", "dataset", "tile", "setting"]
+    return board[(board[keys] == board[keys].iloc[0]).all(axis=1)]
+
+
+def verdict(board: pd.DataFrame) -> str:
+    """Return one sentence: the recipe of least loss on the first board, and how it compares with AdaBM as released."""
+    rows = first_board(board)
+    best = rows.iloc[0]
+    text = (
+        f"On {best['backbone']} at {best['setting']}, {best['dataset']}, {best['label']} loses least: "
+        f"{best['loss_db']:.2f} dB at FAB {best['fab']:.2f}{_took(best)}"
+    )
+    released = rows[rows["method"] == "adabm"]
+    if len(released) and best["method"] != "adabm":
+        row = released.iloc[0]
+        text += f"; AdaBM as released loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
+    return f"{text}."
+
+
+def _took(row: pd.Series) -> str:
+    return f", in {row['seconds']:.1f} s" if pd.notna(row["seconds"]) else ""
+
+
+def readable_board(board: pd.DataFrame) -> ReadableTable:
+    """Return the first board as text: a row a recipe."""
+    rows = first_board(board)
+    first = rows.iloc[0]
+    cells = {
+        "recipe": list(rows["label"]),
+        "loss (dB)": [_spread(row) for _, row in rows.iterrows()],
+        "FAB (simulated bits)": [f"{value:.2f}" for value in rows["fab"]],
+        "BitOPs of FP32 (theoretical)": [f"{value:.3f}" for value in rows["relative_bitops"]],
+        "size (KiB, theoretical)": [f"{value:.0f}" for value in rows["size_kib"]],
+    }
+    if rows["seconds"].notna().any():
+        cells["time to quantize (s, measured)"] = ["" if pd.isna(s) else f"{s:.1f}" for s in rows["seconds"]]
+    shared = f"{first['backbone']}, {first['setting']}, {first['dataset']}."
+    return ReadableTable(pd.DataFrame(cells), "Leaderboard.", 1, shared)
+
+
+def _spread(row: pd.Series) -> str:
+    spread = f" ± {row['psnr_std_db']:.2f}" if pd.notna(row["psnr_std_db"]) else ""
+    return f"{row['loss_db']:.2f}{spread}"

@@ -1,0 +1,82 @@
+"""The leaderboard: order, times of the right recipe, and the sentence that the report opens with."""
+
+import math
+
+import pandas as pd
+import pytest
+from test_summary import row, summary
+
+from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
+from adabm.study.tables.leaderboard import first_board, leaderboard, readable_board, verdict
+from helpers.study_tables import row as timed
+
+
+@pytest.fixture
+def measured() -> pd.DataFrame:
+    return summary(
+        row("fp32", psnr=32.0),
+        row("minmax", psnr=30.0),
+        row("adabm", psnr=31.0),
+        row("adabm", psnr=31.2, seed=1),
+        row("omse", psnr=31.5),
+        row("minmax", "W8A8 FQ", psnr=31.9),
+        row("omse", "W8A8 FQ", psnr=31.8),
+        row("percentile"),
+    )
+
+
+@pytest.fixture
+def timing() -> pd.DataFrame:
+    shared = dict(question="timing", backbone="net", series="whole recipe", variable="recipe")
+    seconds = {("omse", "W4A4 FQ"): (2.0, 4.0, 3.0), ("adabm", "W4A4 FQ"): (50.0,), ("minmax", "W2A2 FQ"): (1.0,)}
+    return pd.DataFrame(
+        timed(**shared, level=name, setting=setting, seconds=s)
+        for (name, setting), samples in seconds.items()
+        for s in samples
+    )
+
+
+def test_the_least_loss_comes_first_in_each_setting_and_full_precision_is_no_rival(measured, timing):
+    board = leaderboard(measured, timing)
+    assert list(zip(board["setting"], board["method"])) == [
+        ("W4A4 FQ", "omse"),
+        ("W4A4 FQ", "adabm"),
+        ("W4A4 FQ", "minmax"),
+        ("W8A8 FQ", "minmax"),
+        ("W8A8 FQ", "omse"),
+    ]
+
+
+def test_times_are_medians_of_the_same_network_setting_and_recipe(measured, timing):
+    board = leaderboard(measured, timing).set_index(["setting", "method"])["seconds"]
+    assert board["W4A4 FQ", "omse"] == 3.0 and board["W4A4 FQ", "adabm"] == 50.0
+    assert math.isnan(board["W4A4 FQ", "minmax"]) and math.isnan(board["W8A8 FQ", "omse"])
+    assert leaderboard(measured, timing.assign(backbone="other"))["seconds"].isna().all()
+
+
+def test_the_sentence_names_the_best_and_the_released_recipe(measured, timing):
+    text = verdict(leaderboard(measured, timing))
+    assert text == (
+        "On net at W4A4 FQ, Set5, OMSE loses least: 0.50 dB at FAB 4.00, in 3.0 s; "
+        "AdaBM as released loses 0.90 dB at FAB 4.05, in 50.0 s."
+    )
+    assert ", in" not in verdict(leaderboard(measured))
+
+
+def test_the_table_shows_the_first_setting_alone(measured, timing):
+    board = leaderboard(measured, timing)
+    shown = readable_board(board)
+    assert len(first_board(board)) == len(shown.cells) == 3 and shown.shared == "net, W4A4 FQ, Set5."
+    assert list(shown.cells["loss (dB)"]) == ["0.50", "0.90 ± 0.14", "2.00"]
+    assert list(shown.cells["time to quantize (s, measured)"]) == ["3.0", "50.0", ""]
+    assert "time to quantize (s, measured)" not in readable_board(leaderboard(measured)).cells
+
+
+def test_figures_show_what_there_is(measured, timing):
+    board = leaderboard(measured, timing)
+    points = [line.get_xydata()[0].tolist() for line in plot_loss_seconds(board).axes[0].lines]
+    assert points == [[3.0, 0.5], [50.0, 0.9]]
+    assert plot_loss_seconds(leaderboard(measured)) is None
+    lines = plot_loss_bits(board).axes[0].lines
+    assert [len(line.get_xdata()) for line in lines] == [2, 2]
+    assert plot_loss_bits(leaderboard(measured[measured["setting"] != "W8A8 FQ"])) is None
