@@ -121,6 +121,12 @@ class WeightedLayer(QuantizedLayer):
             return self.weight
         return self.weight_quantizer(self.weight, self.weight_bits).to(x.dtype)
 
+    def used_bias(self) -> Tensor | None:
+        """Return the bias (O,): that of decided rounding if the context says so, else the layer's own."""
+        if self.context.quantizing and getattr(self.weight_quantizer, "is_decided", False):
+            return self.weight_quantizer.bias.to(self.weight.dtype)
+        return self.bias
+
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, {self.policy.value}, W{self.weight_bits}A{self.activation_bits}"
 
@@ -152,7 +158,7 @@ class QuantizedConv2d(WeightedLayer, nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""
         quantized = self._quantized(input)
-        return self._conv_forward(quantized, self._used_weight(input), self.bias)
+        return self._conv_forward(quantized, self._used_weight(input), self.used_bias())
 
 
 class QuantizedLinear(WeightedLayer, nn.Linear):
@@ -165,7 +171,7 @@ class QuantizedLinear(WeightedLayer, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Map (N*k, ..., C) features, k entries an image in the order of the images, quantized if the context says so."""
         quantized = self._quantized(input)
-        return F.linear(quantized, self._used_weight(input), self.bias)
+        return F.linear(quantized, self._used_weight(input), self.used_bias())
 
 
 class Operand(QuantizedLayer, nn.Module):

@@ -82,3 +82,8 @@ class Workspace:
         """
         drawn = random_batches(self.images, patch_size or self.patch_size, batch_size, self.seed, self.value_range)
         return (batch.to(self.device, self.dtype) for batch in drawn)
+
+    def some(self, pixels: int, patch_size: int | None = None) -> Tensor:
+        """Return the first random augmented patches in one batch (N, C, H, W): as many as hold ``pixels``, at least one."""
+        size = patch_size or self.patch_size
+        return next(self.random(max(1, round(pixels / size**2)), size))
