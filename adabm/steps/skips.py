@@ -4,7 +4,8 @@ The output of a residual block is x + a f(x): a layer that closes f can repair t
 target contains it. What is added is found in a trace of torch's operations, so that it needs no knowledge of the network.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Number
 
@@ -41,11 +42,20 @@ class _Operation:
 
 
 class _Counting(TorchDispatchMode):
-    """Counts operations; what happens inside a layer is one of them (:meth:`layer`)."""
+    """Counts operations while it is entered; a layer, inside which it is paused, counts as one."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.place, self.inside = 0, 0
+        self.place = 0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """See nothing inside the ``with`` block; the mode must be the one entered last."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     def layer(self, output: Tensor) -> int:
         """Count a layer that gave ``output``, and return its place."""
@@ -55,8 +65,7 @@ class _Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        if not self.inside:
-            self.made(func._schema.name.split("::")[1].rstrip("_"), args, output, kwargs)
+        self.made(func._schema.name.split("::")[1].rstrip("_"), args, output, kwargs)
         return output
 
     def made(self, name: str, args: tuple, output: object, kwargs: Mapping) -> None:
@@ -136,12 +145,10 @@ class SkipErrors(_Counting):
     def made(self, name: str, args: tuple, output: object, kwargs: Mapping) -> None:
         """Keep the error of what is wanted."""
         if self.place in self._places:
-            self.inside += 1
             for index, tensor in enumerate(_flat([output])):
                 if (self.place, index) in self._wanted:
                     first, second = tensor.chunk(2)
                     self._errors[self.place, index] = first - second
-            self.inside -= 1
         self.place += 1
 
     def of(self, skip: Skip) -> Tensor:

@@ -1,7 +1,7 @@
 """One pass of two streams, the full-precision and the quantized one, in a single batch."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -33,25 +33,24 @@ def run_two_streams(model: QuantizedSR, images: Tensor, solve: Solver, repair: b
     solved: set[str] = set()
 
     def forward(layer: QuantizedLayer, x: Tensor) -> Tensor:
-        errors.inside += 1
-        context = model.context
-        full, rounded = x.chunk(2)
-        before = context.images, context.quantizing, context.visitor
-        try:
-            context.images, context.quantizing, context.visitor = len(images), False, None
-            target = type(layer).forward(layer, full)
-            context.quantizing = True
-            if layer.name not in solved:
-                solve(layer, full, rounded, target, [errors.of(skip) for skip in skips.get(layer.name, ())])
-                solved.add(layer.name)
-            output = torch.cat([target, type(layer).forward(layer, rounded)])
-        finally:
-            context.images, context.quantizing, context.visitor = before
-            errors.inside -= 1
-        errors.layer(output)
+        with errors.paused():
+            context = model.context
+            full, rounded = x.chunk(2)
+            before = context.images, context.quantizing, context.visitor
+            try:
+                context.images, context.quantizing, context.visitor = len(images), False, None
+                target = type(layer).forward(layer, full)
+                context.quantizing = True
+                if layer.name not in solved:
+                    solve(layer, full, rounded, target, [errors.of(skip) for skip in skips.get(layer.name, ())])
+                    solved.add(layer.name)
+                output = torch.cat([target, type(layer).forward(layer, rounded)])
+            finally:
+                context.images, context.quantizing, context.visitor = before
+            errors.layer(output)
         return output
 
-    with _forwards(model, forward), errors if skips else nullcontext():
+    with _forwards(model, forward), errors:
         model.infer(torch.cat([images, images]))
 
 
@@ -62,11 +61,10 @@ def _traced(model: QuantizedSR, images: Tensor) -> tuple[dict[str, list[Skip]], 
     calls: dict[str, int] = {}
 
     def forward(layer: QuantizedLayer, x: Tensor) -> Tensor:
-        trace.inside += 1
-        output = type(layer).forward(layer, x)
-        output = output.clone() if output is x else output  # an operand in full precision
-        trace.inside -= 1
-        places[layer.name] = trace.layer(output)
+        with trace.paused():
+            output = type(layer).forward(layer, x)
+            output = output.clone() if output is x else output  # an operand in full precision
+            places[layer.name] = trace.layer(output)
         calls[layer.name] = calls.get(layer.name, 0) + 1
         return output
 
