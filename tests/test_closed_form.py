@@ -58,7 +58,9 @@ class Odd(nn.Module):
 
     def described(self) -> NetworkDescriptor:
         roles = dict.fromkeys(("first", "grouped", "depthwise", "linear", "strided", "last"), Role.BODY)
-        return NetworkDescriptor("Odd", 2, self.value_range, roles | {"first": Role.FIRST, "last": Role.LAST}, (), size_multiple=2)
+        return NetworkDescriptor(
+            "Odd", 2, self.value_range, roles | {"first": Role.FIRST, "last": Role.LAST}, (), size_multiple=2
+        )
 
 
 def odd(value_range: float = 1.0) -> Odd:

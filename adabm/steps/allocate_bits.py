@@ -1,6 +1,6 @@
 """Step ``allocate_bits``: activation bits of each layer, as many in the mean as the setting asks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,22 +88,17 @@ def allocated(errors: Mapping[str, Mapping[int, float]], macs: Mapping[str, floa
     bits = np.array([b for own in errors.values() for b in own], dtype=float)
     costs = np.array([error for own in errors.values() for error in own.values()])
     one_each = np.array([[float(name == row) for name in names] for row in errors])
-    budgets = [_shares(np.ones(len(names)), names), _shares(np.array([macs[name] for name in names]), names)]
+    total = sum(macs[name] for name in errors) or 1.0
+    means = [bits / len(errors), bits * [macs[name] / total for name in names]]
     result = milp(
         costs / max(costs.max(), np.finfo(float).tiny),
         integrality=np.ones(len(names)),
         bounds=Bounds(0, 1),
         constraints=[
             LinearConstraint(one_each, 1, 1),
-            LinearConstraint(np.array(budgets) * bits, ub=mean + 1e-9),
+            LinearConstraint(np.array(means), ub=mean + 1e-9),
         ],
     )
     if result.x is None:
         raise ConfigError(f"allocate_bits: no bits of {sorted(set(bits))} have a mean of {mean}")
     return {name: int(b) for name, b, taken in zip(names, bits, result.x) if taken > 0.5}
-
-
-def _shares(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Weights of each layer's candidates, which are equal, so that those of all layers sum to one."""
-    total = sum({name: weight for name, weight in zip(names, weights)}.values())
-    return weights / total if total else weights

@@ -80,7 +80,9 @@ class _Rounding:
         bits = bits_without_image(layer)
         if self.settings.ranges:
             seen = in_domain(layer.activation, x)
-            layer.activation.set_range(*observe_activation(seen, self.calibrate.activation, bits, self.calibrate.percentile))
+            layer.activation.set_range(
+                *observe_activation(seen, self.calibrate.activation, bits, self.calibrate.percentile)
+            )
         if not isinstance(layer, WeightedLayer) or layer.weight_bits >= FULL_PRECISION_BITS:
             return
         for error in errors:

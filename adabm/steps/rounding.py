@@ -51,9 +51,7 @@ def ridged(gram: Tensor, ridge: float) -> Tensor:
     return gram + torch.diag(raised)
 
 
-def least_squares(
-    weight: Tensor, bias: Tensor, inputs: Tensor, targets: Tensor, gram: Tensor
-) -> tuple[Tensor, Tensor]:
+def least_squares(weight: Tensor, bias: Tensor, inputs: Tensor, targets: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
     """Move a weight (O, K) and a bias (O,) to where they give ``targets`` (n, O) from ``inputs`` (n, K + 1).
 
     Args:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..quantization.layers import QuantizedLayer, in_domain
+from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_activation
 
