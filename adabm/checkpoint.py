@@ -42,7 +42,7 @@ def network_hash(state: dict[str, Tensor]) -> str:
 def _network_state(model: QuantizedSR) -> dict[str, Tensor]:
     """Tensors of the network itself, under the names they had before wrapping."""
     layers = [(n, m) for n, m in model.network.named_modules(remove_duplicate=False) if isinstance(m, QuantizedLayer)]
-    quantizers = {f"{name}.{n}" for name, layer in layers for n, _ in layer.named_parameters() if "." in n}
+    quantizers = {f"{name}.{n}" for name, layer in layers for n in layer.state_dict() if "." in n}
     return {name: value for name, value in model.network.state_dict().items() if name not in quantizers}
 
 

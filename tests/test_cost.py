@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from adabm.engines.cost import cost, count_macs, size_bits
+from adabm.engines.cost import cost, size_bits
 from adabm.networks import build_network
+from adabm.quantization.macs import count_macs
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from helpers.configurations import configured

@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(file.read_text()), link
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/use.md", "docs/results.md", "docs/study.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/use.md", "docs/recipes.md", "docs/results.md", "docs/study.md"])
 def test_commands_have_the_options_that_they_are_shown_with(page):
     """Parsed, not run: they take minutes and files of the reader's."""
     commands = [

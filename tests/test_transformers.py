@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adabm.engines.cost import cost, count_macs
+from adabm.engines.cost import cost
 from adabm.errors import NetworkError
 from adabm.networks import NetworkDescriptor, Role, describe
 from adabm.networks.products import as_product
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.layers import QuantizedLinear
+from adabm.quantization.macs import count_macs
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges

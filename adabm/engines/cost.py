@@ -4,18 +4,15 @@ These are counts, not measurements: no processor computes at 5 bits, and simulat
 slower than full precision. They never share a column with measured time.
 """
 
-import copy
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 
-import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from ..full_precision import FULL_PRECISION_BITS
-from ..pictures.padding import fitting_side
-from ..quantization.layers import WeightedLayer
+from ..quantization.channel_weights import ChannelWeightQuantizer
+from ..quantization.layers import QuantizedLayer, WeightedLayer
+from ..quantization.macs import count_macs
 from ..quantization.model import QuantizedSR
 from ..quantization.products import QuantizedProduct
 
@@ -35,47 +32,6 @@ class Cost:
     bitops: float
     relative_bitops: float
     size_bits: int
-
-
-@torch.no_grad()
-def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
-    """Multiply-accumulates for one (height, width) input, filled up to what the network takes, by name.
-
-    Names are those of quantized layers and products, in the order of the network; under ``""`` stands all that is computed
-    elsewhere, in full precision. Counted by torch at that size, on tensors without content.
-    """
-    multiple, minimum = model.descriptor.size_multiple, model.descriptor.minimum_size
-    height, width = (fitting_side(side, multiple, minimum) for side in (height, width))
-    model = copy.deepcopy(model)  # what a forward keeps, such as masks, would be a tensor without content
-    weight = next(model.network.parameters())
-    macs: dict[str, int] = {}
-    handles = []
-    with ExitStack() as stack:
-        stack.enter_context(model.full_precision())
-        stack.enter_context(model.visiting(lambda layer, x: None))  # attention then computes its products one by one
-        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        counter = stack.enter_context(FlopCounterMode(display=False))
-
-        def begin(name: str) -> None:
-            macs[name] = macs.get(name, 0) - counter.get_total_flops() // 2
-
-        def end(name: str) -> None:
-            macs[name] += counter.get_total_flops() // 2
-
-        for name, module in model.network.named_modules():
-            if isinstance(module, (WeightedLayer, QuantizedProduct)):
-                macs[name] = 0
-                handles.append(module.register_forward_pre_hook(lambda _m, _i, name=name: begin(name)))
-                handles.append(module.register_forward_hook(lambda _m, _i, _o, name=name: end(name)))
-        try:
-            size = (1, model.descriptor.channels, height, width)
-            model.network(torch.zeros(size, device=weight.device, dtype=weight.dtype))
-        finally:
-            for handle in handles:
-                handle.remove()
-        if elsewhere := counter.get_total_flops() // 2 - sum(macs.values()):
-            macs[""] = elsewhere
-    return macs
 
 
 def cost(
@@ -108,18 +64,33 @@ def _bit_product(model: QuantizedSR, name: str, layer_bits: Mapping[str, float])
 
 
 def size_bits(model: QuantizedSR, quantized: bool = True) -> int:
-    """Bits of the network's parameters; those of the quantizers, a few numbers a layer, count 32 each."""
+    """Bits of the network's parameters; those of the quantizers, a few numbers a layer, count 32 each.
+
+    Weights and bias of decided rounding stand for the layer's own, which are counted.
+    """
     total = 0
     seen: set[int] = set()
     for module in model.network.modules():
         own_bits = module.weight_bits if quantized and isinstance(module, WeightedLayer) else FULL_PRECISION_BITS
+        if isinstance(module, WeightedLayer):
+            seen.update(id(parameter) for parameter in _replacements(module))
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 total += parameter.numel() * (own_bits if name == "weight" else FULL_PRECISION_BITS)
     if not quantized:
-        extra = sum(p.numel() for layer in model.layers.values() for n, p in layer.named_parameters() if "." in n)
-        total -= FULL_PRECISION_BITS * extra
+        for layer in model.layers.values():
+            replaced = {id(parameter) for parameter in _replacements(layer)}
+            extra = sum(p.numel() for n, p in layer.named_parameters() if "." in n and id(p) not in replaced)
+            total -= FULL_PRECISION_BITS * extra
     elif model.image2bit is not None:
         total += FULL_PRECISION_BITS * sum(p.numel() for p in model.image2bit.parameters())
     return total
+
+
+def _replacements(layer: QuantizedLayer) -> list[nn.Parameter]:
+    """What a quantizer holds in place of a layer's weight and bias."""
+    quantizer = getattr(layer, "weight_quantizer", None)
+    if not isinstance(quantizer, ChannelWeightQuantizer) or quantizer.latent is None:
+        return []
+    return [quantizer.latent] if layer.bias is None else [quantizer.latent, quantizer.bias]

@@ -123,6 +123,12 @@ class WeightedLayer(QuantizedLayer):
             return self.weight
         return self.weight_quantizer(self.weight, self.weight_bits).to(x.dtype)
 
+    def used_bias(self) -> Tensor | None:
+        """Return the bias (O,): that of decided rounding if the context says so, else the layer's own."""
+        if self.context.quantizing and getattr(self.weight_quantizer, "is_decided", False):
+            return self.weight_quantizer.bias.to(self.weight.dtype)
+        return self.bias
+
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, {self.policy.value}, W{self.weight_bits}A{self.activation_bits}"
 
@@ -153,7 +159,7 @@ class QuantizedConv2d(WeightedLayer, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""
-        quantized, weight, bias = self._quantized(input), self._used_weight(input), self.bias
+        quantized, weight, bias = self._quantized(input), self._used_weight(input), self.used_bias()
         kind = self.context.computing
         if kind is None or self.role in (Role.FIRST, Role.LAST):
             return self._conv_forward(quantized, weight, bias)
@@ -171,7 +177,7 @@ class QuantizedLinear(WeightedLayer, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Map (N*k, ..., C) features, k entries an image in the order of the images, quantized if the context says so."""
         quantized = self._quantized(input)
-        return F.linear(quantized, self._used_weight(input), self.bias)
+        return F.linear(quantized, self._used_weight(input), self.used_bias())
 
 
 class Operand(QuantizedLayer, nn.Module):

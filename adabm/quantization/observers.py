@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..full_precision import FULL_PRECISION_BITS
 from ..registry import Registry
 
 # f(x, bits, percentile) -> (lower, upper): the range of one batch of activations x (N, C, H, W), one-element tensors
@@ -15,6 +16,7 @@ ACTIVATION_OBSERVERS = Registry("activation observer")
 # f(weight, bits, percentile) -> s: the half-width, a one-element tensor, of the symmetric range [-s, s] of a weight
 WEIGHT_OBSERVERS = Registry("weight observer")
 _CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates are tried
+_SAMPLE = 1 << 13  # values on which ranges are searched over a grid
 
 
 def _full(x: Tensor) -> Tensor:
@@ -131,6 +133,49 @@ def least_squared_error(x: Tensor, bits: float, percentile: float) -> tuple[Tens
     """Of 90 ranges shrunk from min/max in steps of 1 %, the one of least mean squared error at ``bits``."""
     lower, upper = _ends(x)
     return (lower, upper) if lower == upper else best_shrink(x, lower, upper, bits, 90)
+
+
+@ACTIVATION_OBSERVERS.register("mse")
+def least_error_on_grid(x: Tensor, bits: float, percentile: float) -> tuple[Tensor, Tensor]:
+    """The range of least mean squared error at ``bits`` over a sample of the values, each end searched for itself.
+
+    The lower end is zero where no value is negative. A coarse grid from min/max inwards is refined once around its best.
+    """
+    x = _full(x.detach())
+    lower, upper = _ends(x)
+    if lower == upper or bits >= FULL_PRECISION_BITS:
+        return lower, upper
+    sample = torch.cat([_sample(x), lower, upper])
+    lows = torch.zeros(1) if lower >= 0 else 1 - torch.arange(0, 0.99, 0.14)  # shares of the ends that are kept
+    highs = 1 - torch.arange(0, 0.9, 0.07)
+    for _ in range(2):
+        shares = torch.cartesian_prod(lows.clamp(0, 1).unique(), highs.clamp(0.02, 1).unique()).to(sample)
+        errors = _grid_errors(sample, lower * shares[:, :1], upper * shares[:, 1:], bits)
+        low, high = shares[errors.argmin()].tolist()
+        lows = torch.zeros(1) if lower >= 0 else low + 0.05 * torch.arange(-2.0, 3.0)
+        highs = high + 0.025 * torch.arange(-2.0, 3.0)
+    return lower * low, upper * high
+
+
+def _sample(x: Tensor) -> Tensor:
+    """The same places of tensors of one size, independent of torch's random state."""
+    flat = x.flatten()
+    if flat.numel() <= _SAMPLE:
+        return flat
+    places = torch.randint(flat.numel(), (_SAMPLE,), generator=torch.Generator().manual_seed(0))
+    return flat[places.to(flat.device)]
+
+
+def _grid_errors(x: Tensor, lower: Tensor, upper: Tensor, bits: float) -> Tensor:
+    """Mean squared quantization error of ``x`` (n,) on each of the ranges (k, 1), infinite for empty ones."""
+    steps = 2.0**bits - 1
+    errors = []
+    for low, width in zip(lower.split(16), (upper - lower).split(16)):
+        step = width.clamp_min(torch.finfo(x.dtype).tiny) / steps
+        scaled = (x - low) / step
+        error = scaled.clamp(0, steps).round_().sub_(scaled).mul_(step).square_().mean(1)
+        errors.append(error.where(width[:, 0] > 0, torch.inf))
+    return torch.cat(errors)
 
 
 @WEIGHT_OBSERVERS.register("omse")

@@ -20,9 +20,10 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
         DataError: no batch, or a batch with NaN or infinite values or outside the value range.
     """
     complexities: list[Tensor] = []
+    seen, looking = 0, list(watchers)
 
     def visit(layer: QuantizedLayer, x: Tensor) -> None:
-        for watcher in watchers:
+        for watcher in looking:
             watcher.layer(layer, x)
 
     with model.full_precision(), model.visiting(visit):
@@ -30,9 +31,12 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
             _check_batch(batch, model.descriptor.value_range)
             complexity = model.complexity(batch)
             complexities.append(complexity.cpu())
-            for watcher in watchers:
-                watcher.batch(batch, complexity)
-            model.infer(batch)
+            for part, own in _parts(batch, seen, watchers):
+                looking = own
+                for watcher in looking:
+                    watcher.batch(part, complexity[: len(part)])
+                model.infer(part)
+            seen += len(batch)
     if not complexities:
         raise DataError("no calibration batch was given")
     record = CalibrationRecord(torch.cat(complexities))
@@ -44,6 +48,16 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
 def moving_average(old: Tensor, new: Tensor, keep: float) -> Tensor:
     """Update a value of the batches so far by that of the next one (method section 3)."""
     return old * keep + new * (1 - keep)
+
+
+def _parts(batch: Tensor, seen: int, watchers: Sequence[Watcher]) -> list[tuple[Tensor, list[Watcher]]]:
+    """Return how much of a batch behind ``seen`` patches is looked at, and by whom; all watchers of a part share its pass."""
+    shares: dict[int, list[Watcher]] = {}
+    for watcher in watchers:
+        wanted = len(batch) if watcher.patches is None else min(len(batch), watcher.patches - seen)
+        if wanted > 0:
+            shares.setdefault(wanted, []).append(watcher)
+    return [(batch[:wanted], own) for wanted, own in shares.items()]
 
 
 def _check_batch(batch: Tensor, value_range: float) -> None:

@@ -64,7 +64,13 @@ class Step(Checked):
 
 
 class Watcher:
-    """Looks on during a pass of the full-precision network over the calibration patches."""
+    """Looks on during a pass of the full-precision network over the calibration patches.
+
+    Attributes:
+        patches: how many of them it looks at, the first ones; None: all.
+    """
+
+    patches: int | None = None
 
     def batch(self, images: Tensor, complexities: Tensor) -> None:
         """See a batch (N, C, H, W) and the (N,) complexities of its images before it runs."""

@@ -87,3 +87,8 @@ class Workspace:
         else:
             drawn = pooled_batches(self.images, pool, size, batch_size, self.seed, self.value_range)
         return (batch.to(self.device, self.dtype) for batch in drawn)
+
+    def some(self, pixels: int, patch_size: int | None = None) -> Tensor:
+        """Return the first random augmented patches in one batch (N, C, H, W): as many as hold ``pixels``, at least one."""
+        size = patch_size or self.patch_size
+        return next(self.random(max(1, round(pixels / size**2)), size))
