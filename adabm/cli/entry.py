@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..plugins import load_file
-from . import evaluate, importing, info, quantize, recipes, upscale, verify
+from . import evaluate, export, importing, info, quantize, recipes, upscale, verify
 from .console import Console
 from .failures import explain
 
@@ -19,8 +19,9 @@ exit status:
   2    wrong usage, or an error that one line on standard error names
   130  interrupted
 
-Quantization is simulated in floating point: pictures and PSNR are those of the low-bit network,
-speed is not. BitOPs and sizes are theoretical counts.
+The default engine simulates quantization in floating point: pictures and PSNR are those of the
+low-bit network, speed is not (--engine openvino computes in integers). BitOPs and sizes are
+theoretical counts.
 """
 
 
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"adabm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (quantize, evaluate, upscale, importing, info, recipes, verify):
+    for module in (quantize, evaluate, upscale, export, importing, info, recipes, verify):
         module.add_parser(commands)
     return parser
 

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from ..engines import Engine, open_engine
-from ..errors import ConfigError, NetworkError
+from ..engines.integer.exported import is_exported, read_exported
+from ..engines.simulated import SIMULATED
+from ..errors import ConfigError, EngineError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
 from ..quantization.model import QuantizedSR
 from ..serialization import file_metadata
@@ -53,6 +55,8 @@ def open_for_rgb(engine: str, path: Path, device: torch.device) -> Engine:
         NetworkError: the network maps others.
         AdabmError: see :func:`adabm.engines.open_engine`.
     """
+    if engine == SIMULATED and is_exported(path):
+        raise EngineError(f"{path}: was exported for --engine {read_exported(path).card['engine']}; name that engine")
     opened = open_engine(engine, path, device)
     if (model := shown_model(opened)) is not None:
         check_channels(path, model.descriptor)

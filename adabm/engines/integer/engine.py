@@ -1,0 +1,127 @@
+"""Integer networks as engines: the bits of a picture are decided at run time, as the simulation decides them."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...checkpoint import load_quantized
+from ...errors import EngineError
+from ...full_precision import FULL_PRECISION_BITS
+from ...networks.reach import Reach
+from ...pictures.padding import padded
+from ...pictures.tensors import to_batch
+from ...quantization.complexity import COMPLEXITIES
+from ...quantization.model import QuantizedSR
+from ..protocol import EngineOutput
+from .exported import Exported, card_of, is_exported, read_exported
+from .graph import layer_graph
+from .layers import factors, integer_layers
+
+Run = Callable[[np.ndarray, int], np.ndarray]
+
+
+class IntegerEngine:
+    """Run an exported model.
+
+    Args:
+        run: ``f(picture, factor)`` of a (1, C, H, W) picture in the network's value range and an image's factor.
+        model: what was exported, where it is at hand.
+    """
+
+    def __init__(self, exported: Exported, run: Run, model: QuantizedSR | None = None) -> None:
+        card = exported.card
+        self.name: str = card["engine"]
+        self.scale: int = card["scale"]
+        self.channels: int = card["channels"]
+        self.size_multiple: int = card["size_multiple"]
+        self.minimum_size: int = card["minimum_size"]
+        self.reach = Reach(*card["reach"])
+        self.card, self.model = card, model
+        self._run = run
+        self._decided: int | None = None
+        self._like = torch.zeros((), dtype=torch.float32)
+
+    @contextmanager
+    def deciding_on(self, picture: np.ndarray) -> Iterator[None]:
+        """Give all that is upscaled inside the ``with`` block the bits of the whole (H, W, C) ``picture``."""
+        before = self._decided
+        self._decided = self._factor(self._batch(padded(picture, self.size_multiple, self.minimum_size)))
+        try:
+            yield
+        finally:
+            self._decided = before
+
+    @torch.no_grad()
+    def upscale(self, pictures: np.ndarray) -> EngineOutput:
+        """See :class:`adabm.engines.protocol.Engine`; one picture after the other."""
+        images, used = [], []
+        for picture in pictures:
+            batch = self._batch(picture)
+            factor = self._factor(batch) if self._decided is None else self._decided
+            made = self._run(batch.numpy(), factor)
+            images.append(made[0].transpose(1, 2, 0) * np.float32(255.0 / self.card["value_range"]))
+            used.append(self.card["bits"][str(factor)])
+        bits = {name: np.array([each[name] for each in used], np.float64) for name in self.card["layers"]}
+        counted = [name for name, layer in self.card["layers"].items() if layer["counts"]]
+        # in the simulation's precision, so that averages come out the same
+        full = [np.full(len(images), float(FULL_PRECISION_BITS))]
+        average = torch.tensor(np.stack([bits[name] for name in counted] or full), dtype=torch.float32).mean(0)
+        return EngineOutput(np.stack(images), average.double().numpy(), bits)
+
+    def _batch(self, picture: np.ndarray) -> torch.Tensor:
+        return to_batch(picture[None], self.card["value_range"], self._like)
+
+    def _factor(self, batch: torch.Tensor) -> int:
+        mapping = self.card["image2bit"]
+        if mapping is None:
+            return 0
+        complexity = COMPLEXITIES[mapping["complexity"]](batch, self.card["value_range"])
+        lower, upper = (torch.tensor(mapping[end], dtype=torch.float32) for end in ("lower", "upper"))
+        return int(complexity > upper) - int(complexity < lower)
+
+
+def export(model: QuantizedSR, engine: str, files: Callable[..., dict[str, bytes]]) -> Exported:
+    """Turn a calibrated model into what an integer engine runs.
+
+    Args:
+        files: ``f(graph, layers)`` that makes an engine's files of the graph with its layers, by factor.
+
+    Raises:
+        EngineError: the model is not calibrated, or has what the engine cannot compute; named.
+    """
+    if not model.calibrated:
+        raise EngineError("the model is not calibrated: call adabm.calibrate(model, batches) first")
+    model = copy.deepcopy(model).cpu().float()
+    layers = {factor: integer_layers(model, factor) for factor in factors(model)}
+    graph = layer_graph(model)
+    return Exported(card_of(model, engine, layers), files(graph, layers))
+
+
+def open_integer(
+    model: QuantizedSR | Path,
+    device: torch.device,
+    engine: str,
+    files: Callable[..., dict[str, bytes]],
+    runner: Callable[[dict[str, bytes]], Run],
+) -> IntegerEngine:
+    """Open a model in memory, a quantized checkpoint or a file that was exported.
+
+    Raises:
+        EngineError: another device than the CPU, a file for another engine, or see :func:`export`.
+        CheckpointError: the file cannot be read.
+    """
+    if device.type != "cpu":
+        raise EngineError(f"engine {engine!r} computes on the CPU; use --device cpu, or --engine simulated")
+    if isinstance(model, Path) and is_exported(model):
+        exported = read_exported(model)
+        if exported.card["engine"] != engine:
+            raise EngineError(f"{model}: was exported for --engine {exported.card['engine']}, not {engine!r}")
+        model = None
+    else:
+        model = load_quantized(model) if isinstance(model, Path) else model
+        exported = export(model, engine, files)
+    return IntegerEngine(exported, runner(exported.files), model)

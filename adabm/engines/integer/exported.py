@@ -1,0 +1,137 @@
+"""The file of an exported model: a zip archive that carries all that running it takes."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from ... import __version__
+from ...errors import CheckpointError
+from ...networks.reach import find_reach
+from ...quantization.bit_rule import counts_in_average
+from ...quantization.model import QuantizedSR
+from .layers import IntegerConv, bits_at, factors
+
+FORMAT = "adabm-integer-1"
+_CARD, _TEXT = "card.json", "README.md"
+_DAY = (1980, 1, 1, 0, 0, 0)  # the first that the format knows; equal content gives equal bytes
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model.
+
+    Attributes:
+        card: what it is, see :func:`card_of`.
+        files: contents by name, of the engine that it was exported for.
+    """
+
+    card: dict
+    files: Mapping[str, bytes]
+
+    def to_bytes(self) -> bytes:
+        """The archive."""
+        card = self.card | {"files": {name: sha256(data).hexdigest() for name, data in self.files.items()}}
+        card["sha256"] = _card_sha256(card)
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in {_TEXT: _text(card), _CARD: json.dumps(card, indent=1), **self.files}.items():
+                archive.writestr(zipfile.ZipInfo(name, _DAY), data, zipfile.ZIP_DEFLATED)
+        return file.getvalue()
+
+
+def is_exported(path: Path) -> bool:
+    """Whether the file is an archive with a card."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return _CARD in archive.namelist()
+
+
+def read_exported(path: Path) -> Exported:
+    """Read what :meth:`Exported.to_bytes` made.
+
+    Raises:
+        CheckpointError: it is damaged, edited or of another format.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            card = json.loads(archive.read(_CARD))
+            if not isinstance(card, dict) or card.get("format") != FORMAT:
+                raise CheckpointError(f"{path}: not of format {FORMAT!r}; use the adabm version that wrote it")
+            files = {name: archive.read(name) for name in card.get("files", {})}
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError, EOFError) as error:
+        raise CheckpointError(f"{path}: the exported model is damaged ({error}); export it again") from None
+    found = {name: sha256(data).hexdigest() for name, data in files.items()}
+    if card.pop("sha256", None) != _card_sha256(card) or found != card["files"]:
+        raise CheckpointError(f"{path}: does not match its recorded sha256; export it again")
+    return Exported(card, files)
+
+
+def card_of(model: QuantizedSR, engine: str, layers: Mapping[int, Mapping[str, IntegerConv]]) -> dict:
+    """Return what an exported model is, ready for JSON.
+
+    Its entries: ``engine``; ``network``, ``recipe``, ``setting`` for people; ``scale``, ``channels``, ``value_range``,
+    ``size_multiple``, ``minimum_size`` and ``reach`` (pixels, alignment) as of a :class:`adabm.NetworkDescriptor`;
+    ``image2bit``: null, or the ``complexity`` measure and the thresholds ``lower`` and ``upper``; ``bits``: activation bits
+    of each layer by factor of the image; ``layers``: ``weight_bits``, whether it ``counts`` in the feature average bits,
+    and what it is ``computed`` in.
+    """
+    described = model.descriptor
+    with model.full_precision():
+        reach = find_reach(model.network, described.channels, described.scale, described.size_multiple)
+    mapping, config = model.image2bit, model.config
+    first = layers[0]
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "engine": engine,
+        "network": described.title,
+        "recipe": config.recipe.title,
+        "setting": config.label,
+        "scale": described.scale,
+        "channels": described.channels,
+        "value_range": described.value_range,
+        "size_multiple": described.size_multiple,
+        "minimum_size": described.minimum_size,
+        "reach": [reach.pixels, reach.alignment],
+        "image2bit": None
+        if mapping is None
+        else {"complexity": mapping.complexity, "lower": mapping.lower.item(), "upper": mapping.upper.item()},
+        "bits": {str(f): {name: bits_at(layer, f) for name, layer in model.layers.items()} for f in factors(model)},
+        "layers": {
+            name: {
+                "weight_bits": layer.weight_bits,
+                "counts": counts_in_average(layer),
+                "computed": "float32" if first[name].weight is None else "int8",
+            }
+            for name, layer in model.layers.items()
+        },
+    }
+
+
+def _card_sha256(card: Mapping) -> str:
+    return sha256(json.dumps({k: v for k, v in card.items() if k != "sha256"}, sort_keys=True).encode()).hexdigest()
+
+
+def _text(card: Mapping) -> str:
+    kinds = [layer["computed"] for layer in card["layers"].values()]
+    mapping = card["image2bit"]
+    decides = (
+        "The bits do not depend on the picture."
+        if mapping is None
+        else f"A picture of complexity (measure `{mapping['complexity']}`) below {mapping['lower']:.6g} is computed with the "
+        f"constants of factor -1, above {mapping['upper']:.6g} with those of factor +1, else of factor 0."
+    )
+    return f"""# {card["network"]} x{card["scale"]}, {card["setting"]}, recipe {card["recipe"]}
+
+Exported by adabm {card["version"]} for the engine `{card["engine"]}`: {kinds.count("int8")} of {len(kinds)} quantized layers compute in
+8-bit integers, {kinds.count("float32")} in floating point on the same quantized values.
+
+Input: (1, {card["channels"]}, H, W) float32 from 0 to {card["value_range"]:g}, H and W multiples of {card["size_multiple"]}.
+Output: the same, {card["scale"]} times as large a side. {decides}
+`card.json` holds all of this, the bits of each layer and the sha256 of each file.
+"""

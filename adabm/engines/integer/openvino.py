@@ -1,0 +1,187 @@
+"""Integer networks in OpenVINO, on its 8-bit kernels of the CPU.
+
+OpenVINO finds them by itself where a quantization to 256 levels and a weight of bytes times scales meet in a convolution;
+other numbers of levels would stay in floating point. Ranges have to be constant, so that each factor of an image has a
+graph of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...full_precision import FULL_PRECISION_BITS
+from ...quantization.model import QuantizedSR
+from ..exporting import EXPORTERS
+from ..registry import engine
+from .engine import IntegerEngine, export, open_integer
+from .graph import DOMAIN, LAYER, NAME
+from .layers import IntegerConv
+from .libraries import library
+
+if TYPE_CHECKING:
+    import onnx
+    import openvino
+
+OPENVINO = "openvino"  # the engine's name
+_CODES = 256  # levels of the quantization that OpenVINO turns into bytes
+
+
+@engine(OPENVINO, description="8-bit integers in OpenVINO, on the CPU")
+def open_openvino(model: QuantizedSR | Path, device: torch.device) -> IntegerEngine:
+    """Open a model, a quantized checkpoint or a file that was exported; see :func:`open_integer`."""
+    return open_integer(model, device, OPENVINO, files, runner)
+
+
+@EXPORTERS.register(OPENVINO)
+def export_openvino(model: QuantizedSR) -> bytes:
+    """Make the file that ``adabm export --engine openvino`` writes."""
+    return export(model, OPENVINO, files).to_bytes()
+
+
+def files(graph: onnx.ModelProto, layers: Mapping[int, Mapping[str, IntegerConv]]) -> dict[str, bytes]:
+    """Make the files of an exported model: graph and constants for each factor of an image.
+
+    Args:
+        graph: see :func:`adabm.engines.integer.graph.layer_graph`.
+        layers: by factor and name.
+    """
+    made = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for factor, described in layers.items():
+            path = Path(folder) / f"factor{factor:+d}.xml"
+            library("openvino").save_model(lowered(graph, described), path, compress_to_fp16=False)
+            made |= {part.name: part.read_bytes() for part in (path, path.with_suffix(".bin"))}
+    return made
+
+
+def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return ``f(picture, factor)`` that computes exported files, compiled when a factor first occurs."""
+    openvino = library("openvino")
+
+    @cache
+    def request(factor: int, threads: int) -> openvino.InferRequest:
+        name = f"factor{factor:+d}"
+        constants = openvino.Tensor(np.frombuffer(contents[f"{name}.bin"], np.uint8).copy())
+        model = openvino.Core().read_model(contents[f"{name}.xml"], constants)
+        return compiled(model, threads).create_infer_request()
+
+    def run(picture: np.ndarray, factor: int) -> np.ndarray:
+        (output,) = request(factor, torch.get_num_threads()).infer([picture]).values()
+        return output
+
+    return run
+
+
+def compiled(model: openvino.Model, threads: int, precision: str = "f32") -> openvino.CompiledModel:
+    """Compile for the CPU; ``precision`` is that of what is not computed in integers."""
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,
+    }
+    return library("openvino").Core().compile_model(model, "CPU", settings)
+
+
+def lowered(graph: onnx.ModelProto, layers: Mapping[str, IntegerConv]) -> openvino.Model:
+    """Put the operations of quantized layers into the graph."""
+    frontend = library("openvino.frontend.onnx")
+    core = library("openvino").Core()
+    convert = lambda node: [_layer(node.get_input(0), layers[node.get_attribute(NAME)])]
+    core.add_extension(frontend.ConversionExtension(LAYER, DOMAIN, convert))
+    model = core.read_model(io.BytesIO(graph.SerializeToString()))
+    for index, node in enumerate(model.get_ordered_ops()):  # else numbered by what the process made before
+        node.set_friendly_name(f"{node.get_type_name()}_{index}")
+    return model
+
+
+def _layer(x: openvino.Output, layer: IntegerConv) -> openvino.Output:
+    op = _operations()
+    if layer.weight is None:
+        if layer.bits < FULL_PRECISION_BITS:
+            ends = _constant(layer.lower), _constant(layer.upper)
+            levels = op.fake_quantize(_to_domain(x, layer), *ends, *ends, 2**layer.bits)
+            x = _from_domain(levels, layer)
+        made = _convolved(x, op.constant(layer.used), layer)
+        return op.add(made, _per_channel(layer.bias)).output(0)
+    x = _quantized(x, layer)
+    bias = layer.bias if layer.exact_border else layer.inner_bias
+    made = op.add(_convolved(x, _weight(layer.weight.codes, layer.weight.scale), layer), _per_channel(bias))
+    if layer.weight.half is not None:  # the same for all weights of a channel: the sum over the window, made once
+        ones = np.ones((1, *layer.weight.codes.shape[1:]), np.int8)
+        summed = _convolved(x, _weight(ones, np.ones(1)), layer)
+        made = op.add(made, op.multiply(summed, _per_channel(layer.weight.half)))
+    if layer.exact_border:
+        made = op.add(made, _convolved(_ones(x), _constant(layer.taps[:, None]), layer))
+    return made.output(0)
+
+
+def _quantized(x: openvino.Output, layer: IntegerConv) -> openvino.Node:
+    """Quantize to the values of the grid's codes, before pixels are put in another place: bytes are moved faster."""
+    op = _operations()
+    source = x.get_node()
+    if layer.shift is None and layer.stretch is None and source.get_type_name() == "DepthToSpace":
+        attributes = source.get_attributes()
+        inner = _quantized(source.input_value(0), layer)
+        return op.depth_to_space(inner, attributes["mode"], attributes["block_size"])
+    laid_out = layer.grid
+    x = _to_domain(x, layer)
+    if laid_out.multiple > 1:
+        ends = _constant(layer.lower), _constant(layer.upper)
+        x = op.fake_quantize(x, *ends, *ends, laid_out.levels)
+    else:
+        x = op.clamp(x, layer.lower, layer.upper)
+    # the levels are codes already, so that nothing is rounded here but what floating point left
+    first = laid_out.lower - laid_out.offset * laid_out.step
+    inside = _constant(first), _constant(first + (_CODES - 1) * laid_out.step)
+    values = [_constant((code - laid_out.zero) * laid_out.step) for code in (0, _CODES - 1)]
+    return op.fake_quantize(x, *inside, *values, _CODES)
+
+
+def _ones(x: openvino.Node) -> openvino.Node:
+    """(1, 1, H, W) of ones, of the size of ``x``."""
+    op = _operations()
+    sides = op.gather(op.shape_of(x), op.constant(np.array([2, 3])), op.constant(np.array(0)))
+    return op.broadcast(_constant(1.0), op.concat([op.constant(np.array([1, 1])), sides], 0))
+
+
+def _convolved(x: openvino.Node, weight: openvino.Node, layer: IntegerConv) -> openvino.Node:
+    top, left, bottom, right = layer.padding
+    return _operations().convolution(x, weight, layer.stride, [top, left], [bottom, right], layer.dilation)
+
+
+def _to_domain(x: openvino.Output, layer: IntegerConv) -> openvino.Output | openvino.Node:
+    op = _operations()
+    x = x if layer.shift is None else op.subtract(x, _per_channel(layer.shift))
+    return x if layer.stretch is None else op.divide(x, _per_channel(layer.stretch))
+
+
+def _from_domain(x: openvino.Node, layer: IntegerConv) -> openvino.Node:
+    op = _operations()
+    x = x if layer.stretch is None else op.multiply(x, _per_channel(layer.stretch))
+    return x if layer.shift is None else op.add(x, _per_channel(layer.shift))
+
+
+def _weight(codes: np.ndarray, scale: np.ndarray) -> openvino.Node:
+    op = _operations()
+    return op.multiply(op.convert(op.constant(codes), "f32"), _constant(scale.reshape(-1, 1, 1, 1)))
+
+
+def _constant(values: float | np.ndarray) -> openvino.Node:
+    return _operations().constant(np.asarray(values, np.float32))
+
+
+def _per_channel(values: np.ndarray) -> openvino.Node:
+    return _constant(values.reshape(1, -1, 1, 1))
+
+
+def _operations():
+    return library("openvino.opset13")

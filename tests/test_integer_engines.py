@@ -1,0 +1,341 @@
+"""Engines in integers against the simulation: grids, layers, whole networks, files and the command line."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import adabm
+from adabm.engines import open_engine
+from adabm.engines.exporting import EXPORTERS
+from adabm.engines.integer.exported import read_exported
+from adabm.engines.integer.grid import grid
+from adabm.engines.integer.layers import factors, integer_layers
+from adabm.engines.simulated import SimulatedEngine
+from adabm.errors import CheckpointError, ConfigError, EngineError
+from helpers.cli_files import SCALE, fails, run, smooth, write_files
+
+pytest.importorskip("openvino")
+pytest.importorskip("onnx")
+ENGINES = tuple(EXPORTERS)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("cli"))
+
+
+@pytest.fixture
+def model(files):
+    return adabm.load_quantized(files / "q.safetensors")
+
+
+def near(engine, model, pictures, most: float = 0.5) -> None:
+    """Outputs agree but for flips of single codes at ties; bits agree exactly."""
+    for picture in pictures:
+        found, expected = engine.upscale(picture[None]), SimulatedEngine(model).upscale(picture[None])
+        assert found.images.shape == expected.images.shape and found.images.dtype == np.float32
+        difference = found.images - expected.images
+        assert np.sqrt((difference**2).mean()) < most * expected.images.std() / 10
+        assert found.feature_average_bits.tolist() == expected.feature_average_bits.tolist()
+        assert {n: b.tolist() for n, b in found.layer_bits.items()} == {
+            n: b.tolist() for n, b in expected.layer_bits.items()
+        }
+
+
+# -- grids -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("lower, upper", [(-1.0, 1.3), (0.0, 2.0), (-7.0, 0.0), (0.02, 2.0), (-3.0, -0.01)])
+def test_levels_are_codes_and_zero_is_near_one(bits, lower, upper):
+    laid_out = grid(lower, upper, bits)
+    levels = laid_out.offset + laid_out.multiple * np.arange(2**bits)
+    values = laid_out.remainder + laid_out.step * (levels - laid_out.zero)
+    assert np.allclose(values, np.linspace(lower, upper, 2**bits))
+    assert 0 <= laid_out.zero <= 255 and 0 <= levels.min() and levels.max() <= 255
+    if bits < 8 or lower <= 0 <= upper:
+        assert laid_out.near and abs(laid_out.remainder) <= (upper - lower) / 2 / (2**bits - 1) * 1.001
+    assert not lower or bits == 8 or laid_out.step < (upper - lower) / (2**bits - 1) or bits == 7
+
+
+def test_a_range_far_from_zero():
+    assert not grid(100.0, 101.0, 4).near and not grid(-9.0, -8.0, 8).near
+
+
+# -- layers ------------------------------------------------------------------------------------------
+
+
+def test_weights_and_bits_are_those_of_the_simulation(model):
+    assert factors(model) == (-1, 0, 1)
+    for factor in factors(model):
+        for name, layer in integer_layers(model, factor).items():
+            original = model.layers[name]
+            used = original.weight_quantizer(original.weight, original.weight_bits).detach().numpy()
+            assert np.array_equal(layer.used, used)
+            if layer.weight is None:
+                assert name == "conv_first"  # three channels
+                continue
+            half = 0 if layer.weight.half is None else layer.weight.half.reshape(-1, 1, 1, 1)
+            again = layer.weight.codes * layer.weight.scale.reshape(-1, 1, 1, 1) + half
+            assert np.allclose(again, used, rtol=0, atol=1e-6 * np.abs(used).max())
+            assert (layer.weight.half is not None) == (original.weight_bits == 8)
+            assert layer.bits == original.activation_bits + int(
+                original.layer2bit.hard if original.layer2bit else 0
+            ) + (factor if original.policy.value == "adaptive" else 0)
+
+
+class PerChannel(nn.Module):
+    """A weight quantizer with a step for each output channel, as a step of a recipe may put into a layer."""
+
+    def __init__(self, layer) -> None:
+        super().__init__()
+        self.step = layer.weight.detach().abs().amax((1, 2, 3)) / 7 + 1e-6
+
+    def forward(self, weight, bits):
+        codes, step = self.integers(weight, bits)
+        return codes * step.view(-1, 1, 1, 1)
+
+    def integers(self, weight, bits):
+        return torch.round(weight / self.step.view(-1, 1, 1, 1)), self.step
+
+
+class Affine(nn.Module):
+    """A shift and a scale of each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = torch.linspace(-20, 20, channels).view(-1, 1, 1)
+        self.scale = torch.linspace(0.5, 2, channels).view(-1, 1, 1)
+
+    def forward(self, x):
+        return (x - self.shift) / self.scale
+
+    def inverse(self, x):
+        return x * self.scale + self.shift
+
+
+class Equalized(PerChannel):
+    """The same behind a map that undoes the scales of the layer's input."""
+
+    def __init__(self, layer) -> None:
+        super().__init__(layer)
+        self.columns = layer.activation.domain.scale.view(1, -1, 1, 1)
+
+    def forward(self, weight, bits):
+        return super().forward(weight * self.columns, bits) / self.columns
+
+    def integers(self, weight, bits):
+        return torch.round(weight * self.columns / self.step.view(-1, 1, 1, 1)), self.step
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_quantizers_that_a_step_put_in(model, engine):
+    first, second = model.layers["body.0.conv1"], model.layers["body.1.conv1"]
+    first.weight_quantizer = PerChannel(first)
+    second.activation.domain = Affine(second.in_channels)
+    second.activation.set_range(torch.tensor([-150.0]), torch.tensor([150.0]))
+    second.weight_quantizer = Equalized(second)
+    near(open_engine(engine, model), model, [smooth(5), smooth(6)])
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda layer: setattr(layer, "groups", 2), "body.0.conv1: integer engines take convolutions of one group"),
+        (
+            lambda layer: setattr(layer, "weight_quantizer", nn.Identity()),
+            "conv1: its weight quantizer, a Identity, tells no",
+        ),
+        (
+            lambda layer: setattr(layer, "activation", nn.Identity()),
+            "conv1: its activation quantizer, a Identity, has no",
+        ),
+    ],
+)
+def test_layers_are_refused_by_name(model, spoil, message):
+    layer = model.layers["body.0.conv1"]
+    if "Identity, tells" in message:
+        nn.Identity.forward, before = lambda self, x, bits=None: x, nn.Identity.forward
+    try:
+        spoil(layer)
+        with pytest.raises(EngineError, match=message):
+            integer_layers(model, 0)
+    finally:
+        if "Identity, tells" in message:
+            nn.Identity.forward = before
+
+
+def test_a_weight_off_its_grid_and_a_bent_domain_are_refused(model):
+    layer = model.layers["body.0.conv1"]
+    layer.weight_quantizer = PerChannel(layer)
+    layer.weight_quantizer.forward = lambda weight, bits: weight
+    with pytest.raises(EngineError, match=r"body.0.conv1: its quantized weight is not a multiple of the step"):
+        integer_layers(model, 0)
+    other = model.layers["body.0.conv2"]
+    other.activation.domain = Affine(8)
+    other.activation.domain.inverse = lambda x: x**2
+    layer.weight_quantizer = PerChannel(layer)
+    with pytest.raises(EngineError, match=r"body.0.conv2: the domain .* a Affine, is not a shift and a scale"):
+        integer_layers(model, 0)
+
+
+# -- networks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_network_comes_out_as_simulated(model, engine):
+    near(open_engine(engine, model), model, [smooth(1), smooth(2) // 4 + 100, smooth(3, 9, 40)])
+
+
+def test_openvino_is_exact_at_the_border(model):
+    """One layer of few bits at the border of the picture: no code flips with a single layer, so that all agrees."""
+    for name in list(model.layers)[1:]:
+        model.layers[name].activation_bits = model.layers[name].weight_bits = 32
+        model.layers[name].layer2bit, model.layers[name].policy = None, adabm.quantization.bit_rule.Policy.FIXED
+    layer = model.layers["body.0.conv1"]
+    layer.activation_bits, layer.weight_bits = 3, 4
+    picture = smooth(4)
+    found = open_engine("openvino", model).upscale(picture[None]).images
+    expected = SimulatedEngine(model).upscale(picture[None]).images
+    assert np.abs(found - expected).max() < 2e-2
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("SRResNet", dict(num_feat=8, num_block=1, upscale=2)),
+        ("RRDBNet", dict(num_in_ch=3, num_out_ch=3, scale=4, num_feat=8, num_block=1, num_grow_ch=8)),
+        ("SRVGGNetCompact", dict(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=2)),
+        ("RCAN", dict(num_in_ch=3, num_out_ch=3, num_feat=8, num_group=1, num_block=1, squeeze_factor=4, upscale=2)),
+    ],
+)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_other_networks(engine, name, options):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = adabm.build_network(name, **options)
+    model = adabm.quantize(network, [smooth(7), smooth(8)], adabm.preset("adabm-notune"), patch_size=16)[0]
+    near(open_engine(engine, model), model, [smooth(9)])
+
+
+def test_attention_is_refused_by_name():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.mix, self.last = nn.Conv2d(3, 8, 3, 1, 1), nn.Linear(8, 8), nn.Conv2d(8, 12, 3, 1, 1)
+
+        def forward(self, x):
+            x = self.mix(self.first(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            return nn.functional.pixel_shuffle(self.last(x), 2)
+
+    roles = {"first": adabm.Role.FIRST, "mix": adabm.Role.BODY, "last": adabm.Role.LAST}
+    descriptor = adabm.NetworkDescriptor("Attention", 2, 1.0, roles, ())
+    model = adabm.quantize(Attention(), [smooth(7)], adabm.preset("minmax"), descriptor=descriptor, patch_size=16)[0]
+    with pytest.raises(EngineError, match="mix: a QuantizedLinear; integer engines compute convolutions alone"):
+        open_engine("openvino", model)
+
+
+# -- files -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_exported_file_runs_and_decides_by_itself(files, model, tmp_path, engine, capsys):
+    out = tmp_path / "q.zip"
+    assert run("export", files / "q.safetensors", out, "--engine", engine, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["engine"] == engine and document["bytes"] == out.stat().st_size
+    assert out.read_bytes() == EXPORTERS[engine](model), "equal models give equal bytes"
+    opened = open_engine(engine, out)
+    assert (opened.scale, opened.channels, opened.reach.pixels) == (SCALE, 3, 8)
+    flat, busy = (
+        np.full((24, 28, 3), 90, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (24, 28, 3)).astype(np.uint8),
+    )
+    near(opened, model, [flat, busy, smooth(3)])
+    bits = [float(opened.upscale(p[None]).feature_average_bits[0]) for p in (flat, busy)]
+    assert bits[1] == bits[0] + 2
+    with opened.deciding_on(busy):
+        assert float(opened.upscale(flat[None]).feature_average_bits[0]) == bits[1]
+    assert fails(capsys, "export", files / "q.safetensors", out, "--engine", engine).endswith(
+        "add --overwrite to replace it"
+    )
+
+
+def test_the_command_line(files, tmp_path, capsys):
+    out = tmp_path / "q.zip"
+    assert run("export", files / "q.safetensors", out) == 0
+    command = ["evaluate", out, "--hr", files / "HR", "--lr", files / "LR", "--engine", "openvino", "--json"]
+    capsys.readouterr()
+    assert run(*command) == 0
+    exported = json.loads(capsys.readouterr().out)["results"][0]
+    assert run(*command[:1], files / "q.safetensors", *command[2:]) == 0
+    opened = json.loads(capsys.readouterr().out)["results"][0]
+    assert exported["mean"]["psnr_y_db"] == opened["mean"]["psnr_y_db"] and exported["network"] is None
+    assert opened["mean"]["theoretical_bitops_g"] > 0  # it shows its network
+    upscale = ["upscale", files / "LR" / "p0.png", tmp_path / "o.png", "--checkpoint", out]
+    assert run(*upscale, "--engine", "openvino", "--tile", "8") == 0
+    assert "exported for --engine openvino; name that engine" in fails(capsys, "evaluate", out, "--hr", files / "HR")
+    assert "must end in .zip" in fails(capsys, "export", files / "q.safetensors", tmp_path / "o")
+    assert "no quantization state" in fails(capsys, "export", files / "fp.safetensors", tmp_path / "o.zip")
+    assert "unknown engine that exports 'simulated'" in fails(
+        capsys, "export", files / "q.safetensors", tmp_path / "o.zip", "--engine", "simulated"
+    )
+    assert not (tmp_path / "o.zip").exists()
+
+
+def test_damaged_files_are_refused(model, tmp_path):
+    path = tmp_path / "q.zip"
+    path.write_bytes(EXPORTERS["openvino"](model))
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+
+    def written(changes: dict[str, bytes]) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in (contents | changes).items():
+                archive.writestr(name, data)
+
+    card = json.loads(contents["card.json"])
+    other = card | {"scale": 3}
+    for changes in ({"factor+0.bin": b"\0" * 99}, {"card.json": json.dumps(other).encode()}):
+        written(changes)
+        with pytest.raises(CheckpointError, match="does not match its recorded sha256; export it again"):
+            read_exported(path)
+    written({"card.json": json.dumps(card | {"format": "other"}).encode()})
+    with pytest.raises(CheckpointError, match="not of format 'adabm-integer-1'"):
+        open_engine("openvino", path)
+    written({"card.json": b"{"})
+    with pytest.raises(CheckpointError, match="the exported model is damaged"):
+        open_engine("openvino", path)
+
+
+def test_what_is_not_there_is_named(model, files, monkeypatch, tmp_path):
+    with pytest.raises(EngineError, match="engine 'openvino' computes on the CPU"):
+        open_engine("openvino", model, "meta")
+    model.calibrated = False
+    with pytest.raises(EngineError, match="not calibrated"):
+        open_engine("openvino", model)
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(
+        EngineError, match=r"onnx cannot be imported .*; integer engines need it: pip install 'adabm\[engines\]'"
+    ):
+        open_engine("openvino", files / "q.safetensors")
+
+
+def test_the_package_imports_none_of_the_libraries():
+    code = (
+        "import sys, adabm, adabm.engines; print([n for n in ('openvino', 'onnx', 'onnxruntime') if n in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_an_engine_that_does_not_export(files, tmp_path):
+    with pytest.raises(ConfigError, match="unknown engine that exports 'opnvino'; did you mean 'openvino'"):
+        EXPORTERS["opnvino"]
