@@ -1,5 +1,6 @@
 """Tiles with enough context and one decision come out as the whole picture does, to the last bit."""
 
+import copy
 from contextlib import contextmanager
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import torch
 
 import adabm
+from adabm.engines import context
 from adabm.engines.context import MOST, UNKNOWN, Context, context_of
 from adabm.engines.deciding import decided_by
 from adabm.engines.seamless import check_picture, seamless_tiles, upscale
 from adabm.engines.simulated import SimulatedEngine, as_engine
 from adabm.errors import ConfigError, ImageError
 from adabm.networks import build_network
-from adabm.networks.reach import Reach
+from adabm.networks.reach import Reach, find_reach
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from helpers.cli_files import smooth
@@ -102,19 +104,19 @@ def test_context():
     assert pooled.reach is None and "--tile 0" in pooled.shortage
 
 
-@pytest.mark.parametrize("context", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3)])
-def test_what_a_tile_takes_in(context):
+@pytest.mark.parametrize("around", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3)])
+def test_what_a_tile_takes_in(around):
     height, width = 61, 103
     for rows in ((0, 30), (30, 61), (13, 14)):
         for columns in ((0, 20), (55, 60), (90, 103)):
-            taken = context.around(rows, columns, height, width)
+            taken = around.around(rows, columns, height, width)
             area = 1
             for (begin, end), (first, last), length in zip((rows, columns), taken, (height, width)):
-                assert 0 <= first <= max(0, begin - context.overlap) and first % context.alignment == 0
-                assert min(length, end + context.overlap) <= last <= length
-                assert last == length or last % context.alignment == 0
+                assert 0 <= first <= max(0, begin - around.overlap) and first % around.alignment == 0
+                assert min(length, end + around.overlap) <= last <= length
+                assert last == length or last % around.alignment == 0
                 area *= last - first
-            assert area >= min(context.least_area, height * width)
+            assert area >= min(around.least_area, height * width)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +151,44 @@ def test_what_is_no_picture_is_refused(picture, message):
     with pytest.raises(ImageError, match=message):
         check_picture(picture, 3)
     check_picture(np.zeros((1, 1, 3), np.float32), 3)
+
+
+class Counted(torch.nn.Module):
+    """A network of a user, whose reach depends on an attribute of its own."""
+
+    scale = 1
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.body = (torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+        self.last = torch.nn.Conv2d(3, 3, 3, padding=1)
+        self.repeats = 1
+
+    def forward(self, x):
+        x = self.first(x)
+        for _ in range(self.repeats):
+            x = self.body(x)
+        return self.last(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*its layout was guessed")
+def test_how_far_a_model_sees_is_found_once_until_it_changes(monkeypatch):
+    searched = []
+    monkeypatch.setattr(context, "find_reach", lambda *args: searched.append(1) or find_reach(*args))
+    model, image = quantized(Counted()), half_smooth(90, 90)
+    assert context_of(as_engine(model)).overlap == 3
+    upscale(model, image, 60)
+    with model.full_precision():
+        upscale(model, image, 60)
+    assert len(searched) == 1
+    model.network.repeats = 4
+    assert context_of(as_engine(model)).overlap == 6
+    model.network.last = torch.nn.Conv2d(3, 3, 7, padding=3)
+    assert context_of(as_engine(model)).overlap == 8
+    hook = model.network.body.register_forward_hook(lambda _m, _i, out: out + out.mean((2, 3), keepdim=True))
+    assert context_of(as_engine(model)).reach is None
+    hook.remove()
+    assert context_of(as_engine(model)).overlap == 8 and len(searched) == 5
+    other = quantized(tiny("EDSR"))
+    assert context_of(as_engine(other)).overlap == context_of(as_engine(copy.deepcopy(other))).overlap == 8
+    assert len(searched) == 6
