@@ -17,7 +17,6 @@ from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
 from adabm.study.running import working
 from adabm.study.running.executors import (
     EXECUTORS,
-    VARIABLE,
     Request,
     chosen,
     dask_cluster,
@@ -28,6 +27,7 @@ from adabm.study.running.executors import (
 from adabm.study.running.executors.environment import gpus, starting, worker_count, worker_variables
 from adabm.study.running.graph import TaskGraph
 from adabm.study.running.tasks import MeasureTask, ModelTask
+from adabm.study.variables import EXECUTOR_VARIABLE
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
 from helpers.study_processes import group, kept, start, wait_for
 
@@ -72,7 +72,7 @@ def free_port() -> int:
 @pytest.mark.parametrize("executor", ["processes", "dask", "submitit-local"])
 def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
     environment = {name: os.environ.get(name) for name in worker_variables("cpu")}
     elsewhere = csv(root, executor, workers=2 if executor == "submitit-local" else 1)
     assert counted.take() == (0, 0)
@@ -101,7 +101,7 @@ def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
     processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet)]
     processes += [subprocess.Popen(worker, env={**os.environ, "FATAL": "1"}, **quiet) for _ in range(2)]
     try:
-        monkeypatch.setenv(VARIABLE, f"dask:{address}")
+        monkeypatch.setenv(EXECUTOR_VARIABLE, f"dask:{address}")
         tables = csv(root, plan=plan)
         assert (root / "fatal.deaths").read_text() == "x"
         assert sum(process.poll() is not None for process in processes[1:]) == 1
@@ -287,15 +287,15 @@ def threads(request):
 
 def test_an_executor_of_ones_own(root, monkeypatch):
     (root / "own.py").write_text(OWN)
-    monkeypatch.setenv(VARIABLE, f"{root / 'own.py'}:threads of mine")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, f"{root / 'own.py'}:threads of mine")
     assert csv(root) == csv_here(root)
     EXECUTORS._entries.pop("threads of mine")
 
 
 def test_what_is_chosen(monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
     assert (chosen(), chosen("dask")) == ("processes", "dask")
-    monkeypatch.setenv(VARIABLE, "slurm:slurm_partition=cpu")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "slurm:slurm_partition=cpu")
     assert chosen("dask") == "slurm:slurm_partition=cpu"
 
 
@@ -358,7 +358,7 @@ def test_timings_run_in_this_process_whatever_the_executor(root, monkeypatch):
     from adabm.study import Run
     from adabm.study.running.timing import Workload, time_parts
 
-    monkeypatch.setenv(VARIABLE, "none that exists")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "none that exists")
     low = tuple(sorted((root / "data" / "calibration" / "LR").iterdir()))
     workload = Workload(root / "net.safetensors", low, EFFORT, Run.at("adabm", "W4A4 FQ"), (1,), (1,), low[0])
     assert next(iter(time_parts(workload, 1)))[2] > 0
