@@ -19,11 +19,7 @@ from adabm.pictures.folders import read_pictures
 from adabm.pictures.reading import list_images, read_rgb
 
 SETTINGS = {"W4A4 FQ": (4, 4, True), "W8A6": (8, 6, False)}
-WAYS = {  # overlap and bits_per
-    "16, tile": (16, "tile"),
-    "needed, tile": (None, "tile"),
-    "needed, picture": (None, "picture"),
-}
+WAYS = ["16,tile", "needed,tile", "needed,picture"]  # overlap and bits_per
 NEAR = 8  # output pixels on both sides of a seam
 
 
@@ -33,6 +29,14 @@ def main() -> None:
     parser.add_argument("--data", default="data/prepared/demo", type=Path, help="what stage prepare of the demo wrote")
     parser.add_argument("--photos", nargs="+", default=["chelsea", "china", "coffee"], help="of demo-photos/HR")
     parser.add_argument("--side", default=192, type=int, help="of the central crops that are upscaled")
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        default=[_way(way) for way in WAYS],
+        type=_way,
+        metavar="OVERLAP,BITS_PER",
+        help=f"default: {' '.join(WAYS)}",
+    )
     parser.add_argument(
         "--psnr", action="store_true", help="also PSNR on demo-photos, whole and in tiles of --side / 4"
     )
@@ -46,19 +50,22 @@ def main() -> None:
         for setting, (weight, activation, full) in SETTINGS.items():
             config = adabm.preset("adabm-notune", weight_bits=weight, activation_bits=activation, fully_quantized=full)
             model = adabm.quantize(network, calibration, config, patch_size=48)[0]
-            for line in seams(model, crops, args.side // 2):
+            for line in seams(model, crops, args.side // 2, args.ways):
                 print(f"| {Path(name).stem} | {_reach(model)} | {setting} | {line} |", flush=True)
             if args.psnr:
                 print(
-                    f"{Path(name).stem} {setting}: {psnr(model, args.data / 'demo-photos', args.side // 4)}", flush=True
+                    f"{Path(name).stem} {setting}: {psnr(model, args.data / 'demo-photos', args.side // 4, args.ways)}",
+                    flush=True,
                 )
 
 
-def seams(model: adabm.QuantizedSR, pictures: list[np.ndarray], tile: int) -> list[str]:
+def seams(
+    model: adabm.QuantizedSR, pictures: list[np.ndarray], tile: int, ways: list[tuple[int | None, str]]
+) -> list[str]:
     """One line of the table a way: differences from the whole picture near the seams, and how much the seams jump."""
     wholes = [adabm.round_to_uint8(adabm.upscale(model, picture).image) for picture in pictures]
     lines = []
-    for way, (overlap, bits_per) in WAYS.items():
+    for overlap, bits_per in ways:
         differences, jumps = [], []
         for picture, whole in zip(pictures, wholes):
             tiled = adabm.round_to_uint8(adabm.upscale(model, picture, tile, overlap, bits_per).image)
@@ -68,21 +75,27 @@ def seams(model: adabm.QuantizedSR, pictures: list[np.ndarray], tile: int) -> li
                 differences.append(near)
                 jumps.append(_step(a, seam) - _step(b, seam))
         found = np.stack(differences)
-        lines.append(f"{way.replace(', ', ' | ')} | {found.mean():.3f} | {found.max()} | {np.mean(jumps):+.3f}")
+        pixels = context_of(SimulatedEngine(model), overlap).overlap
+        lines.append(f"{pixels} | {bits_per} | {found.mean():.3f} | {found.max()} | {np.mean(jumps):+.3f}")
     return lines
 
 
-def psnr(model: adabm.QuantizedSR, folder: Path, tile: int) -> str:
+def psnr(model: adabm.QuantizedSR, folder: Path, tile: int, ways: list[tuple[int | None, str]]) -> str:
     """Mean PSNR-Y in dB of the whole pictures of a folder and of each way of tiling them."""
     scale = model.descriptor.scale
     pictures = read_pictures(folder / "HR", folder / "LR", scale)
     means = {}
-    for way, arguments in {"whole": (), **{way: (tile, *how) for way, how in WAYS.items()}}.items():
+    for way, arguments in {"whole": (), **{f"{way[0] or 'needed'}, {way[1]}": (tile, *way) for way in ways}}.items():
         found = [
             psnr_y(adabm.round_to_uint8(adabm.upscale(model, p.low, *arguments).image), p.high, scale) for p in pictures
         ]
         means[way] = np.mean(found)
     return ", ".join(f"{way}: {mean:.3f} dB" for way, mean in means.items())
+
+
+def _way(text: str) -> tuple[int | None, str]:
+    overlap, _, bits_per = text.partition(",")
+    return None if overlap == "needed" else int(overlap), bits_per
 
 
 def _step(image: np.ndarray, seam: int) -> float:
