@@ -30,6 +30,10 @@ def main() -> None:
     parser.add_argument("--photos", nargs="+", default=["chelsea", "china", "coffee"], help="of demo-photos/HR")
     parser.add_argument("--side", default=192, type=int, help="of the central crops that are upscaled")
     parser.add_argument(
+        "--rows", type=int, help="of the crops, if fewer than --side; up to half of it there is one seam"
+    )
+    parser.add_argument("--patches", type=int, help="to calibrate on, see adabm.quantize")
+    parser.add_argument(
         "--ways",
         nargs="+",
         default=[_way(way) for way in WAYS],
@@ -43,13 +47,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     calibration = [read_rgb(path) for path in list_images(args.data / "calibration" / "LR")]
-    crops = [_centre(read_rgb(args.data / "demo-photos" / "HR" / f"{name}.png"), args.side) for name in args.photos]
+    size = (args.rows or args.side, args.side)
+    crops = [_centre(read_rgb(args.data / "demo-photos" / "HR" / f"{name}.png"), size) for name in args.photos]
     print("| network | sees | bits | overlap | bits per | mean | max | jump |\n|---|---|---|---|---|---|---|---|")
     for name in args.networks:
         network = adabm.load_network(backbone_path(name))
         for setting, (weight, activation, full) in SETTINGS.items():
             config = adabm.preset("adabm-notune", weight_bits=weight, activation_bits=activation, fully_quantized=full)
-            model = adabm.quantize(network, calibration, config, patch_size=48)[0]
+            model = adabm.quantize(network, calibration, config, patch_size=48, patches=args.patches)[0]
             for line in seams(model, crops, args.side // 2, args.ways):
                 print(f"| {Path(name).stem} | {_reach(model)} | {setting} | {line} |", flush=True)
             if args.psnr:
@@ -69,12 +74,14 @@ def seams(
         differences, jumps = [], []
         for picture, whole in zip(pictures, wholes):
             tiled = adabm.round_to_uint8(adabm.upscale(model, picture, tile, overlap, bits_per).image)
-            seam = whole.shape[0] // 2
             for a, b in ((tiled, whole), (tiled.transpose(1, 0, 2), whole.transpose(1, 0, 2))):
+                if len(a) <= tile * model.descriptor.scale:
+                    continue
+                seam = len(a) // 2
                 near = np.abs(a.astype(int) - b)[seam - NEAR : seam + NEAR]
-                differences.append(near)
+                differences.append(near.ravel())
                 jumps.append(_step(a, seam) - _step(b, seam))
-        found = np.stack(differences)
+        found = np.concatenate(differences)
         pixels = context_of(SimulatedEngine(model), overlap).overlap
         lines.append(f"{pixels} | {bits_per} | {found.mean():.3f} | {found.max()} | {np.mean(jumps):+.3f}")
     return lines
@@ -103,9 +110,9 @@ def _step(image: np.ndarray, seam: int) -> float:
     return float(np.abs(image[seam].astype(int) - image[seam - 1]).mean())
 
 
-def _centre(picture: np.ndarray, side: int) -> np.ndarray:
-    top, left = ((length - side) // 2 for length in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
+def _centre(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    top, left = ((length - side) // 2 for length, side in zip(picture.shape, size))
+    return picture[top : top + size[0], left : left + size[1]]
 
 
 def _reach(model: adabm.QuantizedSR) -> str:

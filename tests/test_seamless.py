@@ -104,7 +104,9 @@ def test_context():
     assert pooled.reach is None and "--tile 0" in pooled.shortage
 
 
-@pytest.mark.parametrize("around", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3)])
+@pytest.mark.parametrize(
+    "around", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3), Context(2, 4, 2, 1, 50)]
+)
 def test_what_a_tile_takes_in(around):
     height, width = 61, 103
     for rows in ((0, 30), (30, 61), (13, 14)):
@@ -116,6 +118,7 @@ def test_what_a_tile_takes_in(around):
                 assert min(length, end + around.overlap) <= last <= length
                 assert last == length or last % around.alignment == 0
                 area *= last - first
+                assert last - first >= min(length, around.least_side)
             assert area >= min(around.least_area, height * width)
 
 

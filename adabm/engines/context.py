@@ -30,12 +30,14 @@ class Context:
         alignment: the tile begins and ends, with its context, at multiples of it or at the border of the picture.
         reach: how far the network sees, in pixels; None without a known bound.
         least_area: pixels that a tile has with its context, where the picture does.
+        least_side: pixels a side that it has likewise.
     """
 
     overlap: int
     alignment: int = 1
     reach: int | None = None
     least_area: int = 1
+    least_side: int = 1
 
     @property
     def exact(self) -> bool:
@@ -57,7 +59,8 @@ class Context:
 
     def around(self, rows: Span, columns: Span, height: int, width: int) -> tuple[Span, Span]:
         """Rows and columns of a picture that a tile of ``rows`` and ``columns`` takes in with its context."""
-        rows, columns = self._around(*rows, height), self._around(*columns, width)
+        rows = self._grown(*self._around(*rows, height), self.least_side, height)
+        columns = self._grown(*self._around(*columns, width), self.least_side, width)
         columns = self._grown(*columns, -(-self.least_area // (rows[1] - rows[0])), width)
         return self._grown(*rows, -(-self.least_area // (columns[1] - columns[0])), height), columns
 
@@ -90,8 +93,17 @@ def context_of(engine: Engine, overlap: int | None = None) -> Context:
     if overlap is None:
         overlap = UNKNOWN if reach.pixels is None else min(reach.pixels, MOST)
     return Context(
-        overlap, math.lcm(reach.alignment, engine.size_multiple), reach.pixels, _SMALL // engine.channels + 1
+        overlap,
+        math.lcm(reach.alignment, engine.size_multiple),
+        reach.pixels,
+        _SMALL // engine.channels + 1,
+        minimum_size(engine),
     )
+
+
+def minimum_size(engine: Engine) -> int:
+    """Return what the sides of an engine's pictures must not be less than; see :class:`Engine`."""
+    return getattr(engine, "minimum_size", 1)
 
 
 def _reach(engine: Engine) -> Reach:
