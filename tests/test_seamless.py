@@ -124,7 +124,12 @@ def test_what_a_tile_takes_in(around):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((7,), "tile = 7: must be at least 8"), ((16, -1), "overlap = -1"), ((16, 4, "row"), "bits_per = 'row'")],
+    [
+        ((7,), "tile = 7: must be at least 8"),
+        *[((tile,), "^tile = ") for tile in ("16", 16.5, float("nan"), True, [16], 0)],
+        *[((16, overlap), "^overlap = ") for overlap in (-1, 2.5, float("nan"), True, "4", [1])],
+        *[((16, 4, bits_per), "^bits_per = ") for bits_per in ("row", None, ["tile"])],
+    ],
 )
 def test_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
@@ -143,6 +148,8 @@ def test_the_public_name():
         (np.full((8, 8, 3), np.nan), "NaN or infinite"),
         (np.ones((8, 8, 3), np.uint16), "of type uint16"),
         (np.ones((8, 8, 3), bool), "of type bool"),
+        (np.full((8, 8, 3), 9, ">f4"), "of type >f4"),
+        (np.ones((8, 8, 3), np.longdouble) * 9, "of type float128"),
         (np.ones((8, 8), np.uint8), r"shape \(8, 8\)"),
         (np.ones((1, 8, 8, 3), np.uint8), "shape"),
         (np.ones((0, 8, 3), np.uint8), "shape"),
@@ -195,3 +202,12 @@ def test_how_far_a_model_sees_is_found_once_until_it_changes(monkeypatch):
     other = quantized(tiny("EDSR"))
     assert context_of(as_engine(other)).overlap == context_of(as_engine(copy.deepcopy(other))).overlap == 8
     assert len(searched) == 6
+
+
+def test_a_picture_no_larger_than_a_tile_with_its_context_is_computed_whole():
+    """EDSR's tiles have 8 pixels of context; where each tile decides, it is a tile."""
+    model = quantized(tiny("EDSR"))
+    assert len(upscale(model, half_smooth(100, 116), 100).tile_bits) == 1
+    assert len(upscale(model, half_smooth(100, 117), 100).tile_bits) == 2
+    assert len(upscale(model, half_smooth(100, 116), 100, bits_per="tile").tile_bits) == 2
+    assert len(upscale(model, half_smooth(100, 116), 100, 7).tile_bits) == 2

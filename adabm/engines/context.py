@@ -54,7 +54,8 @@ class Context:
             )
         return (
             f"the network sees {self.reach} pixels far, the tiles have {self.overlap} pixels of context and come near to "
-            f"the whole picture only; --overlap {self.reach} or --tile 0 computes it, with more time and memory"
+            "the whole picture only, at low bits with seams that may show; "
+            f"--overlap {self.reach} or --tile 0 computes it, with more time and memory"
         )
 
     def around(self, rows: Span, columns: Span, height: int, width: int) -> tuple[Span, Span]:
