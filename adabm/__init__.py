@@ -26,7 +26,7 @@ _EXPORTS = {
     "clip_ranges": "steps.clip",
     "default_backbone": "networks.backbones",
     "describe": "networks",
-    "evaluate": "engines.evaluation",
+    "evaluate": "engines.checked",
     "fine_tune": "steps.tuner",
     "image_complexity": "quantization.complexity",
     "import_weights": "networks",

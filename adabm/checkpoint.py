@@ -23,6 +23,7 @@ from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
 from .serialization import file_metadata, safetensors_bytes
+from .validation import Whole, check_all
 
 FORMAT = "adabm-quantized-3"
 _SECOND = "adabm-quantized-2"  # its sha256 is that of the tensors alone
@@ -55,6 +56,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     Args:
         preset: name of the recipe to be recorded instead of its own.
     """
+    check_all(preset=(preset, str | None), seed=(seed, Whole | None))
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
     own = _network_state(model)

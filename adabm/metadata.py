@@ -154,8 +154,13 @@ def check_weights(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
     Raises:
         CheckpointError: they differ, or it was taken away.
     """
-    if metadata.get("format") == NETWORK_FORMAT or {"network", "sha256"} <= metadata.keys():
+    if has_digest(metadata):
         check_content(path, tensors, metadata)
+
+
+def has_digest(metadata: Mapping[str, str]) -> bool:
+    """Whether full-precision weights record, or should, a digest by which an edit is told."""
+    return metadata.get("format") == NETWORK_FORMAT or {"network", "sha256"} <= metadata.keys()
 
 
 def _told(error: ValidationError) -> str:

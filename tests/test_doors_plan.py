@@ -1,11 +1,16 @@
 """A plan line is enough to measure a recipe, an engine or an architecture of one's own beside the others."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from adabm.engines.cost import size_bits
 from adabm.errors import ConfigError
+from adabm.files import read_kept, write_kept
+from adabm.networks import load_network
+from adabm.quantization.model import QuantizedSR
 from adabm.study import (
     ResultCache,
     evaluation_markdown,
@@ -32,6 +37,18 @@ class Widen(Step):
     def apply(self, model, workspace):
         for layer in model.layers.values():
             layer.activation.set_range(layer.activation.lower * self.factor, layer.activation.upper * self.factor)
+"""
+FEWER = """
+from dataclasses import dataclass
+from adabm.steps import RANGES, Step, step
+
+@step("fewer")
+@dataclass(frozen=True)
+class Fewer(Step):
+    needs = frozenset({RANGES})
+    def apply(self, model, workspace):
+        for layer in model.layers.values():
+            layer.weight_bits = 2
 """
 RECIPE = """
 label: Widened MinMax
@@ -136,3 +153,31 @@ def test_an_engine_of_ones_own(root, monkeypatch):
 def test_what_is_not_there_is_told_before_anything_is_computed(root, changes, message):
     with pytest.raises(ConfigError, match=message):
         read_plan([part(**{"methods": ["minmax"], **changes})], root, EFFORT)
+
+
+def test_the_cost_is_that_of_the_bits_that_a_step_gave(root, monkeypatch):
+    """From the kept model too, whichever version kept it, and when it was deleted."""
+    compute_here(monkeypatch)
+    (root / "mine" / "fewer.py").write_text(FEWER)
+    (root / "mine" / "fewer.yaml").write_text(
+        RECIPE.replace("widen.py", "fewer.py").replace("widen: {factor: 2.0}", "fewer: {}")
+    )
+    plan = dict(methods=["minmax", "mine/fewer.yaml"], imports=["mine/fewer.py"])
+    results = measured(root, **plan)
+    four, two = (results[method].summary for method in ("minmax", "mine/fewer.yaml"))
+    assert two["size_kib"] < four["size_kib"] and two["bitops_g"] < four["bitops_g"]
+    cell = results["mine/fewer.yaml"].cell
+    task = ModelTask(
+        cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache"), "cpu", cell.imports
+    )
+    network = QuantizedSR(load_network(root / "net.safetensors"), cell.run.config())
+    for layer in network.layers.values():
+        layer.weight_bits = 2
+    assert two["size_kib"] == size_bits(network) / 8 / 1024
+    log = root / "cache" / "models" / f"{task.key}.json"
+    kept = json.loads(read_kept(log))
+    assert set(kept["result"].pop("weight_bits").values()) == {2}
+    write_kept(log, json.dumps(kept).encode())  # as an earlier version did
+    assert measured(root, **plan)["mine/fewer.yaml"].summary == two
+    log.with_suffix(".safetensors").unlink()
+    assert measured(root, **plan)["mine/fewer.yaml"].summary == two

@@ -1,13 +1,17 @@
 """Where tasks run: the same tables from every executor, workers that die, studies that share a cache, executors of one's own."""
 
 import dataclasses
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -17,7 +21,6 @@ from adabm.study import ResultCache, evaluation_tables, read_plan, run_plan
 from adabm.study.running import working
 from adabm.study.running.executors import (
     EXECUTORS,
-    VARIABLE,
     Request,
     chosen,
     dask_cluster,
@@ -28,6 +31,8 @@ from adabm.study.running.executors import (
 from adabm.study.running.executors.environment import gpus, starting, worker_count, worker_variables
 from adabm.study.running.graph import TaskGraph
 from adabm.study.running.tasks import MeasureTask, ModelTask
+from adabm.study.running.traces import TraceTask
+from adabm.study.variables import EXECUTOR_VARIABLE
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
 from helpers.study_processes import group, kept, start, wait_for
 
@@ -72,7 +77,7 @@ def free_port() -> int:
 @pytest.mark.parametrize("executor", ["processes", "dask", "submitit-local"])
 def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
     environment = {name: os.environ.get(name) for name in worker_variables("cpu")}
     elsewhere = csv(root, executor, workers=2 if executor == "submitit-local" else 1)
     assert counted.take() == (0, 0)
@@ -101,7 +106,7 @@ def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
     processes = [subprocess.Popen([*command, "--no-dashboard"], **quiet)]
     processes += [subprocess.Popen(worker, env={**os.environ, "FATAL": "1"}, **quiet) for _ in range(2)]
     try:
-        monkeypatch.setenv(VARIABLE, f"dask:{address}")
+        monkeypatch.setenv(EXECUTOR_VARIABLE, f"dask:{address}")
         tables = csv(root, plan=plan)
         assert (root / "fatal.deaths").read_text() == "x"
         assert sum(process.poll() is not None for process in processes[1:]) == 1
@@ -148,7 +153,7 @@ def test_dask_ends_at_once(root, ending):
 
 
 def test_two_studies_at_once_on_one_cache(root):
-    plan = [part(methods=["adabm", "minmax"])]
+    plan = [part(methods=["adabm"])]
     (root / "own.py").write_text(OWN)
     (root / "params.yaml").write_text(yaml.safe_dump(dict(evaluation=dict(**dataclasses.asdict(EFFORT), plan=plan))))
     command = [sys.executable, "-m", "pipelines.stages.measure", "--params", "params.yaml", "--device", "cpu"]
@@ -205,12 +210,66 @@ def test_a_claim_of_a_dead_process_is_none(root):
 
 
 def test_a_file_system_without_locks(root, monkeypatch):
-    def none(_self):
-        raise NotImplementedError("no locks here")
+    """Neither a claim of one's own nor the file that a dead process left makes anyone wait."""
 
-    monkeypatch.setattr("filelock.FileLock.acquire", none)
+    def none(_file, _operation):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", none)
     with ResultCache(root).claimed("abc"), ResultCache(root).claimed("abc"):
+        (root / "models" / "abc.lock").touch()
+    with ResultCache(root).claimed("abc"):
         pass
+
+
+def test_who_waits_for_a_claim_and_who_comes_later_exclude_each_other(root):
+    """Though the file of the claim that was waited for is gone by then."""
+    inside, most, lock = [], [], threading.Lock()
+
+    def claim() -> None:
+        for _ in range(20):
+            with ResultCache(root).claimed("abc"):
+                with lock:
+                    inside.append(1)
+                    most.append(len(inside))
+                time.sleep(0.001)
+                with lock:
+                    inside.pop()
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 80
+
+
+def test_a_trace_claims_the_model_that_it_ends_with(root, monkeypatch):
+    claimed, claim = [], ResultCache.claimed
+    monkeypatch.setattr(ResultCache, "claimed", lambda self, key: claimed.append(key) or claim(self, key))
+    cell = read_plan([part(methods=["adabm"])], root, EFFORT)[1]
+    task = ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache"))
+    trace = TraceTask(task, cell.pictures.files, (cell.run.config(EFFORT).step("tune").total_steps,))
+    trace.carry_out()
+    assert claimed == [trace.progress_key, task.key] and task.done()
+
+
+def test_a_job_that_is_done_at_once(monkeypatch, tmp_path):
+    """Before the one who submits it has its future."""
+
+    class Job:
+        job_id, paths = "1", SimpleNamespace(folder=tmp_path)
+        done, result = staticmethod(lambda: True), staticmethod(lambda: 7)
+
+    class Slow(Future):
+        def set_running_or_notify_cancel(self) -> bool:
+            time.sleep(0.05)
+            return super().set_running_or_notify_cancel()
+
+    monkeypatch.setattr(jobs, "Future", Slow)
+    executor = jobs.Jobs(SimpleNamespace(submit=lambda call: Job()), {}, 0.001)
+    assert [executor.submit(print).result(10) for _ in range(3)] == [7] * 3
+    executor.shutdown()
 
 
 def test_durations_are_kept_beside_the_results(root, monkeypatch):
@@ -287,15 +346,15 @@ def threads(request):
 
 def test_an_executor_of_ones_own(root, monkeypatch):
     (root / "own.py").write_text(OWN)
-    monkeypatch.setenv(VARIABLE, f"{root / 'own.py'}:threads of mine")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, f"{root / 'own.py'}:threads of mine")
     assert csv(root) == csv_here(root)
     EXECUTORS._entries.pop("threads of mine")
 
 
 def test_what_is_chosen(monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
     assert (chosen(), chosen("dask")) == ("processes", "dask")
-    monkeypatch.setenv(VARIABLE, "slurm:slurm_partition=cpu")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "slurm:slurm_partition=cpu")
     assert chosen("dask") == "slurm:slurm_partition=cpu"
 
 
@@ -358,7 +417,7 @@ def test_timings_run_in_this_process_whatever_the_executor(root, monkeypatch):
     from adabm.study import Run
     from adabm.study.running.timing import Workload, time_parts
 
-    monkeypatch.setenv(VARIABLE, "none that exists")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "none that exists")
     low = tuple(sorted((root / "data" / "calibration" / "LR").iterdir()))
     workload = Workload(root / "net.safetensors", low, EFFORT, Run.at("adabm", "W4A4 FQ"), (1,), (1,), low[0])
     assert next(iter(time_parts(workload, 1)))[2] > 0

@@ -71,6 +71,7 @@ BEYOND = (
     "__main__",
     "_torchvision",
     "cli",
+    "engines.checked",
     "engines.context",
     "engines.deciding",
     "engines.exporting",

@@ -252,3 +252,20 @@ def test_files_known_by_their_own_sha256_can_be_written_as_before(written, tmp_p
     network = load_network(written / "network.safetensors")
     save_network(network, tmp_path / "plain.safetensors", digest=False)
     assert header(tmp_path / "plain.safetensors").keys() == {"network", "options"}
+
+
+def test_weights_of_which_no_edit_can_be_told_are_shown_as_such(written, tmp_path, capsys):
+    """Such as those of earlier versions, or whose digest was taken away: they load, and `adabm info` says so."""
+    bare = tmp_path / "bare.safetensors"
+    kept = {
+        name: value
+        for name, value in header(written / "network.safetensors").items()
+        if name not in ("format", "sha256")
+    }
+    save_file(load_file(written / "network.safetensors"), bare, kept)
+    for path, verified in ((written / "network.safetensors", True), (bare, False)):
+        load_network(path)
+        assert main(["info", str(path)]) == 0
+        assert ("records no sha256 of its content" not in capsys.readouterr().out) == verified
+        assert main(["info", str(path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["verified"] == verified

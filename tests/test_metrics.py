@@ -6,9 +6,12 @@ import math
 import numpy as np
 import pytest
 
+import adabm
 from adabm._compat import basicsr_module
 from adabm.engines.metrics import luma, psnr_y, ssim_y
 from adabm.errors import ImageError
+from adabm.quantization.model import QuantizedSR
+from helpers.tiny_networks import tiny
 
 
 def pair(seed: int, size: tuple[int, int] = (40, 52), noise: float = 12.0) -> tuple[np.ndarray, np.ndarray]:
@@ -71,3 +74,31 @@ def test_order_of_noise_is_order_of_scores():
     scores = [(psnr_y(i, r, 4), ssim_y(i, r, 4)) for r, i in (pair(0, noise=n) for n in (2, 8, 30))]
     assert scores == sorted(scores, reverse=True)
     assert all(a > b + 0.02 for (_, a), (_, b) in itertools.pairwise(scores))
+
+
+WHOLE = np.full((8, 8, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        ([adabm.Picture("a", WHOLE / 255.0, WHOLE)], "a, ground truth: the picture spans 0.35"),
+        ([adabm.Picture("a", WHOLE, WHOLE / 255.0)], "a, input: the picture spans 0.35"),
+        ([adabm.Picture("a", WHOLE.astype(np.uint16) * 257, WHOLE)], "a, ground truth: the picture is of type uint16"),
+        ([adabm.Picture("a", WHOLE, WHOLE.astype(np.uint16))], "a, input: the picture is of type uint16"),
+        ([adabm.Picture("a", WHOLE, WHOLE), 1], "picture 2 is a int"),
+        ("a.png", "pictures is a str"),
+        (adabm.Picture("a", WHOLE, WHOLE), "pictures is a Picture"),
+        (None, "pictures is a NoneType"),
+    ],
+)
+def test_what_is_no_picture_to_evaluate_is_refused(pictures, message):
+    """Of floating point from 0 to 1 or of 16 bits, it would give other numbers without a word."""
+    with pytest.raises(adabm.AdabmError, match=message):
+        adabm.evaluate(QuantizedSR(tiny("ECBSR"), adabm.preset("minmax")), pictures)
+
+
+@pytest.mark.parametrize("tile", [0, 2.5, "8", float("nan"), True])
+def test_impossible_tiles_of_an_evaluation_are_refused(tile):
+    with pytest.raises(adabm.AdabmError, match="^tile = "):
+        adabm.evaluate(QuantizedSR(tiny("ECBSR"), adabm.preset("minmax")), [adabm.Picture("a", WHOLE, WHOLE)], tile)

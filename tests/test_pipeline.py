@@ -56,11 +56,13 @@ def project(tmp_path_factory) -> Path:
             shutil.copy(ROOT / name, root / name)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     tiny = dict(patch_size=16, patches=4, steps_per_round=1, rounds=3)
-    params["calibration"].update(tiny)
+    params["calibration"].update(tiny, evaluated="demo-photos-crops")
     params["evaluation"].update(tiny)
-    part = params["evaluation"]["plan"][0] | dict(methods=["minmax", "adabm"], settings=["W4A4 FQ"], seeds=[0, 1])
-    params["evaluation"]["plan"] = [part]
-    params["prepare"].update(tile=16, tiles=2, crop=16)
+    part = params["evaluation"]["plan"][0] | dict(
+        sets=["demo-photos-crops"], methods=["minmax", "adabm"], settings=["W4A4 FQ"], seeds=[0, 1]
+    )
+    params["evaluation"].update(plan=[part], workers=1)
+    params["prepare"].update(tile=16, tiles=2, crop=32)  # a crop is at least as large as what a figure shows
     for question, changes in TINY_STUDY.items():
         params[question].update(changes, patch_size=12, rounds=3, steps_per_round=1)
         for method in params[question].get("methods", {}).values():

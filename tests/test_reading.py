@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from adabm.errors import AdabmError, ConfigError, DataError
+from adabm.errors import AdabmError, ConfigError, DataError, ImageError
 from adabm.pictures.folders import calibration_images, check_calibration, evaluation_pictures, read_pictures
 from adabm.pictures.orientation import read_upright
 from adabm.pictures.pairs import PictureFiles
@@ -242,3 +242,12 @@ def test_no_more_patches_than_memory_holds():
     message = r"1000000 patches of 96x96 pixels: all are held in memory, 103 GiB; take at most 77672"
     with pytest.raises(DataError, match=message):
         calibration_batches(images, 96, patches=1_000_000)
+
+
+@pytest.mark.parametrize("form", ["GIF", "PPM", "JPEG2000", "ICO", "PCX"])
+def test_a_format_that_is_not_read_is_refused_under_any_name(tmp_path, form):
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.full((8, 8, 3), 120, np.uint8)).save(path, format=form)
+    for read in (read_raw, picture_size):
+        with pytest.raises(ImageError, match=f"picture.png: is a {form} file, whatever its name; convert it to PNG"):
+            read(path)

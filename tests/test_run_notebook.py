@@ -13,8 +13,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adabm.errors import ConfigError
-from adabm.study.origin.provenance import STAGE_VARIABLE, notebook_code_hash
-from adabm.study.running.executors import VARIABLE
+from adabm.study.origin.provenance import notebook_code_hash
+from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 from pipelines.stages import run_notebook
 from pipelines.stages.notebook_parameters import read_executor
 from pipelines.stages.run_notebook import ROOT, canonical, main
@@ -297,11 +297,13 @@ def test_the_stage_of_the_caller_is_restored(project, monkeypatch):
 
 def test_the_kernel_is_told_where_tasks_run(tmp_path, monkeypatch):
     for kept, profile, expected in ((None, "dask", "dask"), ("slurm", "dask", "slurm"), (None, None, None)):
-        monkeypatch.delenv(VARIABLE, raising=False) if kept is None else monkeypatch.setenv(VARIABLE, kept)
+        monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False) if kept is None else monkeypatch.setenv(
+            EXECUTOR_VARIABLE, kept
+        )
         (tmp_path / str(kept) / str(profile)).mkdir(parents=True)
         with run_notebook._kernel_environment(str(tmp_path / str(kept) / str(profile)), "{}", profile):
-            assert os.environ.get(VARIABLE) == expected
-        assert os.environ.get(VARIABLE) == kept
+            assert os.environ.get(EXECUTOR_VARIABLE) == expected
+        assert os.environ.get(EXECUTOR_VARIABLE) == kept
 
 
 def test_where_a_profile_runs_its_tasks(tmp_path):

@@ -1,5 +1,6 @@
 """Tiles with enough context and one decision come out as the whole picture does, to the last bit."""
 
+import copy
 from contextlib import contextmanager
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import torch
 
 import adabm
+from adabm.engines import context
 from adabm.engines.context import MOST, UNKNOWN, Context, context_of
 from adabm.engines.deciding import decided_by
 from adabm.engines.seamless import check_picture, seamless_tiles, upscale
 from adabm.engines.simulated import SimulatedEngine, as_engine
 from adabm.errors import ConfigError, ImageError
 from adabm.networks import build_network
-from adabm.networks.reach import Reach
+from adabm.networks.reach import Reach, find_reach
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from helpers.cli_files import smooth
@@ -102,24 +104,32 @@ def test_context():
     assert pooled.reach is None and "--tile 0" in pooled.shortage
 
 
-@pytest.mark.parametrize("context", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3)])
-def test_what_a_tile_takes_in(context):
+@pytest.mark.parametrize(
+    "around", [Context(5), Context(5, 4), Context(0, 8, None, 900), Context(50, 3), Context(2, 4, 2, 1, 50)]
+)
+def test_what_a_tile_takes_in(around):
     height, width = 61, 103
     for rows in ((0, 30), (30, 61), (13, 14)):
         for columns in ((0, 20), (55, 60), (90, 103)):
-            taken = context.around(rows, columns, height, width)
+            taken = around.around(rows, columns, height, width)
             area = 1
             for (begin, end), (first, last), length in zip((rows, columns), taken, (height, width)):
-                assert 0 <= first <= max(0, begin - context.overlap) and first % context.alignment == 0
-                assert min(length, end + context.overlap) <= last <= length
-                assert last == length or last % context.alignment == 0
+                assert 0 <= first <= max(0, begin - around.overlap) and first % around.alignment == 0
+                assert min(length, end + around.overlap) <= last <= length
+                assert last == length or last % around.alignment == 0
                 area *= last - first
-            assert area >= min(context.least_area, height * width)
+                assert last - first >= min(length, around.least_side)
+            assert area >= min(around.least_area, height * width)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((7,), "tile = 7: must be at least 8"), ((16, -1), "overlap = -1"), ((16, 4, "row"), "bits_per = 'row'")],
+    [
+        ((7,), "tile = 7: must be at least 8"),
+        *[((tile,), "^tile = ") for tile in ("16", 16.5, float("nan"), True, [16], 0)],
+        *[((16, overlap), "^overlap = ") for overlap in (-1, 2.5, float("nan"), True, "4", [1])],
+        *[((16, 4, bits_per), "^bits_per = ") for bits_per in ("row", None, ["tile"])],
+    ],
 )
 def test_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
@@ -138,6 +148,8 @@ def test_the_public_name():
         (np.full((8, 8, 3), np.nan), "NaN or infinite"),
         (np.ones((8, 8, 3), np.uint16), "of type uint16"),
         (np.ones((8, 8, 3), bool), "of type bool"),
+        (np.full((8, 8, 3), 9, ">f4"), "of type >f4"),
+        (np.ones((8, 8, 3), np.longdouble) * 9, "of type float128"),
         (np.ones((8, 8), np.uint8), r"shape \(8, 8\)"),
         (np.ones((1, 8, 8, 3), np.uint8), "shape"),
         (np.ones((0, 8, 3), np.uint8), "shape"),
@@ -149,3 +161,53 @@ def test_what_is_no_picture_is_refused(picture, message):
     with pytest.raises(ImageError, match=message):
         check_picture(picture, 3)
     check_picture(np.zeros((1, 1, 3), np.float32), 3)
+
+
+class Counted(torch.nn.Module):
+    """A network of a user, whose reach depends on an attribute of its own."""
+
+    scale = 1
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.body = (torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+        self.last = torch.nn.Conv2d(3, 3, 3, padding=1)
+        self.repeats = 1
+
+    def forward(self, x):
+        x = self.first(x)
+        for _ in range(self.repeats):
+            x = self.body(x)
+        return self.last(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*its layout was guessed")
+def test_how_far_a_model_sees_is_found_once_until_it_changes(monkeypatch):
+    searched = []
+    monkeypatch.setattr(context, "find_reach", lambda *args: searched.append(1) or find_reach(*args))
+    model, image = quantized(Counted()), half_smooth(90, 90)
+    assert context_of(as_engine(model)).overlap == 3
+    upscale(model, image, 60)
+    with model.full_precision():
+        upscale(model, image, 60)
+    assert len(searched) == 1
+    model.network.repeats = 4
+    assert context_of(as_engine(model)).overlap == 6
+    model.network.last = torch.nn.Conv2d(3, 3, 7, padding=3)
+    assert context_of(as_engine(model)).overlap == 8
+    hook = model.network.body.register_forward_hook(lambda _m, _i, out: out + out.mean((2, 3), keepdim=True))
+    assert context_of(as_engine(model)).reach is None
+    hook.remove()
+    assert context_of(as_engine(model)).overlap == 8 and len(searched) == 5
+    other = quantized(tiny("EDSR"))
+    assert context_of(as_engine(other)).overlap == context_of(as_engine(copy.deepcopy(other))).overlap == 8
+    assert len(searched) == 6
+
+
+def test_a_picture_no_larger_than_a_tile_with_its_context_is_computed_whole():
+    """EDSR's tiles have 8 pixels of context; where each tile decides, it is a tile."""
+    model = quantized(tiny("EDSR"))
+    assert len(upscale(model, half_smooth(100, 116), 100).tile_bits) == 1
+    assert len(upscale(model, half_smooth(100, 117), 100).tile_bits) == 2
+    assert len(upscale(model, half_smooth(100, 116), 100, bits_per="tile").tile_bits) == 2
+    assert len(upscale(model, half_smooth(100, 116), 100, 7).tile_bits) == 2

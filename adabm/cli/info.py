@@ -104,7 +104,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _full_precision(path: Path, console: Console) -> int:
     from ..checkpoint import network_hash
+    from ..metadata import has_digest
     from ..networks import describe
+    from ..serialization import file_metadata
     from .models import load_full_precision
 
     network = load_full_precision(path)
@@ -112,14 +114,17 @@ def _full_precision(path: Path, console: Console) -> int:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     size = parameters * 4 / 1024
     digest = network_hash(network.state_dict())
+    verified = has_digest(file_metadata(path))
     console.result(descriptor.summary())
     console.result(
         f"full precision, not quantized; {descriptor.channels} channels, {parameters} parameters, size {size:.1f} KiB\n"
         f"network sha256 {digest}"
+        + ("" if verified else "\nthe file records no sha256 of its content, by which an edit could be told")
     )
     console.document(
         {
             "kind": "full precision",
+            "verified": verified,
             "network": _identity(descriptor) | {"sha256": digest, "parameters": parameters},
             "size_kib": size,
         }

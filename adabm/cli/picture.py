@@ -24,15 +24,19 @@ class Contexts:
     def __init__(self, engine: Engine, overlap: int | None, note: Callable[[str], None]) -> None:
         self._engine, self._overlap, self._note = engine, overlap, note
         self._found: Context | None = None
+        self._noted = False
 
-    def of(self, picture: np.ndarray, tile: int | None) -> Context | None:
+    def of(self, picture: np.ndarray, tile: int | None, bits_per: str) -> Context | None:
         """Return the context for the tiles of a picture; None if it is computed as a whole."""
         if not in_tiles(picture, tile):
             return None
         if self._found is None:
             self._found = context_of(self._engine, self._overlap)
-            if not self._found.exact:
-                self._note(f"note: {self._found.shortage}")
+        if bits_per == "picture" and not in_tiles(picture, tile + 2 * self._found.overlap):
+            return None
+        if not self._found.exact and not self._noted:
+            self._note(f"note: {self._found.shortage}")
+            self._noted = True
         return self._found
 
 

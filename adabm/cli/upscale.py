@@ -197,9 +197,11 @@ def _upscale(
     if colour_profile:
         console.note(f"warning: {source}: its colour profile is not kept; colours may look different")
     height, width = picture.shape[:2]
-    context = contexts.of(picture, args.tile or None)
+    context = contexts.of(picture, args.tile or None, args.bits_per)
     with console.progress(height * width, source.name) as bar:
-        result, bits = upscale_picture(engine, picture, args.tile or None, context, args.bits_per, bar.update)
+        result, bits = upscale_picture(
+            engine, picture, args.tile or None if context is not None else None, context, args.bits_per, bar.update
+        )
     write_image(target, result)
     seconds = time.perf_counter() - begun
     scale = engine.scale

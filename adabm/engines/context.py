@@ -1,10 +1,14 @@
 """How much context a tile needs, so that it comes out as in the whole picture."""
 
 import math
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+
+from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..networks.reach import Reach, find_reach
+from ..quantization.layers import BitContext
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
 
@@ -13,6 +17,7 @@ UNKNOWN = 32  # pixels where no bound is known
 # Up to so many values of its input, torch computes a convolution on the CPU by another algorithm, whose sums round
 # otherwise; at low bits the smallest difference becomes visible.
 _SMALL = 20480
+_KEPT = "_known_reach"  # attribute of a model
 Span = tuple[int, int]  # begin and end
 
 
@@ -25,12 +30,14 @@ class Context:
         alignment: the tile begins and ends, with its context, at multiples of it or at the border of the picture.
         reach: how far the network sees, in pixels; None without a known bound.
         least_area: pixels that a tile has with its context, where the picture does.
+        least_side: pixels a side that it has likewise.
     """
 
     overlap: int
     alignment: int = 1
     reach: int | None = None
     least_area: int = 1
+    least_side: int = 1
 
     @property
     def exact(self) -> bool:
@@ -47,12 +54,14 @@ class Context:
             )
         return (
             f"the network sees {self.reach} pixels far, the tiles have {self.overlap} pixels of context and come near to "
-            f"the whole picture only; --overlap {self.reach} or --tile 0 computes it, with more time and memory"
+            "the whole picture only, at low bits with seams that may show; "
+            f"--overlap {self.reach} or --tile 0 computes it, with more time and memory"
         )
 
     def around(self, rows: Span, columns: Span, height: int, width: int) -> tuple[Span, Span]:
         """Rows and columns of a picture that a tile of ``rows`` and ``columns`` takes in with its context."""
-        rows, columns = self._around(*rows, height), self._around(*columns, width)
+        rows = self._grown(*self._around(*rows, height), self.least_side, height)
+        columns = self._grown(*self._around(*columns, width), self.least_side, width)
         columns = self._grown(*columns, -(-self.least_area // (rows[1] - rows[0])), width)
         return self._grown(*rows, -(-self.least_area // (columns[1] - columns[0])), height), columns
 
@@ -85,8 +94,17 @@ def context_of(engine: Engine, overlap: int | None = None) -> Context:
     if overlap is None:
         overlap = UNKNOWN if reach.pixels is None else min(reach.pixels, MOST)
     return Context(
-        overlap, math.lcm(reach.alignment, engine.size_multiple), reach.pixels, _SMALL // engine.channels + 1
+        overlap,
+        math.lcm(reach.alignment, engine.size_multiple),
+        reach.pixels,
+        _SMALL // engine.channels + 1,
+        minimum_size(engine),
     )
+
+
+def minimum_size(engine: Engine) -> int:
+    """Return what the sides of an engine's pictures must not be less than; see :class:`Engine`."""
+    return getattr(engine, "minimum_size", 1)
 
 
 def _reach(engine: Engine) -> Reach:
@@ -94,5 +112,36 @@ def _reach(engine: Engine) -> Reach:
     if own is not None or not isinstance(model, QuantizedSR):
         return own or Reach(None)
     described = model.descriptor
-    with model.full_precision():
-        return find_reach(model.network, described.channels, described.scale, described.size_multiple)
+    made = (_made(model.network), described.channels, described.scale, described.size_multiple)
+    known = getattr(model, _KEPT, None)
+    if known is None or known[0] != made:
+        with model.full_precision():
+            known = made, find_reach(model.network, *made[1:])
+        setattr(model, _KEPT, known)
+    return known[1]
+
+
+def _made(network: nn.Module) -> tuple:
+    """All that decides how far a network sees, which its weights do not: modules, their settings and hooks, shapes."""
+    return tuple((name, type(module), *_settings(module)) for name, module in network.named_modules())
+
+
+def _settings(module: nn.Module) -> Iterator[tuple[str, object]]:
+    for name, value in vars(module).items():
+        if name in ("_parameters", "_buffers"):
+            yield name, tuple((key, None if tensor is None else tensor.shape) for key, tensor in value.items())
+        elif name != "_modules" and not isinstance(value, BitContext):  # what one pass tells its layers
+            yield name, _compared(value)
+
+
+def _compared(value: object) -> object:
+    """A value that is equal to another if it is the same setting."""
+    if isinstance(value, Tensor):
+        return value.shape
+    if isinstance(value, dict):
+        return tuple((key, _compared(inner)) for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_compared, value))
+    if isinstance(value, nn.Module):
+        return type(value)
+    return value if isinstance(value, Hashable) else repr(value)

@@ -8,6 +8,7 @@ import torch
 
 from ..pictures.padding import padded
 from ..pictures.tensors import to_batch
+from .context import minimum_size
 from .protocol import Engine
 from .simulated import SimulatedEngine
 
@@ -26,7 +27,7 @@ def decided_by(engine: Engine, picture: np.ndarray) -> Iterator[None]:
         if hasattr(engine, "deciding_on"):
             stack.enter_context(engine.deciding_on(picture))
         elif isinstance(engine, SimulatedEngine) and engine.model.image2bit is not None:
-            factor = _factor(engine, padded(picture, engine.size_multiple, getattr(engine, "minimum_size", 1)))
+            factor = _factor(engine, padded(picture, engine.size_multiple, minimum_size(engine)))
             hook = engine.model.image2bit.register_forward_hook(lambda _module, _inputs, out: factor.expand_as(out))
             stack.callback(hook.remove)
         yield

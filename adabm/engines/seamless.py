@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError, ImageError
 from ..quantization.model import QuantizedSR
+from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
 from .protocol import Engine
@@ -33,7 +34,8 @@ def upscale(
     Args:
         model: an engine; or a calibrated model, or one inside ``model.full_precision()``.
         image: (H, W, C) of values 0 to 255, C the network's input channels.
-        tile: largest side of the tiles in input pixels, without their context; None for the whole picture at once.
+        tile: largest side of the tiles in input pixels, without their context; None for the whole picture at once, as it is
+            computed, too, where it is no larger than a tile with its context.
         overlap: input pixels of context computed around each tile and cut off again; by default as many as the network
             needs, see :func:`adabm.engines.context.context_of`.
         bits_per: ``"picture"``: the whole picture decides the bits of all its tiles; ``"tile"``: each tile its own.
@@ -65,16 +67,18 @@ def seamless_tiles(
         ConfigError: a tile of less than 8 pixels, a negative overlap, or another ``bits_per``.
         EngineError: the engine's output is not ``scale`` times as large as its input.
     """
+    check_all(tile=(tile, Count | None), overlap=(overlap, Whole | Context | None), bits_per=(bits_per, str))
     if tile is not None and tile < 8:
         raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
     if bits_per not in BITS_PER:
         raise ConfigError(f"bits_per = {bits_per!r}: must be 'picture' or 'tile'")
     engine = as_engine(model)
     height, width = image.shape[:2]
-    if not in_tiles(image, tile):
-        context = Context(0)
-    else:
+    context = Context(0)
+    if in_tiles(image, tile):
         context = overlap if isinstance(overlap, Context) else context_of(engine, overlap)
+        if bits_per == "picture" and not in_tiles(image, tile + 2 * context.overlap):
+            tile = None  # a tile with its context may be as large as the picture
     rows, columns = _even_spans(height, tile), _even_spans(width, tile)
     with decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext():
         for (top, bottom), (left, right) in itertools.product(rows, columns):
@@ -101,7 +105,7 @@ def check_picture(image: np.ndarray, channels: int) -> None:
         raise ImageError(f"the picture is a {type(image).__name__}; give an array of shape (H, W, {channels})")
     if image.ndim != 3 or image.shape[2] != channels or not image.size:
         raise ImageError(f"the picture has shape {image.shape}; expected (H, W, {channels})")
-    if image.dtype != np.uint8 and image.dtype.kind != "f":
+    if image.dtype not in (np.uint8, np.float16, np.float32, np.float64):
         raise ImageError(f"the picture is of type {image.dtype}; convert it to uint8, or to floating point of 0 to 255")
     low, high = float(image.min()), float(image.max())
     if not np.isfinite([low, high]).all():

@@ -19,7 +19,7 @@ from .unquantized import unquantized
 
 
 def describe(network: nn.Module, *, scale: int | None = None, value_range: float | None = None) -> NetworkDescriptor:
-    """Find the scale, the roles of the convolutions and the blocks of ``network``.
+    """Find the scale, the roles of what multiplies, and the blocks of ``network``.
 
     The architectures that are registered have a fixed layout. Any other network is run once
     on a small picture (see :func:`trace_network`); its roles and blocks are then a guess by the

@@ -9,7 +9,7 @@ from ..errors import NetworkError
 
 
 class Role(str, Enum):
-    """The part a convolution plays, which decides how it is quantized (paper section 4.1).
+    """The part that a convolution, linear layer or product plays, which decides how it is quantized (paper section 4.1).
 
     ========== ======================= =============================
     role       body-only setting       fully quantized (FQ) setting
@@ -24,7 +24,7 @@ class Role(str, Enum):
     ========== ======================= =============================
 
     AFTER_BODY is the convolution that closes the residual body of EDSR and SRResNet; the released
-    code quantizes it in the FQ setting alone. SKIP is for convolutions whose cost is negligible,
+    code quantizes it in the FQ setting alone. SKIP is for what is not quantized, mostly since its cost is negligible,
     such as channel attention on globally pooled 1x1 features.
     """
 
@@ -42,13 +42,13 @@ _USUAL = {"minimum_size": 1, "source": "", "output_channels": None, "unquantized
 
 @dataclass(frozen=True)
 class NetworkDescriptor:
-    """All that callers ask of a network: identity, scale, pixels, the roles of its convolutions, its blocks.
+    """All that callers ask of a network: identity, scale, pixels, roles of what multiplies, blocks.
 
     Attributes:
         name: class name of the network, e.g. ``"EDSR"``.
         scale: upsampling factor.
         value_range: largest pixel value of input and output, 1.0 or 255.0.
-        roles: dotted module name of every ``nn.Conv2d`` -> its role, in execution order.
+        roles: dotted name of every ``nn.Conv2d``, ``nn.Linear`` and product of two tensors -> its role, in execution order.
         blocks: dotted names of the modules whose outputs enter the structure loss.
         block_feature_size_normalized: divide each block's normalized output by its C*H*W in the
             structure loss, as the released RDN does (which makes the term negligible there).

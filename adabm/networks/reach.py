@@ -1,7 +1,7 @@
 """How far a network sees: from how far away a pixel of the input can change one of the output.
 
 A band of NaN in a strip of zeros marks all that depends on it, since arithmetic never makes a number of a NaN. The
-convolutions, which cost nearly all the time of a network, are replaced by what they do to such marks.
+convolutions and products, which cost nearly all the time of a network, are replaced by what they do to such marks.
 """
 
 import math
@@ -48,10 +48,11 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
     Args:
         channels, scale, size_multiple: see :class:`adabm.NetworkDescriptor`.
     """
-    with evaluation_mode(network), _MarkingConvolutions():
+    with evaluation_mode(network), _Marking() as marking:
         for breadth in _BREADTHS:
+            breadth = -(-breadth // size_multiple) * size_multiple
             try:
-                return _reach(network, channels, scale, size_multiple, -(-breadth // size_multiple) * size_multiple)
+                return _reach(network, channels, scale, size_multiple, breadth, marking)
             except _NoBound:
                 break
             except Exception:  # foreign code may raise anything
@@ -59,11 +60,13 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
     return Reach(None, size_multiple)
 
 
-def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int) -> Reach:
+def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int, marking: "_Marking") -> Reach:
     found, alignments = [], [multiple]
     for vertical in (False, True):
-        # what demands wide strips has windows: it is slow, and sees the whole picture or far
-        for margin in _MARGINS if breadth < _BREADTHS[-1] else _MARGINS[:-1]:
+        for margin in _MARGINS:
+            # what demands wide strips, or attends, has windows: it is slow, and sees the whole picture or far
+            if margin == _MARGINS[-1] and (breadth >= _BREADTHS[-1] or marking.attends):
+                raise _NoBound
             margin = -(-margin // multiple) * multiple
             strips = _Strips(network, channels, scale, multiple, breadth, margin, vertical)
             near = strips.extents([0, multiple])
@@ -88,11 +91,12 @@ def _period(strips: "_Strips", multiple: int) -> int:
 
 
 class _Strips:
-    """Strips of a picture, of zeros but for a band of NaN."""
+    """Strips of a picture, of zeros but for a band of NaN; the first with one that stays without."""
 
     def __init__(self, network, channels: int, scale: int, multiple: int, breadth: int, margin: int, vertical: bool):
         self.network, self.channels, self.scale, self.multiple = network, channels, scale, multiple
         self.breadth, self.margin, self.vertical = breadth, margin, vertical
+        self.controlled = margin > -(-_MARGINS[0] // multiple) * multiple  # shorter ones were before
 
     def extents(self, shifts: Iterable[int]) -> list[tuple[int, int]] | None:
         """How many pixels before and behind the band depend on it, for each shift of the band; None: no end is seen."""
@@ -112,18 +116,25 @@ class _Strips:
     def _marks(self, begin: int, end: int, length: int) -> list[int]:
         """Lines of the output, from the first to the last of the strip, that depend on the band."""
         like = next(self.network.parameters(), torch.zeros(()))
-        strips = like.new_zeros(2, self.channels, self.breadth, length)  # the second stays without marks
+        strips = like.new_zeros(1 if self.controlled else 2, self.channels, self.breadth, length)
         strips[0, :, :, begin:end] = torch.nan
         output = self.network(strips.transpose(2, 3) if self.vertical else strips)
         marks = (output.transpose(2, 3) if self.vertical else output).isnan()
         lines = marks[0].any(0).any(0).nonzero().flatten().tolist()
-        if marks.shape[3] != length * self.scale or not lines or marks[1].any():
+        if marks.shape[3] != length * self.scale or not lines or marks[1:].any():
             raise _NoBound
+        self.controlled = True
         return lines
 
 
-class _MarkingConvolutions(TorchFunctionMode):
-    """Let convolutions and linear layers give NaN where they see one, and zero elsewhere, at little cost."""
+class _Marking(TorchFunctionMode):
+    """Let convolutions, linear layers and products give NaN where they see one, and zero elsewhere, at little cost.
+
+    Attributes:
+        attends: whether there was a product of two tensors, or attention.
+    """
+
+    attends = False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -131,7 +142,15 @@ class _MarkingConvolutions(TorchFunctionMode):
             return _marked_convolution(func, *args, **kwargs)
         if func is F.linear:
             return _marked_linear(*args, **kwargs)
+        if func is F.scaled_dot_product_attention:
+            self.attends = True
+        if func in _PRODUCTS and len(args) == 2 and min(factor.dim() for factor in args) >= 2 and not kwargs:
+            self.attends = True
+            return _as_nan(_marks(args[0], -1)) + _as_nan(_marks(args[1], -2))
         return func(*args, **kwargs)
+
+
+_PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 
 
 def _marked_convolution(func, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args, **kwargs) -> Tensor:

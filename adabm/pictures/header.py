@@ -16,6 +16,7 @@ from ..errors import ConfigError, ImageError
 MAX_PIXELS = (
     178_956_970  # what Pillow takes for an attack: 0.5 GB of RGB; the largest photograph of the study has 6 million
 )
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")  # as Pillow calls those that are read
 MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
 _lock = threading.Lock()
 
@@ -39,7 +40,8 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
     """Return what the header of an open file says; None where Pillow does not understand it, which others may.
 
     Raises:
-        ImageError: it holds several pictures (animations, pages), or more pixels than :func:`check_pixels` allows.
+        ImageError: it is of a format that is not read, whatever its name; it holds several pictures (animations, pages), or
+            more pixels than :func:`check_pixels` allows.
     """
     try:
         with pillow_without_limit(), Image.open(file) as image:
@@ -50,6 +52,8 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
         return None
     if count > 1:
         raise ImageError(f"{name}: holds {count} pictures; extract the one to read")
+    if form not in FORMATS:
+        raise ImageError(f"{name}: is a {form} file, whatever its name; convert it to PNG")
     check_pixels(height, width, name)
     return Header(form, mode, height, width)
 

@@ -36,7 +36,7 @@ class BitRuled(Protocol):
 
 
 def policy_of(role: Role, fully_quantized: bool) -> Policy | None:
-    """Return how a convolution of this role is quantized (table of :class:`Role`); None: it stays in full precision."""
+    """Return how what has this role is quantized (table of :class:`Role`); None: it stays in full precision."""
     if role is Role.BODY or (role is Role.AFTER_BODY and fully_quantized):
         return Policy.ADAPTIVE
     if role is Role.FUSION:

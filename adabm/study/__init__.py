@@ -1,57 +1,45 @@
 """The study: methods measured on networks and data sets, their tables, figures and provenance."""
 
-from .origin.provenance import write_provenance
-from .plan.cells import Effort, Run, plan_inputs, read_plan
-from .plan.root import find_root
-from .running.bench import Bench, Trial
-from .running.cache import ResultCache
-from .running.runs import CellResult, run_plan
-from .running.tasks import ModelTask
-from .tables.schema import read_study_table, study_table
-from .tables.study_summary import summarize_study
-from .tables.summary import comparison_markdown, evaluation_markdown, summarize, with_published
-from .tables.writing import evaluation_tables, layer_table, write_table
-
-__all__ = [
-    "Bench",
-    "CellResult",
-    "Effort",
-    "ModelTask",
-    "ResultCache",
-    "Run",
-    "Trial",
-    "comparison_markdown",
-    "evaluation_markdown",
-    "evaluation_tables",
-    "find_root",
-    "layer_table",
-    "plan_inputs",
-    "publish",
-    "read_plan",
-    "read_study_table",
-    "run_plan",
-    "save_figure",
-    "study_style",
-    "study_table",
-    "summarize",
-    "summarize_study",
-    "with_published",
-    "write_provenance",
-    "write_table",
-]
-_DRAWING = {
+_EXPORTS = {
+    "Bench": "running.bench",
+    "CellResult": "running.runs",
+    "Effort": "plan.cells",
+    "ModelTask": "running.tasks",
+    "ResultCache": "running.cache",
+    "Run": "plan.cells",
+    "Trial": "running.bench",
+    "comparison_markdown": "tables.summary",
+    "evaluation_markdown": "tables.summary",
+    "evaluation_tables": "tables.writing",
     "figures": "pages",
+    "find_root": "plan.root",
+    "layer_table": "tables.writing",
+    "plan_inputs": "plan.cells",
     "publish": "pages.publishing",
     "question_figures": "pages",
+    "read_plan": "plan.cells",
+    "read_study_table": "tables.schema",
+    "run_plan": "running.runs",
     "save_figure": "pages.figures",
     "study_style": "pages.figures",
+    "study_table": "tables.schema",
+    "summarize": "tables.summary",
+    "summarize_study": "tables.study_summary",
+    "with_published": "tables.summary",
+    "write_provenance": "origin.provenance",
+    "write_table": "tables.writing",
 }
+__all__ = [*sorted(_EXPORTS)]
 
 
 def __getattr__(name: str):
-    """Import what draws on first use: processes that only compute start in two thirds of the time."""
-    if name in _DRAWING:
+    """Import a name on first use: what runs a notebook needs no torch, and what computes draws nothing."""
+    if name in _EXPORTS:
         from importlib import import_module
 
-        return getattr(import_module(f".{_DRAWING[name]}", __name__), name)
+        return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

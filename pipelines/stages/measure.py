@@ -13,7 +13,7 @@ from adabm.errors import AdabmError
 from adabm.files import remove_stale_temporaries
 from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
-from adabm.study.running.executors import VARIABLE
+from adabm.study.variables import EXECUTOR_VARIABLE
 
 from .notebook_parameters import read_block, read_executor
 
@@ -44,7 +44,7 @@ def main() -> int:
         effort = Effort.from_parameters(block)
         cells = read_plan(block["plan"], root, effort)
         if args.executor:
-            os.environ[VARIABLE] = args.executor
+            os.environ[EXECUTOR_VARIABLE] = args.executor
         results = run_plan(cells, effort, cache, workers or None, device, read_executor(args.params))
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)

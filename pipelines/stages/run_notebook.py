@@ -38,8 +38,7 @@ from traitlets import default
 
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
-from adabm.study.origin.provenance import STAGE_VARIABLE
-from adabm.study.running.executors import VARIABLE
+from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
 from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block, read_executor
 from .sums import write_sums
@@ -145,8 +144,8 @@ def _kernel_environment(scratch: str, stage: str, executor: str | None = None) -
         "IPYTHONDIR": scratch,  # the user's start-up files and settings
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a preset "agg" would show no figure
     }
-    if executor is not None and not os.environ.get(VARIABLE):
-        settings[VARIABLE] = executor
+    if executor is not None and not os.environ.get(EXECUTOR_VARIABLE):
+        settings[EXECUTOR_VARIABLE] = executor
     profile = Path(scratch, "profile_default")
     profile.mkdir()  # the kernel warns, at each start, that its connection to this very process is not encrypted
     (profile / "ipython_kernel_config.py").write_text("c.Application.log_level = 'CRITICAL'\n")

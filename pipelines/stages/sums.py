@@ -6,12 +6,11 @@ changes no stage. ``cd results/demo && sha256sum -c sums/*`` checks them.
 
 from pathlib import Path
 
-from adabm.files import write_atomically
-from adabm.study.origin.fingerprint import sha256
+from adabm.files import file_sha256, write_atomically
 
 
 def write_sums(folder: Path, out: Path) -> None:
     """Write ``out``: a line a file of the folder, its sha256 and its path relative to the folder's parent."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{sha256(path)}  {path.relative_to(folder.parent).as_posix()}\n" for path in files]
+    lines = [f"{file_sha256(path)}  {path.relative_to(folder.parent).as_posix()}\n" for path in files]
     write_atomically(out, "".join(lines).encode())

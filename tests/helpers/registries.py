@@ -7,6 +7,7 @@ from adabm.engines import ENGINES
 from adabm.quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES
 from adabm.quantization.complexity import COMPLEXITIES
 from adabm.quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
+from adabm.steps import step_names
 from adabm.steps.step import _STEPS
 
 TABLES = [
@@ -17,6 +18,7 @@ TABLES = [
 @contextmanager
 def forgetting() -> Iterator[None]:
     """Put the registries of steps, of their functions and of engines back as they were."""
+    step_names()  # those of the package are there from now on
     before = [dict(table) for table in TABLES]
     try:
         yield

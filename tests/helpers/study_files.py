@@ -14,7 +14,8 @@ from adabm.pictures.writing import write_image
 from adabm.study import Effort
 from adabm.study.origin import fingerprint
 from adabm.study.running import tasks
-from adabm.study.running.executors import EXECUTORS, VARIABLE, Request, Workers
+from adabm.study.running.executors import EXECUTORS, Request, Workers
+from adabm.study.variables import EXECUTOR_VARIABLE
 
 EFFORT = Effort(patch_size=12, patches=4, rounds=3, steps_per_round=2)
 
@@ -107,7 +108,7 @@ def _here(_request: Request) -> Iterator[Workers]:
 
 def compute_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let studies start no process."""
-    monkeypatch.setenv(VARIABLE, "here")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "here")
 
 
 def forget() -> None:

@@ -56,6 +56,7 @@ NEUTRAL = (
     "study.running.scheduling",
     "study.running.working",
     "study.tables.question",  # how a question is told
+    "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
     "validation",  # refuses settings and arguments, whose values enter the keys
     "yaml_files",  # what files of recipes and parameters say enters the keys

@@ -16,6 +16,7 @@ from ... import __version__
 from ...errors import TableError
 from ...files import write_atomically
 from ...yaml_files import read_yaml
+from ..variables import STAGE_VARIABLE
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
 
 PACKAGES = (
@@ -50,7 +51,6 @@ _TRACKED = (
     "data",
     ":(exclude)profiles/*/dvc.lock",
 )
-STAGE_VARIABLE = "ADABM_STAGE"  # JSON of params_file, block and notebook, set by the stage that runs a notebook
 _HOMES = ("home", "Users")
 
 

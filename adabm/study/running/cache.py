@@ -43,21 +43,19 @@ class ResultCache:
         """Alone among all processes that share the folder inside; whoever else wants the same result waits.
 
         A process that dies, or whose machine does, claims nothing any more. On a file system without locks nothing is
-        claimed: two studies may then compute the same result twice.
+        claimed: two studies may then compute the same result twice. (A mere file as a lock would outlive its owner.)
         """
         self.progress(result_key)  # makes the folder, or tells why it cannot be made
         path = self.folder / "models" / f"{result_key}.lock"
-        lock = FileLock(path)
-        try:
+        lock = FileLock(path, fallback_to_soft=False)
+        with suppress(NotImplementedError, OSError):
             lock.acquire()
-        except (NotImplementedError, OSError):
-            yield
-            return
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # who waits has opened it, and finds the result; who comes later makes another
-            lock.release()
+            if lock.is_locked:
+                path.unlink(missing_ok=True)  # while it is ours; who waits for it finds it gone, and makes another
+                lock.release()
 
     def keep_seconds(self, result_key: str, seconds: float) -> None:
         """Keep how long a model or picture took, for estimates; where that cannot be kept, nothing is lost."""
@@ -94,7 +92,15 @@ class ResultCache:
         path = self._model(model_key)
         save_quantized(model, path, seed=seed)
         log = {"steps": [list(vars(step).values()) for step in steps], "model_sha256": file_sha256(path)}
-        self._keep(path.with_suffix(".json"), model_key, log)
+        self._keep(path.with_suffix(".json"), model_key, log | {"weight_bits": weight_bits(model)})
+
+    def load_weight_bits(self, model_key: str) -> dict[str, int | None] | None:
+        """Return :func:`weight_bits` of a kept model, or None where they are missing or damaged."""
+        log = self._kept(self._model(model_key).with_suffix(".json"), model_key)
+        if log is None or "weight_bits" in log:
+            return log and log["weight_bits"]
+        kept = self.load_model(model_key)  # of an earlier version
+        return kept and weight_bits(kept[0])
 
     def _model(self, model_key: str) -> Path:
         return self.folder / "models" / f"{model_key}.safetensors"
@@ -125,6 +131,11 @@ class ResultCache:
         except KeptFileError as error:
             return _unusable(path, error)
         return content["result"]
+
+
+def weight_bits(model: QuantizedSR) -> dict[str, int | None]:
+    """Return the weight bits of each quantized layer, which steps may have changed; None of what has no weights."""
+    return {name: layer.weight_bits for name, layer in model.layers.items()}
 
 
 def _unusable(path: Path, error: Exception) -> None:

@@ -117,6 +117,8 @@ def _result(cell: Cell, model_task: ModelTask) -> CellResult:
     evaluation = Evaluation.of(task.results())
     network, descriptor = _described(cell.backbone, file_hash(cell.backbone))
     model = QuantizedSR(network, cell.run.config(), descriptor)  # its cost is the same, whatever its ranges
+    for name, bits in model_task.weight_bits().items():
+        model.layers[name].weight_bits = bits
     return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))
 
 

@@ -27,7 +27,7 @@ from ...recipes import calibrate
 from ...steps import CalibrationRecord, TuningStep
 from ..origin.fingerprint import definition_hash, file_hash, folder_hash, key
 from ..plan.cells import Effort, Run
-from .cache import ResultCache
+from .cache import ResultCache, weight_bits
 from .keys import measuring_code, quantizing_code
 
 
@@ -154,6 +154,13 @@ class ModelTask:
                 f"{self.cache.folder}: the model just kept there cannot be read again; is the disk in order?"
             )
         return kept
+
+    def weight_bits(self) -> dict[str, int | None]:
+        """Return the weight bits of each layer of the kept model, which its steps may have changed; none for ``fp32``."""
+        if self.run.method == FULL_PRECISION:
+            return {}
+        kept = self.cache.load_weight_bits(self.key)
+        return kept if kept is not None else weight_bits(self.load()[0])
 
     def model(self) -> tuple[QuantizedSR, CalibrationRecord, list[TuningStep]]:
         """Return the quantized model as :meth:`load` does, with what its calibration saw."""

@@ -69,7 +69,7 @@ class TraceTask:
                 )
 
         progress_key = self.progress_key
-        with task.cache.claimed(progress_key):
+        with task.cache.claimed(progress_key), task.cache.claimed(task.key):  # it ends with that model
             if not self.done():
                 task.quantize_and_keep(progress_key, running.append, on_step)
 

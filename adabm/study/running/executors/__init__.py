@@ -1,11 +1,10 @@
 """Where tasks are carried out: processes of this machine, a Dask cluster, Slurm; all behind ``concurrent.futures.Executor``."""
 
 from . import dask_cluster, jobs, processes
-from .registry import EXECUTORS, VARIABLE, Request, Workers, chosen, open_workers
+from .registry import EXECUTORS, Request, Workers, chosen, open_workers
 
 __all__ = [
     "EXECUTORS",
-    "VARIABLE",
     "Request",
     "Workers",
     "chosen",

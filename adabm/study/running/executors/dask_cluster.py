@@ -72,20 +72,19 @@ def _local(distributed: ModuleType, request: Request) -> Iterator:
             dashboard_address="127.0.0.1:0",  # a free port: two studies may run at once
             silence_logs=logging.CRITICAL,
         )
-    client = distributed.Client(cluster, set_as_default=False)
-    if request.device != "cpu":
-        client.run(_take_gpu, gpus(), [worker.worker_address for worker in cluster.workers.values()])
-    try:
-        yield client
-    except BaseException:
-        for nanny in cluster.workers.values():
-            nanny.auto_restart = False
-            with contextlib.suppress(OSError, TypeError):  # gone already
-                os.kill(nanny.pid, signal.SIGKILL)
-        raise
-    finally:
-        client.close()
-        cluster.close()
+    with contextlib.ExitStack() as stack:
+        stack.callback(cluster.close)
+        try:
+            client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
+            if request.device != "cpu":
+                client.run(_take_gpu, gpus(), [worker.worker_address for worker in cluster.workers.values()])
+            yield client
+        except BaseException:
+            for nanny in cluster.workers.values():
+                nanny.auto_restart = False
+                with contextlib.suppress(OSError, TypeError):  # gone already
+                    os.kill(nanny.pid, signal.SIGKILL)
+            raise
 
 
 def _take_gpu(names: list[str], addresses: list[str]) -> None:

@@ -35,9 +35,9 @@ class Jobs(Executor):
     def submit(self, function: Callable, /, *arguments, **named) -> Future:
         """Queue a call as a job."""
         future: Future = Future()
+        future.set_running_or_notify_cancel()  # before the thread can see it, which may find the job done at once
         with starting(self._variables), self._lock:
             self._jobs[future] = self._submitter.submit(_Call(function, arguments, named))
-        future.set_running_or_notify_cancel()
         return future
 
     def _look_after(self) -> None:

@@ -13,8 +13,8 @@ from types import ModuleType
 from ....errors import ConfigError
 from ....plugins import load_file
 from ....registry import Registry
+from ...variables import EXECUTOR_VARIABLE
 
-VARIABLE = "ADABM_EXECUTOR"
 DEFAULT = "processes"
 
 
@@ -60,7 +60,7 @@ EXECUTORS: Registry = Registry("executor")  # of Open
 
 def chosen(setting: str | None = None) -> str:
     """Return the executor that ``ADABM_EXECUTOR`` names, else ``setting``, else ``processes``."""
-    return os.environ.get(VARIABLE) or setting or DEFAULT
+    return os.environ.get(EXECUTOR_VARIABLE) or setting or DEFAULT
 
 
 def open_workers(setting: str, request: Request) -> AbstractContextManager[Workers]:
