@@ -1,7 +1,8 @@
 """The study: methods measured on networks and data sets, their tables, figures and provenance."""
 
 from .origin.provenance import write_provenance
-from .plan.cells import Effort, Run, plan_inputs, read_plan
+from .plan.cells import Run, plan_inputs, read_plan
+from .plan.effort import Effort
 from .plan.root import find_root
 from .running.bench import Bench, Trial
 from .running.cache import ResultCache
