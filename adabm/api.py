@@ -7,9 +7,8 @@ from typing import Annotated
 import numpy as np
 from torch import nn
 
-from .errors import ConfigError
 from .networks import NetworkDescriptor
-from .pictures.padding import fitting_side
+from .networks.sides import Sides
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
 from .steps import CalibrationRecord, Progress, TuningStep, Workspace
@@ -87,11 +86,5 @@ def quantize(
 
 
 def _check_patch_size(size: int | None, descriptor: NetworkDescriptor) -> None:
-    if size is None:
-        return
-    fitting = fitting_side(size, descriptor.size_multiple, descriptor.minimum_size)
-    if size != fitting:
-        raise ConfigError(
-            f"patch_size = {size}: {descriptor.name} takes sides that are multiples of {descriptor.size_multiple} and at "
-            f"least {descriptor.minimum_size}; the next is {fitting}"
-        )
+    if size is not None:
+        Sides(descriptor.size_multiple, descriptor.minimum_size).check("patch_size", size, descriptor.name)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from adabm.errors import AdabmError, CheckpointError, ConfigError, DataError, ImageError
 from adabm.study import Effort, Run, plan_inputs, read_plan
 from adabm.study.plan.cells import Cell
+from helpers.community_networks import write_community
 from helpers.study_files import EFFORT, part, write_network, write_pictures, write_study
 
 
@@ -96,6 +97,31 @@ def test_duplicates_are_merged_and_one_that_is_wanted_counts(root):
             "First None minmax W6A6 0": False,
         }
     assert len(read_plan([part(), part(seeds=[0, 0])], root, EFFORT)) == 2
+
+
+def test_an_effort_of_its_own(root):
+    own = dict(patch_size=8, patches=3, rounds=1, steps_per_round=2)
+    cells = read_plan([part(methods=["adabm"], **own), part(settings=["W8A6"])], root, EFFORT)
+    by_method = {cell.run.method: cell for cell in cells}
+    tuned = by_method["adabm"]
+    assert tuned.effort == Effort(**own) and by_method["minmax"].effort is None and by_method["fp32"].effort is None
+    tune = tuned.run.config(tuned.effort).step("tune")
+    assert (tune.patch_size, tune.rounds, tune.steps_per_round) == (8, 1, 2)
+    with pytest.raises(ConfigError, match="part 2 of the plan: .* another effort already"):
+        read_plan([part(), part(patches=3)], root, EFFORT)
+    with pytest.raises(ConfigError, match="rounds = -1"):
+        read_plan([part(rounds=-1)], root, EFFORT)
+
+
+def test_a_patch_that_the_network_does_not_take(root, tmp_path):
+    path, _ = write_community(tmp_path, "SwinIR")
+    fitting = dict(backbone=str(path), patch_size=16)
+    assert len(read_plan([part(**fitting)], root, EFFORT)) == 2
+    with pytest.raises(ConfigError, match="part 1 of the plan: patch_size = 15: swinir takes .* the next is 16"):
+        read_plan([part(**fitting | dict(patch_size=15))], root, EFFORT)
+    assert read_plan([part(backbone=str(path), settings=[], methods=[])], root, EFFORT), (
+        "of no concern to full precision"
+    )
 
 
 def test_sets_and_calibration_of_users(root):

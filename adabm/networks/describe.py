@@ -14,6 +14,7 @@ from .folding import is_unfolded
 from .infer import infer_blocks, infer_roles, infer_scale
 from .layout import Layout
 from .scale import network_scale
+from .sides import network_sides
 from .trace import SIDE, trace_network
 from .unquantized import unquantized
 
@@ -62,6 +63,7 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
     if scale is not None and found is not None and scale != found:
         raise NetworkError(f"{name}: scale {scale} was asked for, but the network enlarges by {found}")
     scale = found if found is not None else scale
+    sides = network_sides(network)
     return NetworkDescriptor(
         name=name,
         scale=scale,
@@ -72,7 +74,8 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
         options=dict(getattr(network, "adabm_options", {})),
         channels=channels,
         unquantized=unquantized(network, roles),
-        size_multiple=layout.size_multiple(scale) if facts is None else facts.size_multiple,
+        size_multiple=sides.multiple,
+        minimum_size=sides.minimum,
         **({} if facts is None else _told_by(facts)),
     )
 
@@ -91,7 +94,6 @@ def _side(facts: Facts) -> int:
 def _told_by(facts: Facts) -> dict[str, object]:
     other = facts.output_channels != facts.channels
     return {
-        "minimum_size": facts.minimum_size,
         "source": SOURCE,
         "output_channels": facts.output_channels if other else None,
     }

@@ -3,7 +3,7 @@
 _EXPORTS = {
     "Bench": "running.bench",
     "CellResult": "running.runs",
-    "Effort": "plan.cells",
+    "Effort": "plan.effort",
     "ModelTask": "running.tasks",
     "ResultCache": "running.cache",
     "Run": "plan.cells",

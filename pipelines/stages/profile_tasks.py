@@ -131,7 +131,9 @@ def _evaluation(planner: _Planner, block: Mapping, root: Path, cache: ResultCach
     jobs = planner.phase("plan")
     for order, cell in enumerate(read_plan(block["plan"], root, effort)):
         if cell.wanted or planner.everything:
-            model = ModelTask(cell.backbone, cell.calibration, cell.run, effort, cache, "cpu", cell.imports)
+            model = ModelTask(
+                cell.backbone, cell.calibration, cell.run, cell.effort or effort, cache, "cpu", cell.imports
+            )
             jobs.add(order, model, cell.pictures)
     return jobs.done()
 

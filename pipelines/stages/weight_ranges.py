@@ -64,7 +64,7 @@ def main() -> int:
         effort = Effort.from_parameters(block)
         cells = read_plan([part], root, effort)
         cell = next(cell for cell in cells if cell.run.method == "adabm-notune")
-        task = ModelTask(cell.backbone, cell.calibration, cell.run, effort, ResultCache.default(root))
+        task = ModelTask(cell.backbone, cell.calibration, cell.run, cell.effort or effort, ResultCache.default(root))
         table = measure_ranges(task, [files.read(cell.scale) for files in cell.pictures.files])
         write_table(table, args.output)
         write_provenance(args.output, root, dict(part, effort=vars(effort)), plan_inputs(cells), block["seed"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..plan.cells import Effort
+from ..plan.effort import Effort
 from ..running.bench import Trial
 from ..running.timing import linear_fit
 from ..tables.schema import read_study_table

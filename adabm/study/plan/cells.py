@@ -1,6 +1,5 @@
 """Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +11,13 @@ from ...errors import AdabmError, ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ...networks.backbones import backbone_path, is_weight_file
 from ...networks.scale import file_scale
+from ...networks.sides import file_sides
 from ...pictures.folders import calibration_files, check_calibration, evaluation_files
 from ...pictures.pairs import PictureFiles
 from ...plugins import load_file
 from ...recipes import QuantizationConfig, preset, read_recipe
-from ...recipes.recipe import Changes
-from ...validation import Checked, Count, Whole, check, shown
+from ...validation import Checked, Whole, check, shown
+from .effort import Effort
 from .part import check_part, is_path, place
 from .root import working_root
 
@@ -67,7 +67,7 @@ class Run(Checked):
             return FULL_PRECISION_SETTING
         return f"W{self.weight_bits}A{self.activation_bits}" + (" FQ" if self.fully_quantized else "")
 
-    def config(self, effort: "Effort | None" = None) -> QuantizationConfig:
+    def config(self, effort: Effort | None = None) -> QuantizationConfig:
         """Return the configuration, with the effort of the study where the recipe fine-tunes.
 
         Raises:
@@ -93,43 +93,6 @@ def _hashable(value: object) -> object:
 
 
 @dataclass(frozen=True)
-class Effort(Checked):
-    """Calibration patches and fine-tuning steps that all quantized models of a study share.
-
-    Attributes:
-        patch_size, patches: calibration patches, in LR pixels, and how many (None: one a picture).
-        rounds, steps_per_round: of fine-tuning; its patches have ``patch_size`` too.
-    """
-
-    patch_size: Count = 96
-    patches: Count | None = None
-    rounds: Whole = 10
-    steps_per_round: Count = 50
-
-    @classmethod
-    def from_parameters(cls, block: Mapping) -> "Effort":
-        """Build from a block of parameters that has an entry for each attribute.
-
-        Raises:
-            ConfigError: naming the entry that is missing.
-        """
-        names = [f.name for f in dataclasses.fields(cls)]
-        for name in names:
-            if name not in check("effort", block, Changes):
-                raise ConfigError(f"{name!r} is missing; the effort of a study has {', '.join(names)}")
-        return cls(**{name: block[name] for name in names})
-
-    @property
-    def changes(self) -> dict[str, int]:
-        """What it changes in a recipe that fine-tunes."""
-        return {
-            "tune.patch_size": self.patch_size,
-            "tune.rounds": self.rounds,
-            "tune.steps_per_round": self.steps_per_round,
-        }
-
-
-@dataclass(frozen=True)
 class EvaluationSet:
     """Pictures to measure on, and how: ``tile``: LR pixels, or None for whole pictures; ``engine``: what runs the model."""
 
@@ -148,7 +111,8 @@ class EvaluationSet:
 class Cell:
     """One cell of the result table: a run of a network on a set, and whether the plan says to run it.
 
-    Full precision has no calibration pictures. ``imports`` are Python files that define what it names.
+    Full precision has no calibration pictures. ``imports`` are Python files that define what it names. ``effort`` is its
+    own where the plan gives it one, other than that of the study.
     """
 
     backbone: Path
@@ -157,6 +121,7 @@ class Cell:
     pictures: EvaluationSet
     wanted: bool = True
     imports: tuple[Path, ...] = ()
+    effort: Effort | None = None
 
     @property
     def scale(self) -> int:
@@ -164,7 +129,7 @@ class Cell:
 
     @property
     def model_identity(self) -> tuple:
-        return self.backbone, self.calibration, self.run
+        return self.backbone, self.calibration, self.run, self.effort
 
 
 def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell]:
@@ -181,11 +146,12 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
       recipe or the path of a recipe file (.yaml);
     * ``engine`` (optional): what runs the quantized models, a name or a Python file, see :func:`adabm.open_engine`;
     * ``imports`` (optional): Python files that register what the part names, such as the architecture of its backbone;
+    * ``patch_size``, ``patches``, ``rounds``, ``steps_per_round`` (optional): of its models, instead of the study's;
     * ``run`` (optional, true): false lists the cells as not run.
 
     Paths are relative to ``root``; ``~`` is the user's folder. Pictures are checked by their headers: that they can be
-    read, that pairs have the network's scale, that calibration pictures hold a patch of the recipe. A cell named
-    twice is kept once, at its first place, and is run if one of them says so. In the tables networks and sets are
+    read, that pairs have the network's scale, that calibration pictures hold a patch of the recipe and the network takes
+    it. A cell named twice is kept once, at its first place, and is run if one of them says so. In the tables networks and sets are
     known by the names of their files and folders, so that one name cannot stand for two of them.
 
     Raises:
@@ -205,10 +171,11 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
                 _claim(names, ("set", pictures.name, "of backbone", stem), folder.resolve())
                 identity = (cell.backbone, cell.run, pictures.name, pictures.tile, pictures.engine)
                 known = cells.setdefault(identity, cell)
-                if known.calibration != cell.calibration:
+                if (known.calibration, known.effort) != (cell.calibration, cell.effort):
+                    other = "other calibration pictures" if known.calibration != cell.calibration else "another effort"
                     raise ConfigError(
-                        f"{cell.run.method} at {cell.run.setting} on {pictures.name} is planned with other calibration "
-                        "pictures already; make another plan of it"
+                        f"{cell.run.method} at {cell.run.setting} on {pictures.name} is planned with {other} "
+                        "already, and the tables cannot tell them apart; make another plan of it"
                     )
                 if cell.wanted:
                     cells[identity] = cell
@@ -235,13 +202,14 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
     quantized = [
         Run.at(method, setting, seed) for setting in part["settings"] for method in part["methods"] for seed in seeds
     ]
+    own = effort.of_part(part)
     for run in quantized:
-        run.config(effort)
+        _check_patch_sizes(run.config(own), own, backbone)
     calibration: tuple[Path, ...] = ()
     if quantized:
         source = place(root, part["calibration"]) if "calibration" in part else data / "calibration"
         calibration = tuple(calibration_files(source).values())
-        check_calibration(calibration, effort.patch_size)
+        check_calibration(calibration, own.patch_size)
     for name in part["sets"]:
         folder = place(root, name) if is_path(name) else data / name
         pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder, scale)), part.get("tile") or None)
@@ -250,7 +218,14 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
         wanted = part.get("run", True)
         yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted, imports), folder
         for run in quantized:
-            yield Cell(backbone, calibration, run, replace(pictures, engine=engine), wanted, imports), folder
+            with_engine, different = replace(pictures, engine=engine), own if own != effort else None
+            yield Cell(backbone, calibration, run, with_engine, wanted, imports, different), folder
+
+
+def _check_patch_sizes(config: QuantizationConfig, effort: Effort, backbone: Path) -> None:
+    for size in (effort.patch_size, *(getattr(step, "patch_size", None) for step in config.recipe.steps)):
+        if size is not None:
+            file_sides(backbone).check("patch_size", size, backbone.stem)
 
 
 def plan_inputs(cells: Sequence[Cell]) -> list[Path]:

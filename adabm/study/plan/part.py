@@ -9,7 +9,8 @@ from annotated_types import Len, Predicate
 
 from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION
-from ...validation import Whole, check, require
+from ...validation import Whole, annotations, check, require
+from .effort import Effort
 from .options import check_keys
 
 _Names = Annotated[list[str], "a list of names"]
@@ -26,6 +27,7 @@ _KINDS = {
     "imports": _Names,
     "tile": Annotated[_Tile | None, "at least 8 LR pixels, or 0 for whole pictures"],
     "run": bool,
+    **annotations(Effort),
 }
 _REQUIRED = ("backbone", "sets", "settings", "methods")
 

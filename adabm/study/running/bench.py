@@ -12,13 +12,15 @@ from tqdm import tqdm
 from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_SETTING
 from ...networks import load_network
+from ...networks.sides import file_sides
 from ...pictures.folders import SCENE_SEPARATOR, calibration_files, check_calibration
 from ...pictures.reading import read_rgb
 from ...recipes import QuantizationConfig
 from ...sampling import Pool, select
 from ...sampling.registry import find
 from ..origin.fingerprint import SAMPLING, code_hash, definition_hash, file_hash, folder_hash, key
-from ..plan.cells import Cell, Effort, EvaluationSet, Run, plan_inputs, read_plan
+from ..plan.cells import Cell, EvaluationSet, Run, plan_inputs, read_plan
+from ..plan.effort import Effort
 from ..plan.part import place
 from ..plan.root import find_root
 from ..tables.schema import study_table
@@ -85,6 +87,7 @@ class Bench:
         cells = read_plan([dict(backbone=backbone, data=data, sets=list(sets), settings=[], methods=[])], root, effort)
         files = tuple(calibration_files(place(root, pool)).values())
         check_calibration(files, effort.patch_size)
+        file_sides(cells[0].backbone).check("patch_size", effort.patch_size, cells[0].backbone.stem)
         return cls(
             root,
             cells[0].backbone,

@@ -14,7 +14,8 @@ from ...errors import ConfigError
 from ...networks import NetworkDescriptor, describe, fold_reparameterized, load_network
 from ...quantization.model import QuantizedSR
 from ..origin.fingerprint import file_hash
-from ..plan.cells import Cell, Effort
+from ..plan.cells import Cell
+from ..plan.effort import Effort
 from .cache import ResultCache
 from .graph import TaskGraph
 from .scheduling import carry_out
@@ -80,7 +81,7 @@ def run_plan(
     file_hash.cache_clear()  # an earlier plan of this process may have seen other contents
     device = find_device(device)
     models = {
-        cell: ModelTask(cell.backbone, cell.calibration, cell.run, effort, cache, device, cell.imports)
+        cell: ModelTask(cell.backbone, cell.calibration, cell.run, cell.effort or effort, cache, device, cell.imports)
         for cell in cells
     }
     graph = TaskGraph()

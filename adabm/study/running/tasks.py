@@ -26,7 +26,8 @@ from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps import CalibrationRecord, TuningStep
 from ..origin.fingerprint import definition_hash, file_hash, folder_hash, key
-from ..plan.cells import Effort, Run
+from ..plan.cells import Run
+from ..plan.effort import Effort
 from .cache import ResultCache, weight_bits
 from .keys import measuring_code, quantizing_code
 

@@ -24,7 +24,8 @@ from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps.clip import clip_ranges
 from ...steps.tuner import FineTuner
-from ..plan.cells import Effort, Run
+from ..plan.cells import Run
+from ..plan.effort import Effort
 from .runs import find_device
 from .tasks import one_thread
 
