@@ -100,3 +100,14 @@ def test_backbones_by_name_and_by_path(tmp_path, monkeypatch):
     assert backbone_path(str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
     monkeypatch.chdir(tmp_path)
     assert load_network(backbone_path("own.safetensors")).adabm_options["num_feat"] == 4
+
+
+@pytest.mark.parametrize("options", ["num_block=10000000", "num_feat=1000000"])
+def test_options_that_ask_for_a_network_far_larger_than_the_file_are_refused_at_once(source, tmp_path, capsys, options):
+    told = fails(capsys, "import", source, tmp_path / "x.safetensors", "--set", options)
+    assert "its options ask for a network that is larger than the tensors of the file" in told
+
+
+def test_more_threads_than_a_system_gives_are_refused(source, capsys):
+    assert run("upscale", "a.png", "b.png", "--network", source, "--threads", 9999999) == 2
+    assert "argument --threads: 9999999 is more than 1024" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from ..errors import CheckpointError, NetworkError
 from .architecture import known_readers
 from .community import SOURCE, community_architectures, recognize
 from .conversion import State
+from .limits import no_larger_than
 from .mxnet_params import LIST_MAGIC, read_mxnet_params
 from .raw_tensors import read_raw_tensors
 from .registry import build_network, check_finite, load_weights
@@ -60,7 +61,7 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
         missing = [option for option in conversion.undecided if option not in options]
         if missing:
             raise CheckpointError(f"no tensor tells {missing[0]} of {conversion.network}; give it as an option")
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), no_larger_than(conversion.state):
             network = build_network(conversion.network, **(conversion.options | options))
     except (CheckpointError, NetworkError) as error:
         raise CheckpointError(f"{path}: not of kind {kind}: {error}") from None
