@@ -111,3 +111,23 @@ def test_options_that_ask_for_a_network_far_larger_than_the_file_are_refused_at_
 def test_more_threads_than_a_system_gives_are_refused(source, capsys):
     assert run("upscale", "a.png", "b.png", "--network", source, "--threads", 9999999) == 2
     assert "argument --threads: 9999999 is more than 1024" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda value: value.to(torch.int8),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to_sparse(),
+        lambda value: value.to("meta"),
+        lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    ],
+    ids=["whole numbers", "complex", "sparse", "meta", "quantized"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_plain_real_numbers_are_refused(tmp_path, capsys, changed):
+    """Whole and complex numbers were taken as floating point: another network, without a word."""
+    torch.manual_seed(0)
+    state = build_network("EDSR", num_feat=4, num_block=2, upscale=2).state_dict()
+    torch.save({name: changed(value) for name, value in state.items()}, tmp_path / "odd.pth")
+    assert "conv_first.weight is no plain tensor of real numbers" in fails(capsys, "info", tmp_path / "odd.pth")

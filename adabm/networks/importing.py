@@ -106,7 +106,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
             found = read_mxnet_params(path)
         else:
             found = _unwrap(path, _load(path))
+    odd = next((name for name, value in found.items() if isinstance(value, Tensor) and not _plain(name, value)), None)
+    if odd is not None:
+        kind = f"{found[odd].layout}, {found[odd].dtype}".replace("torch.", "")
+        raise CheckpointError(
+            f"{path}: {odd} is no plain tensor of real numbers ({kind}); export floating-point weights"
+        )
     return {name: _float32(value) for name, value in found.items()}
+
+
+def _plain(name: str, value: Tensor) -> bool:
+    """Whether a tensor can be taken as it is: dense and there, not complex or quantized, a weight in floating point."""
+    stored = value.layout == torch.strided and not value.is_meta and not value.is_quantized and not value.is_complex()
+    return stored and (value.is_floating_point() or name.rpartition(".")[2] not in ("weight", "bias"))
 
 
 def _load(path: Path) -> object:
