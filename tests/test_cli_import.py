@@ -100,3 +100,34 @@ def test_backbones_by_name_and_by_path(tmp_path, monkeypatch):
     assert backbone_path(str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
     monkeypatch.chdir(tmp_path)
     assert load_network(backbone_path("own.safetensors")).adabm_options["num_feat"] == 4
+
+
+@pytest.mark.parametrize("options", ["num_block=10000000", "num_feat=1000000"])
+def test_options_that_ask_for_a_network_far_larger_than_the_file_are_refused_at_once(source, tmp_path, capsys, options):
+    told = fails(capsys, "import", source, tmp_path / "x.safetensors", "--set", options)
+    assert "its options ask for a network that is larger than the tensors of the file" in told
+
+
+def test_more_threads_than_a_system_gives_are_refused(source, capsys):
+    assert run("upscale", "a.png", "b.png", "--network", source, "--threads", 9999999) == 2
+    assert "argument --threads: 9999999 is more than 1024" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda value: value.to(torch.int8),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to_sparse(),
+        lambda value: value.to("meta"),
+        lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    ],
+    ids=["whole numbers", "complex", "sparse", "meta", "quantized"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_plain_real_numbers_are_refused(tmp_path, capsys, changed):
+    """Whole and complex numbers were taken as floating point: another network, without a word."""
+    torch.manual_seed(0)
+    state = build_network("EDSR", num_feat=4, num_block=2, upscale=2).state_dict()
+    torch.save({name: changed(value) for name, value in state.items()}, tmp_path / "odd.pth")
+    assert "conv_first.weight is no plain tensor of real numbers" in fails(capsys, "info", tmp_path / "odd.pth")

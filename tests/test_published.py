@@ -121,10 +121,28 @@ def test_without_a_manifest_the_sums_are_compared_and_its_absence_is_told(root, 
     assert "problem (file): results/test/set_size/conclusion.md is not the published one" in verify(capsys)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "other", "files": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "other", "files": {}}', "[" * 100_000])
 def test_a_damaged_manifest_is_a_problem(root, capsys, text):
     (root / "results/test" / MANIFEST).write_text(text)
     assert "problem (manifest): " in verify(capsys)
+
+
+def test_bytes_that_are_no_text_and_endless_nesting_are_problems(root, capsys):
+    """In a page, a provenance and a list of sums."""
+    page = root / "README.md"
+    source = root / SHOWN[("README.md", "short")][0]
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text("| a |\n")
+    page.write_bytes(b"\xff\xfe<!-- short:start -->\n| a |\n<!-- short:end -->\n")
+    assert "problem (page): README.md cannot be read as text" in verify(capsys)
+    page.unlink()
+    (root / TABLE).with_suffix(".provenance.json").write_text("[" * 100_000)
+    assert "its provenance is damaged" in verify(capsys)
+    results = root / "results/test"
+    (results / MANIFEST).unlink()
+    (results / "sums").mkdir(exist_ok=True)
+    (results / "sums" / "set_size.sha256").write_bytes(b"\xff\xfe  x\n")
+    assert "missing" in verify(capsys)
 
 
 def test_a_manifest_other_than_the_committed_one_is_told(root, capsys):

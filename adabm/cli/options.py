@@ -10,8 +10,11 @@ from ..errors import AdabmError
 DEFAULT_ENGINE = "simulated"  # written out, because help does not wait for the modules that register engines
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Return an argparse type: a whole number of at least ``least``."""
+_MOST_THREADS = 1024  # the system refuses more sooner or later, and torch then ends the process
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return an argparse type: a whole number of at least ``least``, and at most ``most``."""
 
     def parse(text: str) -> int:
         try:
@@ -20,6 +23,8 @@ def whole(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{value} is more than {most}")
         return value
 
     return parse
@@ -74,7 +79,9 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 def add_compute(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where and how to compute."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
-    parser.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--threads", type=whole(1, _MOST_THREADS), metavar="N", help="CPU threads (default: torch's choice)"
+    )
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

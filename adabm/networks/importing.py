@@ -12,6 +12,7 @@ from ..errors import CheckpointError, NetworkError
 from .architecture import known_readers
 from .community import SOURCE, community_architectures, recognize
 from .conversion import State
+from .limits import no_larger_than
 from .mxnet_params import LIST_MAGIC, read_mxnet_params
 from .raw_tensors import read_raw_tensors
 from .registry import build_network, check_finite, load_weights
@@ -60,7 +61,7 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
         missing = [option for option in conversion.undecided if option not in options]
         if missing:
             raise CheckpointError(f"no tensor tells {missing[0]} of {conversion.network}; give it as an option")
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), no_larger_than(conversion.state):
             network = build_network(conversion.network, **(conversion.options | options))
     except (CheckpointError, NetworkError) as error:
         raise CheckpointError(f"{path}: not of kind {kind}: {error}") from None
@@ -105,7 +106,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
             found = read_mxnet_params(path)
         else:
             found = _unwrap(path, _load(path))
+    odd = next((name for name, value in found.items() if isinstance(value, Tensor) and not _plain(name, value)), None)
+    if odd is not None:
+        kind = f"{found[odd].layout}, {found[odd].dtype}".replace("torch.", "")
+        raise CheckpointError(
+            f"{path}: {odd} is no plain tensor of real numbers ({kind}); export floating-point weights"
+        )
     return {name: _float32(value) for name, value in found.items()}
+
+
+def _plain(name: str, value: Tensor) -> bool:
+    """Whether a tensor can be taken as it is: dense and there, not complex or quantized, a weight in floating point."""
+    stored = value.layout == torch.strided and not value.is_meta and not value.is_quantized and not value.is_complex()
+    return stored and (value.is_floating_point() or name.rpartition(".")[2] not in ("weight", "bias"))
 
 
 def _load(path: Path) -> object:

@@ -44,7 +44,7 @@ def read_manifest(results: Path) -> dict | None:
         content = json.loads((results / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{results / MANIFEST}: cannot be read ({error})") from None
     kinds = {"format": str, "files": dict, "tables": dict, "code_sha256": dict, "definitions": dict}
     if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in kinds.items()):
@@ -56,7 +56,11 @@ def read_manifest(results: Path) -> dict | None:
 
 def read_sums(results: Path) -> dict[str, str]:
     """Return the sha256 of the files of each question, as ``sums/*.sha256`` list them; empty where there are none."""
-    lines = [line for path in sorted((results / "sums").glob("*.sha256")) for line in path.read_text().splitlines()]
+    lines = [
+        line
+        for path in sorted((results / "sums").glob("*.sha256"))
+        for line in path.read_text(errors="replace").splitlines()
+    ]
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
 
 

@@ -222,7 +222,7 @@ def notebook_code_hash(notebook: Path) -> str:
             for cell in cells
             if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", [])
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TableError(f"{notebook}: cannot be read as a notebook ({type(error).__name__}: {error})") from None
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 

@@ -102,9 +102,13 @@ def _manifest(results: Path, root: Path, there: bool) -> Iterator[Finding]:
 
 
 def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterator[Finding]:
-    text = (root / page).read_text(encoding="utf-8")
-    match = re.search(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL)
     remedy = f"restore {page} or {name}, or show the one in the other again"
+    try:
+        text = (root / page).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        yield Finding("page", PROBLEM, f"{page} cannot be read as text", remedy)
+        return
+    match = re.search(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL)
     if match is None:
         yield Finding(
             "page", PROBLEM, f"{page} has no part between the markers {marker}:start and {marker}:end", remedy

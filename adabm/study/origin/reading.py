@@ -30,7 +30,7 @@ def read_provenance(path: Path) -> dict:
         raise TableError(f"has no provenance ({path.name})")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TableError(f"its provenance is damaged ({error})") from None
     if not isinstance(record, dict):
         raise TableError("its provenance is damaged (no JSON object)")
