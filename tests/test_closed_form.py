@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional as F
 
@@ -90,7 +91,7 @@ def quantize(network, recipe="fast", changes=None, bits=4, descriptor=None, seed
     if descriptor is None and hasattr(network, "described"):
         descriptor = network.described()
     changes = dict(changes or {})
-    if recipe == "fast":
+    if str(recipe).startswith("fast"):
         for setting, value in SMALL.items():
             if changes.get(setting.partition(".")[0], "there") is not None:
                 changes.setdefault(setting, value)
@@ -188,6 +189,35 @@ def test_integers_compute_what_the_layer_does():
     integer = F.conv2d(codes, weights.float()) * (steps.flatten() * step).view(1, -1, 1, 1) + constant.view(1, -1, 1, 1)
     with torch.no_grad():
         torch.testing.assert_close(layer(x)[:, :, 1:-1, 1:-1], integer, rtol=1e-3, atol=1e-4)
+
+
+def test_decided_rounding_can_be_tuned(tmp_path):
+    tune = {"groups": ["rounding", "activation"], "rounds": 2, "steps_per_round": 8, "relative_lr": True}
+    steps = adabm.preset("fast", SMALL).recipe.to_dict() | {"tune": tune | {"lr_activation": 0.001}}
+    recipe = tmp_path / "tuned.yaml"
+    recipe.write_text(yaml.safe_dump({"steps": steps}, sort_keys=False))
+    model, tuned = quantize(tiny("EDSR"), bits=3), quantize(tiny("EDSR"), recipe, bits=3)
+    assert distance(tuned) < distance(model)
+    layer = tuned.layers["body.0.conv1"]
+    codes, step = layer.weight_quantizer.integers(layer.weight, 3)
+    assert codes.min() >= -4 and codes.max() <= 3
+    torch.testing.assert_close(codes * step, layer.weight_quantizer.domain(layer.weight_quantizer(layer.weight, 3)))
+    adabm.save_quantized(tuned, tmp_path / "m.safetensors")
+    x = fresh_batch(model)
+    with torch.no_grad():
+        assert torch.equal(tuned(x), adabm.load_quantized(tmp_path / "m.safetensors")(x))
+
+
+def test_an_image_mapping_adds_to_the_allocated_bits():
+    model = quantize(tiny("EDSR"), "fast-adaptive")
+    allocated = {name: layer.activation_bits for name, layer in model.layers.items()}
+    flat = torch.full((1, 3, 12, 12), 0.5)
+    busy = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)).round()
+    with torch.no_grad():
+        for image, factor in ((flat, -1), (busy, 1)):
+            for name, bits in model.infer(image).layer_bits.items():
+                adaptive = model.layers[name].policy is Policy.ADAPTIVE
+                assert bits == allocated[name] + (factor if adaptive else 0)
 
 
 # -- shift and equalization ------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Weights on two's complement grids, one of each output channel, rounded to the nearest code or as a step decided."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -7,10 +9,12 @@ from ..full_precision import FULL_PRECISION_BITS
 from ..registry import Registry
 from .bit_mapping import straight_through
 from .quantizers import Domain
+from .tunable import ROUNDING, Tunable
 
 # f(weight (O, K), bits) -> (O, 1): the step of each output channel's grid
 CHANNEL_OBSERVERS = Registry("observer of weights by channel")
 _CANDIDATES, _SHRINK = 40, 0.02
+_LEAST_STEP = 1e-4  # of the layer's mean step; fine-tuning never makes one smaller
 
 
 class ChannelWeightQuantizer(nn.Module):
@@ -72,6 +76,19 @@ class ChannelWeightQuantizer(nn.Module):
         ``layer.activation.domain.scaled(x)``; without a domain it is the quantized weight.
         """
         return self._codes(weight, bits).to(torch.int32), self.step.detach()
+
+    def tunables(self) -> Iterator[Tunable]:
+        """The steps; and, where rounding may be decided, the values of the codes with their bias, a group of their own."""
+        yield Tunable(
+            "weight", "weight", (self.step,), self.step.mean().item(), relative=True, keep_valid=self._keep_valid
+        )
+        if self.latent is not None:
+            yield Tunable(ROUNDING, "rounding", (self.latent,), lr=0.01)  # of a step
+            width = self.bias.abs().mean().item()
+            yield Tunable(ROUNDING, "bias", (self.bias,), width, relative=True, lr=0.01)
+
+    def _keep_valid(self, width: float) -> None:
+        self.step.clamp_min_(width * _LEAST_STEP)
 
     def _codes(self, weight: Tensor, bits: int) -> Tensor:
         if self.is_decided:

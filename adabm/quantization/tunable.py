@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 GROUPS = ("weight", "activation", "mapping")  # of the released recipe, in their rotation
+ROUNDING = "rounding"  # values of codes and biases, of weights whose rounding a step decided
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..quantization.model import QuantizedSR
-from ..quantization.tunable import GROUPS
+from ..quantization.tunable import GROUPS, ROUNDING
 from ..validation import require
 from .step import RANGES, Step, step
 from .tuner import check_groups, fine_tune
@@ -22,7 +22,7 @@ class Tune(TuningSettings, Step):
         """Refuse unknown groups at once where no file of the user's could declare them."""
         if not config.recipe.files:
             for group in self.groups:
-                require(group in GROUPS, "groups", list(self.groups), EACH_ONCE)
+                require(group in (*GROUPS, ROUNDING), "groups", list(self.groups), EACH_ONCE)
 
     def check_model(self, model: QuantizedSR) -> None:
         """Refuse groups that the model does not have."""
