@@ -1,4 +1,4 @@
-"""How fast are the engines, and how near to the simulation? Writes benchmarks/engines/: tables, raw samples, machine.
+"""How fast are the engines, and how near to the simulation? Writes benchmarks/measured/engines/: tables, raw samples, machine.
 
 ``python -m benchmarks.engines`` quantizes each network to W4A4 FQ without fine-tuning (kept in --work), times all engines
 in turns on one tile, and compares every picture of the sets with the simulation. Nothing else should run meanwhile;
@@ -40,7 +40,7 @@ NETWORKS = {
     "RRDBNet x4": "weights/rrdbnet_psnr_x4.safetensors",
 }
 BASE = "torch FP32"
-OUT = Path(__file__).parent / "engines"
+OUT = Path(__file__).parent / "measured" / "engines"
 
 
 def main() -> None:
