@@ -317,6 +317,22 @@ def test_damaged_files_are_refused(model, tmp_path):
         open_engine("openvino", path)
 
 
+def test_flipped_bytes_are_noticed(model, tmp_path):
+    path, content = tmp_path / "q.zip", EXPORTERS["openvino"](model)
+    whole = content.rindex(b"PK\x05\x06")  # behind it stands the archive's end, whose loss makes it no archive
+    rng = np.random.default_rng(0)
+    path.write_bytes(content)
+    expected = read_exported(path)
+    for position in rng.integers(0, whole, 60):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            assert read_exported(path) == expected  # in what nobody reads, such as a date
+        except CheckpointError as error:
+            assert str(path) in str(error)
+
+
 def test_what_is_not_there_is_named(model, files, monkeypatch, tmp_path):
     with pytest.raises(EngineError, match="engine 'openvino' computes on the CPU"):
         open_engine("openvino", model, "meta")
