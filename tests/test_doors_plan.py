@@ -140,6 +140,15 @@ def test_an_engine_of_ones_own(root, monkeypatch):
     assert len(keys) == 2
 
 
+def test_an_engine_in_integers(root, monkeypatch):
+    pytest.importorskip("openvino")
+    compute_here(monkeypatch)
+    simulated, integer = (measured(root, methods=["minmax"], engine=e)["minmax"] for e in ("simulated", "openvino"))
+    assert integer.status == "measured" and integer.summary["fab"] == simulated.summary["fab"]
+    assert integer.summary["psnr_y_db"] == pytest.approx(simulated.summary["psnr_y_db"], abs=0.05)
+    assert integer.summary["bitops_g"] == simulated.summary["bitops_g"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

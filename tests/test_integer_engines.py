@@ -1,9 +1,11 @@
 """Engines in integers against the simulation: grids, layers, whole networks, files and the command line."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from helpers.cli_files import SCALE, fails, run, smooth, write_files
 pytest.importorskip("openvino")
 pytest.importorskip("onnx")
 ENGINES = tuple(EXPORTERS)
+EXAMPLE = Path(__file__).parents[1] / "examples" / "run_exported.py"
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +317,22 @@ def test_damaged_files_are_refused(model, tmp_path):
         open_engine("openvino", path)
 
 
+def test_flipped_bytes_are_noticed(model, tmp_path):
+    path, content = tmp_path / "q.zip", EXPORTERS["openvino"](model)
+    whole = content.rindex(b"PK\x05\x06")  # behind it stands the archive's end, whose loss makes it no archive
+    rng = np.random.default_rng(0)
+    path.write_bytes(content)
+    expected = read_exported(path)
+    for position in rng.integers(0, whole, 60):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            assert read_exported(path) == expected  # in what nobody reads, such as a date
+        except CheckpointError as error:
+            assert str(path) in str(error)
+
+
 def test_what_is_not_there_is_named(model, files, monkeypatch, tmp_path):
     with pytest.raises(EngineError, match="engine 'openvino' computes on the CPU"):
         open_engine("openvino", model, "meta")
@@ -339,3 +358,24 @@ def test_the_package_imports_none_of_the_libraries():
 def test_an_engine_that_does_not_export(files, tmp_path):
     with pytest.raises(ConfigError, match="unknown engine that exports 'opnvino'; did you mean 'openvino'"):
         EXPORTERS["opnvino"]
+
+
+# -- without the package -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_example_needs_the_engine_and_numpy_alone(model, tmp_path, engine):
+    text = EXAMPLE.read_text()
+    assert "import adabm" not in text and "import torch" not in text and len(text.splitlines()) <= 50
+    spec = importlib.util.spec_from_file_location("run_exported", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    path = tmp_path / "q.zip"
+    path.write_bytes(EXPORTERS[engine](model))
+    opened = open_engine(engine, path)
+    busy = np.random.default_rng(0).integers(0, 256, (24, 28, 3)).astype(np.uint8)
+    for picture in (smooth(1), smooth(2) // 4 + 100, busy):
+        pixels = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None].float()
+        assert example.complexity(picture) == pytest.approx(adabm.image_complexity(pixels).item(), rel=1e-5)
+        expected = adabm.round_to_uint8(opened.upscale(picture[None]).images[0])
+        assert (example.upscale(path, picture) == expected).mean() > 0.99

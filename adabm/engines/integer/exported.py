@@ -2,7 +2,9 @@
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +19,19 @@ from .layers import IntegerConv, bits_at, factors
 
 FORMAT = "adabm-integer-1"
 _CARD, _TEXT = "card.json", "README.md"
+# what reading a damaged archive raises
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _DAY = (1980, 1, 1, 0, 0, 0)  # the first that the format knows; equal content gives equal bytes
 
 
@@ -47,8 +62,11 @@ def is_exported(path: Path) -> bool:
     """Whether the file is an archive with a card."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return _CARD in archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _CARD in archive.namelist()
+    except _DAMAGE:
+        return True  # reading it tells what is wrong
 
 
 def read_exported(path: Path) -> Exported:
@@ -62,8 +80,8 @@ def read_exported(path: Path) -> Exported:
             card = json.loads(archive.read(_CARD))
             if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise CheckpointError(f"{path}: not of format {FORMAT!r}; use the adabm version that wrote it")
-            files = {name: archive.read(name) for name in card.get("files", {})}
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError, EOFError) as error:
+            files = {name: archive.read(name) for name in dict(card["files"])}
+    except _DAMAGE as error:
         raise CheckpointError(f"{path}: the exported model is damaged ({error}); export it again") from None
     found = {name: sha256(data).hexdigest() for name, data in files.items()}
     if card.pop("sha256", None) != _card_sha256(card) or found != card["files"]:

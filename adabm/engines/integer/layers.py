@@ -1,6 +1,6 @@
 """A calibrated model's convolutions in integers, layer by layer, for each factor of an image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -76,6 +76,16 @@ class IntegerConv:
     def inner_bias(self) -> np.ndarray:
         """(O,) what is added inside of the picture."""
         return self.bias if self.taps is None else self.bias + self.taps.sum((1, 2))
+
+    def reordered(self, order: np.ndarray) -> "IntegerConv":
+        """The same with its output channels in another order."""
+        weight = self.weight and IntegerWeight(
+            self.weight.codes[order],
+            self.weight.scale[order],
+            None if self.weight.half is None else self.weight.half[order],
+        )
+        taps = None if self.taps is None else self.taps[order]
+        return replace(self, weight=weight, used=self.used[order], bias=self.bias[order], taps=taps)
 
 
 def factors(model: QuantizedSR) -> tuple[int, ...]:

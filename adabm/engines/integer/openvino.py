@@ -7,8 +7,10 @@ graph of its own.
 
 from __future__ import annotations
 
+import copy
 import io
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import openvino
 
 OPENVINO = "openvino"  # the engine's name
+_KERNEL_CHANNELS = 16  # of the output, that a kernel computes at once
 _CODES = 256  # levels of the quantization that OpenVINO turns into bytes
 
 
@@ -95,12 +98,36 @@ def lowered(graph: onnx.ModelProto, layers: Mapping[str, IntegerConv]) -> openvi
     """Put the operations of quantized layers into the graph."""
     frontend = library("openvino.frontend.onnx")
     core = library("openvino").Core()
+    graph, layers = _channels_behind_pixels(graph, layers)
     convert = lambda node: [_layer(node.get_input(0), layers[node.get_attribute(NAME)])]
     core.add_extension(frontend.ConversionExtension(LAYER, DOMAIN, convert))
     model = core.read_model(io.BytesIO(graph.SerializeToString()))
     for index, node in enumerate(model.get_ordered_ops()):  # else numbered by what the process made before
         node.set_friendly_name(f"{node.get_type_name()}_{index}")
     return model
+
+
+def _channels_behind_pixels(
+    graph: onnx.ModelProto, layers: Mapping[str, IntegerConv]
+) -> tuple[onnx.ModelProto, Mapping[str, IntegerConv]]:
+    """Order the output channels that a pixel shuffle takes by its pixels first: it then moves whole pixels of bytes."""
+    graph, layers = copy.deepcopy(graph), dict(layers)
+    attributes = library("onnx").helper
+    makers = {node.output[0]: node for node in graph.graph.node}
+    uses = Counter(name for node in graph.graph.node for name in node.input)
+    for node in graph.graph.node:
+        made = makers.get(node.input[0]) if node.op_type == "DepthToSpace" else None
+        if made is None or made.op_type != LAYER or uses[made.output[0]] > 1:
+            continue
+        given = {attribute.name: attributes.get_attribute_value(attribute) for attribute in node.attribute}
+        if given.get("mode") != b"CRD":
+            continue
+        name = attributes.get_attribute_value(made.attribute[0]).decode()
+        count, pixels = len(layers[name].used), given["blocksize"] ** 2
+        layers[name] = layers[name].reordered(np.arange(count).reshape(-1, pixels).T.flatten())
+        del node.attribute[:]
+        node.attribute.extend(attributes.make_attribute(k, v) for k, v in (given | {"mode": "DCR"}).items())
+    return graph, layers
 
 
 def _layer(x: openvino.Output, layer: IntegerConv) -> openvino.Output:
@@ -113,12 +140,19 @@ def _layer(x: openvino.Output, layer: IntegerConv) -> openvino.Output:
         made = _convolved(x, op.constant(layer.used), layer)
         return op.add(made, _per_channel(layer.bias)).output(0)
     x = _quantized(x, layer)
-    bias = layer.bias if layer.exact_border else layer.inner_bias
-    made = op.add(_convolved(x, _weight(layer.weight.codes, layer.weight.scale), layer), _per_channel(bias))
-    if layer.weight.half is not None:  # the same for all weights of a channel: the sum over the window, made once
-        ones = np.ones((1, *layer.weight.codes.shape[1:]), np.int8)
-        summed = _convolved(x, _weight(ones, np.ones(1)), layer)
-        made = op.add(made, op.multiply(summed, _per_channel(layer.weight.half)))
+    codes, scale, half = layer.weight.codes, layer.weight.scale, layer.weight.half
+    ones = np.ones((1, *codes.shape[1:]), np.int8)
+    if half is None:
+        made = _convolved(x, _weight(codes, scale), layer)
+    elif len(codes) < _KERNEL_CHANNELS:  # room for one more channel
+        both = _convolved(x, _weight(np.concatenate([codes, ones]), np.append(scale, 1.0)), layer)
+        sizes = op.constant(np.array([len(codes), 1]))
+        made, summed = op.variadic_split(both, op.constant(np.array(1)), sizes).outputs()
+        made = op.add(made, op.multiply(summed, _per_channel(half)))
+    else:  # the same for all weights of a channel: the sum over the window, made once
+        made = _convolved(x, _weight(codes, scale), layer)
+        made = op.add(made, op.multiply(_convolved(x, _weight(ones, np.ones(1)), layer), _per_channel(half)))
+    made = op.add(made, _per_channel(layer.bias if layer.exact_border else layer.inner_bias))
     if layer.exact_border:
         made = op.add(made, _convolved(_ones(x), _constant(layer.taps[:, None]), layer))
     return made.output(0)
