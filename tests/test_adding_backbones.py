@@ -184,3 +184,11 @@ def test_a_class_of_that_name_from_elsewhere_is_another(weights, outside, tmp_pa
     save_file(load_file(weights), tmp_path / "odd.safetensors", {"network": "Chain", "options": '{"width": 3}'})
     with pytest.raises(CheckpointError, match="odd.safetensors: Chain has no option 'width'; its options are features"):
         adabm.load_network(tmp_path / "odd.safetensors")
+
+
+def test_a_class_is_registered_without_parentheses_too(outside):
+    @register_architecture
+    class Bare(torch.nn.Module):
+        pass
+
+    assert isinstance(Bare, type) and "Bare" in known_networks()

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from torch import nn
 
 import adabm
 from adabm.engines.evaluation import evaluate
@@ -314,3 +315,11 @@ def test_kill_interrupt_and_go_on(undisturbed, monkeypatch, workers, endings):
     forget()
     assert same(tables(root), expected)
     assert all(kept(root)[path] == changed for path, changed in done.items())
+
+
+def test_buffers_of_five_axes_stay_as_they_are():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    network.register_buffer("windows", torch.rand(1, 2, 3, 4, 5))
+    before = network.windows.clone()
+    placed = tasks.placed(network, "cpu")
+    assert placed[0].weight.is_contiguous(memory_format=torch.channels_last) and torch.equal(placed.windows, before)

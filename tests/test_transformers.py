@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from adabm.engines.cost import cost
 from adabm.errors import NetworkError
@@ -53,7 +54,9 @@ class Attention(nn.Module):
         count, tokens, channels = x.shape
         q, k, v = self.qkv(x).view(count, tokens, 3, HEADS, channels // HEADS).permute(2, 0, 3, 1, 4)
         bias = self.position(self.places.to(x.dtype)).permute(2, 0, 1)
-        if self.way == "fused":
+        if self.way == "causal":
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        elif self.way == "fused":
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         else:
             q = q * q.shape[-1] ** -0.5
@@ -375,6 +378,84 @@ def test_rows_that_are_masked_altogether():
     mask = torch.tensor([[True, True], [False, False]])
     call = as_product(F.scaled_dot_product_attention, (q, q, q), dict(attn_mask=mask))
     torch.testing.assert_close(site(call), call.compute(q, q, q))
+
+
+CALLS = {
+    "linalg": lambda x, y: torch.linalg.matmul(x, y),
+    "tensordot": lambda x, y: torch.tensordot(x, y, dims=([2], [1])),
+    "baddbmm": lambda x, y: torch.baddbmm(torch.ones(3, 4, 4), x, y, beta=0.5, alpha=2.0),
+    "baddbmm named": lambda x, y: torch.baddbmm(torch.ones(3, 4, 4), batch1=x, batch2=y),
+    "addmm": lambda x, y: torch.ones(4, 4).addmm(x[0], y[0], alpha=3),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_other_ways_to_multiply(name):
+    class Caught(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            caught.append(as_product(func, args, kwargs or {}))
+            return func(*args, **(kwargs or {}))
+
+    x, y = torch.rand(2, 3, 4, 4)
+    caught: list = []
+    with Caught():
+        expected = CALLS[name](x, y)
+    (product,) = [found for found in caught if found is not None]
+    left, right = product.operands
+    assert torch.equal(product.compute(left, right), expected)
+    other = product.compute(left * 2, right)
+    assert other.shape == expected.shape and not torch.equal(other, expected)
+
+
+def test_no_product_is_taken_where_its_result_is_written_elsewhere():
+    x = torch.rand(2, 2)
+    assert as_product(torch.matmul, (x, x), dict(out=torch.empty(2, 2))) is None
+    assert as_product(torch.tensordot, (x, x), dict(dims=1, out=torch.empty(2, 2))) is None
+
+
+def test_causal_attention_is_quantized_as_masked_attention():
+    model, x = quantized("causal"), pictures()
+    assert "blocks.0.attention.attention0" in model.descriptor.roles
+    site = model.network.blocks[0].attention.attention0
+    q = torch.rand(len(x), 2, 16, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    mask = torch.ones(16, 16, dtype=torch.bool).tril()
+    model.context.images = len(x)
+    causal, masked = (
+        site(as_product(F.scaled_dot_product_attention, (q, q, q), named))
+        for named in (dict(is_causal=True), dict(attn_mask=mask))
+    )
+    assert torch.equal(causal, masked)
+    model.context.quantizing = False
+    call = as_product(F.scaled_dot_product_attention, (q, q, q), dict(is_causal=True))
+    assert torch.equal(site(call), F.scaled_dot_product_attention(q, q, q, is_causal=True))
+
+
+class Named(Attention):
+    """It has something of its own under each name that a product would get."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__(way)
+        self.product0 = nn.Linear(CHANNELS, CHANNELS)
+        self.product1 = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.product0(x))
+
+
+def test_names_of_products_give_way_to_those_of_modules():
+    torch.manual_seed(0)
+    network = TinyTransformer().eval()
+    network.blocks[1].attention = Named("matmul").eval()
+    network, x = network.double(), pictures()
+    model = QuantizedSR(network, configured()).double()
+    body = [name for name, role in model.descriptor.roles.items() if role is Role.BODY and "blocks.1" in name]
+    names = ("product0", "qkv", "product0_", "product1_", "proj")
+    assert body == [f"blocks.1.attention.{name}" for name in names]
+    calibrate(model, [x])
+    assert isinstance(model.network.blocks[1].attention.product0, QuantizedLinear)
+    assert "blocks.1.attention.product1_.right" in model.infer(x).layer_bits
+    with torch.no_grad(), model.full_precision():
+        assert torch.equal(model(x), network(x))
 
 
 class Mixed(TinyTransformer):

@@ -81,13 +81,14 @@ class Architecture:
 
 
 def register_architecture(
-    layout: Layout | None = None, readers: tuple[Reader, ...] = ()
-) -> Callable[[Network], Network]:
+    layout: Layout | Network | None = None, readers: tuple[Reader, ...] = ()
+) -> Callable[[Network], Network] | Network:
     """Decorate a class of networks, so that it can be built, loaded, saved and described by its name.
 
     The network tells its upsampling factor by an attribute ``upscale`` or ``scale``, or enlarges by ``nn.PixelShuffle``
     alone; its constructor's arguments are numbers, texts, booleans or lists of these, which a weight file can hold. One of
-    them is called ``upscale`` or ``scale``, so that a plan can tell the factor from the file.
+    them is called ``upscale`` or ``scale``, so that a plan can tell the factor from the file. Without a layout, and then
+    without parentheses too, :func:`describe` finds out by running the network once.
 
     Raises:
         NetworkError: another class has that name, or a reader's kind is taken.
@@ -96,6 +97,9 @@ def register_architecture(
     ... class MyNetwork(nn.Module):
     ...     pass
     """
+
+    if isinstance(layout, type):  # without parentheses: the class itself
+        return register_architecture()(layout)
 
     def register(cls: Network) -> Network:
         _register(Architecture(cls.__name__, cls.__module__, layout, tuple(readers), own_class=cls))

@@ -21,8 +21,7 @@ class Call:
     """One execution of an ``nn.Conv2d``, an ``nn.Linear`` or a product of two tensors.
 
     Attributes:
-        name: dotted module name; of a product, that of the module whose forward computes it, with the kind and the
-            place among the products of that forward, from 0, such as ``attn.product0``.
+        name: dotted module name; of a product, see :func:`product_name`.
         kind: ``convolution``, ``linear``, ``product`` or, of torch's fused one, ``attention``.
         positions: places of the picture at which a layer works: (H, W) of a convolution's input, (tokens, 1) of a linear
             layer, (0, 0) for products.
@@ -156,7 +155,7 @@ class _Watcher(TorchFunctionMode):
     def __init__(self, trace: Trace) -> None:
         super().__init__()
         self.trace = trace
-        self.running: list[str] = []
+        self.running: list[tuple[str, nn.Module]] = []
         self.products: list[int] = []
 
     def entering(self, name: str):
@@ -166,7 +165,7 @@ class _Watcher(TorchFunctionMode):
                     f"{name} is an nn.MultiheadAttention, whose products cannot be reached; write its attention with "
                     "nn.Linear and F.scaled_dot_product_attention"
                 )
-            self.running.append(name)
+            self.running.append((name, module))
             self.products.append(0)
 
         return enter
@@ -198,20 +197,30 @@ class _Watcher(TorchFunctionMode):
                 source.shuffled = True
         elif self.running and (product := as_product(func, args, kwargs)) is not None:
             kind = "attention" if isinstance(product, Attention) else "product"
-            name = product_name(self.running[-1], kind, self.products[-1])
+            name = product_name(*self.running[-1], kind, self.products[-1])
             self.products[-1] += 1
             self.trace.calls.append(Call(name, kind, (0, 0), tuple(output.shape), inputs=product.operands))
         return output
 
 
-def product_name(owner: str, kind: str, index: int) -> str:
-    """Return the name of what the forward of the module ``owner`` multiplies as number ``index`` of its products."""
-    return f"{owner}.{kind}{index}" if owner else f"{kind}{index}"
+def product_name(owner: str, module: nn.Module, kind: str, index: int) -> str:
+    """Return the name of what the forward of a module multiplies.
+
+    It is that of the module, with the kind and the place among the products of that forward, from 0, such as
+    ``attn.product0``; what the module itself calls so has precedence, then it ends in ``_``.
+
+    Args:
+        owner: dotted name of ``module``, empty for the network itself.
+    """
+    name = f"{kind}{index}"
+    while hasattr(module, name):
+        name += "_"
+    return f"{owner}.{name}" if owner else name
 
 
 def split_product_name(name: str) -> tuple[str, str, int] | None:
     """Return the owner, kind and number of what :func:`product_name` named; None for any other name."""
-    match = re.fullmatch(r"(?:(.+)\.)?(product|attention)(\d+)", name)
+    match = re.fullmatch(r"(?:(.+)\.)?(product|attention)(\d+)_*", name)
     return (match[1] or "", match[2], int(match[3])) if match else None
 
 

@@ -90,7 +90,7 @@ class QuantizedSR(nn.Module):
         places: dict[nn.Module, list[str]] = {}  # a layer that several parents share has several names
         for name, module in self.network.named_modules(remove_duplicate=False):
             places.setdefault(module, []).append(name)
-        products: dict[nn.Module, dict[int, nn.Module]] = {}  # by the module whose forward computes them
+        products: dict[nn.Module, dict[int, tuple[str, nn.Module]]] = {}  # by the module whose forward computes them
         unknown = next((name for name in self.descriptor.blocks if name not in modules), None)
         if unknown is not None:
             raise NetworkError(f"the descriptor names {unknown!r}, which {self.descriptor.name} does not have")
@@ -109,7 +109,7 @@ class QuantizedSR(nn.Module):
             sites = products.setdefault(modules[owner], {})
             if bits is not None:
                 site = QuantizedAttention if kind == "attention" else QuantizedProduct
-                sites[index] = site(name, bits, self.context, self.device)
+                sites[index] = name.rpartition(".")[2], site(name, bits, self.context, self.device)
         for owner, sites in products.items():
             quantize_products(owner, sites)
 

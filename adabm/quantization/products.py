@@ -61,22 +61,19 @@ def quantized_layers(module: nn.Module) -> list[QuantizedLayer]:
     return [operand for operand in module.modules() if isinstance(operand, Operand)] if sites else []
 
 
-def quantize_products(owner: nn.Module, sites: Mapping[int, nn.Module]) -> None:
+def quantize_products(owner: nn.Module, sites: Mapping[int, tuple[str, nn.Module]]) -> None:
     """Let the forward of ``owner`` compute some of its products by ``sites``, which become its children.
 
     It has to be done for every module whose forward computes products, even where all of them stay as they are.
 
     Args:
         owner: changed in place: its class becomes one that watches over the calls of torch's functions in its forward.
-        sites: modules by the place of their product among those of the forward, from 0; products without one stay.
+        sites: names in ``owner`` and modules, by the place of their product among those of the forward, from 0; products
+            without one stay.
     """
-    names = {
-        index: f"{'attention' if isinstance(site, QuantizedAttention) else 'product'}{index}"
-        for index, site in sites.items()
-    }
-    for index, site in sites.items():
-        owner.add_module(names[index], site)
-    setattr(owner, _SITES, names)
+    for name, site in sites.values():
+        owner.add_module(name, site)
+    setattr(owner, _SITES, {index: name for index, (name, _) in sites.items()})
     owner.__class__ = _with_products(type(owner))
 
 

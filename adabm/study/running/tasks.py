@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ...api import quantize
 from ...engines import open_engine
@@ -125,7 +126,7 @@ class ModelTask:
         on_step: Callable[[TuningStep], None] | None = None,
     ) -> tuple[QuantizedSR, list[TuningStep]]:
         with one_thread(self.device):
-            network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)  # a tenth faster
+            network = placed(load_network(self.backbone), self.device)
             model, _, steps = quantize(
                 network,
                 [read_rgb(path) for path in self.calibration],
@@ -254,7 +255,13 @@ def loaded(task: ModelTask, _key: str) -> QuantizedSR:
         model = QuantizedSR(load_network(task.backbone), task.run.config())
     else:
         model, _ = task.load()
-    return model.to(task.device, memory_format=torch.channels_last)
+    return placed(model, task.device)
+
+
+def placed(module: nn.Module, device: str) -> nn.Module:
+    """Put a network on a device, its weights of convolutions with the channels last, which is a tenth faster."""
+    last = torch.channels_last  # of four axes; torch refuses to apply it to buffers of five
+    return module._apply(lambda t: t.to(device, memory_format=last) if t.dim() == 4 else t.to(device))
 
 
 @contextmanager

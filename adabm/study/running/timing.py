@@ -27,7 +27,7 @@ from ...steps.tuner import FineTuner
 from ..plan.cells import Run
 from ..plan.effort import Effort
 from .runs import find_device
-from .tasks import one_thread
+from .tasks import one_thread, placed
 
 LOADED = ("none", "network loaded")
 WHOLE = "whole recipe"  # the series of what the leaderboard shows
@@ -148,7 +148,7 @@ class Workload:
         return Part(WHOLE, "recipe", recipe, lambda: quantize(network, images, config, patch_size=size))
 
     def _model(self, run: Run) -> QuantizedSR:
-        network = load_network(self.backbone).to(self.device, memory_format=torch.channels_last)
+        network = placed(load_network(self.backbone), self.device)
         return QuantizedSR(network, run.config(self.effort))
 
     def _moved(self, batches: Sequence[torch.Tensor]) -> list[torch.Tensor]:
