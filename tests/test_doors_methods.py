@@ -118,9 +118,9 @@ class Affine(nn.Module):
     def inverse(self, x):
         return x * self.scale + self.shift
 
-@step("shift_channels")
+@step("center_channels")
 @dataclass(frozen=True)
-class ShiftChannels(Step):
+class CenterChannels(Step):
     strength: float = 0.5
     changes_network = True
     def install(self, model):
@@ -155,7 +155,7 @@ METHODS = {
     "a layer sensitivity": (MEASURES, "calibrate: {}\n  map_bits: {image: null, layer: spread}"),
     "a bit allocation": (MEASURES, "calibrate: {}\n  map_bits: {image: null, layer: spread, allocation: all_but_one}"),
     "bits of each layer": (ALLOCATE, "calibrate: {}\n  rising_bits: {least: 3}"),
-    "shifts and equalization": (SHIFT, "shift_channels: {strength: 0.5}\n  calibrate: {weight: omse_absmax}\n  clip: {}"),
+    "shifts and equalization": (SHIFT, "center_channels: {strength: 0.5}\n  calibrate: {weight: omse_absmax}\n  clip: {}"),
 }  # fmt: skip
 
 
