@@ -187,7 +187,7 @@ def test_a_class_of_that_name_from_elsewhere_is_another(weights, outside, tmp_pa
 
 
 def test_a_class_is_registered_without_parentheses_too(outside):
-    @register_architecture
+    @adabm.networks.register_architecture
     class Bare(torch.nn.Module):
         pass
 
