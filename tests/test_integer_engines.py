@@ -147,6 +147,20 @@ def test_quantizers_that_a_step_put_in(model, engine):
     near(open_engine(engine, model), model, [smooth(5), smooth(6)])
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_closed_form_recipe(files, engine):
+    network = adabm.load_network(files / "fp.safetensors")
+    pictures = [smooth(7), smooth(8)]
+    model = adabm.quantize(network, pictures, adabm.preset("fast-adaptive"), patch_size=16)[0]
+    layer = model.layers["body.0.conv1"]
+    assert layer.activation.domain is not None and layer.weight_quantizer.is_decided
+    found = integer_layers(model, 0)["body.0.conv1"]
+    codes, _ = layer.weight_quantizer.integers(layer.weight, layer.weight_bits)
+    assert np.array_equal(found.weight.codes, codes.numpy()) and found.exact_border
+    assert np.array_equal(found.bias, layer.used_bias().double().numpy())
+    near(open_engine(engine, model), model, [smooth(9), smooth(3, 9, 40)])
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [

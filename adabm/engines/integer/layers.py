@@ -120,7 +120,8 @@ def _described(layer: QuantizedLayer, factor: int) -> IntegerConv:
     shift, stretch = _domain(layer)
     used = layer.weight_quantizer(layer.weight, layer.weight_bits).double()
     on_codes = used if stretch is None else used * stretch.view(1, -1, 1, 1)
-    bias = layer.bias.double() if layer.bias is not None else torch.zeros(len(used), dtype=torch.float64)
+    bias = layer.used_bias()
+    bias = bias.double() if bias is not None else torch.zeros(len(used), dtype=torch.float64)
     laid_out, weight, taps = None, None, None
     if max(bits, layer.weight_bits) <= _MOST_BITS and layer.in_channels > _FEW_CHANNELS:
         laid_out, weight = grid(lower, upper, bits), _integers(layer, on_codes)
@@ -187,7 +188,7 @@ def _integers(layer: QuantizedConv2d, used: torch.Tensor) -> IntegerWeight:
             f"{type(layer.weight_quantizer).__name__}, tells for each output channel"
         )
     scale = step.flatten().expand(len(used))
-    if codes.abs().max() <= _LARGEST:
+    if -_LARGEST - 1 <= codes.min() and codes.max() <= _LARGEST:
         return IntegerWeight(codes.to(torch.int8).numpy(), scale.numpy(), None)
     halved = (codes - 1) / 2
     if not torch.equal(halved, halved.round()) or halved.abs().max() > _LARGEST + 1:
