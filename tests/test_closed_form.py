@@ -19,7 +19,7 @@ from adabm.quantization.observers import observe_activation
 from adabm.steps.allocate_bits import AllocateBits, allocated
 from adabm.steps.rounding import ROUNDING_RULES, least_squares, ridged
 from adabm.steps.sensitivities import projected_errors, ranges_by_bits
-from adabm.steps.skips import SkipTrace
+from adabm.steps.skips import Skip, SkipErrors, SkipTrace
 from adabm.steps.two_streams import run_two_streams
 from helpers.tiny_networks import tiny
 
@@ -331,6 +331,16 @@ def test_skips_are_found_through_scalings_and_batch_norm():
     by_hand = (norm.running_var + norm.eps).sqrt() / norm.weight
     torch.testing.assert_close(skips[0].factor.flatten(), by_hand * 2)
     torch.testing.assert_close(skips[1].factor.flatten(), by_hand * 8)
+
+
+def test_an_error_is_told_only_where_the_operation_that_was_traced_stands():
+    first, second = torch.ones(1, 2), torch.full((1, 2), 3.0)
+    for named, wanted in (("mul", torch.full((1, 2), -4.0)), ("add", None)):
+        errors = SkipErrors([Skip(1, 0, 0.5, named)])
+        with errors:
+            (torch.cat([first, second]) * 4).detach()
+        found = errors.of(Skip(1, 0, 0.5, named))
+        assert found is None if wanted is None else torch.equal(found, wanted)
 
 
 def test_a_layer_that_ends_a_block_is_told_the_error_of_the_stream():

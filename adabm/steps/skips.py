@@ -12,7 +12,12 @@ from numbers import Number
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_KEEP = {"clone", "alias", "detach", "dropout", "_to_copy", "contiguous"}
+_KEEP = {"clone", "dropout", "_to_copy"}
+_NOTHING = {
+    "alias",
+    "detach",
+    "lift_fresh",
+}  # come and go with torch's state: not counted, their result is what they took
 _RESHAPE = {"view", "_unsafe_view", "reshape"}
 
 
@@ -24,11 +29,13 @@ class Skip:
         place: of the operation that made it, in the order of execution.
         output: which of its results it is.
         factor: what it is multiplied by where the layer's output is multiplied by 1; a number or one for each channel.
+        operation: the name of that operation.
     """
 
     place: int
     output: int
     factor: float | Tensor
+    operation: str = "layer"
 
 
 @dataclass
@@ -64,8 +71,15 @@ class _Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        self.made(func._schema.name.split("::")[1].rstrip("_"), args, output, kwargs)
+        name = func._schema.name.split("::")[1].rstrip("_")
+        if name in _NOTHING:
+            self.same(args[0], output)
+        else:
+            self.made(name, args, output, kwargs)
         return output
+
+    def same(self, tensor: Tensor, other: Tensor) -> None:
+        """See that ``other`` is the same as ``tensor``."""
 
     def made(self, name: str, args: tuple, output: object, kwargs: Mapping) -> None:
         """See an operation."""
@@ -98,6 +112,11 @@ class SkipTrace(_Counting):
                 self._makers[id(tensor)] = self.place, index, tensor
         self.place += 1
 
+    def same(self, tensor: Tensor, other: Tensor) -> None:
+        """Let ``other`` have been made where ``tensor`` was."""
+        if (made := self._makers.get(id(tensor))) is not None:
+            self._makers[id(other)] = (*made[:2], other)
+
     def skips(self, layer: int) -> list[Skip]:
         """Return what is added to the output of the layer at a place before anything else but a scaling happens to it."""
         scale: float | Tensor = 1.0
@@ -122,7 +141,9 @@ class SkipTrace(_Counting):
             else:
                 break
             current = place
-        return [Skip(place, output, own / scale) for place, output, own in found if _invertible(scale)]
+        if not _invertible(scale):
+            return []
+        return [Skip(place, output, own / scale, self._operations[place].name) for place, output, own in found]
 
 
 class SkipErrors(_Counting):
@@ -136,28 +157,29 @@ class SkipErrors(_Counting):
         super().__init__()
         self._wanted: dict[tuple[int, int], int] = {}
         self._errors: dict[tuple[int, int], Tensor] = {}
+        self._names: dict[int, str] = {}
         for skip in skips:
             key = skip.place, skip.output
             self._wanted[key] = self._wanted.get(key, 0) + 1
-        self._places = {place for place, _ in self._wanted}
+            self._names[skip.place] = skip.operation
 
     def made(self, name: str, args: tuple, output: object, kwargs: Mapping) -> None:
         """Keep the error of what is wanted."""
-        if self.place in self._places:
+        if self._names.get(self.place) == name:
             for index, tensor in enumerate(_flat([output])):
                 if (self.place, index) in self._wanted:
                     first, second = tensor.chunk(2)
                     self._errors[self.place, index] = first - second
         self.place += 1
 
-    def of(self, skip: Skip) -> Tensor:
-        """Return first minus second stream of a skip, times its factor."""
+    def of(self, skip: Skip) -> Tensor | None:
+        """Return first minus second stream of a skip, times its factor; None where another operation stands at its place."""
         key = skip.place, skip.output
-        error = self._errors[key]
+        error = self._errors.get(key)
         self._wanted[key] -= 1
         if not self._wanted[key]:
-            del self._errors[key]
-        return error * skip.factor
+            self._errors.pop(key, None)
+        return None if error is None else error * skip.factor
 
 
 def _flat(values: Iterable) -> list:

@@ -42,7 +42,10 @@ def run_two_streams(model: QuantizedSR, images: Tensor, solve: Solver, repair: b
                 target = type(layer).forward(layer, full)
                 context.quantizing = True
                 if layer.name not in solved:
-                    solve(layer, full, rounded, target, [errors.of(skip) for skip in skips.get(layer.name, ())])
+                    found = [errors.of(skip) for skip in skips.get(layer.name, ())]
+                    # networks whose operations depend on the number of images are not followed
+                    found = [error for error in found if error is not None and error.shape == target.shape]
+                    solve(layer, full, rounded, target, found)
                     solved.add(layer.name)
                 output = torch.cat([target, type(layer).forward(layer, rounded)])
             finally:
@@ -63,7 +66,7 @@ def _traced(model: QuantizedSR, images: Tensor) -> tuple[dict[str, list[Skip]], 
     def forward(layer: QuantizedLayer, x: Tensor) -> Tensor:
         with trace.paused():
             output = type(layer).forward(layer, x)
-            output = output.clone() if output is x else output  # an operand in full precision
+            output = torch.cat(output.chunk(2))  # laid out as with two streams, so that the same operations follow
             places[layer.name] = trace.layer(output)
         calls[layer.name] = calls.get(layer.name, 0) + 1
         return output
