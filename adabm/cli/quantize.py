@@ -64,9 +64,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--recipe",
         "--preset",
-        default="adabm",
+        default="fast",
         metavar="NAME_OR_FILE",
-        help="method, see `adabm recipes`, or a recipe file of your own (.yaml) (default: adabm)",
+        help="method, see `adabm recipes`, or a recipe file of your own (.yaml) (default: fast)",
     )
     parser.add_argument("--weight-bits", type=whole(1), metavar="N", help="(default: 4)")
     parser.add_argument("--activation-bits", type=whole(1), metavar="N", help="base bits (default: 4)")
