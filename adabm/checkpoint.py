@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,14 +12,18 @@ from torch import Tensor, nn
 from . import __version__
 from .errors import CheckpointError, ConfigError, NetworkError
 from .files import write_atomically
+from .full_precision import FULL_PRECISION_BITS
 from .metadata import check_content, check_quantized, content_sha256
 from .networks import NetworkDescriptor, build_network
 from .networks.architecture import architecture_of
 from .networks.community import SOURCE, rebuildable, recognize
 from .networks.describe import describe, network_name, restore_descriptor
 from .networks.limits import no_larger_than
+from .quantization.channel_weights import ChannelWeightQuantizer
+from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
+from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
 from .serialization import file_metadata, safetensors_bytes
@@ -151,6 +155,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         raise CheckpointError(f"{path}: holds NaN or infinite values")
     _check_digest(path, metadata, tensors)
+    _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
     return model
 
@@ -183,6 +188,35 @@ def _restored(
     if network_hash(_network_state(model)) != identity["sha256"]:
         raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
     return model
+
+
+def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse quantization parameters that no step makes, whose pictures would be wrong or NaN without a word."""
+    state = model.state_dict()
+    for name, tensor in tensors.items():  # one parameter may have two names, and the last one would win
+        if not torch.equal(state[name], tensor.to(state[name])):
+            raise CheckpointError(f"{path}: {name} contradicts a tensor that is the same one; the file is damaged")
+    for name, layer in model.layers.items():
+        faults = list(_faults(layer))
+        if faults:
+            raise CheckpointError(f"{path}: {faults[0]} of {name!r}; the file is damaged")
+
+
+def _faults(layer: QuantizedLayer) -> Iterator[str]:
+    """What is wrong with the quantizers of this package; a user's own are his."""
+    if isinstance(layer.activation, ActivationQuantizer):
+        if layer.activation_bits < FULL_PRECISION_BITS and not layer.activation.lower < layer.activation.upper:
+            yield "the activation range is empty"
+        affine = channel_affine(layer)
+        if affine is not None and not (affine.scale > 0).all():
+            yield "a channel's scale is not positive"
+    weights = getattr(layer, "weight_quantizer", None)
+    if layer.weight_bits is None or layer.weight_bits >= FULL_PRECISION_BITS:
+        return
+    if isinstance(weights, WeightQuantizer) and not weights.scale > 0:
+        yield "the range of the weights is empty"
+    if isinstance(weights, ChannelWeightQuantizer) and not (weights.step > 0).all():
+        yield "a step of the weights is not positive"
 
 
 def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -243,7 +277,7 @@ def _set_layer_bits(path: str | Path, model: QuantizedSR, metadata: dict) -> Non
         and not model.config.recipe.files
         and all(type(step).__module__.startswith(f"{__package__}.") for step in model.config.recipe.steps)
     )
-    if bits and bits.keys() != layers.keys():
+    if (bits or metadata["format"] == FORMAT) and bits.keys() != layers.keys():
         raise CheckpointError(
             f"{path}: layer_bits are not those of the network's quantized layers; the file is damaged"
         )

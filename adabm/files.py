@@ -31,6 +31,8 @@ def open_regular_file(path: str | Path, most: int | None = None) -> BinaryIO:
         OSError: there is none, it cannot be read, or is too large; or it is a pipe, a device or a socket, where reading
             could wait or go on for ever.
     """
+    if "\0" in os.fsdecode(path):
+        raise OSError(errno.EINVAL, "a path cannot hold a zero byte", str(path))
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EINVAL, "a pipe, device or socket; name a regular file", str(path))

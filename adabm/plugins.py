@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .errors import ConfigError
+from .validation import shown
 
 
 def load_file(path: str | Path) -> ModuleType:
@@ -20,6 +21,8 @@ def load_file(path: str | Path) -> ModuleType:
     Raises:
         ConfigError: no such file, or it raises an error; in one line with the place.
     """
+    if "\0" in str(path):
+        raise ConfigError(f"{shown(str(path))}: no such file")
     path = Path(os.path.expanduser(path)).resolve()
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")

@@ -280,3 +280,11 @@ def test_disk_full_is_one_line(files, tmp_path, capsys, monkeypatch):
     message = fails(capsys, "upscale", files / "LR", tmp_path / "out", "--checkpoint", files / "q.safetensors")
     assert "p0.png: No space left on device" in message
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_paths_that_name_nothing_are_refused(files, tmp_path, capsys):
+    picture = next((files / "LR").iterdir())
+    for parts in (("", tmp_path / "o"), (picture, ""), (picture, "a\0.png")):
+        assert run("upscale", *parts, "--checkpoint", files / "q.safetensors") == 2
+        assert "the path is empty" in (err := capsys.readouterr().err) or "zero byte" in err
+    assert not list(tmp_path.iterdir())

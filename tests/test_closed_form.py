@@ -1,15 +1,20 @@
 """The closed-form recipe `fast`: its steps on tiny networks, what they store, and that the result is better."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 import adabm
 from adabm.engines.cost import size_bits
-from adabm.errors import ConfigError
+from adabm.errors import CheckpointError, ConfigError
+from adabm.metadata import content_sha256
 from adabm.networks import NetworkDescriptor, Role
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.channel_weights import CHANNEL_OBSERVERS, ChannelWeightQuantizer
@@ -444,3 +449,26 @@ def test_weights_by_tensor_and_unknown_observers_are_refused():
         adabm.preset("fast", {"calibrate.weight": "omse"})
     with pytest.raises(ConfigError, match="unknown rounding rule 'gptk'.*gptq"):
         adabm.preset("fast", {"round_weights.by": "gptk"})
+
+
+@pytest.mark.parametrize("name, change, told", [
+    ("weight_quantizer.step", lambda t: -t, "a step of the weights is not positive"),
+    ("activation.domain.scale", lambda t: t * 2, "contradicts a tensor that is the same one"),
+    ("activation.lower", lambda t: t + 1e6, "the activation range is empty"),
+    ("", None, "layer_bits are not those"),
+])  # fmt: skip
+def test_parameters_that_no_step_makes_are_refused_behind_a_digest_too(tmp_path, name, change, told):
+    path = tmp_path / "q.safetensors"
+    adabm.save_quantized(quantize(tiny("EDSR")), path)
+    with safe_open(path, "pt") as file:
+        metadata = json.loads(file.metadata()["adabm"])
+    tensors = load_file(path)
+    if change is None:
+        metadata["layer_bits"] = {}
+    else:
+        key = f"network.body.0.conv1.{name}"
+        tensors[key] = change(tensors[key])
+    metadata["sha256"] = content_sha256(tensors, metadata)
+    save_file(tensors, path, {"adabm": json.dumps(metadata)})
+    with pytest.raises(CheckpointError, match=told):
+        adabm.load_quantized(path)

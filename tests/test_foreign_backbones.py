@@ -1,5 +1,7 @@
 """Plans with weight files of others as backbones: what is measured, and what the keys of kept results depend on."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -26,7 +28,6 @@ def root(tmp_path):
     return root
 
 
-@pytest.mark.filterwarnings("ignore:SPAN is unknown")
 def test_a_plan_measures_files_of_others(root, monkeypatch):
     compute_here(monkeypatch)
     counted = Counted(monkeypatch)
@@ -34,7 +35,12 @@ def test_a_plan_measures_files_of_others(root, monkeypatch):
     cells = read_plan(plan, root, EFFORT)
     assert [cell.scale for cell in cells] == [2] * 6
     cache = ResultCache(root / "cache")
-    _, summary = evaluation_tables(run_plan(cells, EFFORT, cache, 1))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _, summary = evaluation_tables(run_plan(cells, EFFORT, cache, 1))
+    guessed = [f"{name}: the layout of SPAN (spandrel) was guessed" for name in ("span.pth", "own.safetensors")]
+    texts = [str(warning.message).partition(";")[0] for warning in told]
+    assert texts == guessed, "once each, before the tasks, which warn of nothing"
     assert set(summary["backbone"]) == {"span", "own", "msr"} and (summary["status"] == "measured").all()
     spans = [summary[summary["backbone"] == name]["psnr_y_db"].tolist() for name in ("span", "own")]
     assert spans[0] == spans[1], "the same network in another file"

@@ -15,7 +15,7 @@ from torch import nn
 import adabm
 from adabm.engines import open_engine
 from adabm.engines.exporting import EXPORTERS
-from adabm.engines.integer.exported import read_exported
+from adabm.engines.integer.exported import FORMAT, Exported, read_exported
 from adabm.engines.integer.grid import grid
 from adabm.engines.integer.layers import factors, integer_layers
 from adabm.engines.simulated import SimulatedEngine
@@ -393,3 +393,24 @@ def test_the_example_needs_the_engine_and_numpy_alone(model, tmp_path, engine):
         assert example.complexity(picture) == pytest.approx(adabm.image_complexity(pixels).item(), rel=1e-5)
         expected = adabm.round_to_uint8(opened.upscale(picture[None]).images[0])
         assert (example.upscale(path, picture) == expected).mean() > 0.99
+
+
+@pytest.mark.parametrize("change", [
+    {"scale": 2.0}, {"value_range": 0.0}, {"size_multiple": 0}, {"reach": None}, {"reach": [1, 2, 3]}, {"bits": {}},
+    {"layers": {}}, {"image2bit": {"complexity": "gradient", "lower": "1", "upper": 2.0}},
+])  # fmt: skip
+def test_a_card_that_no_engine_can_follow_is_refused(model, tmp_path, monkeypatch, change):
+    (tmp_path / "q.zip").write_bytes(EXPORTERS["onnx"](model))
+    whole = read_exported(tmp_path / "q.zip")
+    monkeypatch.setattr("adabm.engines.integer.exported._text", lambda card: "")
+    (tmp_path / "x.zip").write_bytes(Exported({**whole.card, **change}, whole.files).to_bytes())
+    with pytest.raises(CheckpointError, match="its card.json is damaged"):
+        read_exported(tmp_path / "x.zip")
+
+
+def test_a_part_that_would_unpack_to_far_more_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("card.json", json.dumps({"format": FORMAT, "files": {"big": ""}}))
+        archive.writestr("big", bytes(2**23))
+    with pytest.raises(CheckpointError, match="big would unpack to 8,388,608 bytes"):
+        read_exported(tmp_path / "x.zip")

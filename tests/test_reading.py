@@ -251,3 +251,16 @@ def test_a_format_that_is_not_read_is_refused_under_any_name(tmp_path, form):
     for read in (read_raw, picture_size):
         with pytest.raises(ImageError, match=f"picture.png: is a {form} file, whatever its name; convert it to PNG"):
             read(path)
+
+
+@pytest.mark.parametrize("mode, name, options, told", [
+    ("CMYK", "a.tif", {}, "holds CMYK colours"), ("LAB", "a.tif", {}, "holds LAB colours"),
+    ("L", "a.png", {"transparency": 3}, "gray with a transparent shade"),
+])  # fmt: skip
+def test_what_the_decoder_takes_for_something_else_is_refused(tmp_path, mode, name, options, told):
+    picture = Image.fromarray(smooth(0))
+    picture = Image.new("LAB", (9, 9)) if mode == "LAB" else picture.convert(mode)
+    picture.save(tmp_path / name, **options)
+    for read in (read_raw, read_upright, picture_size):
+        with pytest.raises(ImageError, match=told):
+            read(tmp_path / name)

@@ -203,3 +203,15 @@ def test_a_recipe_twice_the_same_step():
     calibrate = make_step("calibrate", None)
     with pytest.raises(ConfigError, match="step 'calibrate' is there twice"):
         Recipe("x", (calibrate, calibrate))
+
+
+def test_steps_in_an_ordered_mapping_and_zero_bytes_in_paths_are_refused(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("steps: !!omap [calibrate: {}]")
+    with pytest.raises(ConfigError, match="must be a name"):
+        read_recipe(path)
+    path.write_text('imports: ["a\\0.py"]\nsteps: {calibrate: {}}')
+    with pytest.raises(ConfigError, match="no such file"):
+        read_recipe(path)
+    with pytest.raises(ConfigError, match="zero byte"):
+        read_recipe("a\0.yaml")

@@ -11,9 +11,10 @@ import adabm
 from adabm.engines import context
 from adabm.engines.context import MOST, UNKNOWN, Context, context_of
 from adabm.engines.deciding import decided_by
+from adabm.engines.protocol import EngineOutput
 from adabm.engines.seamless import check_picture, seamless_tiles, upscale
 from adabm.engines.simulated import SimulatedEngine, as_engine
-from adabm.errors import ConfigError, ImageError
+from adabm.errors import ConfigError, EngineError, ImageError
 from adabm.networks import build_network
 from adabm.networks.reach import Reach, find_reach
 from adabm.quantization.model import QuantizedSR
@@ -211,3 +212,25 @@ def test_a_picture_no_larger_than_a_tile_with_its_context_is_computed_whole():
     assert len(upscale(model, half_smooth(100, 117), 100).tile_bits) == 2
     assert len(upscale(model, half_smooth(100, 116), 100, bits_per="tile").tile_bits) == 2
     assert len(upscale(model, half_smooth(100, 116), 100, 7).tile_bits) == 2
+
+
+class Faulty:
+    """Makes pictures twice as large, of one value."""
+
+    name, channels, size_multiple = "faulty", 3, 1
+
+    def __init__(self, scale: int, value: float) -> None:
+        self.scale, self.value = scale, value
+
+    def upscale(self, pictures: np.ndarray) -> EngineOutput:
+        n, height, width, channels = pictures.shape
+        return EngineOutput(np.full((n, 2 * height, 2 * width, channels), self.value, np.float32), np.full(n, 4.0), {})
+
+
+def test_an_output_that_would_be_cut_to_size_or_is_not_finite_is_refused():
+    image = np.zeros((9, 8, 3), np.uint8)
+    assert upscale(Faulty(2, 1.0), image).image.shape == (18, 16, 3)
+    with pytest.raises(EngineError, match="makes 16x18 pixels of 8x9, not 1 times as many a side"):
+        upscale(Faulty(1, 1.0), image)
+    with pytest.raises(EngineError, match="the output has NaN or infinite values"):
+        upscale(Faulty(2, np.nan), image)

@@ -40,7 +40,16 @@ def side(text: str) -> int:
 
 def expanded(text: str) -> Path:
     """An argparse type: a path; ``~``, which shells leave as it is in ``--option=~/x``, is the user's folder."""
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} holds a zero byte, which no path can")
     return Path(os.path.expanduser(text))
+
+
+def named(text: str) -> Path:
+    """An argparse type: :func:`expanded`, of a text; an empty one, as of an unset variable, would be the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; '.' is the working folder")
+    return expanded(text)
 
 
 def new_parser(

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import ConfigError, ImageError
+from ..errors import ConfigError, EngineError, ImageError
 from ..quantization.model import QuantizedSR
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
-from .protocol import Engine
+from .protocol import Engine, EngineOutput
 from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
 
@@ -65,7 +65,7 @@ def seamless_tiles(
 
     Raises:
         ConfigError: a tile of less than 8 pixels, a negative overlap, or another ``bits_per``.
-        EngineError: the engine's output is not ``scale`` times as large as its input.
+        EngineError: the engine's output is not ``scale`` times as large as its input, or not finite.
     """
     check_all(tile=(tile, Count | None), overlap=(overlap, Whole | Context | None), bits_per=(bits_per, str))
     if tile is not None and tile < 8:
@@ -83,9 +83,33 @@ def seamless_tiles(
     with decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext():
         for (top, bottom), (left, right) in itertools.product(rows, columns):
             (above, below), (before, after) = context.around((top, bottom), (left, right), height, width)
-            whole = next(upscaled_tiles(engine, image[above:below, before:after]))
+            whole = next(upscaled_tiles(_Checked(engine), image[above:below, before:after]))
             inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
             yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
+
+
+class _Checked:
+    """An engine whose output is refused where cutting it to size would hide what is wrong with it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def upscale(self, pictures: np.ndarray) -> EngineOutput:
+        output = self._engine.upscale(pictures)
+        found, expected = output.images.shape[1:3], tuple(side * self.scale for side in pictures.shape[1:3])
+        if found != expected:
+            raise EngineError(
+                f"{self.name}: makes {found[1]}x{found[0]} pixels of {pictures.shape[2]}x{pictures.shape[1]}, "
+                f"not {self.scale} times as many a side"
+            )
+        if not np.isfinite(output.images).all():
+            raise EngineError(
+                f"{self.name}: the output has NaN or infinite values; the network overflows on this picture"
+            )
+        return output
 
 
 def _even_spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:

@@ -40,20 +40,25 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
     """Return what the header of an open file says; None where Pillow does not understand it, which others may.
 
     Raises:
-        ImageError: it is of a format that is not read, whatever its name; it holds several pictures (animations, pages), or
-            more pixels than :func:`check_pixels` allows.
+        ImageError: it is of a format that is not read, whatever its name; it holds several pictures (animations, pages),
+            CMYK or LAB colours in TIFF, gray with a transparent shade, or more pixels than :func:`check_pixels` allows.
     """
     try:
         with pillow_without_limit(), Image.open(file) as image:
             # a JPEG's further pictures are thumbnails, depth or gain maps, not what the user sees
             count = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
             (width, height), form, mode = image.size, image.format, image.mode
+            see_through = "transparency" in image.info
     except Exception:  # whatever Pillow raises on a damaged file: the decoder has the last word
         return None
     if count > 1:
         raise ImageError(f"{name}: holds {count} pictures; extract the one to read")
     if form not in FORMATS:
         raise ImageError(f"{name}: is a {form} file, whatever its name; convert it to PNG")
+    if form == "TIFF" and mode in ("CMYK", "LAB"):  # the decoder would take them for RGB, with an alpha channel
+        raise ImageError(f"{name}: holds {mode} colours; convert to RGB")
+    if see_through and mode in ("1", "L", "I", "I;16"):  # the decoder would drop it
+        raise ImageError(f"{name}: gray with a transparent shade is not supported; convert to RGBA")
     check_pixels(height, width, name)
     return Header(form, mode, height, width)
 

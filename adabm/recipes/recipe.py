@@ -205,6 +205,8 @@ def _steps(steps: object) -> Iterator[tuple[str, Mapping | None]]:
     seen: set[str] = set()
     for part in parts:
         for name, settings in part.items() if isinstance(part, Mapping) else [(part, None)]:
+            if isinstance(name, (list, tuple, set)):
+                raise ConfigError(f"step {shown(name)}: must be a name, or a mapping of a name to settings")
             if name in seen:
                 raise ConfigError(f"step {name!r} is there twice; list it once")
             seen.add(name)

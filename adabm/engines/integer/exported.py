@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ... import __version__
 from ...errors import CheckpointError
@@ -32,6 +35,7 @@ _DAMAGE = (
     ValueError,
     struct.error,
 )
+_RATIO, _FREE = 100, 2**20  # a graph in XML shrinks to a twentieth
 _DAY = (1980, 1, 1, 0, 0, 0)  # the first that the format knows; equal content gives equal bytes
 
 
@@ -77,16 +81,66 @@ def read_exported(path: Path) -> Exported:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            card = json.loads(archive.read(_CARD))
+            card = json.loads(archive.read(_no_bomb(archive, _CARD)))
             if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise CheckpointError(f"{path}: not of format {FORMAT!r}; use the adabm version that wrote it")
-            files = {name: archive.read(name) for name in dict(card["files"])}
+            files = {name: archive.read(_no_bomb(archive, name)) for name in dict(card["files"])}
     except _DAMAGE as error:
         raise CheckpointError(f"{path}: the exported model is damaged ({error}); export it again") from None
     found = {name: sha256(data).hexdigest() for name, data in files.items()}
     if card.pop("sha256", None) != _card_sha256(card) or found != card["files"]:
         raise CheckpointError(f"{path}: does not match its recorded sha256; export it again")
+    try:
+        _Card.model_validate(card).check()
+    except ValueError as error:  # pydantic's is one
+        told = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
+        raise CheckpointError(f"{path}: its {_CARD} is damaged ({told}); export it again") from None
     return Exported(card, files)
+
+
+def _no_bomb(archive: zipfile.ZipFile, name: str) -> str:
+    """Return the name of a part, unless it would unpack to far more than is there."""
+    part = archive.getinfo(name)
+    if part.file_size > _FREE + _RATIO * part.compress_size:
+        raise ValueError(f"{name} would unpack to {part.file_size:,} bytes")
+    return name
+
+
+class _Mapping(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    complexity: str
+    lower: float
+    upper: float
+
+
+class _Layer(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    counts: bool
+
+
+class _Card(BaseModel):
+    """What an engine reads of a card."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    engine: str
+    scale: Annotated[int, Field(ge=1)]
+    channels: Annotated[int, Field(ge=1)]
+    value_range: Annotated[float, Field(gt=0)]
+    size_multiple: Annotated[int, Field(ge=1)]
+    minimum_size: Annotated[int, Field(ge=1)]
+    reach: Annotated[list[Annotated[int, Field(ge=0)] | None], Field(min_length=2, max_length=2)]
+    image2bit: _Mapping | None
+    bits: dict[str, dict[str, int | float]]
+    layers: dict[str, _Layer]
+
+    def check(self) -> None:
+        """Refuse bits that are not those of the layers, for each factor of an image."""
+        needed = {"0"} if self.image2bit is None else {"-1", "0", "1"}
+        if not needed <= self.bits.keys() or any(own.keys() != self.layers.keys() for own in self.bits.values()):
+            raise ValueError("bits")
 
 
 def card_of(model: QuantizedSR, engine: str, layers: Mapping[int, Mapping[str, IntegerConv]]) -> dict:

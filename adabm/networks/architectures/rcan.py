@@ -1,4 +1,7 @@
-"""RCAN of BasicSR."""
+"""RCAN of BasicSR.
+
+Its reader stays beside spandrel, which does not recognize BasicSR's names of the tensors.
+"""
 
 from ...errors import CheckpointError
 from ..architecture import Reader, register_basicsr

@@ -1,4 +1,8 @@
-"""RRDBNet of BasicSR, ESRGAN's generator, and weights for it by BasicSR and by xinntao/ESRGAN."""
+"""RRDBNet of BasicSR, ESRGAN's generator, and weights for it by BasicSR and by xinntao/ESRGAN.
+
+Its readers stay beside spandrel, which refuses another growth than 32 and builds a class with other names of layers, under
+which the published files and tables could not be found again.
+"""
 
 import re
 

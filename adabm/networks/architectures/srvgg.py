@@ -1,4 +1,7 @@
-"""SRVGGNetCompact of BasicSR, the small network of Real-ESRGAN."""
+"""SRVGGNetCompact of BasicSR, the small network of Real-ESRGAN.
+
+Its reader stays beside spandrel, which does not recognize the files without PReLU.
+"""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,7 @@
 """Carry out a plan: several workers at once, every result kept, the most valuable cells first."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 from ...engines.evaluation import Evaluation
 from ...errors import ConfigError
-from ...networks import NetworkDescriptor, describe, fold_reparameterized, load_network
+from ...networks import NetworkDescriptor, describe, fold_reparameterized, load_network, registered_name
 from ...quantization.model import QuantizedSR
 from ..origin.fingerprint import file_hash
 from ..plan.cells import Cell
@@ -88,6 +89,8 @@ def run_plan(
     for order, cell in enumerate(cells):
         if cell.wanted:
             graph.add_cell(order, models[cell], cell)
+    if graph.nodes:
+        _tell_guesses(dict.fromkeys(cell.backbone for cell in cells if cell.wanted))
     carry_out(graph, executor, workers, device, cache.folder)
     return [_result(cell, models[cell]) for cell in cells]
 
@@ -102,6 +105,17 @@ def run_traces(tasks: Sequence[TraceTask], workers: int | None = None, executor:
             graph.add(order, task)
     if graph.nodes:
         carry_out(graph, executor, workers, tasks[0].model.device, tasks[0].model.cache.folder)
+
+
+def _tell_guesses(backbones: Iterable[Path]) -> None:
+    """Warn once, here and not in each worker, of the networks whose layers were found by a traced pass."""
+    for backbone in backbones:
+        network, descriptor = _described(backbone, file_hash(backbone))
+        if registered_name(network) is None:
+            warnings.warn(
+                f"{backbone.name}: the layout of {descriptor.title} was guessed; check it with `adabm info {backbone}`",
+                stacklevel=3,
+            )
 
 
 def _check_workers(workers: int | None) -> None:

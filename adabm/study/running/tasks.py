@@ -18,7 +18,7 @@ from ...engines.registry import find
 from ...engines.simulated import SIMULATED, SimulatedEngine
 from ...errors import DataError, FineTuningError, ProgressError
 from ...full_precision import FULL_PRECISION
-from ...networks import load_network
+from ...networks import describe, fold_reparameterized, load_network
 from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
 from ...pictures.reading import read_rgb
@@ -126,11 +126,12 @@ class ModelTask:
         on_step: Callable[[TuningStep], None] | None = None,
     ) -> tuple[QuantizedSR, list[TuningStep]]:
         with one_thread(self.device):
-            network = placed(load_network(self.backbone), self.device)
+            network = fold_reparameterized(placed(load_network(self.backbone), self.device))
             model, _, steps = quantize(
                 network,
                 [read_rgb(path) for path in self.calibration],
                 self.run.config(self.effort),
+                describe(network),  # the study's own process tells what was guessed
                 patch_size=self.effort.patch_size,
                 patches=self.effort.patches,
                 seed=self.run.seed,
@@ -176,7 +177,8 @@ class ModelTask:
             self.effort.patches,
         )
         with one_thread(self.device):
-            record = calibrate(QuantizedSR(load_network(self.backbone), model.config), batches)
+            network = load_network(self.backbone)
+            record = calibrate(QuantizedSR(network, model.config, model.descriptor), batches)
         return model.to(self.device), record, steps
 
 
@@ -252,7 +254,8 @@ class MeasureTask:
 def loaded(task: ModelTask, _key: str) -> QuantizedSR:
     """The model of the last task of this process, known by task and key: consecutive tasks often share it."""
     if task.run.method == FULL_PRECISION:
-        model = QuantizedSR(load_network(task.backbone), task.run.config())
+        network = fold_reparameterized(load_network(task.backbone))
+        model = QuantizedSR(network, task.run.config(), describe(network))
     else:
         model, _ = task.load()
     return placed(model, task.device)
