@@ -191,7 +191,7 @@ def test_from_a_file_to_pictures(folder, tmp_path, capsys, name):
     assert (told["name"], told["source"], told["channels"]) == (name, "spandrel", 3) and told["parameters"] > 0
     quantized = tmp_path / "q.safetensors"
     command = ["quantize", "--images", data / "LR", "--network", path, "--output", quantized, "--patch-size", 24]
-    assert run(*command, "--set", "tune=none", "--quiet") == 0
+    assert run(*command, "--recipe", "adabm-notune", "--quiet") == 0
     path = path.rename(tmp_path / "moved.pth")
     assert run("info", quantized, "--quiet") == 0, "the checkpoint needs the file no more"
     assert run("evaluate", path, quantized, "--hr", data, "--json", "--quiet") == 0

@@ -163,7 +163,7 @@ def test_every_weight_gives_a_usable_range(observer, weight):
 
 @pytest.mark.parametrize("x", [sample(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)], ids=["random", "constant"])
 def test_unknown_observers_are_named(x):
-    with pytest.raises(ConfigError, match="unknown activation observer 'mse'; did you mean 'omse'"):
-        observe_activation(x, "mse", 4)
+    with pytest.raises(ConfigError, match="unknown activation observer 'omsee'; did you mean 'omse'"):
+        observe_activation(x, "omsee", 4)
     with pytest.raises(ConfigError, match="unknown weight observer 'mse'; did you mean 'omse'"):
         observe_weight(x, "mse", 4)

@@ -163,11 +163,11 @@ def test_the_root(root, tmp_path_factory):
 def test_a_run_that_diverges_stops_no_other(root, here, monkeypatch):
     quantize = tasks.quantize
 
-    def diverging(network, images, config, **options):
+    def diverging(network, images, config, descriptor, **options):
         if config.step("tune") is not None:
             Path(options["progress"]).write_bytes(b"the state of round 1")
             raise FineTuningError("the loss became nan in a weight step")
-        return quantize(network, images, config, **options)
+        return quantize(network, images, config, descriptor, **options)
 
     monkeypatch.setattr(tasks, "quantize", diverging)
     results = run_plan(read_plan(PLAN, root, EFFORT), EFFORT, ResultCache(root / "cache"), workers=1)
