@@ -49,7 +49,7 @@ def test_the_least_loss_comes_first_in_each_setting_and_full_precision_is_no_riv
 
 def test_times_are_medians_of_the_same_network_setting_and_recipe(measured, timing):
     board = leaderboard(measured, timing).set_index(["setting", "method"])["seconds"]
-    assert board["W4A4 FQ", "omse"] == 3.0 and board["W4A4 FQ", "adabm"] == 50.0
+    assert board["W4A4 FQ", "omse"] == 3.0 and math.isnan(board["W4A4 FQ", "adabm"]), "the latter fine-tunes"
     assert math.isnan(board["W4A4 FQ", "minmax"]) and math.isnan(board["W8A8 FQ", "omse"])
     assert leaderboard(measured, timing.assign(backbone="other"))["seconds"].isna().all()
 
@@ -57,8 +57,7 @@ def test_times_are_medians_of_the_same_network_setting_and_recipe(measured, timi
 def test_the_sentence_names_the_best_and_the_released_recipe(measured, timing):
     text = verdict(leaderboard(measured, timing))
     assert text == (
-        "On net at W4A4 FQ, Set5, OMSE loses least: 0.50 dB at FAB 4.00, in 3.0 s; "
-        "AdaBM as released loses 0.90 dB at FAB 4.05, in 50.0 s."
+        "On net at W4A4 FQ, Set5, OMSE loses least: 0.50 dB at FAB 4.00, in 3.0 s; AdaBM loses 0.90 dB at FAB 4.05."
     )
     assert ", in" not in verdict(leaderboard(measured))
 
@@ -68,14 +67,14 @@ def test_the_table_shows_the_first_setting_alone(measured, timing):
     shown = readable_board(board)
     assert len(first_board(board)) == len(shown.cells) == 3 and shown.shared == "net, W4A4 FQ, Set5."
     assert list(shown.cells["loss (dB)"]) == ["0.50", "0.90 ± 0.14", "2.00"]
-    assert list(shown.cells["time to quantize (s, measured)"]) == ["3.0", "50.0", ""]
+    assert list(shown.cells["time to quantize (s, measured)"]) == ["3.0", "", ""]
     assert "time to quantize (s, measured)" not in readable_board(leaderboard(measured)).cells
 
 
 def test_figures_show_what_there_is(measured, timing):
     board = leaderboard(measured, timing)
     points = [line.get_xydata()[0].tolist() for line in plot_loss_seconds(board).axes[0].lines]
-    assert points == [[3.0, 0.5], [50.0, 0.9]]
+    assert points == [[3.0, 0.5]]
     assert plot_loss_seconds(leaderboard(measured)) is None
     lines = plot_loss_bits(board).axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [2, 2]

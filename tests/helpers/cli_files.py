@@ -13,7 +13,18 @@ from adabm.networks import build_network
 from adabm.pictures.writing import write_image
 
 SCALE = 2
-TINY = ["--recipe", "adabm", "--patch-size", "16", "--rounds", "3", "--steps-per-round", "2", "--set", "tune.batch_size=1"]
+TINY = [
+    "--recipe",
+    "adabm",
+    "--patch-size",
+    "16",
+    "--rounds",
+    "3",
+    "--steps-per-round",
+    "2",
+    "--set",
+    "tune.batch_size=1",
+]
 
 
 def smooth(seed: int, height: int = 24, width: int = 28, channels: int | None = 3) -> np.ndarray:

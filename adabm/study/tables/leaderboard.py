@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
-from .methods import label
+from .methods import label, method
 from .presentation import ReadableTable
 
 TIMED = "whole recipe"  # the series of the question `timing` that holds whole recipes
@@ -15,7 +15,7 @@ def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd
 
     Columns: ``backbone, dataset, tile, setting, method, label, loss_db, psnr_std_db, seeds, fab, relative_bitops,
     size_kib`` as in ``summary``, and ``seconds``, the measured median on one thread where the network's recipe was timed
-    at that setting.
+    at that setting; not of recipes that fine-tune, whose time follows the number of steps, another one in each question.
 
     Args:
         summary: of the evaluation, a row a cell.
@@ -26,7 +26,8 @@ def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd
     board = rows[["backbone", "dataset", "tile", "setting", "method", *columns]].copy()
     board.insert(5, "label", [label(name) for name in board["method"]])
     seconds = _seconds(timing) if timing is not None else {}
-    board["seconds"] = [seconds.get(keys) for keys in zip(board["backbone"], board["setting"], board["method"])]
+    keys = zip(board["backbone"], board["setting"], board["method"])
+    board["seconds"] = [None if method(key[-1]).tuned else seconds.get(key) for key in keys]
     board["seconds"] = board["seconds"].astype(float)
     places = {place: order for order, place in enumerate(dict.fromkeys(_places(board)))}
     order = pd.Series([places[place] for place in _places(board)], index=board.index)
@@ -49,7 +50,7 @@ def first_board(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(board: pd.DataFrame) -> str:
-    """Return one sentence: the recipe of least loss on the first board, and how it compares with AdaBM as released."""
+    """Return one sentence: the recipe of least loss on the first board, and how it compares with AdaBM."""
     rows = first_board(board)
     best = rows.iloc[0]
     text = (
@@ -59,7 +60,7 @@ def verdict(board: pd.DataFrame) -> str:
     released = rows[rows["method"] == "adabm"]
     if len(released) and best["method"] != "adabm":
         row = released.iloc[0]
-        text += f"; AdaBM as released loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
+        text += f"; AdaBM loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
     return f"{text}."
 
 
