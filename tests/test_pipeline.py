@@ -254,7 +254,7 @@ def test_the_page_of_results_shows_the_committed_tables(marker, name):
 
 def test_the_readme_shows_rows_of_the_committed_table():
     rows = shown_table("README.md", "short").splitlines()
-    assert len(rows) > 4 and "| AdaBM  " in rows[-1]
+    assert len(rows) > 4 and "| Fast  " in rows[-1]
     committed = committed_text("results/demo/report/evaluation.md").splitlines()
     assert (
         list(dict.fromkeys(row for row in committed if row in rows)) == rows
