@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -238,6 +239,20 @@ def _family_palette(families: Sequence[str]) -> dict[str, tuple]:
     return dict(zip(families, itertools.cycle(sns.color_palette("colorblind"))))
 
 
+def label_beside(axis: Axes, name: str, point: tuple[float, float], place: float) -> None:
+    """Write a name beside the right edge, at ``place`` between its lower (0) and upper (1) end, with a line to its point."""
+    axis.annotate(
+        name,
+        point,
+        (1.02, place),
+        textcoords=axis.transAxes,
+        fontsize=7,
+        va="center",
+        annotation_clip=False,
+        arrowprops=dict(arrowstyle="-", color="0.75", lw=0.5),
+    )
+
+
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
     """PSNR against theoretical BitOPs, a panel a setting, with full precision as a line."""
     reference = means[means["method"] == FULL_PRECISION].iloc[0]
@@ -266,16 +281,8 @@ def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
                     mfc=colors[family] if tuned else "white",
                     zorder=3,
                 )
-                axis.annotate(
-                    told.label.replace("AdaBM, ", "").replace("AdaBM ", ""),
-                    (row["bitops_g"] / 1000, row["psnr_y_db"]),
-                    (1.02, place),
-                    textcoords=axis.transAxes,
-                    fontsize=7,
-                    va="center",
-                    annotation_clip=False,
-                    arrowprops=dict(arrowstyle="-", color="0.75", lw=0.5),
-                )
+                name = told.label.replace("AdaBM, ", "").replace("AdaBM ", "")
+                label_beside(axis, name, (row["bitops_g"] / 1000, row["psnr_y_db"]), place)
             axis.axhline(reference["psnr_y_db"], color="black", lw=0.8, ls=":")
             axis.text(
                 0.02,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..tables.leaderboard import first_board
 from ..tables.methods import in_order, label
-from .figures import family_colors, study_style
+from .figures import family_colors, label_beside, study_style
 
 
 def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
@@ -24,7 +24,7 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         colors = family_colors(rows["method"])
         for _, row in rows.iterrows():
             axis.plot(row["seconds"], row["loss_db"], "o", color=colors[row["method"]], ms=7, zorder=3)
-        _label_beside(axis, rows["seconds"], rows["loss_db"], rows["label"])
+        _label_all(axis, rows["seconds"], rows["loss_db"], rows["label"])
         axis.set(xscale="log", ylim=(0, None), xlabel="time to quantize (s, measured on one thread, logarithmic)")
         axis.set_ylabel("loss of PSNR-Y (dB)")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -50,25 +50,16 @@ def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
             line = rows[rows["method"] == name].sort_values("fab")
             axis.plot(line["fab"], line["loss_db"], "o-", color=colors[name], ms=4, lw=1.3)
             ends.append(line.iloc[-1])
-        _label_beside(axis, [end["fab"] for end in ends], [end["loss_db"] for end in ends], [label(n) for n in several])
+        _label_all(axis, [end["fab"] for end in ends], [end["loss_db"] for end in ends], [label(n) for n in several])
         axis.set(yscale="log", xlabel="FAB (simulated bits)", ylabel="loss of PSNR-Y (dB, logarithmic)")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.set_title(f"{first['backbone']}, {first['dataset']}, fully quantized: lower left is better")
     return figure
 
 
-def _label_beside(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
-    """Write the names at the right edge, from top to bottom in the order of the points, each with a line to its point."""
+def _label_all(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
+    """Write the names at the right edge, from top to bottom in the order of the points."""
     points = sorted(zip(y, x, names), reverse=True)
     places = np.linspace(0.96, 0.04, len(points)) if len(points) > 1 else [0.5]
     for (height, left, name), place in zip(points, places):
-        axis.annotate(
-            name,
-            (left, height),
-            (1.02, place),
-            textcoords=axis.transAxes,
-            fontsize=7,
-            va="center",
-            annotation_clip=False,
-            arrowprops=dict(arrowstyle="-", color="0.75", lw=0.5),
-        )
+        label_beside(axis, name, (left, height), place)

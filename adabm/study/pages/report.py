@@ -58,7 +58,8 @@ def write_report(
         TableError: a conclusion, or the table of the main results, cannot be read.
     """
     evaluated = results / "evaluation" / "evaluation_summary.csv"
-    main, board = _main(evaluated), _main(results / REPORT / "leaderboard.csv")
+    main = _read(evaluated, "question@evaluation")
+    board = _read(results / REPORT / "leaderboard.csv", "collect")
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -203,13 +204,14 @@ def _provenance(table: Path) -> dict:
     return record if isinstance(record, dict) else {}
 
 
-def _main(path: Path) -> pd.DataFrame | None:
+def _read(path: Path, stage: str) -> pd.DataFrame | None:
+    """Read a table that the stage of that name writes; None where there is none."""
     if not path.is_file():
         return None
     try:
         return pd.read_csv(path)
     except ValueError as error:
-        raise TableError(f"{path}: is no CSV table ({error}); run the stage question@evaluation again") from None
+        raise TableError(f"{path}: is no CSV table ({error}); run the stage {stage} again") from None
 
 
 def _listed(items: Sequence[object]) -> str:

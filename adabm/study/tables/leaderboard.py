@@ -4,10 +4,9 @@ import pandas as pd
 
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
+from ..running.timing import WHOLE
 from .methods import label, method
 from .presentation import ReadableTable
-
-TIMED = "whole recipe"  # the series of the question `timing` that holds whole recipes
 
 
 def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -39,7 +38,7 @@ def _places(board: pd.DataFrame) -> list[tuple]:
 
 
 def _seconds(timing: pd.DataFrame) -> dict[tuple, float]:
-    whole = timing[(timing["series"] == TIMED) & timing["seconds"].notna()]
+    whole = timing[(timing["series"] == WHOLE) & timing["seconds"].notna()]
     return whole.groupby(["backbone", "setting", "level"])["seconds"].median().to_dict()
 
 
