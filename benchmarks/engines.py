@@ -1,8 +1,9 @@
 """How fast are the engines, and how near to the simulation? Writes benchmarks/measured/engines/: tables, raw samples, machine.
 
 ``python -m benchmarks.engines`` quantizes each network to W4A4 FQ without fine-tuning (kept in --work), times all engines
-in turns on one tile, and compares every picture of the sets with the simulation. Nothing else should run meanwhile;
-``--note`` says so where something does. Data are those of stage prepare of the paper's profile.
+in turns on one tile, and compares every picture of the sets with the simulation. What the tables have of other networks,
+threads, tiles and sets stays. Nothing else should run meanwhile; ``--note`` says so where something does. Data are those
+of stage prepare of the paper's profile.
 """
 
 import argparse
@@ -41,6 +42,7 @@ NETWORKS = {
 }
 BASE = "torch FP32"
 OUT = Path(__file__).parent / "measured" / "engines"
+CASE = {"speed": ["network", "threads", "tile"], "equality": ["network", "set"]}  # measured anew as a whole
 
 
 def main() -> None:
@@ -63,13 +65,22 @@ def main() -> None:
         if args.only not in (None, what):
             continue
         rows: list[dict] = []
+        before = pd.read_csv(args.out / f"{what}.csv") if (args.out / f"{what}.csv").exists() else pd.DataFrame()
         for name in args.networks:
             model = adabm.load_quantized(checkpoint(name, args.data, args.work))
             for row in measure(model, args):
                 rows.append({"network": name, **row})
-                pd.DataFrame(rows).to_csv(args.out / f"{what}.csv", index=False)
+                _merged(before, pd.DataFrame(rows), CASE[what]).to_csv(args.out / f"{what}.csv", index=False)
         (args.out / f"{what}.json").write_text(json.dumps(machine(args.note), indent=1) + "\n")
     (args.out / "README.md").write_text(page(args.out))
+
+
+def _merged(before: pd.DataFrame, rows: pd.DataFrame, case: list[str]) -> pd.DataFrame:
+    """The rows, and those of before that are of other cases, sorted by case."""
+    kept = before if before.empty else before[~before.set_index(case).index.isin(rows.set_index(case).index)]
+    together = pd.concat([kept, rows], ignore_index=True)
+    networks = together["network"].map({name: place for place, name in enumerate(NETWORKS)})
+    return together.assign(place=networks).sort_values(["place", *case[1:]], kind="stable").drop(columns="place")
 
 
 def checkpoint(name: str, data: Path, work: Path) -> Path:

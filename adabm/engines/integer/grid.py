@@ -7,32 +7,25 @@ CODES = 255  # the largest code
 
 @dataclass(frozen=True)
 class Grid:
-    """The levels of a quantizer of ``bits`` bits on [lower, upper], as every ``multiple``-th code of a byte.
+    """The levels of a quantizer of ``bits`` bits on [lower, upper], as codes of a byte.
 
-    Level k has the code ``offset + k * multiple``, and a code the value ``remainder + step * (code - zero)``. Taking as
-    many codes as there are puts one of them, ``zero``, within half of such a small step of the value 0, with which
-    convolutions fill up at the border; ``remainder`` is what is left of the difference.
+    Level k has the code ``offset + k``, and a code the value ``remainder + step * (code - zero)``. Convolutions fill up with
+    ``zero`` at the border, the code next to the value 0; ``remainder`` is what is left of the difference.
 
     Attributes:
-        near: whether ``remainder`` is at most half a step; else the border has to be made up for.
+        near: whether ``remainder`` is at most half a step.
     """
 
     lower: float
     upper: float
     bits: int
-    multiple: int
     offset: int
     zero: int
 
     @property
-    def levels(self) -> int:
-        """2 to the power of ``bits``."""
-        return 2**self.bits
-
-    @property
     def step(self) -> float:
         """Difference of the values of two neighbouring codes."""
-        return (self.upper - self.lower) / (self.levels - 1) / self.multiple
+        return (self.upper - self.lower) / (2**self.bits - 1)
 
     @property
     def remainder(self) -> float:
@@ -45,15 +38,14 @@ class Grid:
 
 
 def grid(lower: float, upper: float, bits: int) -> Grid:
-    """Lay the levels out, as far apart as leaves a code for zero, of up to 8 bits.
+    """Lay out the levels of up to 8 bits, with a code next to zero where there is room for one.
 
     >>> grid(-1.0, 2.0, 2)
-    Grid(lower=-1.0, upper=2.0, bits=2, multiple=85, offset=0, zero=85)
+    Grid(lower=-1.0, upper=2.0, bits=2, offset=0, zero=1)
     """
-    steps = 2**bits - 1
-    for multiple in range(CODES // steps, 0, -1):
-        below = round(-lower / ((upper - lower) / steps / multiple))  # codes from the lowest level up to zero
-        offset, zero = max(-below, 0), max(below, 0)
-        if max(offset + steps * multiple, zero) <= CODES:
-            return Grid(lower, upper, bits, multiple, offset, zero)
-    return Grid(lower, upper, bits, CODES // steps, 0, 0 if lower > 0 else CODES)
+    most = CODES - (2**bits - 1)  # codes that the levels leave free
+    below = round(-lower / ((upper - lower) / (2**bits - 1)))  # codes from the lowest level up to zero
+    if below < 0:  # zero lies below the levels
+        offset = min(-below, most)
+        return Grid(lower, upper, bits, offset, max(offset + below, 0))
+    return Grid(lower, upper, bits, 0, min(below, CODES))

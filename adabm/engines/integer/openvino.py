@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 OPENVINO = "openvino"  # the engine's name
 _KERNEL_CHANNELS = 16  # of the output, that a kernel computes at once
+_POINTWISE = frozenset({"Relu", "LeakyRelu"})  # activation functions that are the same for all channels
 _CODES = 256  # levels of the quantization that OpenVINO turns into bytes
 
 
@@ -99,6 +100,7 @@ def lowered(graph: onnx.ModelProto, layers: Mapping[str, IntegerConv]) -> openvi
     frontend = library("openvino.frontend.onnx")
     core = library("openvino").Core()
     graph, layers = _channels_behind_pixels(graph, layers)
+    _activations_before_shuffles(graph)
     convert = lambda node: [_layer(node.get_input(0), layers[node.get_attribute(NAME)])]
     core.add_extension(frontend.ConversionExtension(LAYER, DOMAIN, convert))
     model = core.read_model(io.BytesIO(graph.SerializeToString()))
@@ -130,6 +132,35 @@ def _channels_behind_pixels(
     return graph, layers
 
 
+def _activations_before_shuffles(graph: onnx.ModelProto) -> None:
+    """Let activation functions act on the pixels before a shuffle moves them: what is moved then is bytes again."""
+    onnx = library("onnx")
+    nodes, constants = graph.graph.node, {each.name: each for each in graph.graph.initializer}
+    uses = Counter(name for node in nodes for name in node.input)
+    users = {node.input[0]: place for place, node in enumerate(nodes) if node.input}
+    for place, shuffle in enumerate(nodes):
+        moved = shuffle.output[0]
+        if shuffle.op_type != "DepthToSpace" or uses[moved] != 1 or moved not in users:
+            continue
+        activation = nodes[users[moved]]
+        if activation.op_type == "PRelu" and activation.input[1] in constants:
+            slope = onnx.numpy_helper.to_array(constants[activation.input[1]])
+            if slope.size > 1:  # one a channel
+                given = {each.name: onnx.helper.get_attribute_value(each) for each in shuffle.attribute}
+                spread = np.tile if given["mode"] == b"DCR" else np.repeat
+                # of four dimensions: with three, OpenVINO lays the whole picture out anew
+                slope = spread(slope.flatten(), given["blocksize"] ** 2).reshape(1, -1, 1, 1)
+            activation.input[1] = f"{activation.input[1]}_before_{moved}"
+            graph.graph.initializer.append(onnx.numpy_helper.from_array(slope, activation.input[1]))
+        elif activation.op_type not in _POINTWISE:
+            continue
+        activation.input[0], shuffle.input[0] = shuffle.input[0], moved
+        activation.output[0], shuffle.output[0] = moved, activation.output[0]
+        first, second = copy.deepcopy(activation), copy.deepcopy(shuffle)
+        nodes[place].CopyFrom(first)
+        nodes[users[moved]].CopyFrom(second)
+
+
 def _layer(x: openvino.Output, layer: IntegerConv) -> openvino.Output:
     op = _operations()
     if layer.weight is None:
@@ -146,12 +177,13 @@ def _layer(x: openvino.Output, layer: IntegerConv) -> openvino.Output:
         made = _convolved(x, _weight(codes, scale), layer)
     elif len(codes) < _KERNEL_CHANNELS:  # room for one more channel
         both = _convolved(x, _weight(np.concatenate([codes, ones]), np.append(scale, 1.0)), layer)
-        sizes = op.constant(np.array([len(codes), 1]))
-        made, summed = op.variadic_split(both, op.constant(np.array(1)), sizes).outputs()
-        made = op.add(made, op.multiply(summed, _per_channel(half)))
+        mixed = np.concatenate([np.eye(len(codes)), half[:, None]], 1)[..., None, None]
+        made = op.convolution(both, _constant(mixed), [1, 1], [0, 0], [0, 0], [1, 1])
     else:  # the same for all weights of a channel: the sum over the window, made once
-        made = _convolved(x, _weight(codes, scale), layer)
-        made = op.add(made, op.multiply(_convolved(x, _weight(ones, np.ones(1)), layer), _per_channel(half)))
+        made = _convolved(x, _weight(codes, scale / half), layer)
+        summed = op.convolution(x, _weight(ones[:, :, :1, :1], np.ones(1)), [1, 1], [0, 0], [0, 0], [1, 1])
+        made = op.add(made, _convolved(summed, _constant(ones[:, :1]), layer))
+        made = op.multiply(made, _per_channel(half))
     made = op.add(made, _per_channel(layer.bias if layer.exact_border else layer.inner_bias))
     if layer.exact_border:
         made = op.add(made, _convolved(_ones(x), _constant(layer.taps[:, None]), layer))
@@ -167,13 +199,7 @@ def _quantized(x: openvino.Output, layer: IntegerConv) -> openvino.Node:
         inner = _quantized(source.input_value(0), layer)
         return op.depth_to_space(inner, attributes["mode"], attributes["block_size"])
     laid_out = layer.grid
-    x = _to_domain(x, layer)
-    if laid_out.multiple > 1:
-        ends = _constant(layer.lower), _constant(layer.upper)
-        x = op.fake_quantize(x, *ends, *ends, laid_out.levels)
-    else:
-        x = op.clamp(x, layer.lower, layer.upper)
-    # the levels are codes already, so that nothing is rounded here but what floating point left
+    x = op.clamp(_to_domain(x, layer), layer.lower, layer.upper)
     first = laid_out.lower - laid_out.offset * laid_out.step
     inside = _constant(first), _constant(first + (_CODES - 1) * laid_out.step)
     values = [_constant((code - laid_out.zero) * laid_out.step) for code in (0, _CODES - 1)]
