@@ -1,0 +1,106 @@
+"""What does it look like?"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...engines.evaluation import Picture
+from ...engines.metrics import psnr_y
+from ...engines.tiles import round_to_uint8, upscale
+from ...errors import ConfigError
+from ...full_precision import FULL_PRECISION as UNQUANTIZED
+from ..pages.comparison import plot_differences
+from ..pages.figures import worst_block
+from ..plan.cells import Cell, Run
+from ..running.bench import Bench, Trial
+from ..running.tasks import ModelTask
+from ..tables.question import Question
+from .measured import measured
+
+QUESTION = Question(
+    "pictures",
+    18,
+    "What does it look like?",
+    "Photographs upscaled by the same network at the same bits; below each picture, its difference from full precision.",
+    "Crops side by side, and their differences from full precision",
+)
+FULL_PRECISION = "full precision"
+_SIDE = 128  # of a crop, pixels of the upscaled picture
+_HARMED = 0  # the first method tells where to look
+
+
+def trials(bench: Bench, settings: Sequence[str], methods: Mapping[str, str], count: int, seed: int) -> list[Trial]:
+    """Return the models to look at: each method (by the name to show) at each setting, from random calibration pictures."""
+    runs = [(name, Run.at(method, setting, seed)) for setting in settings for name, method in methods.items()]
+    return [Trial(name, "setting", run.setting, run, bench.choose("random", count, run)) for name, run in runs]
+
+
+def shown(bench: Bench, names: Sequence[str]) -> list[Picture]:
+    """Read the pictures of the first set that are to be drawn.
+
+    Raises:
+        ConfigError: the set has no picture of that name.
+    """
+    files = {file.name: file for file in bench.sets[0].files}
+    unknown = [name for name in names if name not in files]
+    if unknown:
+        raise ConfigError(f"{bench.sets[0].name} has no picture {', '.join(unknown)}; it has {', '.join(files)}")
+    scale = Cell(bench.backbone, (), Run(UNQUANTIZED), bench.sets[0]).scale
+    return [files[name].read(scale) for name in names]
+
+
+def outputs(
+    bench: Bench, trials: Sequence[Trial], pictures: Sequence[Picture]
+) -> dict[tuple[str, str, str], np.ndarray]:
+    """Upscale: (H, W, 3) of 8 bits by picture, setting and series; full precision stands at each setting."""
+    made = {}
+    for trial in trials:
+        task = ModelTask(bench.backbone, trial.calibration, trial.run, bench.effort, bench.cache, bench.device)
+        model = task.load()[0].to(bench.device)
+        for picture in pictures:
+            place = (picture.name, trial.run.setting)
+            if (*place, FULL_PRECISION) not in made:
+                with model.full_precision():
+                    made[*place, FULL_PRECISION] = round_to_uint8(upscale(model, picture.low).image)
+            made[*place, trial.series] = round_to_uint8(upscale(model, picture.low).image)
+    return made
+
+
+def figures(made: Mapping[tuple[str, str, str], np.ndarray], pictures: Sequence[Picture]) -> dict[str, Figure]:
+    """Draw one figure a picture: the block of which the first method at the last setting makes most harm."""
+    drawn = {}
+    for number, picture in enumerate(pictures):
+        by_setting = _by_setting(made, picture.name)
+        last = by_setting[list(by_setting)[-1]]
+        crop = worst_block(list(last.values())[1 + _HARMED], last[FULL_PRECISION], _SIDE)
+        rows = {setting: {"original": picture.high, **images} for setting, images in by_setting.items()}
+        quality = {
+            setting: {name: psnr_y(image, picture.high, picture.scale) for name, image in images.items()}
+            for setting, images in by_setting.items()
+        }
+        drawn[picture.name if number else ""] = plot_differences(rows, quality, FULL_PRECISION, crop)
+    return drawn
+
+
+def _by_setting(made: Mapping[tuple[str, str, str], np.ndarray], picture: str) -> dict[str, dict[str, np.ndarray]]:
+    sorted_out: dict[str, dict[str, np.ndarray]] = {}
+    for (name, setting, series), image in made.items():
+        if name == picture:
+            sorted_out.setdefault(setting, {})[series] = image
+    return sorted_out
+
+
+def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
+    """Tell what each method loses at each setting, least first."""
+    rows = measured(table, "setting")
+    told = []
+    for setting, here in rows.groupby("setting", sort=False):
+        best = here.sort_values("loss_db", kind="stable")
+        losses = [f"{series} loses {loss:.2f} dB" for series, loss in zip(best["series"], best["loss_db"])]
+        told.append(f"At {setting}, in the mean over {here['pictures'].iloc[0]} photographs, {', '.join(losses)}.")
+    return [
+        *told,
+        f"Drawn are the blocks of {', '.join(pictures)} where {rows['series'].iloc[_HARMED]} does most harm.",
+    ]

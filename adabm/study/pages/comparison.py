@@ -1,0 +1,50 @@
+"""Pictures side by side: crops of what each method makes, and where they differ from full precision."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figures import study_style
+
+_WHITEST = 32  # gray levels of 255: a difference of so many or more is drawn brightest
+
+
+def plot_differences(
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    quality: Mapping[str, Mapping[str, float]],
+    reference: str,
+    crop: tuple[slice, slice],
+) -> Figure:
+    """Draw two lines of pictures for each row: the same crop of all its images, and their differences from ``reference``.
+
+    Args:
+        rows: (H, W, 3) images of 8 bits by name, by row; the first of each has no difference of interest.
+        quality: PSNR in dB by name, by row.
+        crop: of the images.
+    """
+    columns = max(len(images) for images in rows.values())
+    with study_style():
+        figure = Figure(figsize=(1.9 * columns, 4.1 * len(rows)))
+        grid = figure.subplots(2 * len(rows), columns, squeeze=False)
+        for axis in grid.flat:
+            axis.set_axis_off()
+        for number, (row, images) in enumerate(rows.items()):
+            for axis, below, (name, image) in zip(grid[2 * number], grid[2 * number + 1], images.items()):
+                axis.imshow(image[crop], interpolation="nearest")
+                value = quality[row].get(name)
+                axis.set_title(name if value is None else f"{name}\n{value:.2f} dB", fontsize=8)
+                if value is None:
+                    below.text(
+                        0.0,
+                        0.5,
+                        f"{row}:\ndifference from\n{reference},\nblack 0,\nwhite {_WHITEST} of 255",
+                        fontsize=8,
+                        va="center",
+                    )
+                    continue
+                difference = np.abs(image.astype(float) - images[reference])[crop].mean(2)
+                if name != reference:
+                    below.imshow(difference, cmap="gray", vmin=0, vmax=_WHITEST, interpolation="nearest")
+                    below.set_title(f"{difference.mean():.1f} of 255 in the mean", fontsize=7)
+    return figure

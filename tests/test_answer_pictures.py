@@ -1,0 +1,64 @@
+"""What it looks like: which block is drawn, and the sentences about the table."""
+
+import numpy as np
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.pictures.picture import Picture
+from adabm.study import Bench, Effort
+from adabm.study.answers import pictures as answer
+from adabm.study.tables.schema import study_table
+from helpers.study_files import write_study_with_pool
+from helpers.study_tables import row
+
+
+def test_the_least_loss_is_told_first():
+    full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
+    rows = [
+        row(
+            setting=setting,
+            series=series,
+            variable="setting",
+            level=setting,
+            loss_db=loss,
+            psnr_y_db=31 - loss,
+            pictures=7,
+        )
+        for setting, losses in (("W4A4 FQ", (2.0, 0.5)), ("W3A3 FQ", (6.0, 7.0)))
+        for series, loss in zip(("MinMax", "Fast"), losses)
+    ]
+    first, second, last = answer.conclusion(study_table([full, *rows]), ["a", "b"])
+    assert first == "At W4A4 FQ, in the mean over 7 photographs, Fast loses 0.50 dB, MinMax loses 2.00 dB."
+    assert second == "At W3A3 FQ, in the mean over 7 photographs, MinMax loses 6.00 dB, Fast loses 7.00 dB."
+    assert last == "Drawn are the blocks of a, b where MinMax does most harm."
+
+
+def test_the_block_where_the_first_method_does_most_harm_is_drawn():
+    high = np.zeros((256, 384, 3), np.uint8)
+    broken = high.copy()
+    broken[128:, 256:] = 200  # the last block
+    low = np.zeros((64, 96, 3), np.uint8)
+    made = {
+        ("a", "W4A4", name): image for name, image in (("full precision", high), ("MinMax", broken), ("Fast", high))
+    }
+    (figure,) = answer.figures(made, [Picture("a", high, low)]).values()
+    drawn = {axis.get_title().split("\n")[0]: axis for axis in figure.axes if axis.images}
+    assert {"original", "full precision", "MinMax", "Fast"} <= set(drawn)
+    assert (drawn["MinMax"].images[0].get_array() == 200).all()
+    told = [axis.get_title() for axis in figure.axes if "in the mean" in axis.get_title()]
+    assert told == ["200.0 of 255 in the mean", "0.0 of 255 in the mean"]
+
+
+def test_models_of_the_cache_make_the_pictures(tmp_path, monkeypatch):
+    write_study_with_pool(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    bench = Bench.open("net.safetensors", "data", ["First"], "data/pool", Effort(12, None, 3, 1), workers=1)
+    name = bench.sets[0].files[0].name
+    trials = answer.trials(bench, ["W2A2 FQ"], {"MinMax": "minmax"}, 2, 0)
+    (picture,) = answer.shown(bench, [name])
+    made = answer.outputs(bench, trials, [picture])
+    assert {key[2] for key in made} == {"full precision", "MinMax"}
+    assert all(image.shape == picture.high.shape and image.dtype == np.uint8 for image in made.values())
+    assert (made[name, "W2A2 FQ", "MinMax"] != made[name, "W2A2 FQ", "full precision"]).any()
+    with pytest.raises(ConfigError, match="First has no picture nobody; it has "):
+        answer.shown(bench, ["nobody"])
