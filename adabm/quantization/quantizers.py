@@ -68,7 +68,9 @@ class _FakeQuantize(torch.autograd.Function):
 def _round_into(q: Tensor, x: Tensor, lower: Tensor, upper: Tensor, steps: Tensor) -> None:
     """Write the quantized ``x`` to ``q``, which is laid out as ``x`` is."""
     width = upper - lower
-    ends = (lower.item(), upper.item()) if x.device.type == "cpu" else None  # an accelerator would have to be waited for
+    ends = (
+        (lower.item(), upper.item()) if x.device.type == "cpu" else None
+    )  # an accelerator would have to be waited for
     for _, n, (source, target) in _pieces(steps, x, q, size=_LARGE_PIECE):
         if ends is not None:
             torch.clamp(source, *ends, out=target)
@@ -79,6 +81,9 @@ def _round_into(q: Tensor, x: Tensor, lower: Tensor, upper: Tensor, steps: Tenso
 
 _PIECE = 1 << 16  # values; with the temporaries of a step, less than a megabyte of float32
 _LARGE_PIECE = 1 << 18  # of what is rounded in place: starting an operation would cost more than a nearer cache gains
+
+
+_MOST_KEPT = 1 << 27  # bytes
 
 
 def _pieces(steps: Tensor, *tensors: Tensor, size: int = _PIECE) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
@@ -108,12 +113,17 @@ class Scratch:
         self._memory: Tensor | None = None
 
     def like(self, x: Tensor) -> Tensor:
-        """Return a tensor laid out as the dense ``x``; its values are lost when this is called again."""
+        """Return a tensor laid out as the dense ``x``; its values are lost when this is called again.
+
+        What is large, or on an accelerator, gets memory of its own.
+        """
+        if x.device.type != "cpu" or x.numel() * x.element_size() > _MOST_KEPT:
+            return torch.empty_like(x)
         memory = self._memory
-        if memory is None or (memory.dtype, memory.device) != (x.dtype, x.device) or len(memory) < x.numel():
+        if memory is None or memory.dtype != x.dtype or len(memory) < x.numel():
             self._memory = memory = None  # before more is asked for
             with torch.inference_mode(False):  # a tensor made in that mode could not be written to later
-                self._memory = memory = torch.empty(x.numel(), dtype=x.dtype, device=x.device)
+                self._memory = memory = torch.empty(x.numel(), dtype=x.dtype)
         return memory.as_strided(x.shape, x.stride())
 
     def __reduce__(self) -> tuple:
