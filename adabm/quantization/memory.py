@@ -10,6 +10,6 @@ def dense_format(x: Tensor) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def image_rows(x: Tensor) -> Tensor:
-    """Return ``x`` (N, ...) as (N, values), the values in the order of memory where that needs no copy."""
-    return x.permute(0, 2, 3, 1).flatten(1) if dense_format(x) is torch.channels_last else x.flatten(1)
+def in_order(x: Tensor) -> Tensor:
+    """Return ``x`` with its axes in the order of memory, those of (N, C, H, W) as (N, H, W, C) where they lie so."""
+    return x.permute(0, 2, 3, 1) if dense_format(x) is torch.channels_last else x

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
 from ..registry import Registry
-from .memory import image_rows
+from .memory import in_order
 
 # f(x, bits, percentile) -> (lower, upper): the range of one batch of activations x (N, C, H, W), one-element tensors
 ACTIVATION_OBSERVERS = Registry("activation observer")
@@ -136,7 +136,7 @@ def observe_weight(weight: Tensor, observer: str, bits: float, percentile: float
 
 
 def _ends(x: Tensor) -> tuple[Tensor, Tensor]:
-    lower, upper = torch.aminmax(image_rows(x))
+    lower, upper = torch.aminmax(in_order(x))
     return lower.reshape(1), upper.reshape(1)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..quantization.layers import QuantizedLayer
+from ..quantization.layers import QuantizedConv2d, QuantizedLayer
+from ..quantization.memory import dense_format
 from ..quantization.model import QuantizedSR
 from .step import Watcher
 from .workspace import CalibrationRecord
@@ -29,8 +30,7 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
             for part, own in _parts(batch, seen, watchers):
                 for watcher in own:
                     watcher.batch(part, complexity[: len(part)])
-                # an accelerator is faster with all images at once
-                if part.device.type == "cpu" and all(watcher.apart for watcher in own):
+                if all(watcher.apart for watcher in own) and _computes_images_alike(model):
                     _watch_images(model, own, part)
                 else:
                     _watch_batch(model, own, part)
@@ -50,6 +50,19 @@ def _watch_batch(model: QuantizedSR, watchers: Sequence[Watcher], batch: Tensor)
 
     with model.visiting(visit):
         model.infer(batch)
+
+
+def _computes_images_alike(model: QuantizedSR) -> bool:
+    """Whether an image alone is computed to the last bit as in a batch, and faster.
+
+    So it is with convolutions on the CPU, channels last in memory; in the other layout, and in products of matrices, the
+    order of sums may depend on the size of the batch.
+    """
+    return (
+        model.device.type == "cpu"
+        and all(isinstance(layer, QuantizedConv2d) for layer in model.layers.values())
+        and any(dense_format(parameter) is torch.channels_last for parameter in model.network.parameters())
+    )
 
 
 def _watch_images(model: QuantizedSR, watchers: Sequence[Watcher], batch: Tensor) -> None:
