@@ -77,7 +77,7 @@ def test_a_batch_seen_image_by_image_gives_what_it_gives_at_once(name, monkeypat
     torch.manual_seed(0)
     network = (Twice() if name == "Twice" else tiny(name)).to(memory_format=torch.channels_last)
     models = [QuantizedSR(network, configured()) for _ in range(2)]
-    batches = [pictures(models[0], seed=1), pictures(models[0], 3, seed=2)]
+    batches = [pictures(models[0], size=32, seed=1), pictures(models[0], 3, size=32, seed=2)]
     seen = []
     records = []
     for model, apart in zip(models, (True, False)):
@@ -96,9 +96,10 @@ def test_a_batch_seen_image_by_image_gives_what_it_gives_at_once(name, monkeypat
 
 def test_an_observer_that_needs_the_whole_batch_gets_it():
     model = wrapped(activation_observer="percentile")
+    model.network.to(memory_format=torch.channels_last)
     seen = []
     model.infer, infer = lambda images: (seen.append(len(images)), infer(images))[1], model.infer
-    calibrate(model, [pictures(model)])
+    calibrate(model, [pictures(model, size=32)])
     assert seen == [4]
 
 

@@ -12,6 +12,8 @@ from ..quantization.model import QuantizedSR
 from .step import Watcher
 from .workspace import CalibrationRecord
 
+_LEAST_PIXELS = 32 * 32
+
 
 @torch.no_grad()
 def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Tensor]) -> CalibrationRecord:
@@ -30,7 +32,7 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
             for part, own in _parts(batch, seen, watchers):
                 for watcher in own:
                     watcher.batch(part, complexity[: len(part)])
-                if all(watcher.apart for watcher in own) and _computes_images_alike(model):
+                if all(watcher.apart for watcher in own) and _computes_alike(model, part):
                     _watch_images(model, own, part)
                 else:
                     _watch_batch(model, own, part)
@@ -52,14 +54,15 @@ def _watch_batch(model: QuantizedSR, watchers: Sequence[Watcher], batch: Tensor)
         model.infer(batch)
 
 
-def _computes_images_alike(model: QuantizedSR) -> bool:
-    """Whether an image alone is computed to the last bit as in a batch, and faster.
+def _computes_alike(model: QuantizedSR, batch: Tensor) -> bool:
+    """Whether the images of a batch are computed alone to the last bit as together, and faster.
 
-    So it is with convolutions on the CPU, channels last in memory; in the other layout, and in products of matrices, the
-    order of sums may depend on the size of the batch.
+    So it was with all convolutions that were tried on the CPU, channels last in memory. In the other layout, for images of
+    fewer pixels and in products of matrices the order of sums may depend on the size of the batch.
     """
     return (
         model.device.type == "cpu"
+        and batch.shape[-2] * batch.shape[-1] >= _LEAST_PIXELS
         and all(isinstance(layer, QuantizedConv2d) for layer in model.layers.values())
         and any(dense_format(parameter) is torch.channels_last for parameter in model.network.parameters())
     )
