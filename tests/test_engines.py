@@ -224,7 +224,7 @@ def test_the_simulated_engine_gives_what_the_model_gives(files):
 
 def test_full_precision_weights_run_in_full_precision(files):
     opened = open_engine("simulated", str(files / "fp.safetensors"), "cpu")
-    network = adabm.load_network(files / "fp.safetensors")
+    network = placed(adabm.load_network(files / "fp.safetensors"), "cpu")
     result = adabm.upscale(opened, smooth(3))
     with torch.no_grad():
         expected = network(torch.from_numpy(smooth(3).transpose(2, 0, 1)[None].copy()).float() * (1 / 255))
