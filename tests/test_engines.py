@@ -12,6 +12,7 @@ import adabm
 from adabm.engines import ENGINES, EngineOutput, engine, open_engine
 from adabm.engines.simulated import SimulatedEngine
 from adabm.errors import CheckpointError, ConfigError, EngineError
+from adabm.networks.placing import placed
 from adabm.pictures.folders import read_pictures
 from adabm.pictures.reading import read_raw
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
