@@ -231,7 +231,7 @@ def test_full_precision_weights_run_in_full_precision(files):
         expected = network(torch.from_numpy(smooth(3).transpose(2, 0, 1)[None].copy()).float() * (1 / 255))
     assert np.array_equal(result.image, (expected * 255)[0].permute(1, 2, 0).numpy())
     assert result.feature_average_bits == 32 and result.layer_bits == {}
-    model = adabm.load_quantized(files / "q.safetensors")
+    model = placed(adabm.load_quantized(files / "q.safetensors"), "cpu")
     with model.full_precision():  # around the call, it counts as well
         assert np.array_equal(adabm.upscale(model, smooth(3)).image, result.image)
     assert not np.array_equal(adabm.upscale(model, smooth(3)).image, result.image)
