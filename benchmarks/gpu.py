@@ -179,7 +179,7 @@ def _device_name(device: str) -> str:
 
 def page(rows: Sequence[Mapping[str, object]], about: Mapping) -> str:
     """The page of results."""
-    table = pd.DataFrame(rows).round(2).fillna("").to_markdown(index=False)
+    table = pd.DataFrame(rows).round(2).astype(object).fillna("").to_markdown(index=False)
     settings = " Tiny settings, which try the script out: their numbers tell nothing." if about["tiny"] else ""
     return (
         "# On a GPU\n\n"
