@@ -39,6 +39,7 @@ NETWORKS = {
     "RRDBNet x4": "weights/rrdbnet_psnr_x4.safetensors",
 }
 BASE = "torch FP32"
+ENGINES = ("openvino", "onnx", "torch-int8")
 PACKAGES = ("torch", "openvino", "onnxruntime", "onnx", "numpy")
 OUT = Path(__file__).parent / "measured" / "engines"
 CASE = {"speed": ["network", "threads", "tile"], "equality": ["network", "set"]}  # measured anew as a whole
@@ -127,7 +128,7 @@ def _ways(model: adabm.QuantizedSR, tile: int, threads: int) -> dict[str, Callab
     compiled = {p: openvino.compiled(openvino.lowered(graph, whole), threads, p) for p in ("f32", "bf16")}
     requests = {p: each.create_infer_request() for p, each in compiled.items()}
     runtime = onnx.runner(onnx.files(graph, {0: whole}))
-    integer = {name: open_engine(name, model) for name in ("openvino", "onnx")}
+    integer = {name: open_engine(name, model) for name in ENGINES}
     for engine in integer.values():  # all have the middle factor
         engine.card["image2bit"] = None
     return {
@@ -138,8 +139,7 @@ def _ways(model: adabm.QuantizedSR, tile: int, threads: int) -> dict[str, Callab
         "OpenVINO FP32": lambda: requests["f32"].infer([x.numpy()]),
         "OpenVINO bf16": lambda: requests["bf16"].infer([x.numpy()]),
         "ONNX Runtime FP32": lambda: runtime(x.numpy(), 0),
-        "openvino (int8)": lambda: integer["openvino"].upscale(picture),
-        "onnx (int8)": lambda: integer["onnx"].upscale(picture),
+        **{f"{name} (int8)": lambda engine=engine: engine.upscale(picture) for name, engine in integer.items()},
     }
 
 
@@ -152,7 +152,7 @@ def equality(model: adabm.QuantizedSR, args: argparse.Namespace):
     """Yield one row a picture and engine: how it differs from the simulation."""
     torch.set_num_threads(max(args.threads))
     simulated, scale = SimulatedEngine(model), model.descriptor.scale
-    engines = {name: open_engine(name, model) for name in ("openvino", "onnx")}
+    engines = {name: open_engine(name, model) for name in ENGINES}
     engines["simulated, float64"] = SimulatedEngine(copy.deepcopy(model).double())
     for name in args.sets:
         folder = args.data / f"x{scale}" / name
