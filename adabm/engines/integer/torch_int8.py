@@ -5,7 +5,7 @@ Each convolution quantizes its input to bytes and gives floating point; what lie
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ...errors import EngineError
 from ...full_precision import FULL_PRECISION_BITS
 from ...networks.placing import placed
 from ...quantization.model import QuantizedSR
-from ...quantization.quantizers import fake_quantize
+from ...quantization.quantizers import Scratch, fake_quantize
 from ..registry import engine
 from .engine import IntegerEngine, described, in_memory
 from .exported import Exported, card_of
@@ -36,7 +36,8 @@ def open_torch_int8(model: QuantizedSR | Path, device: torch.device) -> IntegerE
         EngineError: the processor or this build of torch lacks the kernels, or see
             :func:`adabm.engines.integer.engine.described`.
     """
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qconv2d_pointwise")):
+    there = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
+    if not (torch.backends.mkldnn.is_available() and there):
         raise EngineError(f"engine {TORCH_INT8!r}: this build of torch has no 8-bit convolutions of oneDNN")
     if not getattr(torch.cpu, "_is_vnni_supported", lambda: True)():  # else products of bytes overflow
         raise EngineError(f"engine {TORCH_INT8!r}: this processor has no VNNI instructions; use --engine openvino")
@@ -55,16 +56,17 @@ def open_torch_int8(model: QuantizedSR | Path, device: torch.device) -> IntegerE
 
 @dataclass
 class _Chosen:
-    """The factor of the image that is computed."""
+    """What a pass shares with its layers: the factor of its image, and memory."""
 
     factor: int = 0
+    scratch: Scratch = field(default_factory=Scratch)
 
 
 def _replaced(model: QuantizedSR, layers: Mapping[int, Mapping[str, IntegerConv]]) -> tuple[nn.Module, _Chosen]:
     """Put integer convolutions into the model's network, wherever a layer is called from."""
     chosen = _Chosen()
     made = {
-        layer: _Layer({factor: _Prepared(of_factor[name]) for factor, of_factor in layers.items()}, chosen)
+        layer: _Layer({factor: _Prepared(of_factor[name], chosen) for factor, of_factor in layers.items()}, chosen)
         for name, layer in model.layers.items()
     }
     for name, module in list(model.network.named_modules(remove_duplicate=False)):
@@ -86,8 +88,8 @@ class _Layer(nn.Module):
 class _Prepared:
     """One convolution at one number of bits, its weights packed for the kernels."""
 
-    def __init__(self, layer: IntegerConv) -> None:
-        self.layer = layer
+    def __init__(self, layer: IntegerConv, chosen: _Chosen) -> None:
+        self.layer, self.chosen = layer, chosen
         self.shift, self.stretch = (None if v is None else _per_channel(v) for v in (layer.shift, layer.stretch))
         top, left, bottom, right = layer.padding
         self.even = (top, left) == (bottom, right)
@@ -144,11 +146,15 @@ class _Prepared:
 
     def _codes(self, x: Tensor) -> Tensor:
         grid = self.layer.grid
-        values = torch.clamp(self._to_domain(x), self.layer.lower, self.layer.upper).sub_(grid.remainder)
+        x = self._to_domain(x).contiguous(memory_format=torch.channels_last)
+        values = torch.clamp(x, self.layer.lower, self.layer.upper, out=self.chosen.scratch.like(x))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor")  # that it may be gone one day
-            codes = torch.quantize_per_tensor(values, grid.step, grid.zero, torch.quint8).int_repr()
-        return codes.contiguous(memory_format=torch.channels_last)
+            quantized = torch.quantize_per_tensor(values.sub_(grid.remainder), grid.step, grid.zero, torch.quint8)
+        # its bytes as they are: int_repr() would copy them
+        return torch.empty(0, dtype=torch.uint8).set_(
+            quantized.untyped_storage(), 0, quantized.shape, quantized.stride()
+        )
 
     def _padded(self, x: Tensor, value: float) -> Tensor:
         top, left, bottom, right = self.layer.padding
