@@ -10,12 +10,8 @@ import argparse
 import copy
 import dataclasses
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +29,8 @@ from adabm.networks.backbones import backbone_path
 from adabm.pictures.folders import read_pictures
 from adabm.pictures.reading import list_images, read_rgb
 
+from .recording import machine, ratios, told
+
 NETWORKS = {
     "EDSR f64b16 x4": "edsr_f64b16_x4",
     "EDSR f32b8 x4": "edsr_f32b8_x4",
@@ -41,6 +39,8 @@ NETWORKS = {
     "RRDBNet x4": "weights/rrdbnet_psnr_x4.safetensors",
 }
 BASE = "torch FP32"
+ENGINES = ("openvino", "onnx", "torch-int8")
+PACKAGES = ("torch", "openvino", "onnxruntime", "onnx", "numpy")
 OUT = Path(__file__).parent / "measured" / "engines"
 CASE = {"speed": ["network", "threads", "tile"], "equality": ["network", "set"]}  # measured anew as a whole
 
@@ -71,7 +71,7 @@ def main() -> None:
             for row in measure(model, args):
                 rows.append({"network": name, **row})
                 _merged(before, pd.DataFrame(rows), CASE[what]).to_csv(args.out / f"{what}.csv", index=False)
-        (args.out / f"{what}.json").write_text(json.dumps(machine(args.note), indent=1) + "\n")
+        (args.out / f"{what}.json").write_text(json.dumps(machine(args.note, PACKAGES), indent=1) + "\n")
     (args.out / "README.md").write_text(page(args.out))
 
 
@@ -128,7 +128,7 @@ def _ways(model: adabm.QuantizedSR, tile: int, threads: int) -> dict[str, Callab
     compiled = {p: openvino.compiled(openvino.lowered(graph, whole), threads, p) for p in ("f32", "bf16")}
     requests = {p: each.create_infer_request() for p, each in compiled.items()}
     runtime = onnx.runner(onnx.files(graph, {0: whole}))
-    integer = {name: open_engine(name, model) for name in ("openvino", "onnx")}
+    integer = {name: open_engine(name, model) for name in ENGINES}
     for engine in integer.values():  # all have the middle factor
         engine.card["image2bit"] = None
     return {
@@ -139,8 +139,7 @@ def _ways(model: adabm.QuantizedSR, tile: int, threads: int) -> dict[str, Callab
         "OpenVINO FP32": lambda: requests["f32"].infer([x.numpy()]),
         "OpenVINO bf16": lambda: requests["bf16"].infer([x.numpy()]),
         "ONNX Runtime FP32": lambda: runtime(x.numpy(), 0),
-        "openvino (int8)": lambda: integer["openvino"].upscale(picture),
-        "onnx (int8)": lambda: integer["onnx"].upscale(picture),
+        **{f"{name} (int8)": lambda engine=engine: engine.upscale(picture) for name, engine in integer.items()},
     }
 
 
@@ -153,7 +152,7 @@ def equality(model: adabm.QuantizedSR, args: argparse.Namespace):
     """Yield one row a picture and engine: how it differs from the simulation."""
     torch.set_num_threads(max(args.threads))
     simulated, scale = SimulatedEngine(model), model.descriptor.scale
-    engines = {name: open_engine(name, model) for name in ("openvino", "onnx")}
+    engines = {name: open_engine(name, model) for name in ENGINES}
     engines["simulated, float64"] = SimulatedEngine(copy.deepcopy(model).double())
     for name in args.sets:
         folder = args.data / f"x{scale}" / name
@@ -177,44 +176,21 @@ def equality(model: adabm.QuantizedSR, args: argparse.Namespace):
                 }
 
 
-def machine(note: str) -> dict[str, object]:
-    """What the numbers were measured with."""
-    names = [line.split(":")[1].strip() for line in _processors() if line.startswith("model name")]
-    return {
-        "date": date.today().isoformat(),
-        "processor": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "note": note,
-        "versions": {name: version(name) for name in ("torch", "openvino", "onnxruntime", "onnx", "numpy")},
-    }
-
-
-def _processors() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text().splitlines() if file.exists() else []
-
-
 def page(folder: Path) -> str:
     """The page of results, from the tables."""
     lines = ["# Engines: speed and equality", "", "Made by `python -m benchmarks.engines`; W4A4 FQ, not fine-tuned."]
     if (folder / "speed.csv").exists():
         samples, about = pd.read_csv(folder / "speed.csv"), json.loads((folder / "speed.json").read_text())
-        keys = ["network", "threads", "tile"]
-        times = samples.pivot_table(index=[*keys, "repeat"], columns="engine", values="seconds", sort=False)
-        best = times.groupby(keys, sort=False).min()
-        pairs = (1 / times.div(times[BASE], axis=0)).groupby(keys, sort=False).median()
-        cells = best.rdiv(best[BASE], axis=0).round(2).astype(str) + " / " + pairs.round(2).astype(str)
-        cells[BASE] = (best[BASE] * 1000).round(0).astype(int).astype(str) + " ms"
+        cells = ratios(samples, ["network", "threads", "tile"], "engine", BASE)
         lines += [
             "",
             "## Speed",
             "",
             f"How many times as fast as {BASE} (NCHW): by the fastest run / by the median over runs of pairs in turns. "
-            f"{_about(about)} An integer is 8 bits wide whatever the bits of the quantizer: fewer bits make nothing faster. "
+            f"{told(about)} An integer is 8 bits wide whatever the bits of the quantizer: fewer bits make nothing faster. "
             "Raw samples: [speed.csv](speed.csv).",
             "",
-            cells.reset_index().to_markdown(index=False),
+            cells.to_markdown(index=False),
         ]
     if (folder / "equality.csv").exists():
         rows, about = pd.read_csv(folder / "equality.csv"), json.loads((folder / "equality.json").read_text())
@@ -233,17 +209,11 @@ def page(folder: Path) -> str:
             "",
             "PSNR on Y minus that of the simulation (mean, largest), root mean square of the difference of outputs, and the "
             "share of equal 8-bit values. The simulation in float64 differs from the simulation as much as rounding does. "
-            f"{_about(about)} Each picture: [equality.csv](equality.csv).",
+            f"{told(about)} Each picture: [equality.csv](equality.csv).",
             "",
             summary.round(4).reset_index().to_markdown(index=False),
         ]
     return "\n".join(lines) + "\n"
-
-
-def _about(about: dict) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    note = f" {about['note']}." if about["note"] else ""
-    return f"{about['date']}, {about['processor']}, {about['cores']} cores, load {about['load']}; {versions}.{note}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_model import calibrated, pictures, wrapped
+from torch import nn
 
 from adabm.errors import DataError, NetworkError
 from adabm.quantization.layers import Policy
@@ -53,6 +54,53 @@ def test_calibrating_again_forgets_everything():
     calibrate(model, [pictures(model, seed=1)])
     assert not model.clipped
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+# -- image by image --------------------------------------------------------------------------------
+
+
+class Twice(nn.Module):
+    """A convolution that is called twice: each call moves its range."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.last = nn.Conv2d(8, 12, 3, padding=1)
+
+    def forward(self, x):
+        return nn.functional.pixel_shuffle(self.last(self.middle(self.middle(self.first(x)))), 2)
+
+
+@pytest.mark.filterwarnings("ignore:.*layout was guessed")
+@pytest.mark.parametrize("name", ["EDSR", "SRResNet", "RDN", "Twice"])
+def test_a_batch_seen_image_by_image_gives_what_it_gives_at_once(name, monkeypatch):
+    torch.manual_seed(0)
+    network = (Twice() if name == "Twice" else tiny(name)).to(memory_format=torch.channels_last)
+    models = [QuantizedSR(network, configured()) for _ in range(2)]
+    batches = [pictures(models[0], size=32, seed=1), pictures(models[0], 3, size=32, seed=2)]
+    seen = []
+    records = []
+    for model, apart in zip(models, (True, False)):
+        if not apart:
+            monkeypatch.setattr("adabm.steps.calibrate.APART", frozenset())
+            monkeypatch.setattr("adabm.steps.map_bits.APART", frozenset())
+        infer = model.infer
+        model.infer = lambda images, infer=infer: (seen.append(len(images)), infer(images))[1]
+        records.append(calibrate(model, batches))
+    assert seen == [1] * 7 + [4, 3]
+    for key, value in models[0].state_dict().items():
+        torch.testing.assert_close(value, models[1].state_dict()[key], rtol=1e-6, atol=1e-7)
+    assert records[0].layer_factors == records[1].layer_factors
+    assert records[0].sensitivities == pytest.approx(records[1].sensitivities, rel=1e-6)
+
+
+def test_an_observer_that_needs_the_whole_batch_gets_it():
+    model = wrapped(activation_observer="percentile")
+    model.network.to(memory_format=torch.channels_last)
+    seen = []
+    model.infer, infer = lambda images: (seen.append(len(images)), infer(images))[1], model.infer
+    calibrate(model, [pictures(model, size=32)])
+    assert seen == [4]
 
 
 # -- device and dtype come from the input ----------------------------------------------------------

@@ -12,6 +12,7 @@ from test_networks import tiny
 from adabm import load_network, load_quantized, preset, quantize, save_network
 from adabm.cli import main
 from adabm.cli.sampling import NAMES
+from adabm.networks.placing import placed
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.writing import write_image
 from adabm.sampling import STRATEGIES, Pool, select
@@ -42,7 +43,7 @@ def test_the_choice_is_the_librarys(folder, tmp_path, capsys, name):
     assert run(folder, tmp_path / "q.safetensors", "--sampling", name, "--pictures", 4, "--seed", 3) == 0
     report = json.loads(capsys.readouterr().out)
     paths = sorted((folder / "LR").iterdir())
-    images, network = [read_rgb(path) for path in paths], load_network(folder / "net.safetensors")
+    images, network = [read_rgb(path) for path in paths], placed(load_network(folder / "net.safetensors"), "cpu")
     chosen = select(name, Pool(images, network, config=preset("minmax")), 4, seed=3)
     assert report["files"] == [paths[i].name for i in chosen]
     assert report["pictures"] == report["patches"] == len(chosen)

@@ -12,6 +12,7 @@ import adabm
 from adabm.engines import ENGINES, EngineOutput, engine, open_engine
 from adabm.engines.simulated import SimulatedEngine
 from adabm.errors import CheckpointError, ConfigError, EngineError
+from adabm.networks.placing import placed
 from adabm.pictures.folders import read_pictures
 from adabm.pictures.reading import read_raw
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
@@ -224,13 +225,13 @@ def test_the_simulated_engine_gives_what_the_model_gives(files):
 
 def test_full_precision_weights_run_in_full_precision(files):
     opened = open_engine("simulated", str(files / "fp.safetensors"), "cpu")
-    network = adabm.load_network(files / "fp.safetensors")
+    network = placed(adabm.load_network(files / "fp.safetensors"), "cpu")
     result = adabm.upscale(opened, smooth(3))
     with torch.no_grad():
         expected = network(torch.from_numpy(smooth(3).transpose(2, 0, 1)[None].copy()).float() * (1 / 255))
     assert np.array_equal(result.image, (expected * 255)[0].permute(1, 2, 0).numpy())
     assert result.feature_average_bits == 32 and result.layer_bits == {}
-    model = adabm.load_quantized(files / "q.safetensors")
+    model = placed(adabm.load_quantized(files / "q.safetensors"), "cpu")
     with model.full_precision():  # around the call, it counts as well
         assert np.array_equal(adabm.upscale(model, smooth(3)).image, result.image)
     assert not np.array_equal(adabm.upscale(model, smooth(3)).image, result.image)

@@ -24,7 +24,8 @@ from helpers.cli_files import SCALE, fails, run, smooth, write_files
 
 pytest.importorskip("openvino")
 pytest.importorskip("onnx")
-ENGINES = tuple(EXPORTERS)
+EXPORTING = tuple(EXPORTERS)
+ENGINES = (*EXPORTING, "torch-int8")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "run_exported.py"
 
 
@@ -209,7 +210,8 @@ def test_a_network_comes_out_as_simulated(model, engine):
     near(open_engine(engine, model), model, [smooth(1), smooth(2) // 4 + 100, smooth(3, 9, 40)])
 
 
-def test_openvino_is_exact_at_the_border(model):
+@pytest.mark.parametrize("engine", ["openvino", "torch-int8"])
+def test_the_border_is_exact(model, engine):
     """One layer of few bits at the border of the picture: no code flips with a single layer, so that all agrees."""
     for name in list(model.layers)[1:]:
         model.layers[name].activation_bits = model.layers[name].weight_bits = 32
@@ -217,7 +219,7 @@ def test_openvino_is_exact_at_the_border(model):
     layer = model.layers["body.0.conv1"]
     layer.activation_bits, layer.weight_bits = 3, 4
     picture = smooth(4)
-    found = open_engine("openvino", model).upscale(picture[None]).images
+    found = open_engine(engine, model).upscale(picture[None]).images
     expected = SimulatedEngine(model).upscale(picture[None]).images
     assert np.abs(found - expected).max() < 2e-2
 
@@ -288,7 +290,7 @@ def test_attention_is_refused_by_name():
 # -- files -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", EXPORTING)
 def test_an_exported_file_runs_and_decides_by_itself(files, model, tmp_path, engine, capsys):
     out = tmp_path / "q.zip"
     assert run("export", files / "q.safetensors", out, "--engine", engine, "--json") == 0
@@ -404,7 +406,7 @@ def test_an_engine_that_does_not_export(files, tmp_path):
 # -- without the package -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", EXPORTING)
 def test_the_example_needs_the_engine_and_numpy_alone(model, tmp_path, engine):
     text = EXAMPLE.read_text()
     assert "import adabm" not in text and "import torch" not in text and len(text.splitlines()) <= 50

@@ -54,6 +54,21 @@ def test_full_precision_is_the_original_exactly(name, fully):
 
 
 @pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_memory_that_is_used_again_changes_nothing(name, layout):
+    """Without gradients layers write into one tensor; with them each keeps its own."""
+    model = calibrated(name).to(memory_format=layout)
+    images = pictures(model).contiguous(memory_format=layout)
+    expected = model.infer(images)
+    with torch.no_grad():
+        for _ in range(2):
+            found = model.infer(images)
+            assert torch.equal(found.image, expected.image)
+    with torch.inference_mode():
+        assert torch.equal(model(images), expected.image)
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_wrapping_leaves_the_original_untouched(name):
     network = tiny(name).train().requires_grad_(True)
     before = {k: v.clone() for k, v in network.state_dict().items()}

@@ -1,5 +1,7 @@
 """Observers: quantiles, the search for the least error, and ranges of awkward inputs."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from adabm.errors import ConfigError
 from adabm.quantization.observers import (
     ACTIVATION_OBSERVERS,
     WEIGHT_OBSERVERS,
+    _promising,
     best_shrink,
     observe_activation,
     observe_weight,
@@ -88,6 +91,27 @@ def test_an_empty_range_is_left_as_it_is():
     """No candidate is better than another; the first counts."""
     five = torch.full((1,), 5.0)
     assert best_shrink(torch.full((3, 3), 5.0), five, five, 4, 100) == (five, five)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_candidates_that_are_ruled_out_are_none_of_the_best(bits):
+    """The same ends as of a search over all candidates, to the last bit, of which a few are left to be tried."""
+    gaussian = sample(100_000, seed=bits)
+    for x in (gaussian, gaussian.relu(), gaussian**3, gaussian + 40, gaussian.sign(), gaussian.clamp(-0.5, 3)):
+        for scale in (0.5, 1.0, 2.0):  # ranges that leave values out, or places empty
+            lower, upper = x.min().view(1) * scale, x.max().view(1) * scale
+            factors = [1.0 - 0.01 * i for i in range(100)]
+            best = factors[int(shrink_errors(x, lower, upper, bits, factors).argmin())]
+            assert best_shrink(x, lower, upper, bits, 100) == (lower * best, upper * best)
+    assert len(_promising(gaussian, gaussian.min(), gaussian.max(), 4, factors)) < 30
+
+
+def test_no_candidate_is_ruled_out_blindly():
+    x = sample(100_000)
+    for strange in (math.nan, math.inf):
+        x[7] = strange
+        assert len(_promising(x, torch.tensor(-1.0), torch.tensor(1.0), 4, [1.0, 0.5])) == 2
+    assert len(_promising(torch.ones(100_000), torch.tensor(-1.0), torch.tensor(1.0), 4, [1.0, 0.5])) == 2
 
 
 def test_errors_of_all_candidates_over_several_chunks():

@@ -1,13 +1,15 @@
 """Quantizers: properties of the grid, and the fused backward against autograd of the plain expression."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adabm.quantization.quantizers import ActivationQuantizer, WeightQuantizer, fake_quantize
+from adabm.quantization.quantizers import ActivationQuantizer, Scratch, WeightQuantizer, fake_quantize
 
 settings.register_profile("adabm", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("adabm")
@@ -144,6 +146,47 @@ def test_all_zero_weights_stay_finite(dtype):
     quantizer = WeightQuantizer().to(dtype)
     quantizer.set_scale(torch.zeros(1))
     assert quantizer.scale > 0 and quantizer(torch.zeros(3, dtype=dtype), 4).abs().max() < 1e-4
+
+
+# -- the same to the last bit ------------------------------------------------------------------------
+
+
+def plain(x: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, bits) -> torch.Tensor:
+    """Operation after operation on whole tensors: what all tables of the study were computed with."""
+    steps, width = 2**bits - 1, upper - lower
+    return ((torch.maximum(x, lower).minimum(upper) - lower) / width * steps).round() / steps * width + lower
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fast_rounding_is_the_plain_formula_bit_by_bit(layout, dtype):
+    scratch = Scratch()
+    for seed, (lower, upper) in enumerate([(-1.7, 2.3), (0.0, 3.1), (-0.3, 1e-3), (-211.7, 187.3)]):
+        for shape in ((2, 8, 5, 7), (2, 3, 220, 250)):  # the second in several pieces
+            x = (torch.randn(shape, generator=generator(seed), dtype=dtype) * (upper - lower)).to(memory_format=layout)
+            x[0, 0, 0, :3] = torch.tensor([lower, upper, -0.0], dtype=dtype)
+            for bits in (1, 4, 8, torch.tensor([3.0, 5.0]).view(2, 1, 1, 1)):
+                expected = plain(x, *pair((lower, upper), dtype), bits)
+                assert torch.equal(fake_quantize(x, *pair((lower, upper), dtype), bits), expected)
+                kept = fake_quantize(x, *pair((lower, upper), dtype), bits, scratch)
+                assert torch.equal(kept, expected) and kept.stride() == x.stride()
+
+
+def test_nan_stays_nan():
+    x = torch.tensor([[0.3, math.nan, math.inf, -math.inf]])
+    assert fake_quantize(x, *pair((-1.0, 1.0), torch.float32), 4)[0].isnan().tolist() == [False, True, False, False]
+
+
+def test_kept_memory_is_used_again_and_no_part_of_a_copy():
+    scratch, x = Scratch(), torch.zeros(3, 4)
+    first = scratch.like(x)
+    with torch.inference_mode():
+        assert scratch.like(x[:2]).data_ptr() == first.data_ptr()
+    assert scratch.like(torch.zeros(5, 4)).data_ptr() != first.data_ptr()
+    assert scratch.like(x.double()).dtype == torch.float64
+    large = torch.empty(1, dtype=torch.uint8).expand(2**27 + 1)
+    assert scratch.like(large).data_ptr() != scratch.like(x).data_ptr() and scratch._memory.numel() <= 20
+    assert copy.deepcopy(scratch)._memory is None and pickle.loads(pickle.dumps(scratch))._memory is None
 
 
 # -- gradients -------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import adabm
 from adabm.engines.evaluation import evaluate
 from adabm.errors import ConfigError, DataError, FineTuningError
 from adabm.networks import load_network
+from adabm.networks.placing import placed
 from adabm.pictures.folders import calibration_images, evaluation_pictures
 from adabm.pictures.writing import write_image
 from adabm.quantization.model import QuantizedSR
@@ -321,5 +322,5 @@ def test_buffers_of_five_axes_stay_as_they_are():
     network = nn.Sequential(nn.Conv2d(3, 4, 3))
     network.register_buffer("windows", torch.rand(1, 2, 3, 4, 5))
     before = network.windows.clone()
-    placed = tasks.placed(network, "cpu")
-    assert placed[0].weight.is_contiguous(memory_format=torch.channels_last) and torch.equal(placed.windows, before)
+    found = placed(network, "cpu")
+    assert found[0].weight.is_contiguous(memory_format=torch.channels_last) and torch.equal(found.windows, before)

@@ -105,6 +105,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..errors import ConfigError
     from ..networks import describe
     from ..networks.backbones import default_backbone, weight_file
+    from ..networks.placing import placed
     from .models import check_channels, computing, load_full_precision
     from .settings import configuration
 
@@ -116,7 +117,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     check_output(args.output, args.overwrite, [source])
     check_partial(args)
     with computing(args.threads, args.device) as device:
-        network = load_full_precision(source).to(device)
+        network = placed(load_full_precision(source), device)
         descriptor = describe(network)
         check_channels(source, descriptor)
         console.say(descriptor.summary())

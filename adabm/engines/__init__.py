@@ -6,7 +6,7 @@
 """
 
 from . import simulated  # noqa: F401 (it registers the engine)
-from .integer import onnx, openvino  # noqa: F401 (likewise)
+from .integer import onnx, openvino, torch_int8  # noqa: F401 (likewise)
 from .protocol import Engine, EngineOutput
 from .registry import ENGINES, EngineKind, engine, open_engine
 

@@ -9,6 +9,7 @@ import torch
 from ..checkpoint import load_quantized
 from ..errors import EngineError
 from ..networks import describe, fold_reparameterized, load_network
+from ..networks.placing import placed
 from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
 from ..recipes import preset
@@ -80,12 +81,12 @@ def open_simulated(model: QuantizedSR | Path, device: torch.device) -> Simulated
     if isinstance(model, QuantizedSR):
         return SimulatedEngine(model.to(device))
     if "adabm" in file_metadata(model):
-        return SimulatedEngine(load_quantized(model).to(device))
+        return SimulatedEngine(placed(load_quantized(model), device))
     network = fold_reparameterized(load_network(model))
     model = QuantizedSR(
         network, preset("adabm"), describe(network)
     )  # described here: roles that are guessed play no part
-    return SimulatedEngine(model.to(device), full_precision=True)
+    return SimulatedEngine(placed(model, device), full_precision=True)
 
 
 def as_engine(model: QuantizedSR | Engine) -> Engine:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..registry import Registry
 from .complexity import COMPLEXITIES
+from .memory import in_order
 from .tunable import Tunable, keep_apart
 
 _LEAST_DISTANCE = 0.01  # of the calibrated distance of the thresholds; fine-tuning never brings them closer
@@ -98,7 +99,10 @@ ALLOCATIONS = Registry("bit allocation")
 @SENSITIVITIES.register("deviation")
 def deviation(layer: nn.Module, x: Tensor) -> Tensor:
     """The unbiased standard deviation of each image's input over channels and pixels, mean over the images (paper eq. 6)."""
-    return x.flatten(1).std(1).mean()
+    return in_order(x).flatten(1).std(1).mean()
+
+
+APART = frozenset({deviation})  # sensitivities that are the mean of those of single images
 
 
 @ALLOCATIONS.register("percentiles")

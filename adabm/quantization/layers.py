@@ -11,7 +11,7 @@ from ..errors import NetworkError
 from ..networks import Role
 from .bit_mapping import Layer2Bit
 from .bit_rule import Policy, bits_for
-from .quantizers import ActivationQuantizer, WeightQuantizer
+from .quantizers import ActivationQuantizer, Scratch, WeightQuantizer
 
 
 @dataclass
@@ -23,6 +23,7 @@ class BitContext:
         images: how many the pass has.
         image_factor: (N, 1, 1, 1) factors of the images in the pass, or None.
         computing: type in which convolutions but the first and last compute; None: as their features come.
+        scratch: memory for the quantized input of one convolution after the other, where no gradients are asked for.
         visitor: called with (layer, input as its quantizer sees it) before a layer computes; calibration and clipping.
         bits: activation bits used by each layer in the pass, (N,) or (1,), by layer name.
     """
@@ -31,6 +32,7 @@ class BitContext:
     images: int = 1
     image_factor: Tensor | None = None
     computing: torch.dtype | None = None
+    scratch: Scratch = field(default_factory=Scratch)
     visitor: Callable[["QuantizedLayer", Tensor], None] | None = None
     bits: dict[str, Tensor] = field(default_factory=dict)
 
@@ -95,6 +97,9 @@ class QuantizedLayer:
         self.context.bits[self.name] = (
             bits.flatten() if isinstance(bits, Tensor) else torch.full((1,), float(bits), device=x.device)
         )
+        return self._rounded(x, bits)
+
+    def _rounded(self, x: Tensor, bits: Tensor | float) -> Tensor:
         return self.activation(x, bits)
 
 
@@ -156,6 +161,11 @@ class QuantizedConv2d(WeightedLayer, nn.Conv2d):
 
     def _by_image(self, x: Tensor) -> Tensor:
         return x
+
+    def _rounded(self, x: Tensor, bits: Tensor | float) -> Tensor:
+        if torch.is_grad_enabled() or type(self.activation) is not ActivationQuantizer:
+            return self.activation(x, bits)
+        return self.activation(x, bits, self.context.scratch)  # the convolution alone sees it
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W) features, quantized if the context says so."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..full_precision import FULL_PRECISION_BITS
+from .memory import dense_format
 from .tunable import Tunable, keep_apart
 
 _LEAST_WIDTH = 0.01  # of the calibrated width; fine-tuning never makes a range narrower
@@ -29,12 +30,8 @@ class _FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, lower: Tensor, upper: Tensor, steps: Tensor) -> Tensor:
-        width = upper - lower
         q = torch.empty_like(x)
-        for _, n, (source, target) in _pieces(steps, x, q):
-            torch.maximum(source, lower, out=target)
-            torch.minimum(target, upper, out=target)
-            target.sub_(lower).div_(width).mul_(n).round_().div_(n).mul_(width).add_(lower)
+        _round_into(q, x, lower, upper, steps)
         ctx.save_for_backward(x, q, lower, upper, steps)
         return q
 
@@ -45,7 +42,7 @@ class _FakeQuantize(torch.autograd.Function):
         grad_x = torch.empty_like(x) if needs_x else None
         inside = grad.new_zeros(steps.numel())  # grad . (q - clamp(x)) of each image
         signed, outside = grad.new_zeros(()), grad.new_zeros(())  # grad . sign and grad . |sign| of x - clamp(x)
-        grad = grad.contiguous(memory_format=_format(x))
+        grad = grad.contiguous(memory_format=dense_format(x))
         for image, _, pieces in _pieces(steps, x, q, grad, grad_x if needs_x else x):
             values, rounded, gradient, result = pieces
             clamped = torch.minimum(torch.maximum(values, lower), upper)
@@ -68,33 +65,74 @@ class _FakeQuantize(torch.autograd.Function):
         return grad_x, grad_lower, grad_upper, grad_steps
 
 
+def _round_into(q: Tensor, x: Tensor, lower: Tensor, upper: Tensor, steps: Tensor) -> None:
+    """Write the quantized ``x`` to ``q``, which is laid out as ``x`` is."""
+    width = upper - lower
+    ends = (
+        (lower.item(), upper.item()) if x.device.type == "cpu" else None
+    )  # an accelerator would have to be waited for
+    for _, n, (source, target) in _pieces(steps, x, q, size=_LARGE_PIECE):
+        if ends is not None:
+            torch.clamp(source, *ends, out=target)
+        else:
+            torch.minimum(torch.maximum(source, lower, out=target), upper, out=target)
+        target.sub_(lower).div_(width).mul_(n).round_().div_(n).mul_(width).add_(lower)
+
+
 _PIECE = 1 << 16  # values; with the temporaries of a step, less than a megabyte of float32
+_LARGE_PIECE = 1 << 18  # of what is rounded in place: starting an operation would cost more than a nearer cache gains
 
 
-def _format(x: Tensor) -> torch.memory_format:
-    """The dense layout of ``x``, or the contiguous one where it has none of torch's."""
-    channels_last = x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if channels_last else torch.contiguous_format
+_MOST_KEPT = 1 << 27  # bytes
 
 
-def _pieces(steps: Tensor, *tensors: Tensor) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
+def _pieces(steps: Tensor, *tensors: Tensor, size: int = _PIECE) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
     """Yield (image, its steps, the same flat piece of every tensor, in memory order).
 
     The tensors have one shape and layout. One number of steps is for all images: they then count as one.
     On an accelerator an image is one piece, since every piece costs kernel launches there.
     """
     count = steps.numel()
-    if _format(tensors[0]) is torch.channels_last:
+    if dense_format(tensors[0]) is torch.channels_last:
         tensors = tuple(t.permute(0, 2, 3, 1) for t in tensors)
     rows = [t.view(count, -1) for t in tensors]
     length = rows[0].shape[1]
-    size = _PIECE if rows[0].device.type == "cpu" else max(length, 1)
+    size = size if rows[0].device.type == "cpu" else max(length, 1)
     for image, n in enumerate(steps.view(-1, 1)):
         for start in range(0, length, size):
             yield image, n, [row[image, start : start + size] for row in rows]
 
 
-def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float) -> Tensor:
+class Scratch:
+    """Memory for one tensor at a time, kept for the next one: asking the system for memory takes longer than rounding.
+
+    A copy of it is a new one, without memory.
+    """
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def like(self, x: Tensor) -> Tensor:
+        """Return a tensor laid out as the dense ``x``; its values are lost when this is called again.
+
+        What is large, or on an accelerator, gets memory of its own.
+        """
+        if x.device.type != "cpu" or x.numel() * x.element_size() > _MOST_KEPT:
+            return torch.empty_like(x)
+        memory = self._memory
+        if memory is None or memory.dtype != x.dtype or len(memory) < x.numel():
+            self._memory = memory = None  # before more is asked for
+            with torch.inference_mode(False):  # a tensor made in that mode could not be written to later
+                self._memory = memory = torch.empty(x.numel(), dtype=x.dtype)
+        return memory.as_strided(x.shape, x.stride())
+
+    def __reduce__(self) -> tuple:
+        return Scratch, ()
+
+
+def fake_quantize(
+    x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float, scratch: Scratch | None = None
+) -> Tensor:
     """Round ``x`` to the ``2**bits`` levels of the uniform grid on [lower, upper].
 
     Args:
@@ -102,6 +140,7 @@ def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float)
         lower, upper: one-element tensors, lower < upper.
         bits: a number, or a (N, 1, 1, 1) tensor with one bit-width per image; gradients reach it
             through ``2**bits - 1``. A number of 32 or more means full precision: ``x`` itself.
+        scratch: where the result may stand, which the next call with it then overwrites; nothing has gradients.
 
     Returns:
         Tensor shaped like ``x`` on the grid. Rounding has gradient 1; gradients reach ``lower``
@@ -113,13 +152,18 @@ def fake_quantize(x: Tensor, lower: Tensor, upper: Tensor, bits: Tensor | float)
     if not isinstance(bits, Tensor) and bits >= FULL_PRECISION_BITS:
         return x
     if x.dtype in (torch.float16, torch.bfloat16):  # the grid itself needs more precision than these have
-        return fake_quantize(x.float(), lower.float(), upper.float(), bits).to(x.dtype)
+        return fake_quantize(x.float(), lower.float(), upper.float(), bits, scratch).to(x.dtype)
     lower, upper = lower.to(x.dtype), upper.to(x.dtype)
     if not isinstance(bits, Tensor):
         steps = torch.tensor(2.0**bits - 1, dtype=x.dtype, device=x.device)
     else:
         steps = 2 ** bits.to(x.dtype) - 1
-    return _FakeQuantize.apply(x.contiguous(memory_format=_format(x)), lower, upper, steps)
+    x = x.contiguous(memory_format=dense_format(x))
+    if scratch is None:
+        return _FakeQuantize.apply(x, lower, upper, steps)
+    q = scratch.like(x)
+    _round_into(q, x, lower, upper, steps)
+    return q
 
 
 class Domain(Protocol):
@@ -148,11 +192,11 @@ class ActivationQuantizer(nn.Module):
         self.lower = nn.Parameter(torch.tensor([-1.0]))
         self.upper = nn.Parameter(torch.tensor([1.0]))
 
-    def forward(self, x: Tensor, bits: Tensor | float) -> Tensor:
+    def forward(self, x: Tensor, bits: Tensor | float, scratch: Scratch | None = None) -> Tensor:
         """Quantize activations ``x`` (N, C, H, W) to ``bits`` (see :func:`fake_quantize`)."""
         if self.domain is None:
-            return fake_quantize(x, self.lower, self.upper, bits)
-        return self.domain.inverse(fake_quantize(self.domain(x), self.lower, self.upper, bits))
+            return fake_quantize(x, self.lower, self.upper, bits, scratch)
+        return self.domain.inverse(fake_quantize(self.domain(x), self.lower, self.upper, bits, scratch))
 
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:

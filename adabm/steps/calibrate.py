@@ -11,7 +11,7 @@ from ..errors import NetworkError
 from ..quantization.channel_weights import CHANNEL_OBSERVERS, ChannelWeightQuantizer
 from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
-from ..quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS, observe_activation, observe_weight
+from ..quantization.observers import ACTIVATION_OBSERVERS, APART, WEIGHT_OBSERVERS, observe_activation, observe_weight
 from ..validation import Count, Share, one_of
 from .calibration_pass import moving_average
 from .step import RANGES, Step, Watcher, step
@@ -66,14 +66,21 @@ class _Ranges(Watcher):
         self.settings, self.model = settings, model
         self.seen: set[str] = set()
         self.patches = settings.patches
+        self.apart = ACTIVATION_OBSERVERS[settings.activation] in APART
 
-    def layer(self, layer: QuantizedLayer, x: Tensor) -> None:
+    def image(self, layer: QuantizedLayer, x: Tensor) -> tuple[Tensor, Tensor]:
         settings, config = self.settings, self.model.config
         bits = layer.activation_bits if settings.weight_search == "own" else config.activation_bits
         lower, upper = observe_activation(x, settings.activation, bits, settings.percentile)
         # a percentile range hides a few NaN, the sum does not
         if not (torch.isfinite(lower + upper) and torch.isfinite(x.sum(dtype=torch.float32))):
             raise NetworkError(f"the input of {layer.name} is not finite; check the network's weights")
+        return lower, upper
+
+    def images(self, layer: QuantizedLayer, found: list[tuple[Tensor, Tensor]]) -> None:
+        settings, config = self.settings, self.model.config
+        lowers, uppers = zip(*found)
+        lower, upper = torch.stack(lowers).amin(0), torch.stack(uppers).amax(0)
         if layer.name in self.seen:
             lower = moving_average(layer.activation.lower, lower, settings.ema)
             upper = moving_average(layer.activation.upper, upper, settings.ema)

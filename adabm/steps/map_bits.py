@@ -9,7 +9,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
-from ..quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES, Image2Bit, Layer2Bit
+from ..quantization.bit_mapping import ALLOCATIONS, APART, SENSITIVITIES, Image2Bit, Layer2Bit
 from ..quantization.bit_rule import Policy
 from ..quantization.complexity import COMPLEXITIES
 from ..quantization.layers import QuantizedLayer
@@ -78,6 +78,7 @@ class MapBits(Step):
 class _Mappings(Watcher):
     def __init__(self, settings: MapBits, model: QuantizedSR) -> None:
         self.settings, self.model = settings, model
+        self.apart = settings.layer is None or SENSITIVITIES[settings.layer] in APART
         self.thresholds: tuple[Tensor, Tensor] | None = None
         self.sensitivities: dict[str, list[Tensor]] = defaultdict(list)
 
@@ -89,9 +90,12 @@ class _Mappings(Watcher):
             low, high = (moving_average(old, new, ema) for old, new in zip(self.thresholds, (low, high)))
         self.thresholds = low, high
 
-    def layer(self, layer: QuantizedLayer, x: Tensor) -> None:
+    def image(self, layer: QuantizedLayer, x: Tensor) -> Tensor | None:
+        return None if self.settings.layer is None else SENSITIVITIES[self.settings.layer](layer, x)
+
+    def images(self, layer: QuantizedLayer, found: list[Tensor]) -> None:
         if self.settings.layer is not None:
-            self.sensitivities[layer.name].append(SENSITIVITIES[self.settings.layer](layer, x))
+            self.sensitivities[layer.name].append(torch.stack(found).mean())
 
     def finish(self, record: CalibrationRecord) -> None:
         if self.settings.image is not None:

@@ -66,11 +66,16 @@ class Step(Checked):
 class Watcher:
     """Looks on during a pass of the full-precision network over the calibration patches.
 
+    It looks at a layer's input of a whole batch: it overrides :meth:`layer`. Or it looks at one image after the other, whose
+    inputs stay in the processor's cache: it is ``apart`` and overrides :meth:`image` and :meth:`images`.
+
     Attributes:
         patches: how many of them it looks at, the first ones; None: all.
+        apart: whether what it finds in a batch follows from what it finds in each of its images.
     """
 
     patches: int | None = None
+    apart: bool = False
 
     def batch(self, images: Tensor, complexities: Tensor) -> None:
         """See a batch (N, C, H, W) and the (N,) complexities of its images before it runs."""
@@ -78,6 +83,13 @@ class Watcher:
     def layer(self, layer: QuantizedLayer, x: Tensor) -> None:
         """See the full-precision input of a quantized layer before it computes: (N, C, H, W), or (N, ..., C) of a linear
         layer or an operand of a product."""
+        self.images(layer, [self.image(layer, one) for one in (x.split(1) if self.apart else [x])])
+
+    def image(self, layer: QuantizedLayer, x: Tensor) -> object:
+        """Return what :meth:`images` needs of the input of one image, as :meth:`layer` sees it of a batch."""
+
+    def images(self, layer: QuantizedLayer, found: list) -> None:
+        """Take what was found in all images of a batch."""
 
     def finish(self, record: CalibrationRecord) -> None:
         """Set what was found in the model, and note in ``record`` what is worth telling."""

@@ -19,7 +19,7 @@ from ...quantization.model import QuantizedSR
 from ..protocol import EngineOutput
 from .exported import Exported, card_of, is_exported, read_exported
 from .graph import layer_graph
-from .layers import factors, integer_layers
+from .layers import IntegerConv, factors, integer_layers
 
 Run = Callable[[np.ndarray, int], np.ndarray]
 
@@ -91,14 +91,22 @@ def export(model: QuantizedSR, engine: str, files: Callable[..., dict[str, bytes
         files: ``f(graph, layers)`` that makes an engine's files of the graph with its layers, by factor.
 
     Raises:
-        EngineError: the model is not calibrated, or has what the engine cannot compute; named.
+        EngineError: see :func:`described`.
+    """
+    model, layers = described(model)
+    return Exported(card_of(model, engine, layers), files(layer_graph(model), layers))
+
+
+def described(model: QuantizedSR) -> tuple[QuantizedSR, dict[int, dict[str, IntegerConv]]]:
+    """Return a copy of a calibrated model in float32 on the CPU, and its layers in integers by factor and name.
+
+    Raises:
+        EngineError: the model is not calibrated, or has what integers cannot compute; named.
     """
     if not model.calibrated:
         raise EngineError("the model is not calibrated: call adabm.calibrate(model, batches) first")
     model = copy.deepcopy(model).cpu().float()
-    layers = {factor: integer_layers(model, factor) for factor in factors(model)}
-    graph = layer_graph(model)
-    return Exported(card_of(model, engine, layers), files(graph, layers))
+    return model, {factor: integer_layers(model, factor) for factor in factors(model)}
 
 
 def open_integer(
@@ -114,14 +122,32 @@ def open_integer(
         EngineError: another device than the CPU, a file for another engine, or see :func:`export`.
         CheckpointError: the file cannot be read.
     """
+    if device.type == "cpu" and isinstance(model, Path) and is_exported(model):
+        exported = _exported_for(model, engine)
+        return IntegerEngine(exported, runner(exported.files))
+    model = in_memory(model, device, engine)
+    exported = export(model, engine, files)
+    return IntegerEngine(exported, runner(exported.files), model)
+
+
+def in_memory(model: QuantizedSR | Path, device: torch.device, engine: str) -> QuantizedSR:
+    """Return a model as it is, or read a quantized checkpoint.
+
+    Raises:
+        EngineError: another device than the CPU, or a file that was exported for an engine.
+        CheckpointError: the file cannot be read.
+    """
     if device.type != "cpu":
         raise EngineError(f"engine {engine!r} computes on the CPU; use --device cpu, or --engine simulated")
-    if isinstance(model, Path) and is_exported(model):
-        exported = read_exported(model)
-        if exported.card["engine"] != engine:
-            raise EngineError(f"{model}: was exported for --engine {exported.card['engine']}, not {engine!r}")
-        model = None
-    else:
-        model = load_quantized(model) if isinstance(model, Path) else model
-        exported = export(model, engine, files)
-    return IntegerEngine(exported, runner(exported.files), model)
+    if not isinstance(model, Path):
+        return model
+    if is_exported(model):
+        _exported_for(model, engine)
+    return load_quantized(model)
+
+
+def _exported_for(path: Path, engine: str) -> Exported:
+    exported = read_exported(path)
+    if exported.card["engine"] != engine:
+        raise EngineError(f"{path}: was exported for --engine {exported.card['engine']}, not {engine!r}")
+    return exported

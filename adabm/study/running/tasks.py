@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ...api import quantize
 from ...engines import open_engine
@@ -19,6 +18,7 @@ from ...engines.simulated import SIMULATED, SimulatedEngine
 from ...errors import DataError, FineTuningError, ProgressError
 from ...full_precision import FULL_PRECISION
 from ...networks import describe, fold_reparameterized, load_network
+from ...networks.placing import placed
 from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
 from ...pictures.reading import read_rgb
@@ -259,12 +259,6 @@ def loaded(task: ModelTask, _key: str) -> QuantizedSR:
     else:
         model, _ = task.load()
     return placed(model, task.device)
-
-
-def placed(module: nn.Module, device: str) -> nn.Module:
-    """Put a network on a device, its weights of convolutions with the channels last, which is a tenth faster."""
-    last = torch.channels_last  # of four axes; torch refuses to apply it to buffers of five
-    return module._apply(lambda t: t.to(device, memory_format=last) if t.dim() == 4 else t.to(device))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ...api import quantize
 from ...errors import ConfigError
 from ...networks import load_network
+from ...networks.placing import placed
 from ...pictures.patches import calibration_batches, random_batches
 from ...pictures.reading import read_rgb
 from ...pictures.tensors import to_batch
@@ -27,7 +28,7 @@ from ...steps.tuner import FineTuner
 from ..plan.cells import Run
 from ..plan.effort import Effort
 from .runs import find_device
-from .tasks import one_thread, placed
+from .tasks import one_thread
 
 LOADED = ("none", "network loaded")
 WHOLE = "whole recipe"  # the series of what the leaderboard shows
