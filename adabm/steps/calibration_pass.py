@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, NetworkError
+from ..networks import NetworkDescriptor
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from .step import Watcher
@@ -19,6 +20,8 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
     Raises:
         DataError: no batch, or a batch with NaN or infinite values or outside the value range.
     """
+    if isinstance(batches, Tensor | type) or not hasattr(batches, "__iter__"):
+        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)")
     complexities: list[Tensor] = []
     seen, looking = 0, list(watchers)
 
@@ -28,14 +31,14 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
 
     with model.full_precision(), model.visiting(visit):
         for batch in batches:
-            _check_batch(batch, model.descriptor.value_range)
+            check_batch(batch, model.descriptor)
             complexity = model.complexity(batch)
             complexities.append(complexity.cpu())
             for part, own in _parts(batch, seen, watchers):
                 looking = own
                 for watcher in looking:
                     watcher.batch(part, complexity[: len(part)])
-                model.infer(part)
+                _check_output(model.infer(part).image, part, model.descriptor)
             seen += len(batch)
     if not complexities:
         raise DataError("no calibration batch was given")
@@ -60,11 +63,30 @@ def _parts(batch: Tensor, seen: int, watchers: Sequence[Watcher]) -> list[tuple[
     return [(batch[:wanted], own) for wanted, own in shares.items()]
 
 
-def _check_batch(batch: Tensor, value_range: float) -> None:
-    if batch.ndim != 4:
-        raise DataError(f"a calibration batch has shape {tuple(batch.shape)}; expected (N, C, H, W)")
+def check_batch(batch: Tensor, network: NetworkDescriptor) -> None:
+    """Refuse what is no batch of pictures (N, C, H, W) that the network takes.
+
+    Raises:
+        DataError: with the remedy.
+    """
+    if not isinstance(batch, Tensor) or batch.ndim != 4:
+        found = f"has shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else f"is a {type(batch).__name__}"
+        raise DataError(f"a calibration batch {found}; expected a tensor (N, C, H, W)")
+    if batch.shape[1] != network.channels:
+        raise DataError(f"a calibration batch has {batch.shape[1]} channels; {network.name} takes {network.channels}")
+    value_range = network.value_range
     if not torch.isfinite(batch).all():
         raise DataError("a calibration batch holds NaN or infinite values")
     low, high = batch.min().item(), batch.max().item()
     if low < 0 or high > value_range or (value_range == 255 and 0 < high <= 1):
         raise DataError(f"calibration values span {low:g} to {high:g}; this network expects 0 to {value_range:g}")
+
+
+def _check_output(image: Tensor, batch: Tensor, network: NetworkDescriptor) -> None:
+    found, expected = tuple(image.shape[-2:]), tuple(network.scale * side for side in batch.shape[-2:])
+    if found != expected:
+        raise NetworkError(
+            f"{network.name}: makes {found} of {tuple(batch.shape[-2:])} pixels, not {network.scale} times as many"
+        )
+    if not torch.isfinite(image).all():
+        raise NetworkError(f"{network.name}: its output has NaN or infinite values; check the network's weights")
