@@ -7,8 +7,10 @@ from typing import Annotated
 import numpy as np
 from torch import nn
 
+from .errors import AdabmError, NetworkError
 from .networks import NetworkDescriptor
 from .networks.sides import Sides
+from .networks.usable import check_finite_weights
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
 from .steps import CalibrationRecord, Progress, TuningStep, Workspace
@@ -67,6 +69,7 @@ def quantize(
     if not isinstance(config, QuantizationConfig):
         config = preset(config if config is not None else "fast")
     model = QuantizedSR(network, config, descriptor)
+    check_finite_weights(network)
     for size in (patch_size, *(getattr(step, "patch_size", None) for step in config.recipe.steps)):
         _check_patch_size(size, model.descriptor)
     workspace = Workspace(
@@ -81,8 +84,27 @@ def quantize(
         on_step,
         progress,
     )
-    carry_out(model, workspace, after_calibration)
+    try:
+        carry_out(model, workspace, after_calibration)
+    except AdabmError:
+        raise
+    except Exception as error:
+        if (told := _network_fails(model, workspace)) is not None:
+            raise NetworkError(
+                f"{model.descriptor.name}: its forward pass fails on a calibration patch ({told})"
+            ) from error
+        raise
     return model, workspace.record, workspace.tuning
+
+
+def _network_fails(model: QuantizedSR, workspace: Workspace) -> str | None:
+    """Tell why the full-precision network cannot compute one patch, whoever wrote it; None: it can."""
+    try:
+        with model.full_precision():
+            model(workspace.some(1))
+    except Exception as error:
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+    return None
 
 
 def _check_patch_size(size: int | None, descriptor: NetworkDescriptor) -> None:

@@ -19,15 +19,16 @@ from .networks.architecture import architecture_of
 from .networks.community import SOURCE, rebuildable, recognize
 from .networks.describe import describe, network_name, restore_descriptor
 from .networks.limits import no_larger_than
+from .networks.usable import check_network
 from .quantization.channel_weights import ChannelWeightQuantizer
 from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
-from .quantization.model import QuantizedSR
+from .quantization.model import IsModel, QuantizedSR
 from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
 from .serialization import file_metadata, safetensors_bytes
-from .validation import Whole, check_all
+from .validation import File, Whole, check_all
 
 FORMAT = "adabm-quantized-3"
 _SECOND = "adabm-quantized-2"  # its sha256 is that of the tensors alone
@@ -59,8 +60,12 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
 
     Args:
         preset: name of the recipe to be recorded instead of its own.
+
+    Raises:
+        CheckpointError: the model is not calibrated.
+        ConfigError: an argument of another type.
     """
-    check_all(preset=(preset, str | None), seed=(seed, Whole | None))
+    check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
     own = _network_state(model)
@@ -68,7 +73,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         "format": FORMAT,
         "version": __version__,
         "preset": preset if preset is not None else model.config.recipe.title,
-        "seed": seed,
+        "seed": None if seed is None else int(seed),
         "clipped": model.clipped,
         "config": model.config.to_dict(),
         "layer_bits": {name: [m.weight_bits, m.activation_bits] for name, m in model.layers.items()},
@@ -144,6 +149,8 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     Raises:
         CheckpointError: unreadable, not quantized, damaged, edited, or for another network.
     """
+    if network is not None:
+        check_network(network)
     metadata, tensors = _parsed(path), _tensors(path)
     try:
         model = _restored(path, metadata, tensors, network)

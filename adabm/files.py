@@ -45,9 +45,18 @@ def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
     """Write ``data`` to a neighbour file and rename it, so that no half-written file is ever left.
 
     Raises:
-        OSError: naming ``path``, where the system's own error names nothing (disk full) or the neighbour.
+        OSError: naming ``path``, where the system's own error names nothing (disk full) or the neighbour; or it is a pipe,
+            a device or a socket, which renaming would put an end to.
     """
     path = Path(path)
+    try:
+        status = os.stat(path)
+    except OSError:  # nothing is there, or what writing tells
+        status = None
+    except ValueError:  # a zero byte, or half a letter
+        raise OSError(errno.EINVAL, "no name that a file can have", repr(str(path))) from None
+    if status is not None and not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EINVAL, "a pipe, device or socket, which would be replaced; name a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _write_and_rename(path, data)
@@ -71,7 +80,8 @@ def read_kept(path: str | Path) -> bytes:
         KeptFileError: any bit of the file differs from what was written, or another format; naming ``path``.
         FileNotFoundError: there is no such file.
     """
-    line, end, content = Path(path).read_bytes().partition(b"\n")
+    with open_regular_file(path) as file:
+        line, end, content = file.read().partition(b"\n")
     if not (line + end).startswith(_KEPT):
         raise KeptFileError(f"{path}: does not begin with the sha256 of its content")
     if line + end != _headline(content):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .errors import ConfigError
-from .validation import shown
+from .validation import File, check, shown
 
 
 def load_file(path: str | Path) -> ModuleType:
@@ -19,10 +19,14 @@ def load_file(path: str | Path) -> ModuleType:
         path: ``~`` is the user's folder. Relative to the working directory.
 
     Raises:
-        ConfigError: no such file, or it raises an error; in one line with the place.
+        ConfigError: no path, no such file, or it raises an error; in one line with the place.
     """
-    if "\0" in str(path):
-        raise ConfigError(f"{shown(str(path))}: no such file")
+    check("path", path, File)
+    try:
+        if b"\0" in os.fsencode(path):
+            raise ValueError
+    except ValueError:  # neither is half a letter a name
+        raise ConfigError(f"{shown(str(path))}: no such file") from None
     path = Path(os.path.expanduser(path)).resolve()
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")

@@ -9,6 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .errors import CheckpointError
+from .validation import File, check
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -35,8 +36,9 @@ def file_metadata(path: str | Path) -> dict[str, str]:
 
     Raises:
         CheckpointError: missing or, of a safetensors file, damaged.
+        ConfigError: no path.
     """
-    path = Path(path)
+    path = Path(check("path", path, File))
     described = path.suffix.lower() == ".safetensors"
     if not (path.is_file() if described else path.exists()):
         raise CheckpointError(f"{path}: no such file")

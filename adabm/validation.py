@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -22,6 +23,9 @@ Whole = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]
+LayerBits = Annotated[int, Ge(1), Le(16)]
+Pixels = Annotated[int, Ge(1), Le(10**8)]  # that are looked at together, or places of a layer's output
+File = Annotated[str | Path, "the path of a file"]
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "null"}

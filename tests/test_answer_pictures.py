@@ -54,11 +54,11 @@ def test_models_of_the_cache_make_the_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bench = Bench.open("net.safetensors", "data", ["First"], "data/pool", Effort(12, None, 3, 1), workers=1)
     name = bench.sets[0].files[0].name
-    trials = answer.trials(bench, ["W2A2 FQ"], {"MinMax": "minmax"}, 2, 0)
+    trials = answer.trials(bench, ["W3A3 FQ"], {"MinMax": "minmax"}, 2, 0)
     (picture,) = answer.shown(bench, [name])
     made = answer.outputs(bench, trials, [picture])
     assert {key[2] for key in made} == {"full precision", "MinMax"}
     assert all(image.shape == picture.high.shape and image.dtype == np.uint8 for image in made.values())
-    assert (made[name, "W2A2 FQ", "MinMax"] != made[name, "W2A2 FQ", "full precision"]).any()
+    assert (made[name, "W3A3 FQ", "MinMax"] != made[name, "W3A3 FQ", "full precision"]).any()
     with pytest.raises(ConfigError, match="First has no picture nobody; it has "):
         answer.shown(bench, ["nobody"])

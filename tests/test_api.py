@@ -1,13 +1,17 @@
 """The whole recipe in one call, on every known network."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from test_model import pictures
 
+import adabm
 from adabm.api import quantize
-from adabm.errors import DataError
+from adabm.errors import ConfigError, DataError, ImageError, NetworkError
 from adabm.recipes import preset
+from adabm.steps.rounding import gptq
 from helpers.configurations import asked
 from helpers.tiny_networks import TINY, tiny
 
@@ -64,6 +68,12 @@ def test_same_seed_same_model():
         ([np.zeros((16, 16, 3))], "float64"),
         ([np.zeros((3, 16, 16), np.uint8)], r"\(3, 16, 16\)"),
         (["picture.png"], "str"),
+        (None, "the calibration pictures are a NoneType; give a list"),
+        ((image for image in ()), "are a generator"),
+        ({0: np.zeros((16, 16, 3), np.uint8)}, "are a dict"),
+        ("picture.png", "are a str"),
+        ([np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 1), np.uint8)], "1 has 1 channels, the first one 3"),
+        ([np.zeros((16, 16, 1), np.uint8)], "has 1 channels; EDSR takes 3"),
     ],
 )
 def test_wrong_images_are_named(images, message):
@@ -89,3 +99,102 @@ def test_a_rule_after_calibration_sees_the_calibrated_model_before_clipping():
         and record.layer_factors["body.0.conv1"] == other.layer2bit.factor
     )
     assert layer.activation.upper < other.activation.upper < seen[0][2], "clipping works for the bits of the rule"
+
+
+def changed(change) -> torch.nn.Module:
+    network = tiny("EDSR")
+    change(network)
+    return network
+
+
+def spoilt(network: torch.nn.Module) -> None:
+    network.conv_last.bias.data[0] = float("nan")
+
+
+def mixed(network: torch.nn.Module) -> None:
+    network.conv_first.bias = torch.nn.Parameter(network.conv_first.bias.double())
+
+
+def cut(network: torch.nn.Module) -> None:
+    network.body[0].conv1.weight = torch.nn.Parameter(network.body[0].conv1.weight[:2].detach())
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("edsr.pth", "the network is a str; give a torch.nn.Module"),
+        (torch.nn.Conv2d, "the network is the class Conv2d"),
+        (tiny("EDSR").state_dict(), "the network is a OrderedDict"),
+        (torch.nn.Sequential(torch.nn.LazyConv2d(3, 3)), "0.weight has no shape yet"),
+        (tiny("EDSR").to(torch.complex64), "conv_first.weight is complex"),
+        (tiny("EDSR").to("meta"), r"conv_first.weight has no values \(device meta\)"),
+        (changed(lambda n: n.conv_first.weight.data.copy_(n.conv_first.weight * torch.nan)), "conv_first.weight holds NaN"),
+        (changed(spoilt), "conv_last.bias holds NaN or infinite values"),
+        (changed(mixed), "weight and bias of conv_first are torch.float32 and torch.float64"),
+        (changed(cut), "EDSR: its forward pass fails on a calibration patch .RuntimeError: Given weight of size"),
+        (changed(lambda n: setattr(n, "lock", __import__("threading").Lock())), "EDSR cannot be copied .TypeError"),
+    ],
+)  # fmt: skip
+def test_what_no_network_is(network, message):
+    images = [np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)]
+    with pytest.raises(NetworkError, match=message):
+        quantize(network, images, "minmax", patch_size=8)
+
+
+def test_arguments_of_other_types_are_named(tmp_path):
+    network, images = tiny("EDSR"), [np.zeros((8, 8, 3), np.uint8)]
+    described = adabm.describe(network)
+    for given, told in (({}, "descriptor is a dict"), ("EDSR", "descriptor is a str")):
+        with pytest.raises(ConfigError, match=told):
+            quantize(network, images, "minmax", given, patch_size=8)
+    with pytest.raises(ConfigError, match="config is a dict; give one such as adabm.preset"):
+        adabm.QuantizedSR(network, {})
+    for name, value in (("scale", "2"), ("scale", 10**9), ("channels", 10**9), ("roles", {"a": "body"}), ("blocks", 3)):
+        with pytest.raises(NetworkError, match=name):
+            adabm.NetworkDescriptor(**vars(described) | {name: value})
+    with pytest.raises(NetworkError, match=r"makes \(32, 32\) of \(8, 8\) pixels, not 3 times as many"):
+        quantize(network, images, "minmax", adabm.NetworkDescriptor(**vars(described) | {"scale": 3}), patch_size=8)
+    calls = (
+        adabm.load_network, adabm.load_quantized, adabm.import_weights, adabm.load_file,
+        lambda path: adabm.save_network(network, path), lambda path: adabm.open_engine("simulated", path),
+    )  # fmt: skip
+    for call in calls:
+        for path in (None, 3, b"x", [], network):
+            with pytest.raises(ConfigError, match="must be "):
+                call(path)
+    for call in (
+        lambda model: adabm.save_quantized(model, tmp_path / "q.safetensors"),
+        lambda model: adabm.calibrate(model, [torch.zeros(1, 3, 8, 8)]),
+        lambda model: adabm.fine_tune(model, [torch.zeros(1, 3, 8, 8)]),
+        lambda model: adabm.clip_ranges(model, torch.zeros(1, 3, 8, 8)),
+    ):
+        with pytest.raises(ConfigError, match="must be a QuantizedSR"):
+            call(network)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_is_not_lost():
+    masked = np.ma.masked_greater(np.full((8, 8, 3), 9, np.uint8), 3)
+    model, _, _ = quantize(tiny("EDSR"), [masked.data], "minmax", patch_size=8)
+    for call in (
+        lambda: quantize(tiny("EDSR"), [masked], "minmax", patch_size=8),
+        lambda: adabm.upscale(model, masked),
+        lambda: adabm.Picture("a", masked, masked),
+        lambda: adabm.round_to_uint8(masked),
+    ):
+        with pytest.raises(ImageError, match="is a masked array"):
+            call()
+
+
+def test_a_system_that_cannot_be_solved_is_told():
+    gram = torch.ones(4, 4)
+    with pytest.raises(ConfigError, match="round_weights.ridge is too small"):
+        gptq(torch.ones(2, 3), torch.zeros(2), gram - 2 * torch.eye(4), torch.ones(2, 1), 4)
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="a pipe, device or socket, which would be replaced"):
+        adabm.save_network(tiny("EDSR"), pipe)
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]

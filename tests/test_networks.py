@@ -77,7 +77,11 @@ def test_own_networks_at_every_scale(cls, scale):
         ("EDSR", {"num_feats": 8}, "EDSR has no option 'num_feats'; its options are num_in_ch, .*num_feat"),
         ("ECBSR", {"num_block": 2}, "ECBSR needs a value for num_channel, with_idt, act_type, scale"),
         ("RDN", {"upscale": 5}, "RDN: upscale 5 is not supported; choose 2, 3 or 4"),
-        ("SRResNet", {"upscale": "4"}, "SRResNet: upscale = '4': must be a number"),
+        ("SRResNet", {"upscale": "4"}, "SRResNet: upscale = '4': must be a whole number in"),
+        ("EDSR", {"num_block": 10**9, "num_feat": 4}, "a network of more than 16,384 tensors"),
+        ("EDSR", {"num_feat": 20_000}, "or 134,217,728 parameters; choose smaller ones"),
+        ("EDSR", {"num_block": -1}, "EDSR: num_block = -1: must be a whole number >= 1"),
+        ("EDSR", {"upscale": 2**30}, r"EDSR: upscale = 1073741824: must be a whole number in \[1, 64\]"),
         ("MSRResNet", {"upscale": 7, "num_feat": 4}, "MSRResNet cannot be built with .*'upscale': 7"),
     ],
 )

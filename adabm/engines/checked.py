@@ -33,7 +33,7 @@ def evaluate(
     """
     check_all(tile=(tile, Count | None), on_picture=(on_picture, Callable | None))
     engine = as_engine(model)
-    if isinstance(pictures, (str, Picture)) or not hasattr(pictures, "__iter__"):
+    if isinstance(pictures, (str, type, Picture)) or not hasattr(pictures, "__iter__"):
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list of adabm.Picture")
     pictures = list(pictures)
     for number, picture in enumerate(pictures, 1):

@@ -4,16 +4,20 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from ..errors import ConfigError, EngineError
 from ..plugins import load_file
-from ..quantization.model import QuantizedSR
+from ..quantization.model import IsModel, QuantizedSR
 from ..suggestions import suggestion
+from ..validation import File, check_all, shown
 from .protocol import Engine, lacking
 
 Open = Callable[[QuantizedSR | Path, torch.device], Engine]
+_Name = Annotated[str | Path, "the name of an engine, or the path of a Python file"]
+_Device = Annotated[str | torch.device | None, "a device such as 'cpu' or 'cuda', or null"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def find(name_or_file: str | Path) -> EngineKind:
     if match is None:
         if name_or_file not in ENGINES:
             raise ConfigError(
-                f"unknown engine {str(name_or_file)!r}: {suggestion(name_or_file, ENGINES)}; "
+                f"unknown engine {shown(str(name_or_file))}: {suggestion(name_or_file, ENGINES)}; "
                 "your own is named by its file, such as my_engine.py"
             )
         return ENGINES[name_or_file]
@@ -109,12 +113,23 @@ def open_engine(
         EngineError: what was opened is no engine.
         AdabmError: the engine does not take the model.
     """
+    check_all(name_or_file=(name_or_file, _Name), model=(model, IsModel | File), device=(device, _Device))
     kind = find(name_or_file)
     if device is None:
         device = "cpu" if isinstance(model, (str, Path)) else next(model.parameters()).device
-    opened = kind.open(Path(model) if isinstance(model, str) else model, torch.device(device))
+    opened = kind.open(Path(model) if isinstance(model, str) else model, _device(device))
     if missing := lacking(opened):
         raise EngineError(
             f"engine {kind.name!r} opens a {type(opened).__name__}, which lacks {', '.join(missing)} of an engine"
         )
     return opened
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception as error:  # of another kind for each backend that is not there
+        told = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"device = {shown(str(device))}: cannot be used here ({told[:200]}); take 'cpu'") from None
+    return found

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import ConfigError, EngineError, ImageError
+from ..pictures.picture import check_array
 from ..quantization.model import QuantizedSR
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
@@ -125,8 +126,7 @@ def check_picture(image: np.ndarray, channels: int) -> None:
     Raises:
         ImageError: with the remedy.
     """
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f"the picture is a {type(image).__name__}; give an array of shape (H, W, {channels})")
+    check_array(image, "the picture")
     if image.ndim != 3 or image.shape[2] != channels or not image.size:
         raise ImageError(f"the picture has shape {image.shape}; expected (H, W, {channels})")
     if image.dtype not in (np.uint8, np.float16, np.float32, np.float64):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ConfigError, EngineError
+from ..errors import ConfigError, EngineError, ImageError
 from ..pictures.padding import padded
+from ..pictures.picture import check_array
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
 from .simulated import as_engine
@@ -131,5 +132,14 @@ def _spans(length: int, tile: int | None) -> Iterator[tuple[int, int]]:
 
 
 def round_to_uint8(image: np.ndarray) -> np.ndarray:
-    """Clamp to 0..255 and round: the 8-bit picture that is shown and evaluated."""
+    """Clamp to 0..255 and round: the 8-bit picture that is shown and evaluated.
+
+    Raises:
+        ImageError: no array of numbers, a masked one, or NaN, which no picture can show.
+    """
+    check_array(image, "the picture")
+    if image.dtype.kind not in "buif":
+        raise ImageError(f"the picture is of type {image.dtype}; give whole numbers or floating point")
+    if np.isnan(image).any():
+        raise ImageError("the picture has NaN values")
     return np.clip(np.round(image), 0, 255).astype(np.uint8)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 from ..files import file_sha256
+from ..validation import File, check
 
 DEFAULT = "edsr_f32b8_x4"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".params")  # of weight files
@@ -45,8 +46,9 @@ def weight_file(path: str | Path) -> Path:
 
     Raises:
         CheckpointError: neither a file, nor a path, nor such a name.
+        ConfigError: of another type.
     """
-    path = Path(path)
+    path = Path(check("path", path, File))
     return path if path.exists() or path.name != str(path) or path.suffix else backbone_path(str(path))
 
 
@@ -60,6 +62,7 @@ def backbone_path(name: str) -> Path:
     Raises:
         CheckpointError: no such file, or no such network; those that there are are named.
     """
+    check("name", name, str)
     if is_weight_file(name):
         if not Path(name).is_file():
             raise CheckpointError(f"{name}: no such file")

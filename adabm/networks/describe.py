@@ -7,6 +7,7 @@ from torch import nn
 
 from ..errors import NetworkError
 from ..pictures.padding import fitting_side
+from ..validation import Count, Positive, check_all
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, Facts, facts_of
 from .descriptor import NetworkDescriptor, Role
@@ -17,6 +18,7 @@ from .scale import network_scale
 from .sides import network_sides
 from .trace import SIDE, trace_network
 from .unquantized import unquantized
+from .usable import check_network
 
 
 def describe(network: nn.Module, *, scale: int | None = None, value_range: float | None = None) -> NetworkDescriptor:
@@ -34,8 +36,11 @@ def describe(network: nn.Module, *, scale: int | None = None, value_range: float
 
     Raises:
         NetworkError: nothing to quantize, unfolded blocks, a contradicting scale, a forward that
-            fails, or a scale that is not an integer.
+            fails, or a scale that is not an integer; or no network, see :func:`adabm.networks.usable.check_network`.
+        ConfigError: a scale or value range of another type.
     """
+    check_network(network)
+    check_all(scale=(scale, Count | None), value_range=(value_range, Positive | None))
     name = network_name(network)
     facts = facts_of(network)
     unfolded = next((n or name for n, module in network.named_modules() if is_unfolded(module)), None)

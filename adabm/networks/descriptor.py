@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
-from ..errors import NetworkError
+from ..errors import ConfigError, NetworkError
+from ..validation import annotations, check, shown
+from .options import LARGEST_SCALE
 
 
 class Role(str, Enum):
@@ -37,6 +39,10 @@ class Role(str, Enum):
     SKIP = "skip"
 
 
+_MOST = {
+    "scale": LARGEST_SCALE,
+    **dict.fromkeys(("channels", "size_multiple", "minimum_size", "output_channels"), 4096),
+}
 _USUAL = {"minimum_size": 1, "source": "", "output_channels": None, "unquantized": {}}
 
 
@@ -77,11 +83,21 @@ class NetworkDescriptor:
     unquantized: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for what, kind in annotations(type(self)).items():
+            try:
+                object.__setattr__(self, what, check(what, getattr(self, what), kind))
+            except ConfigError as error:
+                raise NetworkError(f"the descriptor of {shown(self.name)}: {error}") from None
         if self.scale < 1:
             raise NetworkError(f"{self.name}: scale {self.scale} is not a positive integer")
         for what in ("channels", "size_multiple", "minimum_size"):
             if (number := getattr(self, what)) < 1:
                 raise NetworkError(f"{self.name}: {what} {number} is not a positive integer")
+        if self.output_channels is not None and self.output_channels < 1:
+            raise NetworkError(f"{self.name}: output_channels {self.output_channels} is not a positive integer")
+        for what, most in _MOST.items():
+            if (number := getattr(self, what) or 0) > most:
+                raise NetworkError(f"{self.name}: {what} {number} is more than {most}")
         if self.value_range not in (1.0, 255.0):
             raise NetworkError(f"{self.name}: value_range {self.value_range} is neither 1.0 nor 255.0")
         if not any(role is Role.BODY for role in self.roles.values()):

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, NetworkError
+from ..validation import File, check
 from .architecture import known_readers
 from .community import SOURCE, community_architectures, recognize
 from .conversion import State
@@ -48,7 +49,8 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
     Raises:
         CheckpointError: unreadable, of no known kind, or not fitting the network it should be.
     """
-    path = Path(path)
+    path = Path(check("path", path, File))
+    check("kind", kind, str | None)
     readers = known_readers()
     if kind not in (None, *import_kinds()):
         raise CheckpointError(f"unknown kind {kind!r}; known are {', '.join(import_kinds())}")

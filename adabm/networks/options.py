@@ -1,15 +1,18 @@
 """Options of networks, which the command line and weight files give: checked before foreign code takes them."""
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 
 from ..errors import ConfigError, NetworkError
-from ..validation import check, shown
+from ..validation import Count, check, shown
 
+LARGEST_SCALE = 64
 _RULES = {"img_range": Annotated[float, Gt(0)], "res_scale": float}  # of BasicSR's networks, which divide by the first
+_FACTOR = Annotated[int, Ge(1), Le(LARGEST_SCALE)]
 
 
 def check_options(network: str, options: Mapping[str, object], defaults: Mapping[str, object]) -> None:
@@ -20,14 +23,22 @@ def check_options(network: str, options: Mapping[str, object], defaults: Mapping
     """
     for name, value in options.items():
         default = defaults.get(name)
-        kind = _RULES.get(name) or next((k for k in (bool, int, float, str) if type(default) is k), object)
+        kind = _counted(name, default) or _RULES.get(name)
+        kind = kind or next((k for k in (bool, int, float, str) if type(default) is k), object)
         try:
-            if name in _RULES or not isinstance(value, (list, tuple)):
+            if kind in (_FACTOR, Count) or name in _RULES or not isinstance(value, (list, tuple)):
                 check(name, value, float if kind is int else kind)
             if not all(map(math.isfinite, _numbers(value))):
                 raise ConfigError(f"{name} = {shown(value)}: must be finite")
         except ConfigError as error:
             raise NetworkError(f"{network}: {error}") from None
+
+
+def _counted(name: str, default: object) -> object | None:
+    """The rule of what counts something: a factor of enlargement, or a number of blocks or channels."""
+    if type(default) is not int and default is not inspect.Parameter.empty:
+        return None
+    return _FACTOR if name in ("upscale", "scale") else Count if name.startswith("num_") else None
 
 
 def _numbers(value: object) -> Iterator[float]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -14,13 +15,16 @@ from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..metadata import NETWORK_FORMAT, content_sha256
 from ..serialization import safetensors_bytes
-from ..validation import shown
+from ..validation import File, check_all, shown
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable
 from .folding import fold_reparameterized
+from .limits import no_larger_than
 from .options import check_options
+from .usable import check_finite_weights, check_network
 
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
+_Options = Annotated[Mapping[str, object] | None, "arguments of the network's constructor by name, or null"]
 _DEFAULTS = {"num_in_ch": 3, "num_out_ch": 3}
 
 
@@ -42,7 +46,8 @@ def build_network(name: str, /, **options: object) -> nn.Module:
         tuples as lists (as JSON returns them), so that a checkpoint can rebuild it.
 
     Raises:
-        NetworkError: unknown name, unknown or missing option, or a value the network refuses or cannot use.
+        NetworkError: unknown name, unknown or missing option, a value the network refuses or cannot use, or a network larger
+            than :mod:`adabm.networks.limits` allows.
 
     >>> network = build_network("EDSR", num_feat=16, num_block=4, upscale=2)
     """
@@ -57,7 +62,8 @@ def build_network(name: str, /, **options: object) -> nn.Module:
         raise NetworkError(f"{name} needs a value for {', '.join(missing)}")
     check_options(name, options, {p.name: _DEFAULTS.get(p.name, p.default) for p in parameters.values()})
     try:
-        network = cls(**complete)
+        with no_larger_than():
+            network = cls(**complete)
     except NetworkError:
         raise
     except Exception as error:  # whatever foreign code does on a bad value, e.g. an AttributeError
@@ -106,6 +112,9 @@ def save_network(
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file.
     """
+    check_network(network)
+    check_finite_weights(network)
+    check_all(path=(path, File), options=(options, _Options), digest=(digest, bool))
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
     facts = facts_of(network)
     if facts is None:
@@ -168,8 +177,8 @@ def _of_its_kind(value: object, default: object) -> bool:
 
 def _network_class(name: str) -> type[nn.Module]:
     known = known_architectures()
-    if name not in known:
-        raise NetworkError(f"unknown network {name!r}; known are {', '.join(known)}")
+    if not isinstance(name, str) or name not in known:
+        raise NetworkError(f"unknown network {shown(name)}; known are {', '.join(known)}")
     return known[name].network_class
 
 

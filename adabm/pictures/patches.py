@@ -1,15 +1,16 @@
 """Patches for calibration and fine-tuning, drawn from low-resolution pictures by a seed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError
+from .picture import check_array
 from .tensors import to_batch
 
-MOST_BYTES = 8 * 2**30  # of calibration patches, in single precision; the paper takes 11 MB
+MOST_BYTES = 8 * 2**30  # of patches that are held at once, in single precision; the paper takes 11 MB
 
 
 def random_patch(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -29,11 +30,19 @@ def augment(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _check(images: Sequence[np.ndarray], size: int) -> None:
-    if len(images) == 0:
-        raise DataError("no calibration picture was given")
     if isinstance(images, np.ndarray):
         raise DataError(f"expected a list of (H, W, C) pictures, got one array of shape {images.shape}")
+    if isinstance(images, str | bytes | type | Mapping) or not (
+        hasattr(images, "__len__") and hasattr(images, "__getitem__")
+    ):
+        raise DataError(
+            f"the calibration pictures are a {type(images).__name__}; give a list of uint8 arrays of shape (H, W, 3)"
+        )
+    if len(images) == 0:
+        raise DataError("no calibration picture was given")
     for index, image in enumerate(images):
+        if isinstance(image, np.ma.MaskedArray):
+            check_array(image, f"calibration picture {index}")
         if (
             not isinstance(image, np.ndarray)
             or image.ndim != 3
@@ -42,6 +51,11 @@ def _check(images: Sequence[np.ndarray], size: int) -> None:
         ):
             found = f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "shape") else type(image).__name__
             raise DataError(f"calibration picture {index} is {found}; expected a uint8 array of shape (H, W, 3)")
+        if image.shape[2] != images[0].shape[2]:
+            raise DataError(
+                f"calibration picture {index} has {image.shape[2]} channels, the first one {images[0].shape[2]}; give pictures "
+                "of one kind"
+            )
         if min(image.shape[:2]) < size:
             raise DataError(
                 f"calibration picture {index} has {image.shape[1]}x{image.shape[0]} pixels; patches need {size}x{size}. "
@@ -61,6 +75,10 @@ def check_patches(images: Sequence[np.ndarray], size: int, patches: int) -> None
             f"{patches} patches of {size}x{size} pixels: the {len(images)} calibration pictures have but {places} different "
             "ones; take fewer, or more or larger pictures"
         )
+    _check_memory(images, size, patches)
+
+
+def _check_memory(images: Sequence[np.ndarray], size: int, patches: int) -> None:
     if (need := patches * size * size * images[0].shape[2] * 4) > MOST_BYTES:
         most = patches * MOST_BYTES // need
         raise DataError(
@@ -99,6 +117,7 @@ def random_batches(
 ) -> Iterator[Tensor]:
     """Yield fine-tuning batches of random augmented patches without end; the seed fixes them all."""
     _check(images, size)
+    _check_memory(images, size, batch_size)
     rng = np.random.default_rng((seed, 1))
     while True:
         chosen = rng.integers(len(images), size=batch_size)
@@ -117,6 +136,8 @@ def pooled_batches(
 
     Every patch has its turn before one comes again. What depends on a patch alone can be kept between its turns.
     """
+    _check(images, size)
+    _check_memory(images, size, pool)
     fresh = random_batches(images, size, 1, seed, value_range)
     patches = [next(fresh) for _ in range(pool)]
     rng = np.random.default_rng((seed, 2))

@@ -7,6 +7,8 @@ import numpy as np
 
 from ..errors import ImageError
 from ..files import write_atomically
+from ..validation import File, check
+from .picture import check_array
 from .reading import EXTENSIONS
 
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
@@ -20,8 +22,13 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     Args:
         image: (H, W) or (H, W, 3|4), uint8 or uint16, RGB(A) order.
     """
-    path = Path(path)
+    path = Path(check("path", path, File))
     suffix = path.suffix.lower()
+    check_array(image, f"{path}: the picture")
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,), (4,)):
+        raise ImageError(
+            f"{path}: the picture is {image.dtype} of shape {image.shape}; give uint8 or uint16 of (H, W), (H, W, 3) or (H, W, 4)"
+        )
     check_format(path, image.shape, image.dtype)
     if image.ndim == 3:
         order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR

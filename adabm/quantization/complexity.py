@@ -25,9 +25,10 @@ def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:
     Returns:
         (N,) tensor. Kernels are divided by 8, borders replicated, gray = 0.299 R + 0.587 G + 0.114 B.
     """
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] not in (1, 3):
+        found = tuple(images.shape) if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise ImageError(f"expected images of shape (N, 3, H, W) or (N, 1, H, W), got {found}")
     channels = images.shape[1]
-    if images.ndim != 4 or channels not in (1, 3):
-        raise ImageError(f"expected images of shape (N, 3, H, W) or (N, 1, H, W), got {tuple(images.shape)}")
     gray = images / value_range
     if channels == 3:
         weights = torch.tensor(_GRAY, dtype=gray.dtype, device=gray.device).view(1, 3, 1, 1)

@@ -4,15 +4,16 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..errors import NetworkError
+from ..errors import ConfigError, NetworkError
 from ..networks import NetworkDescriptor, Role, describe, fold_reparameterized, registered_name
 from ..networks.trace import split_product_name
+from ..networks.usable import check_network
 from .bit_mapping import Image2Bit
 from .bit_rule import Policy, counts_in_average, feature_average_bits, policy_of
 from .complexity import image_complexity
@@ -60,13 +61,18 @@ class QuantizedSR(nn.Module):
         network: any network of ``nn.Conv2d`` and ``nn.Linear``; it is copied, the original stays as it is.
         config: see :class:`adabm.QuantizationConfig`.
         descriptor: roles of the layers; by default :func:`adabm.networks.describe` finds them.
+
+    Raises:
+        NetworkError: no network that can be computed with, copied or described.
+        ConfigError: a configuration or descriptor that is none, or a step that cannot work on this model.
     """
 
     def __init__(self, network: nn.Module, config: Configuration, descriptor: NetworkDescriptor | None = None) -> None:
         super().__init__()
+        _check_arguments(network, config, descriptor)
         if any(isinstance(m, QuantizedLayer) for m in network.modules()):
             raise NetworkError("the network is quantized already; start from the full-precision one")
-        network = fold_reparameterized(copy.deepcopy(network).eval()).requires_grad_(False)
+        network = fold_reparameterized(_copied(network).eval()).requires_grad_(False)
         if descriptor is None:
             descriptor = describe(network)
             if registered_name(network) is None:
@@ -222,3 +228,28 @@ class QuantizedSR(nn.Module):
     def dtype(self) -> torch.dtype:
         """Type of the network's parameters, and of the pictures that it takes."""
         return next(self.network.parameters()).dtype
+
+
+IsModel = Annotated[QuantizedSR, "a QuantizedSR, as adabm.quantize and adabm.load_quantized return it"]
+
+
+def _check_arguments(network: object, config: object, descriptor: object) -> None:
+    check_network(network)
+    if isinstance(config, type) or not all(
+        hasattr(config, name) for name in (*Configuration.__annotations__, "install")
+    ):
+        raise ConfigError(f"config is a {type(config).__name__}; give one such as adabm.preset('adabm')")
+    if not isinstance(descriptor, NetworkDescriptor | None):
+        raise ConfigError(
+            f"descriptor is a {type(descriptor).__name__}; give an adabm.NetworkDescriptor, such as adabm.describe(network)"
+        )
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:  # whatever a module that keeps a lock, a file or a part of a graph raises
+        told = (str(error).splitlines() or [""])[0][:200]
+        raise NetworkError(
+            f"{type(network).__name__} cannot be copied ({type(error).__name__}: {told}); give one that copy.deepcopy copies"
+        ) from error

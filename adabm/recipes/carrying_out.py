@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..quantization.model import QuantizedSR
+from ..quantization.model import IsModel, QuantizedSR
 from ..steps import CalibrationRecord, Step, Workspace
 from ..steps.calibration_pass import watch
+from ..validation import check
 
 
 def carry_out(
@@ -47,6 +48,7 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
         NetworkError: the network itself produces NaN or infinite activations.
         ConfigError: the recipe changes the network between its passes; ``adabm.quantize`` carries it out as a whole.
     """
+    check("model", model, IsModel)
     groups = [steps for steps, watching in _groups(model.config.recipe.steps) if watching]
     if len(groups) != 1:
         raise ConfigError(

@@ -166,7 +166,9 @@ def read_recipe(name: str | Path, root: str | Path | None = None) -> Recipe:
     if is_file(name):
         return _read(Path(root or ".") / Path(name).expanduser(), name)
     if name not in shipped():
-        raise ConfigError(f"unknown recipe {name!r}; {suggestion(name, shipped())} (a file of your own ends in .yaml)")
+        raise ConfigError(
+            f"unknown recipe {shown(name)}; {suggestion(name, shipped())} (a file of your own ends in .yaml)"
+        )
     return shipped()[name]
 
 

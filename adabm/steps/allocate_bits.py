@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from ..errors import ConfigError
 from ..full_precision import FULL_PRECISION_BITS
@@ -11,7 +13,7 @@ from ..pictures.padding import fitting_side
 from ..quantization.bit_rule import counts_in_average
 from ..quantization.macs import macs_by_layer
 from ..quantization.model import QuantizedSR
-from ..validation import Count, require
+from ..validation import Count, LayerBits, Pixels, require
 from .sensitivities import projected_errors, ranges_by_bits
 from .step import RANGES, Step, step
 from .workspace import Workspace
@@ -37,11 +39,11 @@ class AllocateBits(Step):
 
     needs = frozenset({RANGES})
 
-    reach: Count = 2
-    least: Count = 2
-    most: Count = 8
-    pixels: Count = 40_000
-    directions: Count = 4
+    reach: LayerBits = 2
+    least: LayerBits = 2
+    most: LayerBits = 8
+    pixels: Pixels = 40_000
+    directions: Annotated[int, Ge(1), Le(64)] = 4
     patch_size: Count | None = None
 
     def __post_init__(self) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, NetworkError
+from ..networks import NetworkDescriptor
 from ..quantization.layers import QuantizedConv2d, QuantizedLayer
 from ..quantization.memory import dense_format
 from ..quantization.model import QuantizedSR
@@ -22,11 +23,13 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
     Raises:
         DataError: no batch, or a batch with NaN or infinite values or outside the value range.
     """
+    if isinstance(batches, Tensor | type) or not hasattr(batches, "__iter__"):
+        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)")
     complexities: list[Tensor] = []
     seen = 0
     with model.full_precision():
         for batch in batches:
-            _check_batch(batch, model.descriptor.value_range)
+            check_batch(batch, model.descriptor)
             complexity = model.complexity(batch)
             complexities.append(complexity.cpu())
             for part, own in _parts(batch, seen, watchers):
@@ -51,7 +54,7 @@ def _watch_batch(model: QuantizedSR, watchers: Sequence[Watcher], batch: Tensor)
             watcher.layer(layer, x)
 
     with model.visiting(visit):
-        model.infer(batch)
+        _check_output(model.infer(batch).image, batch, model.descriptor)
 
 
 def _computes_alike(model: QuantizedSR, batch: Tensor) -> bool:
@@ -70,9 +73,7 @@ def _computes_alike(model: QuantizedSR, batch: Tensor) -> bool:
 
 def _watch_images(model: QuantizedSR, watchers: Sequence[Watcher], batch: Tensor) -> None:
     """The same image by image: the features of one stay in the processor's cache, those of a batch do not."""
-    calls: list[
-        list[tuple[QuantizedLayer, list]]
-    ] = []  # by image, those of layers: the layer and what each watcher found
+    calls: list[list[tuple[QuantizedLayer, list]]] = []  # by image; of each layer what each watcher found
 
     def visit(layer: QuantizedLayer, x: Tensor) -> None:
         calls[-1].append((layer, [watcher.image(layer, x) for watcher in watchers]))
@@ -80,7 +81,7 @@ def _watch_images(model: QuantizedSR, watchers: Sequence[Watcher], batch: Tensor
     with model.visiting(visit):
         for image in batch.split(1):
             calls.append([])
-            model.infer(image)
+            _check_output(model.infer(image).image, image, model.descriptor)
     for of_images in zip(*calls, strict=True):
         for index, watcher in enumerate(watchers):
             watcher.images(of_images[0][0], [found[index] for _, found in of_images])
@@ -101,11 +102,30 @@ def _parts(batch: Tensor, seen: int, watchers: Sequence[Watcher]) -> list[tuple[
     return [(batch[:wanted], own) for wanted, own in shares.items()]
 
 
-def _check_batch(batch: Tensor, value_range: float) -> None:
-    if batch.ndim != 4:
-        raise DataError(f"a calibration batch has shape {tuple(batch.shape)}; expected (N, C, H, W)")
+def check_batch(batch: Tensor, network: NetworkDescriptor) -> None:
+    """Refuse what is no batch of pictures (N, C, H, W) that the network takes.
+
+    Raises:
+        DataError: with the remedy.
+    """
+    if not isinstance(batch, Tensor) or batch.ndim != 4:
+        found = f"has shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else f"is a {type(batch).__name__}"
+        raise DataError(f"a calibration batch {found}; expected a tensor (N, C, H, W)")
+    if batch.shape[1] != network.channels:
+        raise DataError(f"a calibration batch has {batch.shape[1]} channels; {network.name} takes {network.channels}")
+    value_range = network.value_range
     if not torch.isfinite(batch).all():
         raise DataError("a calibration batch holds NaN or infinite values")
     low, high = batch.min().item(), batch.max().item()
     if low < 0 or high > value_range or (value_range == 255 and 0 < high <= 1):
         raise DataError(f"calibration values span {low:g} to {high:g}; this network expects 0 to {value_range:g}")
+
+
+def _check_output(image: Tensor, batch: Tensor, network: NetworkDescriptor) -> None:
+    found, expected = tuple(image.shape[-2:]), tuple(network.scale * side for side in batch.shape[-2:])
+    if found != expected:
+        raise NetworkError(
+            f"{network.name}: makes {found} of {tuple(batch.shape[-2:])} pixels, not {network.scale} times as many"
+        )
+    if not torch.isfinite(image).all():
+        raise NetworkError(f"{network.name}: its output has NaN or infinite values; check the network's weights")

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from ..quantization.bit_rule import Policy, bits_without_image
 from ..quantization.layers import QuantizedLayer
-from ..quantization.model import QuantizedSR
+from ..quantization.model import IsModel, QuantizedSR
 from ..quantization.observers import best_shrink
-from ..validation import Count, Share
+from ..validation import Count, Share, check_all
+from .calibration_pass import check_batch
 from .step import RANGES, Step, step
 from .workspace import Workspace
 
@@ -52,7 +53,12 @@ def clip_ranges(model: QuantizedSR, images: Tensor, share: float = 0.5) -> None:
     Args:
         images: (N, C, H, W) batch in the network's value range; the recipe's first fine-tuning batch.
         share: of the calibrated range that is kept.
+
+    Raises:
+        ConfigError, DataError: an argument that is none of these.
     """
+    check_all(model=(model, IsModel), share=(share, Share))
+    check_batch(images, model.descriptor)
 
     def clip(layer: QuantizedLayer, x: Tensor) -> None:
         if layer.policy is Policy.FIXED:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,7 +16,7 @@ from ..quantization.domains import channel_affine
 from ..quantization.layers import QuantizedConv2d, QuantizedLayer, WeightedLayer, in_domain
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_activation
-from ..validation import Count, NotNegative, one_of
+from ..validation import Count, Pixels, one_of
 from .rounding import ROUNDING_RULES, least_squares, ridged
 from .step import RANGES, Step, step
 from .two_streams import run_two_streams
@@ -44,11 +45,11 @@ class RoundWeights(Step):
     needs = frozenset({RANGES})
 
     by: Annotated[str, one_of(ROUNDING_RULES)] = "gptq"
-    ridge: NotNegative = 1.0
+    ridge: Annotated[float, Ge(0), Le(1e6)] = 1.0
     repair: bool = True
     ranges: bool = True
-    pixels: Count = 100_000
-    rows: Count = 16_000
+    pixels: Pixels = 100_000
+    rows: Pixels = 16_000
     patch_size: Count | None = None
 
     def check(self, config) -> None:

@@ -1,8 +1,12 @@
 """Rounding rules of weights, and the least squares that go before them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..quantization.channel_weights import straight_through_codes
 from ..registry import Registry
 
@@ -28,8 +32,9 @@ def gptq(weight: Tensor, bias: Tensor, gram: Tensor, step: Tensor, bits: int) ->
     """
     columns = weight.shape[1]
     values, codes = torch.cat([weight, bias[:, None]], 1), torch.empty_like(weight)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    upper = torch.linalg.cholesky(inverse, upper=True)
+    with _solvable():
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        upper = torch.linalg.cholesky(inverse, upper=True)
     for begin in range(0, columns, _BLOCK):
         end = min(begin + _BLOCK, columns)
         block = values[:, begin:end].T.contiguous()
@@ -59,5 +64,17 @@ def least_squares(weight: Tensor, bias: Tensor, inputs: Tensor, targets: Tensor,
     """
     joined = torch.cat([weight, bias[:, None]], 1)
     residual = targets - inputs @ joined.T
-    joined = joined + torch.linalg.solve(gram, inputs.T @ residual / len(inputs)).T
+    with _solvable():
+        joined = joined + torch.linalg.solve(gram, inputs.T @ residual / len(inputs)).T
     return joined[:, :-1], joined[:, -1]
+
+
+@contextmanager
+def _solvable() -> Iterator[None]:
+    try:
+        yield
+    except torch.linalg.LinAlgError:
+        raise ConfigError(
+            "round_weights.ridge is too small for these pictures, whose inputs of a layer are all alike; take a larger one, such "
+            "as 1, or more and other pictures"
+        ) from None

@@ -5,14 +5,17 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError, FineTuningError
-from ..quantization.model import QuantizedSR
+from ..errors import ConfigError, DataError, FineTuningError
+from ..quantization.model import IsModel, QuantizedSR
 from ..quantization.tunable import GROUPS, Tunable, tunables
 from ..suggestions import suggestion
+from ..validation import check_all
+from .calibration_pass import check_batch
 from .clip import clip_ranges
 from .losses import Losses, distillation_losses
 from .progress import Progress, ProgressFile
@@ -20,6 +23,7 @@ from .teacher import Teacher
 from .tuning_settings import COMPUTING, TuningSettings
 from .workspace import TuningStep
 
+_IsSettings = Annotated[TuningSettings | None, "settings such as adabm.FineTuningConfig(), or null"]
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
 
 
@@ -162,11 +166,13 @@ def fine_tune(
         FineTuningError: the loss diverged or became NaN; the model is back at the state after the last
             good round (or after clipping), which the message names.
         ConfigError: fewer batches than steps, or ``progress`` belongs to another model or recipe.
+        DataError: what is no batch, or outside of the network's value range.
     """
+    check_all(model=(model, IsModel), config=(config, _IsSettings))
     config = config if config is not None else model.config.step("tune")
     if config is None:
         raise ConfigError("the model's recipe has no step 'tune'; pass one")
-    stream = iter(batches)
+    stream = _checked(batches, model)
     kept = ProgressFile(progress, model, config.settings) if progress is not None else None
     state = kept.load() if kept is not None else None
     steps: list[TuningStep] = []
@@ -240,6 +246,14 @@ def _next(stream: Iterator[Tensor]) -> Tensor:
         return next(stream)
     except StopIteration:
         raise ConfigError("fewer fine-tuning batches than rounds * steps_per_round") from None
+
+
+def _checked(batches: Iterable[Tensor], model: QuantizedSR) -> Iterator[Tensor]:
+    if isinstance(batches, Tensor | type) or not hasattr(batches, "__iter__"):
+        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)")
+    for batch in batches:
+        check_batch(batch, model.descriptor)
+        yield batch
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

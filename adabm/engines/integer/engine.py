@@ -15,7 +15,8 @@ from ...networks.reach import Reach
 from ...pictures.padding import padded
 from ...pictures.tensors import to_batch
 from ...quantization.complexity import COMPLEXITIES
-from ...quantization.model import QuantizedSR
+from ...quantization.model import IsModel, QuantizedSR
+from ...validation import check
 from ..protocol import EngineOutput
 from .exported import Exported, card_of, is_exported, read_exported
 from .graph import layer_graph
@@ -103,6 +104,7 @@ def described(model: QuantizedSR) -> tuple[QuantizedSR, dict[int, dict[str, Inte
     Raises:
         EngineError: the model is not calibrated, or has what integers cannot compute; named.
     """
+    check("model", model, IsModel)
     if not model.calibrated:
         raise EngineError("the model is not calibrated: call adabm.calibrate(model, batches) first")
     model = copy.deepcopy(model).cpu().float()

@@ -37,7 +37,8 @@ NEUTRAL = (
     "networks.community",  # has spandrel recognize networks, whose version enters the keys
     "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
     "networks.importing",
-    "networks.limits",  # refuses networks that do not fit their file
+    "networks.limits",  # refuses networks that do not fit their file, or memory
+    "networks.usable",  # refuses networks
     "pictures.header",  # refuses pictures; what is read of others does not depend on it
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys

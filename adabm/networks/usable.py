@@ -1,0 +1,67 @@
+"""Refuse what is no network whose weights can be computed with, before anything is done with it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
+
+from ..errors import NetworkError
+
+
+def check_network(network: object) -> None:
+    """Refuse what is no module, and one with weights that are not there, complex, sparse or whole numbers.
+
+    Raises:
+        NetworkError: naming the weight and the remedy.
+    """
+    if not isinstance(network, nn.Module):
+        what = f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
+        raise NetworkError(
+            f"the network is {what}; give a torch.nn.Module, such as adabm.load_network(FILE) or adabm.build_network(NAME)"
+        )
+    name_of_all = type(network).__name__
+    if isinstance(network, torch.jit.ScriptModule):
+        raise NetworkError(
+            f"{name_of_all} is a TorchScript module, whose layers cannot be replaced; give the module that it was made from"
+        )
+    parameters = list(network.named_parameters())
+    for name, value in [*parameters, *network.named_buffers()]:
+        if (fault := _fault(value)) is not None:
+            raise NetworkError(f"{name_of_all}: {name} {fault}")
+    for name, value in parameters:
+        if not value.is_floating_point():
+            raise NetworkError(
+                f"{name_of_all}: {name} is of type {str(value.dtype).removeprefix('torch.')}, not floating point; "
+                "give the network that it was quantized from"
+            )
+    for name, module in network.named_modules():
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(weight, Tensor) and isinstance(bias, Tensor) and weight.dtype != bias.dtype:
+            raise NetworkError(
+                f"{name_of_all}: weight and bias of {name} are {weight.dtype} and {bias.dtype}; give them one type, such as "
+                "with network.float()"
+            )
+
+
+def check_finite_weights(network: nn.Module) -> None:
+    """Refuse weights that are NaN or infinite, behind which no picture comes out.
+
+    Raises:
+        NetworkError: naming the first.
+    """
+    for name, value in network.named_parameters():
+        if not value.isfinite().all():
+            raise NetworkError(f"{type(network).__name__}: {name} holds NaN or infinite values")
+
+
+def _fault(value: Tensor) -> str | None:
+    if isinstance(value, UninitializedTensorMixin):
+        return "has no shape yet; run the network once on a picture"
+    if value.is_meta:
+        return (
+            "has no values (device meta); load the weights onto a device first, such as network.to_empty(device='cpu')"
+        )
+    if value.is_complex():
+        return "is complex; networks of real numbers alone can be quantized"
+    if value.layout != torch.strided:
+        return f"is {str(value.layout).removeprefix('torch.')}; make it dense first, such as with to_dense()"
+    return None
