@@ -26,7 +26,10 @@ from helpers.tiny_networks import tiny
 RIVALS = (
     "mse", "bias-correction", "gptq", "adaround", "brecq", "qdrop", "dbdc", "dbdc-pac", "dobi", "2dquant", "oaq-sr",
 )  # fmt: skip
-SMALL = {"tune.rounds": 2, "tune.steps_per_round": 2, "reconstruct.iterations": 4, "reconstruct.pixels": 600}
+SMALL = {
+    "tune.rounds": 2, "tune.steps_per_round": 2, "reconstruct.iterations": 4, "reconstruct.pixels": 600,
+    "split_ranges.points": 10, "round_weights.pixels": 1000, "correct_bias.pixels": 1000,
+}  # fmt: skip
 NETWORKS = {
     "EDSR": lambda: tiny("EDSR"), "SRResNet": lambda: tiny("SRResNet"), "RRDBNet": lambda: tiny("RRDBNet"),
     "DAT": lambda: build_community("DAT"), "odd": Odd, "plain": Plain,
@@ -35,7 +38,7 @@ NETWORKS = {
 
 def quantize(network, recipe, changes=None, bits=4, seed=0):
     steps = {step.name for step in adabm.read_recipe(recipe).steps}
-    changes = {name: value for name, value in SMALL.items() if name.partition(".")[0] in steps} | (changes or {})
+    changes = {name: value for name, value in SMALL.items() if name.partition(".")[0] in steps} | dict(changes or {})
     descriptor: NetworkDescriptor | None = network.described() if hasattr(network, "described") else None
     config = adabm.preset(recipe, changes, activation_bits=bits, weight_bits=bits)
     return adabm.quantize(network, IMAGES, config, descriptor, patch_size=16, batch_size=4, seed=seed)[0]
@@ -50,7 +53,9 @@ def weighted(model):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("recipe", RIVALS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "DAT" else name for name in NETWORKS]
+)
 def test_every_recipe_works_on_every_network(name, recipe):
     torch.manual_seed(1)
     model = quantize(NETWORKS[name](), recipe, bits=3)
@@ -89,10 +94,10 @@ def test_weights_by_tensor_are_refused(step):
 
 def test_bounds_move_from_both_sides_or_from_above():
     x = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
-    x[0], x[1] = -4.0, 12.0
+    x[0], x[1] = -5.0, 12.0
     settings = SearchBounds()
     lower, upper = searched(x, 4, settings)
-    assert lower > -4 and upper < 12 and lower + 4 == pytest.approx(12 - float(upper), rel=1e-4)
+    assert lower > -5 and upper < 12 and float(lower) + 5 == pytest.approx(12 - float(upper), rel=1e-4)
     lower, upper = searched(x.relu(), 4, settings)
     assert lower == 0 and 2 < upper < 6
     lower, upper = searched(torch.nn.functional.gelu(x), 4, settings)
@@ -190,7 +195,10 @@ def channel_means(model, x) -> dict[str, torch.Tensor]:
 
 def test_mean_errors_go_into_the_biases():
     network = Plain()
-    corrected, plain = quantize(network, "bias-correction", {"equalize_layers": None}), quantize(network, "mse")
+    corrected, plain = (
+        quantize(network, "bias-correction", {"equalize_layers": None, "correct_bias.pixels": 50_000}),
+        quantize(network, "mse"),
+    )
     x = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in IMAGES]).float() / 255
     with plain.full_precision():
         full = channel_means(plain, x)
@@ -211,7 +219,7 @@ def test_weight_ranges_are_equal_on_both_sides_of_a_relu():
         rows, columns = first.weight.abs().amax((1, 2, 3)) / scale, second.weight.abs().amax((0, 2, 3)) * scale
         torch.testing.assert_close(rows, columns)
     with torch.no_grad():
-        torch.testing.assert_close(model(x), tiny("EDSR")(x), rtol=0, atol=5e-3)
+        torch.testing.assert_close(model(x), tiny("EDSR")(x), rtol=0, atol=2e-2)
 
 
 # -- reconstruction --------------------------------------------------------------------------------

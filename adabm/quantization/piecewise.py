@@ -59,7 +59,7 @@ class PiecewiseQuantizer(nn.Module):
     def set_dense(self, low: Tensor, high: Tensor) -> None:
         """Set the dense region."""
         self.dense.copy_(torch.cat([low, high]))
-        self._keep_valid(float(self.ends[1] - self.ends[0]))
+        self._keep_valid((self.ends[1] - self.ends[0]).item())
 
     @property
     def lower(self) -> Tensor:
@@ -73,7 +73,7 @@ class PiecewiseQuantizer(nn.Module):
 
     def tunables(self) -> Iterator[Tunable]:
         """Ends and bounds, which must stay in order."""
-        width = float(self.ends[1] - self.ends[0])
+        width = (self.ends[1] - self.ends[0]).item()
         parameters = (self.ends, self.dense)
         yield Tunable("activation", "activation", parameters, width, relative=True, keep_valid=self._keep_valid)
 

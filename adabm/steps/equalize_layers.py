@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..quantization.domains import channel_affine, install_channel_affine
-from ..quantization.layers import QuantizedConv2d, QuantizedLayer
+from ..quantization.layers import QuantizedConv2d
 from ..quantization.model import QuantizedSR
 from .decisions import check_channels
 from .shift_channels import layers_with_channels
@@ -82,16 +82,17 @@ def homogeneous_pairs(model: QuantizedSR, images: Tensor) -> Iterator[tuple[Quan
     def keep(layer: QuantizedConv2d, _: object, output: Tensor) -> None:
         last[:] = [(layer, output.clone())]  # a ReLU in place would change it
 
-    def compare(layer: QuantizedLayer, x: Tensor) -> None:
-        if last and isinstance(layer, QuantizedConv2d) and layer.groups == 1:
-            before, output = last[0]
-            same = x.shape == output.shape and torch.equal(x.clamp_min(0), output.clamp_min(0))
-            if same and before.groups == 1 and not torch.equal(x, output):
-                found.append((before, layer))
+    def compare(layer: QuantizedConv2d, arguments: tuple[Tensor, ...]) -> None:
+        (before, output), x = last[0] if last else (None, None), arguments[0]
+        if before is None or before.groups != 1 or layer.groups != 1 or x.shape != output.shape:
+            return
+        if torch.equal(x.clamp_min(0), output.clamp_min(0)) and not torch.equal(x, output):
+            found.append((before, layer))
 
-    convolutions = [layer for layer in model.layers.values() if isinstance(layer, QuantizedConv2d)]
-    with ExitStack() as hooks, model.full_precision(), model.visiting(compare):
-        for layer in convolutions:
-            hooks.callback(layer.register_forward_hook(keep).remove)
+    with ExitStack() as hooks, model.full_precision():
+        for layer in model.layers.values():
+            if isinstance(layer, QuantizedConv2d):
+                hooks.callback(layer.register_forward_pre_hook(compare).remove)
+                hooks.callback(layer.register_forward_hook(keep).remove)
         model.infer(images)
     yield from dict.fromkeys(found)

@@ -19,6 +19,7 @@ from .units import Sample, Unit, copied, observe, units
 from .workspace import Workspace
 
 _WARM_UP = 0.2  # of the iterations, in which nothing drives weights to codes
+_LEAST_ADDED = 0.01  # of a unit's error is taken to come from its weights
 _BETA = (20.0, 2.0)  # from the first such iteration to the last
 
 
@@ -32,8 +33,8 @@ class Reconstruct(Step):
     Source: by layer, M. Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", ICML 2020, sections
     3.2 and 3.3; by block, Y. Li et al., "BRECQ: Pushing the Limit of Post-Training Quantization by Block Reconstruction",
     ICLR 2021, section 3.2; ``drop``, X. Wei et al., "QDrop: Randomly Dropping Quantization for Extremely Low-bit
-    Post-Training Quantization", ICLR 2022, section 3.3. Deviations: squared error without Fisher weights, relative to that of
-    rounding to the nearest; hundreds of iterations in place of ten thousands, with larger rates; one picture an iteration;
+    Post-Training Quantization", ICLR 2022, section 3.3. Deviations: squared error without Fisher weights, relative to what
+    rounding to the nearest adds; hundreds of iterations in place of ten thousands, with larger rates; one picture an iteration;
     activation ranges are learned with the rounding, not behind it.
 
     Attributes:
@@ -55,7 +56,7 @@ class Reconstruct(Step):
     lr_rounding: Positive = 0.02
     lr_ranges: NotNegative = 0.001
     regularization: NotNegative = 0.5
-    pixels: Count = 20_000
+    pixels: Count = 60_000
     patch_size: Count | None = None
 
     def check(self, config) -> None:
@@ -80,9 +81,8 @@ def _reconstruct(
 ) -> None:
     soft = {layer: SoftRounding(layer) for layer in unit.layers if can_decide(layer)}
     ranges = [found for layer in unit.layers for _, found in tunables(layer) if found.group == "activation"]
-    with torch.no_grad():
-        start = float(torch.stack([_error(model, unit, sample) for sample in samples]).mean())
-    if not start > 0 or not soft:
+    nearest = _mean_error(model, unit, samples)
+    if not nearest > 0 or not soft:
         return
     groups = [dict(params=[rounding.variable for rounding in soft.values()], lr=settings.lr_rounding)]
     if settings.lr_ranges > 0:
@@ -90,9 +90,10 @@ def _reconstruct(
     optimizer = torch.optim.Adam(groups)
     warm = round(settings.iterations * _WARM_UP)
     with _learning(unit, soft, optimizer, settings.drop, generator):
+        added = max(nearest - _mean_error(model, unit, samples), _LEAST_ADDED * nearest)  # by rounding the weights
         for iteration in range(settings.iterations):
             sample = samples[int(torch.randint(len(samples), (), generator=generator))]
-            loss = _error(model, unit, _mixed(sample, settings.drop, generator)) / start
+            loss = _error(model, unit, _mixed(sample, settings.drop, generator)) / added
             if iteration >= warm:
                 progress = (iteration - warm) / (settings.iterations - warm)
                 beta = _BETA[0] + (_BETA[1] - _BETA[0]) * progress
@@ -108,6 +109,11 @@ def _reconstruct(
                     found.keep_valid(found.width)
     for layer, rounding in soft.items():
         layer.weight_quantizer.decide(rounding.codes(), rounding.step, bias_of(layer))
+
+
+@torch.no_grad()
+def _mean_error(model: QuantizedSR, unit: Unit, samples: Sequence[Sample]) -> float:
+    return float(torch.stack([_error(model, unit, sample) for sample in samples]).mean())
 
 
 def _error(model: QuantizedSR, unit: Unit, sample: Sample) -> Tensor:
