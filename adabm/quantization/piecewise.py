@@ -80,10 +80,11 @@ class PiecewiseQuantizer(nn.Module):
     def _keep_valid(self, width: float) -> None:
         least = width * _LEAST_SHARE
         keep_apart(self.ends[0], self.ends[1], 3 * least)
-        self.dense.clamp_(self.ends[0], self.ends[1])
-        keep_apart(self.dense[0], self.dense[1], least)
-        if self.dense[0] - self.ends[0] + self.ends[1] - self.dense[1] < least:
-            self.dense[1] -= least
+        (first, last), (low, high) = self.ends, self.dense
+        low.copy_(torch.minimum(torch.maximum(low, first), last - 2 * least))
+        high.copy_(torch.minimum(torch.maximum(high, low + least), last))
+        if (low - first) + (last - high) < least:
+            high -= least
 
     def extra_repr(self) -> str:
         return f"ends={self.ends.tolist()}, dense={self.dense.tolist()}"
