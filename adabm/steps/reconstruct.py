@@ -54,7 +54,7 @@ class Reconstruct(Step):
     iterations: Count = 200
     drop: Share = 0.0
     lr_rounding: Positive = 0.02
-    lr_ranges: NotNegative = 0.001
+    lr_ranges: NotNegative = 0.0001
     regularization: NotNegative = 0.5
     pixels: Count = 60_000
     patch_size: Count | None = None
