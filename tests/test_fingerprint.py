@@ -83,6 +83,7 @@ BEYOND = (
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
+    "study.tables.executable",
     "study.tables.leaderboard",
     "repair_environment",
     "study.running.simulation",

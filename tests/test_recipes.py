@@ -32,7 +32,11 @@ EARLIER = {
     "percentile-tuned": dict(**UNIFORM, activation_observer="percentile", weight_observer="minmax"),
     "omse-tuned": dict(**UNIFORM, activation_observer="omse", weight_observer="omse"),
 }
-LATER = ("fast", "fast-adaptive")  # methods that came with recipes
+# Methods that came with recipes.
+LATER = (
+    "fast", "fast-adaptive", "mse", "bias-correction", "gptq", "adaround", "brecq", "qdrop", "dbdc", "dbdc-pac", "dobi",
+    "2dquant", "oaq-sr",
+)  # fmt: skip
 
 
 def write(path, **content):

@@ -149,7 +149,8 @@ def _described(layer: QuantizedLayer, factor: int) -> IntegerConv:
 
 def _number(layer: QuantizedLayer, end: str) -> float:
     value = getattr(layer.activation, end, None)
-    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+    several = getattr(layer.activation, "grids", 1) > 1
+    if several or not isinstance(value, torch.Tensor) or value.numel() != 1:
         raise EngineError(
             f"{layer.name}: its activation quantizer, a {type(layer.activation).__name__}, has no single range "
             "'lower', 'upper'"

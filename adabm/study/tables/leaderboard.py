@@ -5,16 +5,21 @@ import pandas as pd
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
 from ..running.timing import WHOLE
+from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .presentation import ReadableTable
+
+_INTEGER = {True: "yes", False: "no", None: ""}
 
 
 def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return a row for each network, set, setting and recipe that was measured, the least loss of each setting first.
 
     Columns: ``backbone, dataset, tile, setting, method, label, loss_db, psnr_std_db, seeds, fab, relative_bitops,
-    size_kib`` as in ``summary``, and ``seconds``, the measured median on one thread where the network's recipe was timed
-    at that setting; not of recipes that fine-tune, whose time follows the number of steps, another one in each question.
+    size_kib`` as in ``summary``; ``code_bits``, the mean over layers of log2 of the codes that a layer's input can have;
+    ``integer``, ``yes`` where the integer engines take the recipe's quantizers (of convolutions), else ``no``; and
+    ``seconds``, the measured median on one thread where the network's recipe was timed at that setting; not of recipes
+    that fine-tune, whose time follows the number of steps, another one in each question.
 
     Args:
         summary: of the evaluation, a row a cell.
@@ -24,6 +29,9 @@ def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd
     columns = ["loss_db", "psnr_std_db", "seeds", "fab", "relative_bitops", "size_kib"]
     board = rows[["backbone", "dataset", "tile", "setting", "method", *columns]].copy()
     board.insert(5, "label", [label(name) for name in board["method"]])
+    recipes = [method(name).recipe for name in board["method"]]
+    board["code_bits"] = [bits + (more_code_bits(own) if own else 0) for bits, own in zip(board["fab"], recipes)]
+    board["integer"] = [_INTEGER[in_integers(own) if own else None] for own in recipes]
     seconds = _seconds(timing) if timing is not None else {}
     keys = zip(board["backbone"], board["setting"], board["method"])
     board["seconds"] = [None if method(key[-1]).tuned else seconds.get(key) for key in keys]
@@ -78,6 +86,10 @@ def readable_board(board: pd.DataFrame) -> ReadableTable:
         "BitOPs of FP32 (theoretical)": [f"{value:.3f}" for value in rows["relative_bitops"]],
         "size (KiB, theoretical)": [f"{value:.0f}" for value in rows["size_kib"]],
     }
+    if (rows["code_bits"] != rows["fab"]).any():
+        cells["codes (bits)"] = [f"{value:.2f}" for value in rows["code_bits"]]
+    if (rows["integer"] != "").any():
+        cells["in integers"] = list(rows["integer"])
     if rows["seconds"].notna().any():
         cells["time to quantize (s, measured)"] = ["" if pd.isna(s) else f"{s:.1f}" for s in rows["seconds"]]
     shared = f"{first['backbone']}, {first['setting']}, {first['dataset']}."

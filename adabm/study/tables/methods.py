@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_LABEL
-from ...recipes import read_recipe
+from ...recipes import Recipe, read_recipe
 from ..plan.root import working_root
 
 
@@ -20,12 +20,14 @@ class Method:
         family: methods of one family share a colour.
         order: place among others.
         tuned: whether it fine-tunes.
+        recipe: None of full precision, and of a file that is not there any more.
     """
 
     label: str
     family: str
     order: int
     tuned: bool
+    recipe: Recipe | None = None
 
 
 @lru_cache(maxsize=256)
@@ -40,7 +42,7 @@ def method(name: str) -> Method:
         recipe = read_recipe(name, working_root())
     except ConfigError:
         return Method(Path(name).stem, Path(name).stem, 1000, False)
-    return Method(recipe.label, recipe.family, recipe.order, recipe.step("tune") is not None)
+    return Method(recipe.label, recipe.family, recipe.order, recipe.step("tune") is not None, recipe)
 
 
 def label(name: str) -> str:

@@ -27,6 +27,8 @@ _PUBLISHED_METHODS = {
     "minmax": "MinMax",
     "percentile": "Percentile",
     "adabm": "AdaBM",
+    "dbdc-pac": "PTQ4SR",
+    "oaq-sr": "OAQ-SR",
 }
 _COLUMNS = {
     "setting": "setting",

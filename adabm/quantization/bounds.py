@@ -1,0 +1,33 @@
+"""Search a range among candidates by the squared error of rounding in it."""
+
+import torch
+from torch import Tensor
+
+_SAMPLE = 1 << 14  # values that candidates are compared on
+
+
+@torch.no_grad()
+def least_error(values: Tensor, lowers: Tensor, uppers: Tensor, bits: float) -> tuple[Tensor, Tensor]:
+    """Return the range, one-element tensors, in which rounding some of the values has the least mean squared error.
+
+    Args:
+        values: of any shape; every so many of them are looked at, always the same.
+        lowers, uppers: (k,) ends of the candidates; empty ones are not chosen where there is another.
+        bits: of the grid, 2^bits levels from one end to the other.
+    """
+    some = sampled(values)
+    steps = 2.0**bits - 1
+    errors = []
+    for lower, upper in zip(lowers, uppers):
+        step = (upper - lower) / steps
+        scaled = (some - lower) / step
+        error = scaled.round().clamp_(0, steps).sub_(scaled).square_().mean() * step**2
+        errors.append(error if step > 0 else torch.full_like(error, torch.inf))
+    best = int(torch.stack(errors).argmin())
+    return lowers[best].reshape(1), uppers[best].reshape(1)
+
+
+def sampled(values: Tensor) -> Tensor:
+    """Return every so many values as float32, (n,), the same places of tensors of one size."""
+    flat = values.detach().flatten()
+    return flat[:: max(1, len(flat) // _SAMPLE) | 1].float()  # odd, since rows of pictures have even lengths
