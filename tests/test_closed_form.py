@@ -26,6 +26,7 @@ from adabm.steps.rounding import ROUNDING_RULES, least_squares, ridged
 from adabm.steps.sensitivities import projected_errors, ranges_by_bits
 from adabm.steps.skips import Skip, SkipErrors, SkipTrace
 from adabm.steps.two_streams import run_two_streams
+from adabm.steps.work_share import work_share
 from helpers.tiny_networks import tiny
 
 IMAGES = [
@@ -472,3 +473,17 @@ def test_parameters_that_no_step_makes_are_refused_behind_a_digest_too(tmp_path,
     save_file(tensors, path, {"adabm": json.dumps(metadata)})
     with pytest.raises(CheckpointError, match=told):
         adabm.load_quantized(path)
+
+
+def test_costly_networks_get_fewer_rows_but_enough_for_least_squares(monkeypatch):
+    model = adabm.quantize(tiny("EDSR"), IMAGES, adabm.preset("minmax"), patch_size=12, patches=2)[0]
+    assert work_share(model) == 1
+    seen = []
+    monkeypatch.setattr(
+        "adabm.steps.round_weights.least_squares",
+        lambda w, b, inputs, *rest: seen.append(inputs.shape) or least_squares(w, b, inputs, *rest),
+    )
+    monkeypatch.setattr("adabm.steps.work_share._USUAL", 1.0)
+    assert 0 < work_share(model) < 0.1
+    adabm.quantize(tiny("EDSR"), IMAGES, adabm.preset("fast", SMALL), patch_size=12, patches=2)
+    assert seen and all(rows == 2 * columns for rows, columns in seen)

@@ -9,16 +9,14 @@ from annotated_types import Ge, Le
 
 from ..errors import ConfigError
 from ..full_precision import FULL_PRECISION_BITS
-from ..pictures.padding import fitting_side
 from ..quantization.bit_rule import counts_in_average
 from ..quantization.macs import macs_by_layer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, LayerBits, Pixels, require
 from .sensitivities import projected_errors, ranges_by_bits
 from .step import RANGES, Step, step
+from .work_share import small_side, work_share
 from .workspace import Workspace
-
-_SIDE = 48
 
 
 @step("allocate_bits")
@@ -32,7 +30,8 @@ class AllocateBits(Step):
     Attributes:
         reach: bits up and down from the base.
         least, most: bits of any layer, unless the base itself is beyond; 8 is what integer kernels execute.
-        pixels: of the low-resolution patches that are looked at, together; at least one patch is taken.
+        pixels: of the low-resolution patches that are looked at, together; at least one patch is taken. Networks of more than
+            4 million multiplications for a pixel get proportionally fewer.
         directions: random output vectors for each patch.
         patch_size: in LR pixels; None: as in calibration, but 48 at most, which bounds the memory of a backward pass.
     """
@@ -64,9 +63,8 @@ class AllocateBits(Step):
         bits = self.candidates(base)
         if len(bits) == 1 or not layers:
             return
-        described = model.descriptor
-        small = min(workspace.patch_size, fitting_side(_SIDE, described.size_multiple, described.minimum_size))
-        images = workspace.some(self.pixels, self.patch_size or small)
+        small = min(workspace.patch_size, small_side(model))
+        images = workspace.some(round(self.pixels * work_share(model)), self.patch_size or small)
         ranges = ranges_by_bits(model, images, bits, calibrate.activation, calibrate.percentile)
         ranges = {name: ranges[name] for name in layers if name in ranges}
         errors = projected_errors(model, images, ranges, self.directions, workspace.seed)

@@ -20,6 +20,7 @@ from ..validation import Count, Pixels, one_of
 from .rounding import ROUNDING_RULES, least_squares, ridged
 from .step import RANGES, Step, step
 from .two_streams import run_two_streams
+from .work_share import small_side, work_share
 from .workspace import Workspace
 
 
@@ -38,8 +39,9 @@ class RoundWeights(Step):
         repair: make up for the error of the residual stream.
         ranges: set activation ranges anew, by the observer of ``calibrate``.
         pixels: of the low-resolution patches, together; at least one patch is taken.
-        rows: places of a layer's output that least squares and rounding look at.
-        patch_size: in LR pixels; None: as in calibration.
+        rows: places of a layer's output that least squares and rounding look at. Networks of more than 4 million
+            multiplications for a pixel get proportionally fewer pixels and rows, but enough rows for least squares.
+        patch_size: in LR pixels; None: as in calibration, in such networks 48 at most.
     """
 
     needs = frozenset({RANGES})
@@ -66,15 +68,18 @@ class RoundWeights(Step):
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Solve all layers in one pass of both streams."""
-        images = workspace.some(self.pixels, self.patch_size)
-        run_two_streams(model, images, _Rounding(self, model, workspace.seed), self.repair)
+        share, size = work_share(model), self.patch_size
+        if share < 1 and size is None:
+            size = min(workspace.patch_size, small_side(model))
+        images = workspace.some(round(self.pixels * share), size)
+        run_two_streams(model, images, _Rounding(self, model, workspace.seed, share), self.repair)
 
 
 class _Rounding:
     """Makes one layer after the other ready; called as :data:`adabm.steps.two_streams.Solver` says."""
 
-    def __init__(self, settings: RoundWeights, model: QuantizedSR, seed: int) -> None:
-        self.settings, self.calibrate = settings, model.config.step("calibrate")
+    def __init__(self, settings: RoundWeights, model: QuantizedSR, seed: int, share: float) -> None:
+        self.settings, self.share, self.calibrate = settings, share, model.config.step("calibrate")
         self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, layer: QuantizedLayer, full: Tensor, x: Tensor, target: Tensor, errors: list[Tensor]) -> None:
@@ -123,10 +128,10 @@ class _Rounding:
         """Return what a layer multiplies at random places of its output, (groups, n, K), and the output there, (n, O)."""
         if not isinstance(layer, QuantizedConv2d):
             x, target = x.flatten(0, -2), target.flatten(0, -2)
-            rows = self._places(len(x)).to(x.device)
+            rows = self._places(len(x), layer).to(x.device)
             return x[rows].float()[None], target[rows].float()
         count, _, height, width = target.shape
-        rows = self._places(count * height * width).to(x.device)
+        rows = self._places(count * height * width, layer).to(x.device)
         image, top, left = rows // (height * width), rows // width % height, rows % width
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         padded = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode).permute(0, 2, 3, 1)
@@ -138,10 +143,12 @@ class _Rounding:
         by_group = taken.transpose(1, 2).float().unflatten(1, (layer.groups, -1)).flatten(2)
         return by_group.transpose(0, 1), target.permute(0, 2, 3, 1).flatten(0, 2)[rows].float()
 
-    def _places(self, count: int) -> Tensor:
-        if count <= self.settings.rows:
+    def _places(self, count: int, layer: WeightedLayer) -> Tensor:
+        columns = layer.weight[0].numel() + 1
+        rows = min(self.settings.rows, max(round(self.settings.rows * self.share), 2 * columns))
+        if count <= rows:
             return torch.arange(count)
-        return torch.randint(count, (self.settings.rows,), generator=self.generator)
+        return torch.randint(count, (rows,), generator=self.generator)
 
 
 _DAMPING = 0.01  # raises the diagonal for rounding where no least squares went before
