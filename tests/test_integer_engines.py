@@ -445,7 +445,7 @@ def test_a_part_that_would_unpack_to_far_more_is_refused(tmp_path):
         read_exported(tmp_path / "x.zip")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", EXPORTERS)
 def test_nonsense_under_a_fitting_digest_is_told_in_one_line(model, tmp_path, engine):
     path = tmp_path / "x.zip"
     path.write_bytes(EXPORTERS[engine](model))
