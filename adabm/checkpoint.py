@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from . import __version__
 from .errors import CheckpointError, ConfigError, NetworkError
-from .files import write_atomically
+from .files import open_regular_file, write_atomically
 from .full_precision import FULL_PRECISION_BITS
-from .metadata import check_content, check_quantized, content_sha256
+from .metadata import begins_as_exported, check_content, check_quantized, content_sha256
 from .networks import NetworkDescriptor, build_network
 from .networks.architecture import architecture_of
 from .networks.community import SOURCE, rebuildable, recognize
@@ -106,6 +106,12 @@ def _parsed(path: str | Path) -> dict:
     """The metadata, complete and each entry of its kind and in its range."""
     metadata = file_metadata(path)
     if "adabm" not in metadata:
+        with open_regular_file(path) as file:
+            if begins_as_exported(file.read(64)):
+                raise CheckpointError(
+                    f"{path}: is an exported model, or the beginning of one; name the engine that it was exported for, or export "
+                    "it again"
+                )
         raise CheckpointError(
             f"{path}: holds no quantization state; it looks like full-precision weights. "
             "Run `adabm quantize` on it first."
@@ -204,12 +210,12 @@ def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Te
         if not torch.equal(state[name], tensor.to(state[name])):
             raise CheckpointError(f"{path}: {name} contradicts a tensor that is the same one; the file is damaged")
     for name, layer in model.layers.items():
-        faults = list(_faults(layer))
+        faults = list(_faults(layer, tuned=model.config.step("tune") is not None))
         if faults:
             raise CheckpointError(f"{path}: {faults[0]} of {name!r}; the file is damaged")
 
 
-def _faults(layer: QuantizedLayer) -> Iterator[str]:
+def _faults(layer: QuantizedLayer, tuned: bool) -> Iterator[str]:
     """What is wrong with the quantizers of this package; a user's own are his."""
     if isinstance(layer.activation, ActivationQuantizer):
         if layer.activation_bits < FULL_PRECISION_BITS and not layer.activation.lower < layer.activation.upper:
@@ -224,6 +230,12 @@ def _faults(layer: QuantizedLayer) -> Iterator[str]:
         yield "the range of the weights is empty"
     if isinstance(weights, ChannelWeightQuantizer) and not (weights.step > 0).all():
         yield "a step of the weights is not positive"
+    if isinstance(weights, ChannelWeightQuantizer) and weights.latent is not None:
+        if not weights.is_decided and weights.latent.any():
+            yield "there are codes of the weights that were not decided"
+        half = 2 ** (layer.weight_bits - 1)
+        if not tuned and not ((weights.latent >= -half) & (weights.latent < half)).all():  # tuning may push them out
+            yield "a code of the weights is beyond its bits"
 
 
 def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -> nn.Module:

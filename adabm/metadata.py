@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
 from .errors import CheckpointError
 
 NETWORK_FORMAT = "adabm-network-2"  # of full-precision weights; earlier files tell no format and have no digest
 
-_Bits = Annotated[int, Field(ge=1, le=32)]
+
+def _no_bits_between(bits: int) -> int:
+    if 16 < bits < 32:
+        raise ValueError("bits are 1 to 16, or 32")
+    return bits
+
+
+_Bits = Annotated[int, Field(ge=1, le=32), AfterValidator(_no_bits_between)]
 _LayerBits = Annotated[
     list[_Bits | None], Field(min_length=2, max_length=2)
 ]  # of weights, where it has any; of activations
@@ -168,3 +175,8 @@ def _told(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     value = "" if first["type"] == "missing" else f" = {first['input']!r:.60}"
     return f"{place}{value}: {first['msg']}"
+
+
+def begins_as_exported(head: bytes) -> bool:
+    """Whether a file that begins so is, or was, what ``adabm export`` writes: an archive whose first part is the README."""
+    return head.startswith(b"PK\x03\x04") and head[30:].startswith(b"README.md")

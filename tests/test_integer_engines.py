@@ -443,3 +443,19 @@ def test_a_part_that_would_unpack_to_far_more_is_refused(tmp_path):
         archive.writestr("big", bytes(2**23))
     with pytest.raises(CheckpointError, match="big would unpack to 8,388,608 bytes"):
         read_exported(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("engine", EXPORTERS)
+def test_nonsense_under_a_fitting_digest_is_told_in_one_line(model, tmp_path, engine):
+    path = tmp_path / "x.zip"
+    path.write_bytes(EXPORTERS[engine](model))
+    whole = read_exported(path)
+    path.write_bytes(Exported(whole.card, dict.fromkeys(whole.files, b"nonsense")).to_bytes())
+    with pytest.raises(EngineError, match=f"{engine} cannot run it .*; export it again"):
+        open_engine(engine, path).upscale(np.zeros((1, 8, 8, 3), np.uint8))
+    path.write_bytes(whole.to_bytes()[:2000])
+    for kind, told in ((engine, "the exported model is damaged"), ("simulated", "damaged")):
+        with pytest.raises(CheckpointError, match=told):
+            open_engine(kind, path)
+    with pytest.raises(CheckpointError, match="is an exported model, or the beginning of one"):
+        adabm.load_quantized(path)

@@ -19,7 +19,7 @@ from adabm.metadata import NETWORK_FORMAT, content_sha256
 from adabm.networks import build_network, load_network, save_network
 from adabm.networks.backbones import default_backbone
 from adabm.quantization.model import QuantizedSR
-from adabm.recipes import calibrate
+from adabm.recipes import calibrate, preset
 from helpers.configurations import configured
 
 ODD = (None, "", "4", -1, 0, 3, 10**7, 10**30, 1e300, 2.5, True, False, [], {}, ["x"], {"x": 1})
@@ -269,3 +269,27 @@ def test_weights_of_which_no_edit_can_be_told_are_shown_as_such(written, tmp_pat
         assert ("records no sha256 of its content" not in capsys.readouterr().out) == verified
         assert main(["info", str(path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["verified"] == verified
+
+
+def test_what_a_fitting_digest_does_not_excuse(tmp_path):
+    """A tool that writes nonsense may well compute the digest of it."""
+    model = QuantizedSR(build_network("EDSR", num_feat=4, num_block=1, upscale=2), preset("fast"))
+    for layer in model.layers.values():
+        layer.weight_quantizer.decide(
+            torch.zeros_like(layer.weight), layer.weight_quantizer.step, torch.zeros(len(layer.weight))
+        )
+        layer.activation.set_range(torch.tensor(0.0), torch.tensor(1.0))
+    model.calibrated = True
+    path = tmp_path / "q.safetensors"
+    latent = model.layers["body.0.conv1"].weight_quantizer.latent
+    for value, decided, bits, told in (
+        (0.0, True, 20, "bits are 1 to 16, or 32"),
+        (9.0, True, 4, "a code of the weights is beyond its bits of 'body.0.conv1'"),
+        (1.0, False, 4, "codes of the weights that were not decided of 'body.0.conv1'"),
+    ):
+        model.layers["body.0.conv1"].weight_quantizer.decided.fill_(decided)
+        model.layers["body.0.conv1"].activation_bits = bits
+        latent.fill_(value)
+        save_quantized(model, path)
+        with pytest.raises(CheckpointError, match=told):
+            load_quantized(path)

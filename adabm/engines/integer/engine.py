@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...checkpoint import load_quantized
-from ...errors import EngineError
+from ...errors import AdabmError, EngineError
 from ...full_precision import FULL_PRECISION_BITS
 from ...networks.reach import Reach
 from ...pictures.padding import padded
@@ -126,7 +126,7 @@ def open_integer(
     """
     if device.type == "cpu" and isinstance(model, Path) and is_exported(model):
         exported = _exported_for(model, engine)
-        return IntegerEngine(exported, runner(exported.files))
+        return IntegerEngine(exported, _told(runner(exported.files), model, engine))
     model = in_memory(model, device, engine)
     exported = export(model, engine, files)
     return IntegerEngine(exported, runner(exported.files), model)
@@ -153,3 +153,23 @@ def _exported_for(path: Path, engine: str) -> Exported:
     if exported.card["engine"] != engine:
         raise EngineError(f"{path}: was exported for --engine {exported.card['engine']}, not {engine!r}")
     return exported
+
+
+def _told(run: Run, path: Path, engine: str) -> Run:
+    """Run a file's network, whatever its library raises on one that is not what it exported being told in one line."""
+
+    def told(picture: np.ndarray, factor: int) -> np.ndarray:
+        try:
+            made = run(picture, factor)
+        except (AdabmError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise EngineError(
+                f"{path}: {engine} cannot run it ({type(error).__name__}: {reason}); export it again"
+            ) from None
+        if made.ndim != 4 or len(made) != 1:
+            raise EngineError(f"{path}: gives an array of shape {made.shape}, no picture; export it again")
+        return made
+
+    return told

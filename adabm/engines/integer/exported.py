@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ... import __version__
 from ...errors import CheckpointError
+from ...metadata import begins_as_exported
 from ...networks.reach import find_reach
 from ...quantization.bit_rule import counts_in_average
 from ...quantization.model import QuantizedSR
@@ -63,9 +64,12 @@ class Exported:
 
 
 def is_exported(path: Path) -> bool:
-    """Whether the file is an archive with a card."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    """Whether the file is an archive with a card, or the beginning of one that was cut off."""
+    if not path.is_file():
         return False
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            return begins_as_exported(file.read(64))
     try:
         with zipfile.ZipFile(path) as archive:
             return _CARD in archive.namelist()
@@ -126,11 +130,11 @@ class _Card(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     engine: str
-    scale: Annotated[int, Field(ge=1)]
-    channels: Annotated[int, Field(ge=1)]
+    scale: Annotated[int, Field(ge=1, le=64)]
+    channels: Annotated[int, Field(ge=1, le=4096)]
     value_range: Annotated[float, Field(gt=0)]
-    size_multiple: Annotated[int, Field(ge=1)]
-    minimum_size: Annotated[int, Field(ge=1)]
+    size_multiple: Annotated[int, Field(ge=1, le=4096)]
+    minimum_size: Annotated[int, Field(ge=1, le=4096)]
     reach: Annotated[list[Annotated[int, Field(ge=0)] | None], Field(min_length=2, max_length=2)]
     image2bit: _Mapping | None
     bits: dict[str, dict[str, int | float]]
