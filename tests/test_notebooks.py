@@ -95,9 +95,9 @@ def test_a_notebook_is_one_of_the_study_or_of_a_question(name):
     )
 
 
-def test_the_numbers_of_notebooks_follow_each_other():
-    assert [int(name[:2]) for name in NOTEBOOKS] == list(range(1, len(NOTEBOOKS) + 1))
-    assert [question.number for question in questions()] == list(range(3, 3 + len(questions())))
+def test_each_notebook_has_a_number_of_its_own():
+    numbers = [int(name[:2]) for name in NOTEBOOKS]
+    assert numbers == sorted(set(numbers)), "there may be gaps"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
