@@ -13,6 +13,7 @@ from adabm.study.answers import (
     component_trials,
     components,
     fine_tuning,
+    pictures,
     questions,
     sampling,
     set_size,
@@ -76,6 +77,8 @@ class Committed:
         if question == "complexity":
             units = pd.read_csv(self.results / question / "complexity_patches.csv")
             return complexity.conclusion(units, block["share"])
+        if question == "pictures":
+            return pictures.conclusion(table, block["pictures"])
         steps = block["rounds"] * block["steps_per_round"]
         if question == "set_size":
             told = set_size.conclusion(table, block["sizes"], block["methods"], self.pool)
