@@ -17,6 +17,7 @@ from adabm.study.answers import (
     questions,
     sampling,
     set_size,
+    thresholds,
     timing,
 )
 from adabm.study.answers.estimates import tell_left_out
@@ -77,6 +78,8 @@ class Committed:
         if question == "complexity":
             units = pd.read_csv(self.results / question / "complexity_patches.csv")
             return complexity.conclusion(units, block["share"])
+        if question == "thresholds":
+            return thresholds.conclusion(table)
         if question == "pictures":
             return pictures.conclusion(table, block["pictures"])
         steps = block["rounds"] * block["steps_per_round"]
