@@ -49,7 +49,7 @@ def ratios(samples: pd.DataFrame, case: Sequence[str], way: str, base: str) -> p
     cells = best.rdiv(best[base], axis=0).round(2).astype(str) + " / " + pairs.round(2).astype(str)
     cells = cells.where(best.notna(), "")
     cells[base] = (best[base] * 1000).round(0).astype(int).astype(str) + " ms"
-    return cells.reset_index()
+    return samples[case].drop_duplicates().merge(cells.reset_index(), on=case)  # in the order of the samples
 
 
 def peak_memory() -> float:
