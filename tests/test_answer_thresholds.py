@@ -51,5 +51,5 @@ def test_the_released_percentile_is_compared_with_the_best_and_with_none():
     assert told.startswith(
         "**Thresholds of images**, untuned, on Set5: the released percentile 10 has 29.55 dB at FAB 4.10, -0.50 dB"
     )
-    assert "against the best, 20 (4.20 bits), and +0.50 dB" in told and "against no adaptation (FAB 4.00)" in told
+    assert "against the best, 20 (4.20 bits), and +0.50 dB" in told and "against the extremes, 0 (FAB 4.00)" in told
     assert told.endswith("PSNR spans 1.00 dB and FAB 4.00 to 4.20.")

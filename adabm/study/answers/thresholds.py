@@ -17,7 +17,7 @@ QUESTION = Question(
     "thresholds",
     9,
     "Where should the first thresholds lie, and does it matter?",
-    "The thresholds of Image2Bit and the first factors of Layer2Bit are percentiles of what calibration saw; at 0 nothing adapts.",
+    "The thresholds of Image2Bit and the first factors of Layer2Bit are percentiles of what calibration saw; at 0 they are its extremes, and hardly anything adapts.",
     "Quality and bits against the percentiles that the first thresholds are",
 )
 IMAGES, LAYERS = "images", "layers"
@@ -31,7 +31,7 @@ def trials(
     """Return the models to compare: the thresholds of images, then those of layers, moved with all else as released.
 
     Args:
-        percentiles: below 50; 0, where nothing adapts, and the released ones are there in any case.
+        percentiles: below 50; 0, the extremes of what calibration saw, and the released ones are there in any case.
         count: random calibration pictures, others for each seed.
         methods: by name: ``method``, ``seeds`` and, where they differ, ``changes``, ``percentiles`` of its own.
 
@@ -60,7 +60,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
 
 
 def conclusion(table: pd.DataFrame) -> list[str]:
-    """Tell, on the first set, what the released percentiles lose against the best, and what adapting is worth."""
+    """Tell, on the first set, what the released percentiles lose against the best, and what they gain on the extremes."""
     swept = measured(table, "percentile").astype({"level": int})
     dataset = swept["dataset"].iloc[0]
     told = []
@@ -78,7 +78,7 @@ def conclusion(table: pd.DataFrame) -> list[str]:
         )
         told.append(
             f"**Thresholds of {which}**, {name}, on {dataset}: the released percentile {released} has {means[released]:.2f} dB "
-            f"at FAB {fab[released]:.2f}, {compared}, and {worth.tell()} against no adaptation (FAB {fab[0]:.2f}). "
+            f"at FAB {fab[released]:.2f}, {compared}, and {worth.tell()} against the extremes, 0 (FAB {fab[0]:.2f}). "
             f"Over all percentiles PSNR spans {means.max() - means.min():.2f} dB and FAB {fab.min():.2f} to {fab.max():.2f}."
         )
     return told
