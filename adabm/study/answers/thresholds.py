@@ -17,7 +17,7 @@ QUESTION = Question(
     "thresholds",
     9,
     "Where should the first thresholds lie, and does it matter?",
-    "The thresholds of Image2Bit and the first factors of Layer2Bit are percentiles of what calibration saw; at 0 they are its extremes, and hardly anything adapts.",
+    "Thresholds of Image2Bit and first factors of Layer2Bit are percentiles of what calibration saw; at 0 they are its extremes.",
     "Quality and bits against the percentiles that the first thresholds are",
 )
 IMAGES, LAYERS = "images", "layers"
