@@ -35,20 +35,20 @@ def add(tmp_path, monkeypatch):
 
 
 def test_questions_come_in_the_order_of_their_numbers():
-    assert [q.id for q in questions()] == ["set_size", "sampling", "components", "fine_tuning", "timing"]
+    assert [q.id for q in questions()] == ["set_size", "sampling", "components", "fine_tuning", "timing", "complexity"]
     assert [q.notebook for q in questions()][:2] == ["03_set_size.ipynb", "04_sampling.ipynb"]
 
 
 def test_a_module_with_a_question_is_found(add):
-    add("rounding", MODULE.format(id="rounding", number=8))
+    add("rounding", MODULE.format(id="rounding", number=30))
     add("helper", "HELP = 1\n")
-    assert [q.id for q in questions()][-2:] == ["timing", "rounding"] and questions()[-1].heading == "Does it?"
+    assert [q.id for q in questions()][-2:] == ["complexity", "rounding"] and questions()[-1].heading == "Does it?"
 
 
 @pytest.mark.parametrize(
     "name, number, message",
     [
-        ("another", 8, "the question 'rounding' stands in another.py; name the file rounding.py"),
+        ("another", 30, "the question 'rounding' stands in another.py; name the file rounding.py"),
         ("rounding", 4, "the questions sampling and rounding both have number 4"),
     ],
 )

@@ -118,7 +118,7 @@ def test_the_question_of_the_page_is_the_one_that_a_test_adds():
     found = {block.name: block for block in blocks(sections(EXTENDING)["A question of the study"])}
     answer, parameters, code, block = (text.partition("\n")[2].strip() for text in (b.text for b in found.values()))
     assert list(found) == [
-        "adabm/study/answers/seeds.py", "notebooks/08_seeds.ipynb, parameters", "notebooks/08_seeds.ipynb", "params.yaml"
+        "adabm/study/answers/seeds.py", "notebooks/30_seeds.ipynb, parameters", "notebooks/30_seeds.ipynb", "params.yaml"
     ]  # fmt: skip
     assert answer == test_new_question.ANSWER.strip()
     assert parameters == test_new_question.PARAMETERS.strip() and code == test_new_question.CODE.strip()

@@ -28,7 +28,7 @@ from ..plan.cells import Run
 from ..running.bench import Trial
 from ..tables.question import Question
 
-QUESTION = Question("seeds", 8, "Do seeds matter?", "The same model with other patches.", "Quality by seed")
+QUESTION = Question("seeds", 30, "Do seeds matter?", "The same model with other patches.", "Quality by seed")
 
 
 def trials(bench, setting, method, seeds):
@@ -80,7 +80,7 @@ def block(profile: str) -> dict:
 
 def add_question(root: Path) -> list[Path]:
     """Add the question ``seeds``; return the files that were written."""
-    answer, notebook = root / "adabm/study/answers/seeds.py", root / "notebooks/08_seeds.ipynb"
+    answer, notebook = root / "adabm/study/answers/seeds.py", root / "notebooks/30_seeds.ipynb"
     answer.write_text(ANSWER)
     parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
     nbformat.write(
@@ -90,7 +90,7 @@ def add_question(root: Path) -> list[Path]:
     for profile, path in files.items():
         blocks = yaml.safe_load(path.read_text())
         reads = ["data/First", "data/pool", "net.safetensors", "adabm/weights"]
-        blocks["questions"]["seeds"] = dict(notebook="08_seeds", reads=reads)
+        blocks["questions"]["seeds"] = dict(notebook="30_seeds", reads=reads)
         blocks["seeds"] = block(profile)
         path.write_text(yaml.safe_dump(blocks, sort_keys=False))
     return [answer, notebook, *files.values()]
@@ -135,7 +135,7 @@ def test_both_pipelines_have_its_stage(project):
 
 
 def test_its_parameters_are_checked(project):
-    notebook = project / "notebooks" / "08_seeds.ipynb"
+    notebook = project / "notebooks" / "30_seeds.ipynb"
     declared = declared_parameters(read_notebook(notebook), notebook.name)
     given = read_block(project / "params.yaml", "seeds")
     assert check_parameters(declared, given, notebook.name).keys() == declared.keys()
@@ -147,15 +147,15 @@ def test_it_is_answered_collected_and_reported(project):
     run(project, "dvc", "repro", "--single-item", "question@seeds")
     folder = project / "results" / "demo" / "seeds"
     assert {path.name for path in folder.iterdir()} == {
-        "08_seeds.ipynb", "conclusion.md", "seeds.csv", "seeds.provenance.json", "seeds.png", "seeds.svg"
+        "30_seeds.ipynb", "conclusion.md", "seeds.csv", "seeds.provenance.json", "seeds.png", "seeds.svg"
     }  # fmt: skip
     record = json.loads((folder / "seeds.provenance.json").read_text())
-    assert (record["table"], record["block"], record["notebook"]) == ("demo/seeds", "seeds", "notebooks/08_seeds.ipynb")
+    assert (record["table"], record["block"], record["notebook"]) == ("demo/seeds", "seeds", "notebooks/30_seeds.ipynb")
     assert "answer" in record["code_sha256"]
     assert "1 of 1 tables verified" in run(project, "adabm", "verify-results")
     run(project, "pipelines.stages.collect", "--results", "results/demo", "--title", "A study")
     report = project / "results" / "demo" / "report"
     assert (report / "answers.md").read_text().startswith("* **Do seeds matter?**\n  * 2 seeds spread over ")
     page = (report / "report.html").read_text()
-    assert "The same model with other patches." in page and 'href="../seeds/08_seeds.ipynb"' in page
+    assert "The same model with other patches." in page and 'href="../seeds/30_seeds.ipynb"' in page
     assert "seeds" in json.loads((report.parent / "metrics.json").read_text())

@@ -8,7 +8,16 @@ import pandas as pd
 import yaml
 
 from adabm.study import Effort, Run, Trial, read_study_table
-from adabm.study.answers import component_trials, components, fine_tuning, questions, sampling, set_size, timing
+from adabm.study.answers import (
+    complexity,
+    component_trials,
+    components,
+    fine_tuning,
+    questions,
+    sampling,
+    set_size,
+    timing,
+)
 from adabm.study.answers.estimates import tell_left_out
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +73,9 @@ class Committed:
     def conclusion(self, question: str) -> list[str]:
         """As the question's notebook computes it from the committed table."""
         block, table = self.blocks[question], self.tables[question]
+        if question == "complexity":
+            units = pd.read_csv(self.results / question / "complexity_patches.csv")
+            return complexity.conclusion(units, block["share"])
         steps = block["rounds"] * block["steps_per_round"]
         if question == "set_size":
             told = set_size.conclusion(table, block["sizes"], block["methods"], self.pool)

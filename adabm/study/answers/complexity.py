@@ -1,0 +1,194 @@
+"""What is image complexity, and does it predict who needs bits?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..pages.ranking_figures import plot_ranking
+from ..plan.cells import Run
+from ..running.bench import Bench
+from ..tables.question import Question
+from .complexity_measures import FACTORS, MEASURES, OWN, errors
+from .probing import Probe, mapping_table, psnr
+
+QUESTION = Question(
+    "complexity",
+    8,
+    "What is image complexity, and does it predict who needs bits?",
+    "Measures of complexity against the measured worth of a bit, and bits dealt out by each of them at equal FAB.",
+    "How well each measure of complexity ranks pictures by the worth of a bit, and what Image2Bit gains with it",
+)
+ORACLE, RANDOM = "if the worth were known", "chance"
+_DRAWS, _RESAMPLED = 20, 400
+_LITTLE = 0.3  # rank correlation
+
+
+def measure(bench: Bench, run: Run, pictures: int, side: int, count: int) -> pd.DataFrame:
+    """Return one row a patch: its measures, and its errors on Y in full precision and at one bit less, the same, one more.
+
+    Args:
+        pictures: random calibration pictures.
+        side: of a patch, LR pixels.
+        count: patches of each set.
+    """
+    rows = Probe(bench, run, bench.choose("random", pictures, run)).found(errors, side, count)["rows"]
+    return pd.DataFrame(rows).assign(backbone=bench.backbone.stem, setting=run.setting, seed=run.seed)
+
+
+def worth(units: pd.DataFrame) -> pd.DataFrame:
+    """Return ``benefit`` of one more bit and ``harm`` of one fewer: squared error to full precision, a row a patch."""
+    return pd.DataFrame(
+        {"benefit": units["fp +0"] - units["fp +1"], "harm": units["fp -1"] - units["fp +0"]}, index=units.index
+    )
+
+
+def agreements(units: pd.DataFrame) -> pd.DataFrame:
+    """Return Spearman's rank correlation of each measure with benefit and harm: a row a network and measure."""
+    rows = []
+    for backbone, here in units.groupby("backbone", sort=False):
+        truth = worth(here)
+        for name in MEASURES:
+            row = {side: here[name].corr(truth[side], method="spearman") for side in truth}
+            rows.append(dict(backbone=backbone, measure=name, patches=len(here), **row))
+    return pd.DataFrame(rows)
+
+
+def factors_by(score: np.ndarray, share: float) -> np.ndarray:
+    """Return +1 for the ``share`` of highest scores, -1 for that of lowest, as many, and 0 between."""
+    order, number = np.argsort(score, kind="stable"), int(len(score) * share)
+    factors = np.zeros(len(score), dtype=int)
+    if number:
+        factors[order[:number]], factors[order[-number:]] = -1, 1
+    return factors
+
+
+def known_factors(truth: pd.DataFrame, share: float) -> np.ndarray:
+    """Return +1 where one more bit is worth most and, of the rest, -1 where one fewer costs least, as many."""
+    number = int(len(truth) * share)
+    factors = np.zeros(len(truth), dtype=int)
+    if number:
+        factors[np.argsort(-truth["benefit"].to_numpy(), kind="stable")[:number]] = 1
+        cost = np.where(factors > 0, np.inf, truth["harm"])
+        factors[np.argsort(cost, kind="stable")[:number]] = -1
+    return factors
+
+
+def _choices(units: pd.DataFrame, share: float) -> dict[str, list[np.ndarray]]:
+    """Factors of a network's patches by measure; several where chance decides."""
+    chosen = {name: [factors_by(units[name].to_numpy(), share)] for name in MEASURES}
+    draws = [np.random.default_rng(seed).random(len(units)) for seed in range(_DRAWS)]
+    return chosen | {ORACLE: [known_factors(worth(units), share)], RANDOM: [factors_by(d, share) for d in draws]}
+
+
+def rules(units: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return what a bit more for ``share`` of a network's patches and one fewer for as many gives, by each measure.
+
+    Columns ``to_fp_db`` and ``truth_db``: gain over the same bits for all, of the PSNR of the pooled error to the
+    full-precision output, and of the mean PSNR to ground truth. Chance is the mean of many draws.
+    """
+    rows = []
+    for backbone, here in units.groupby("backbone", sort=False):
+        for name, choices in _choices(here, share).items():
+            gains = np.mean([_gains(here, factors) for factors in choices], axis=0)
+            rows.append(dict(backbone=backbone, measure=name, to_fp_db=gains[0], truth_db=gains[1]))
+    return pd.DataFrame(rows)
+
+
+def _gains(units: pd.DataFrame, factors: np.ndarray) -> tuple[float, float]:
+    fp, truth = (_chosen(units, kind, factors) for kind in ("fp", "truth"))
+    return (
+        psnr(fp.mean()) - psnr(units["fp +0"].mean()),
+        (psnr(truth) - psnr(units["truth +0"].to_numpy())).mean(),
+    )
+
+
+def _chosen(units: pd.DataFrame, kind: str, factors: np.ndarray) -> np.ndarray:
+    values = units[[f"{kind} {factor:+d}" for factor in FACTORS]].to_numpy()
+    return values[np.arange(len(units)), factors + 1]
+
+
+def table(units: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return the question's table: PSNR to ground truth on each set, with bits by each measure at equal FAB."""
+    rows, full = [], {}
+    for (backbone, dataset), here in units.groupby(["backbone", "dataset"], sort=False):
+        full[backbone, dataset] = psnr(here["truth fp"].to_numpy()).mean()
+        whole = units[units["backbone"] == backbone]
+        place = whole.index.get_indexer(here.index)
+        choices = {"same for all": [np.zeros(len(whole), int)]} | _choices(whole, share)
+        del choices[RANDOM]
+        for name, (all_factors,) in choices.items():
+            factors = all_factors[place]
+            value = psnr(_chosen(here, "truth", factors)).mean()
+            keys = dict(backbone=backbone, dataset=dataset, setting=here["setting"].iloc[0], series="Image2Bit")
+            keys |= dict(variable="measure", level=name, seed=int(here["seed"].iloc[0]), pictures=len(here))
+            rows.append(keys | dict(psnr_y_db=value, fab=(here["fab"] + factors).mean()))
+    return mapping_table(QUESTION.id, rows, full)
+
+
+def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
+    """Draw the rank correlations beside what each measure gains."""
+    both = agreements(units).merge(rules(units, share), how="right", on=["backbone", "measure"])
+    titles = {
+        "benefit": "rank correlation with\nthe benefit of one more bit",
+        "to_fp_db": "gain at equal FAB (dB,\nto the full-precision output)",
+    }
+    return {"": plot_ranking(both, titles, OWN, (ORACLE, RANDOM))}
+
+
+def conclusion(units: pd.DataFrame, share: float) -> list[str]:
+    """Tell which measure follows the worth of a bit best, and what it is worth at equal FAB."""
+    mean = agreements(units).groupby("measure", sort=False)[["benefit", "harm"]].mean()
+    gains = rules(units, share).groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
+    best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
+    own = mean.loc[OWN, "benefit"]
+    told = [
+        f"**{_first(units, best, own)}** Its rank correlation with the measured benefit of one more bit is {mean.loc[best, 'benefit']:.2f}; "
+        f"that of AdaBM's mean gradient is {own:.2f}, that of {mean['benefit'].idxmin()}, the worst, {mean['benefit'].min():.2f} "
+        f"({_sizes(units)})."
+    ]
+    fp, truth = gains["to_fp_db"], gains["truth_db"]
+    told.append(
+        f"With a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays, PSNR to the full-precision "
+        f"output (pooled) changes by {fp[OWN]:+.2f} dB with the gradient, {fp[paid]:+.2f} dB with the best measure ({paid}), "
+        f"{fp[RANDOM]:+.2f} dB by chance and {fp[ORACLE]:+.2f} dB if the worth of bits were known; the mean PSNR to ground truth by "
+        f"{truth[OWN]:+.2f}, {truth[paid]:+.2f}, {truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB."
+    )
+    if truth[OWN] < 0:
+        told.append(
+            "With the gradient the mean PSNR falls: the patches that give up a bit lose more decibels together than those that "
+            "get one gain. The bits known to be best here are those of the pooled squared error."
+        )
+    return told
+
+
+def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
+    """Whether a measure agrees better with the benefit of a bit than another in 97.5 % of 400 draws of patches.
+
+    Patches are drawn with replacement within their network. The better of many measures was chosen by looking, which
+    this does not count.
+    """
+    rng, differences = np.random.default_rng(0), []
+    networks = [here.assign(benefit=worth(here)["benefit"]) for _, here in units.groupby("backbone", sort=False)]
+    for _ in range(_RESAMPLED):
+        drawn = [here.iloc[rng.integers(0, len(here), len(here))] for here in networks]
+        gaps = [h[one].corr(h["benefit"], "spearman") - h[other].corr(h["benefit"], "spearman") for h in drawn]
+        differences.append(np.mean(gaps))
+    return bool(np.quantile(differences, 0.025) > 0)
+
+
+def _first(units: pd.DataFrame, best: str, own: float) -> str:
+    if best == OWN:
+        return "AdaBM's mean gradient predicts best who needs bits."
+    sure = clearly_better(units, best, OWN)
+    if own < _LITTLE:
+        return f"AdaBM's gradient hardly predicts who needs bits; {best} does it best{'' if sure else ', not clearly'}."
+    if sure:
+        return f"AdaBM's gradient predicts who needs bits, and {best} does it better."
+    return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}."
+
+
+def _sizes(units: pd.DataFrame) -> str:
+    counts: Sequence[str] = [f"{len(here)} patches on {name}" for name, here in units.groupby("backbone", sort=False)]
+    return "; ".join(counts)
