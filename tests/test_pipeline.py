@@ -155,6 +155,7 @@ def test_second_run_does_nothing(reproduced):
     assert_nothing_is_done(reproduced, *BENCHMARK)
 
 
+@pytest.mark.slow  # test_run_notebook shows it of one notebook in a second
 def test_forced_run_gives_the_same_bytes(reproduced):
     shutil.rmtree(reproduced / "data" / "cache")  # else nothing would be computed
     folder = reproduced / "results" / "demo"
