@@ -53,3 +53,14 @@ def test_the_released_percentile_is_compared_with_the_best_and_with_none():
     )
     assert "against the best, 20 (4.20 bits), and +0.50 dB" in told and "against the extremes, 0 (FAB 4.00)" in told
     assert told.endswith("PSNR spans 1.00 dB and FAB 4.00 to 4.20.")
+
+
+def test_what_changes_nothing_is_called_the_same():
+    full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
+    rows = [
+        row(series="images, untuned", variable="percentile", level=level, seed=seed, psnr_y_db=30.0, fab=4.2)
+        for level in ("0", "10")
+        for seed in (0, 1)
+    ]
+    (told,) = thresholds.conclusion(study_table([full, *rows]))
+    assert "which is the best, and the same as the extremes, 0 (FAB 4.20)" in told

@@ -62,6 +62,14 @@ def test_the_sentence_names_the_best_and_the_released_recipe(measured, timing):
     assert ", in" not in verdict(leaderboard(measured))
 
 
+def test_a_recipe_that_spends_more_codes_is_told_behind_the_best(measured):
+    board = leaderboard(measured)
+    board.loc[board["method"] == "omse", "code_bits"] += 1
+    assert verdict(board) == (
+        "On net at W4A4 FQ, Set5, AdaBM loses least: 0.90 dB at FAB 4.05; OMSE loses 0.50 dB, with codes of 5.00 bits."
+    )
+
+
 def test_the_table_shows_the_first_setting_alone(measured, timing):
     board = leaderboard(measured, timing)
     shown = readable_board(board)

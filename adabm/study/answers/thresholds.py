@@ -68,9 +68,11 @@ def conclusion(table: pd.DataFrame) -> list[str]:
         which, _, name = series.partition(", ")
         psnr = here.pivot_table(index="seed", columns="level", values="psnr_y_db")
         means, fab = psnr.mean(), here.groupby("level")["fab"].mean()
-        best, released = int(means.idxmax()), RELEASED[which]
+        released = RELEASED[which]
+        best = released if means[released] == means.max() else int(means.idxmax())
         lost = paired_difference(psnr[released], psnr[best])
         worth = paired_difference(psnr[released], psnr[0])
+        gained = "the same as" if (psnr[released] == psnr[0]).all() else f"{worth.tell()} against"
         compared = (
             "which is the best"
             if best == released
@@ -78,7 +80,7 @@ def conclusion(table: pd.DataFrame) -> list[str]:
         )
         told.append(
             f"**Thresholds of {which}**, {name}, on {dataset}: the released percentile {released} has {means[released]:.2f} dB "
-            f"at FAB {fab[released]:.2f}, {compared}, and {worth.tell()} against the extremes, 0 (FAB {fab[0]:.2f}). "
+            f"at FAB {fab[released]:.2f}, {compared}, and {gained} the extremes, 0 (FAB {fab[0]:.2f}). "
             f"Over all percentiles PSNR spans {means.max() - means.min():.2f} dB and FAB {fab.min():.2f} to {fab.max():.2f}."
         )
     return told
