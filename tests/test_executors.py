@@ -74,7 +74,7 @@ def free_port() -> int:
 # -- the same tables -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", ["processes", "dask", "submitit-local"])
+@pytest.mark.parametrize("executor", ["processes", "dask", pytest.param("submitit-local", marks=pytest.mark.slow)])
 def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
     monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
@@ -413,6 +413,7 @@ def test_processes_start_with_one_thread():
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_timings_run_in_this_process_whatever_the_executor(root, monkeypatch):
     from adabm.study import Run
     from adabm.study.running.timing import Workload, time_parts

@@ -132,6 +132,7 @@ def test_changed_files_are_noticed_in_the_same_process(root, here):
     assert not same(tables(root, plan=[part()]), first) and here.take() == (1, 4)
 
 
+@pytest.mark.slow  # test_executors shows it of each executor
 def test_any_number_of_processes_gives_the_same(root, monkeypatch):
     counted = Counted(monkeypatch)
     with monkeypatch.context() as patch:
