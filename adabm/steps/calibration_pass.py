@@ -1,6 +1,6 @@
 """One pass of the full-precision network over the calibration patches, which several steps watch (method section 3)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -23,13 +23,10 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
     Raises:
         DataError: no batch, or a batch with NaN or infinite values or outside the value range.
     """
-    if isinstance(batches, Tensor | type) or not hasattr(batches, "__iter__"):
-        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)")
     complexities: list[Tensor] = []
     seen = 0
     with model.full_precision():
-        for batch in batches:
-            check_batch(batch, model.descriptor)
+        for batch in checked_batches(batches, model.descriptor):
             complexity = model.complexity(batch)
             complexities.append(complexity.cpu())
             for part, own in _parts(batch, seen, watchers):
@@ -100,6 +97,19 @@ def _parts(batch: Tensor, seen: int, watchers: Sequence[Watcher]) -> list[tuple[
         if wanted > 0:
             shares.setdefault(wanted, []).append(watcher)
     return [(batch[:wanted], own) for wanted, own in shares.items()]
+
+
+def checked_batches(batches: Iterable[Tensor], network: NetworkDescriptor) -> Iterator[Tensor]:
+    """Yield the batches, each checked as :func:`check_batch` does.
+
+    Raises:
+        DataError: also where they are no batches at all.
+    """
+    if isinstance(batches, Tensor | type) or not hasattr(batches, "__iter__"):
+        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)")
+    for batch in batches:
+        check_batch(batch, network)
+        yield batch
 
 
 def check_batch(batch: Tensor, network: NetworkDescriptor) -> None:

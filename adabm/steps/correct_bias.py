@@ -7,15 +7,15 @@ from torch import Tensor
 from ..quantization.layers import QuantizedConv2d, QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count
-from .decisions import bias_of, can_decide, check_channels, keep_decisions
-from .step import RANGES, Step, step
+from .decisions import DecidingStep, bias_of, can_decide
+from .step import step
 from .two_streams import run_two_streams
 from .workspace import Workspace
 
 
 @step("correct_bias")
 @dataclass(frozen=True)
-class CorrectBias(Step):
+class CorrectBias(DecidingStep):
     """Subtract from each bias what quantization adds to the channel's output on average, layer after layer.
 
     The output is that for the input which the quantized layers before it, already corrected, give; so errors of
@@ -29,18 +29,8 @@ class CorrectBias(Step):
         patch_size: in LR pixels; None: as in calibration.
     """
 
-    needs = frozenset({RANGES})
-
     pixels: Count = 100_000
     patch_size: Count | None = None
-
-    def check(self, config) -> None:
-        """Refuse weights by tensor, which have no bias of their own."""
-        check_channels(self.name, config)
-
-    def install(self, model: QuantizedSR) -> None:
-        """Make room for the biases."""
-        keep_decisions(model)
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Correct all layers in one pass of both streams."""

@@ -8,6 +8,7 @@ from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.channel_weights import ChannelWeightQuantizer
 from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
+from .step import RANGES, Step
 
 
 def check_channels(step: str, config) -> None:
@@ -21,11 +22,20 @@ def check_channels(step: str, config) -> None:
         raise ConfigError(f"{step}: needs weights by channel; set calibrate.granularity to channel")
 
 
-def keep_decisions(model: QuantizedSR) -> None:
-    """Make room in all layers for what will be decided."""
-    for layer in model.layers.values():
-        if isinstance(layer, WeightedLayer) and isinstance(layer.weight_quantizer, ChannelWeightQuantizer):
-            layer.weight_quantizer.keep_decisions(layer.weight)
+class DecidingStep(Step):
+    """A step that decides codes and biases of weights, behind the ranges."""
+
+    needs = frozenset({RANGES})
+
+    def check(self, config) -> None:
+        """Refuse weights by tensor."""
+        check_channels(self.name, config)
+
+    def install(self, model: QuantizedSR) -> None:
+        """Make room in all layers for what will be decided."""
+        for layer in model.layers.values():
+            if isinstance(layer, WeightedLayer) and isinstance(layer.weight_quantizer, ChannelWeightQuantizer):
+                layer.weight_quantizer.keep_decisions(layer.weight)
 
 
 def can_decide(layer: QuantizedLayer) -> bool:

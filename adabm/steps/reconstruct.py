@@ -12,9 +12,9 @@ from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.tunable import tunables
 from ..validation import Count, NotNegative, Positive, Share
-from .decisions import bias_of, can_decide, check_channels, keep_decisions
+from .decisions import DecidingStep, bias_of, can_decide
 from .soft_rounding import SoftRounding
-from .step import RANGES, Step, step
+from .step import step
 from .units import Sample, Unit, copied, observe, units
 from .workspace import Workspace
 
@@ -25,7 +25,7 @@ _BETA = (20.0, 2.0)  # from the first such iteration to the last
 
 @step("reconstruct")
 @dataclass(frozen=True)
-class Reconstruct(Step):
+class Reconstruct(DecidingStep):
     """Learn whether each weight is rounded up or down, and activation ranges, so that a unit gives its full-precision output.
 
     A unit gets the input that the units before it, already rounded, give. Layers at fixed bits are rounded to the nearest.
@@ -48,8 +48,6 @@ class Reconstruct(Step):
         patch_size: in LR pixels; None: as in calibration.
     """
 
-    needs = frozenset({RANGES})
-
     unit: Literal["layer", "block"] = "block"
     iterations: Count = 200
     drop: Share = 0.0
@@ -58,14 +56,6 @@ class Reconstruct(Step):
     regularization: NotNegative = 0.5
     pixels: Count = 60_000
     patch_size: Count | None = None
-
-    def check(self, config) -> None:
-        """Refuse weights by tensor, whose grid has no codes that could be kept."""
-        check_channels(self.name, config)
-
-    def install(self, model: QuantizedSR) -> None:
-        """Make room for what will be decided."""
-        keep_decisions(model)
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Reconstruct unit after unit."""

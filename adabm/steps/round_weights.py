@@ -8,17 +8,16 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import ConfigError
-from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.bit_rule import bits_without_image
-from ..quantization.channel_weights import CHANNEL_OBSERVERS, ChannelWeightQuantizer
+from ..quantization.channel_weights import CHANNEL_OBSERVERS
 from ..quantization.domains import channel_affine
 from ..quantization.layers import QuantizedConv2d, QuantizedLayer, WeightedLayer, in_domain
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_activation
 from ..validation import Count, Pixels, one_of
+from .decisions import DecidingStep, can_decide
 from .rounding import ROUNDING_RULES, least_squares, ridged
-from .step import RANGES, Step, step
+from .step import step
 from .two_streams import run_two_streams
 from .work_share import small_side, work_share
 from .workspace import Workspace
@@ -26,7 +25,7 @@ from .workspace import Workspace
 
 @step("round_weights")
 @dataclass(frozen=True)
-class RoundWeights(Step):
+class RoundWeights(DecidingStep):
     """Solve each layer for the input that the quantized layers before it give.
 
     In one pass over some patches each layer gets, in turn: its activation range for the quantized input; weights and bias
@@ -44,8 +43,6 @@ class RoundWeights(Step):
         patch_size: in LR pixels; None: as in calibration, in such networks 48 at most.
     """
 
-    needs = frozenset({RANGES})
-
     by: Annotated[str, one_of(ROUNDING_RULES)] = "gptq"
     ridge: Annotated[float, Ge(0), Le(1e6)] = 1.0
     repair: bool = True
@@ -53,18 +50,6 @@ class RoundWeights(Step):
     pixels: Pixels = 100_000
     rows: Pixels = 16_000
     patch_size: Count | None = None
-
-    def check(self, config) -> None:
-        """Refuse weights by tensor, whose grid has no codes that could be kept."""
-        calibrate = config.step("calibrate")
-        if calibrate is None or calibrate.granularity != "channel":
-            raise ConfigError("round_weights: needs weights by channel; set calibrate.granularity to channel")
-
-    def install(self, model: QuantizedSR) -> None:
-        """Make room for what will be decided."""
-        for layer in model.layers.values():
-            if isinstance(layer, WeightedLayer) and isinstance(layer.weight_quantizer, ChannelWeightQuantizer):
-                layer.weight_quantizer.keep_decisions(layer.weight)
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Solve all layers in one pass of both streams."""
@@ -89,7 +74,7 @@ class _Rounding:
             layer.activation.set_range(
                 *observe_activation(seen, self.calibrate.activation, bits, self.calibrate.percentile)
             )
-        if not isinstance(layer, WeightedLayer) or layer.weight_bits >= FULL_PRECISION_BITS:
+        if not can_decide(layer):
             return
         for error in errors:
             target = target + error

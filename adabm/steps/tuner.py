@@ -10,12 +10,12 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError, DataError, FineTuningError
+from ..errors import ConfigError, FineTuningError
 from ..quantization.model import IsModel, QuantizedSR
 from ..quantization.tunable import GROUPS, Tunable, tunables
 from ..suggestions import suggestion
 from ..validation import check_all
-from .calibration_pass import check_batch
+from .calibration_pass import checked_batches
 from .clip import clip_ranges
 from .losses import Losses, distillation_losses
 from .progress import Progress, ProgressFile
@@ -172,7 +172,7 @@ def fine_tune(
     config = config if config is not None else model.config.step("tune")
     if config is None:
         raise ConfigError("the model's recipe has no step 'tune'; pass one")
-    stream = _checked(batches, model)
+    stream = checked_batches(batches, model.descriptor)
     kept = ProgressFile(progress, model, config.settings) if progress is not None else None
     state = kept.load() if kept is not None else None
     steps: list[TuningStep] = []
@@ -246,14 +246,6 @@ def _next(stream: Iterator[Tensor]) -> Tensor:
         return next(stream)
     except StopIteration:
         raise ConfigError("fewer fine-tuning batches than rounds * steps_per_round") from None
-
-
-def _checked(batches: Iterable[Tensor], model: QuantizedSR) -> Iterator[Tensor]:
-    if isinstance(batches, Tensor | type) or not hasattr(batches, "__iter__"):
-        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)")
-    for batch in batches:
-        check_batch(batch, model.descriptor)
-        yield batch
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -10,14 +10,14 @@ from ...engines.evaluation import Picture
 from ...engines.metrics import psnr_y
 from ...engines.tiles import round_to_uint8, upscale
 from ...errors import ConfigError
-from ...full_precision import FULL_PRECISION as UNQUANTIZED
 from ..pages.comparison import plot_differences
 from ..pages.figures import worst_block
-from ..plan.cells import Cell, Run
+from ..plan.cells import Run
 from ..running.bench import Bench, Trial
-from ..running.tasks import ModelTask
 from ..tables.question import Question
+from .calibration import FULL_PRECISION
 from .measured import measured
+from .probing import Probe, bench_scale
 
 QUESTION = Question(
     "pictures",
@@ -26,7 +26,6 @@ QUESTION = Question(
     "Photographs upscaled by the same network at the same bits; below each picture, its difference from full precision.",
     "Crops side by side, and their differences from full precision",
 )
-FULL_PRECISION = "full precision"
 _SIDE = 128  # of a crop, pixels of the upscaled picture
 _HARMED = 0  # the first method tells where to look
 
@@ -47,8 +46,7 @@ def shown(bench: Bench, names: Sequence[str]) -> list[Picture]:
     unknown = [name for name in names if name not in files]
     if unknown:
         raise ConfigError(f"{bench.sets[0].name} has no picture {', '.join(unknown)}; it has {', '.join(files)}")
-    scale = Cell(bench.backbone, (), Run(UNQUANTIZED), bench.sets[0]).scale
-    return [files[name].read(scale) for name in names]
+    return [files[name].read(bench_scale(bench)) for name in names]
 
 
 def outputs(
@@ -57,8 +55,7 @@ def outputs(
     """Upscale: (H, W, 3) of 8 bits by picture, setting and series; full precision stands at each setting."""
     made = {}
     for trial in trials:
-        task = ModelTask(bench.backbone, trial.calibration, trial.run, bench.effort, bench.cache, bench.device)
-        model = task.load()[0].to(bench.device)
+        model = Probe(bench, trial.run, trial.calibration).task.load()[0].to(bench.device)
         for picture in pictures:
             place = (picture.name, trial.run.setting)
             if (*place, FULL_PRECISION) not in made:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...engines.metrics import luma
-from ...full_precision import FULL_PRECISION, FULL_PRECISION_SETTING
+from ...full_precision import FULL_PRECISION_SETTING
 from ...networks.scale import file_scale
 from ...pictures.tensors import to_batch
 from ...quantization.model import QuantizedSR
@@ -20,6 +20,7 @@ from ..running.keys import measuring_code
 from ..running.runs import MEASURED
 from ..running.tasks import ModelTask, loaded, one_thread
 from ..tables.schema import study_table
+from .calibration import FULL_PRECISION
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def mapping_table(question: str, rows: Sequence[dict], full: dict[tuple[str, str
             backbone=backbone,
             dataset=dataset,
             setting=FULL_PRECISION_SETTING,
-            series=FULL_PRECISION.replace("fp32", "full precision"),
+            series=FULL_PRECISION,
             variable="none",
             level="none",
             seed=0,
