@@ -27,7 +27,8 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         _label_all(axis, rows["seconds"], rows["loss_db"], rows["label"])
         axis.set(xscale="log", ylim=(0, None), xlabel="time to quantize (s, measured on one thread, logarithmic)")
         axis.set_ylabel("loss of PSNR-Y (dB)")
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for set_formatter in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+            set_formatter(lambda value, _: f"{value:g}")
         first = rows.iloc[0]
         axis.set_title(f"{first['backbone']}, {first['setting']}, {first['dataset']}: lower left is better")
     return figure
