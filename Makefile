@@ -1,6 +1,7 @@
 # make env       install the pinned environment into .venv
 # make repro     run the pipeline: every table and figure that is out of date
 # make repro-paper  the same on real benchmarks (downloads 0.4 GB, hours; profiles/paper)
+# make repro-official  the same on the official data and weights (DIV2K, EDSR-baseline; days of a CPU, or a GPU)
 # make test      fast tests;  make test-all: every test
 # make fuzz      an hour of damaged files and killed processes (ADABM_FUZZ_SECONDS=N)
 # make lint      style: ruff check, ruff format --check
@@ -31,7 +32,7 @@ export DVC_NO_ANALYTICS := 1
 # The kernel "python3" is .venv's, even where the user has registered another of that name.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help env repro repro-paper test test-all fuzz lint lab clean
+.PHONY: help env repro repro-paper repro-official test test-all fuzz lint lab clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -66,6 +67,9 @@ repro: env
 
 repro-paper: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro profiles/paper/dvc.yaml $(ARGS)
+
+repro-official: env
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro profiles/official/dvc.yaml $(ARGS)
 
 # One thread a worker: torch and BLAS would otherwise start as many threads as there are cores in each.
 test: env
