@@ -42,7 +42,8 @@ BASE = "torch FP32"
 ENGINES = ("openvino", "onnx", "torch-int8")
 PACKAGES = ("torch", "openvino", "onnxruntime", "onnx", "numpy")
 OUT = Path(__file__).parent / "measured" / "engines"
-CASE = {"speed": ["network", "threads", "tile"], "equality": ["network", "set"]}  # measured anew as a whole
+DOUBLE = "simulated, float64"
+CASE = {"speed": ["network", "threads", "tile"], "equality": ["network", "set", "engine"]}  # measured anew as a whole
 
 
 def main() -> None:
@@ -52,6 +53,8 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--sets", nargs="*", default=["Set5", "Set14"], help="to compare on; of the network's scale")
+    parser.add_argument("--most", type=int, default=20, help="pictures of a set to compare on, at even distances")
+    parser.add_argument("--compared", nargs="+", default=[*ENGINES, DOUBLE], choices=[*ENGINES, DOUBLE])
     parser.add_argument("--only", choices=("speed", "equality"), help="the other table stays as it is")
     parser.add_argument("--data", type=Path, default=Path("data/prepared"))
     parser.add_argument("--work", type=Path, default=Path("data/cache/benchmarks"), help="keeps the quantized networks")
@@ -152,13 +155,16 @@ def equality(model: adabm.QuantizedSR, args: argparse.Namespace):
     """Yield one row a picture and engine: how it differs from the simulation."""
     torch.set_num_threads(max(args.threads))
     simulated, scale = SimulatedEngine(model), model.descriptor.scale
-    engines = {name: open_engine(name, model) for name in ENGINES}
-    engines["simulated, float64"] = SimulatedEngine(copy.deepcopy(model).double())
+    engines = {name: open_engine(name, model) for name in args.compared if name != DOUBLE}
+    if DOUBLE in args.compared:
+        engines[DOUBLE] = SimulatedEngine(copy.deepcopy(model).double())
     for name in args.sets:
         folder = args.data / f"x{scale}" / name
         if not folder.is_dir():
             continue
-        for picture in read_pictures(folder / "HR", folder / "LR", scale):
+        pictures = read_pictures(folder / "HR", folder / "LR", scale)
+        places = np.linspace(0, len(pictures) - 1, min(args.most, len(pictures))).round().astype(int)
+        for picture in (pictures[place] for place in places):
             reference = simulated.upscale(picture.low[None])
             expected = adabm.round_to_uint8(reference.images[0])
             for engine, running in engines.items():
