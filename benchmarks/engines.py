@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -41,6 +42,14 @@ NETWORKS = {
 BASE = "torch FP32"
 ENGINES = ("openvino", "onnx", "torch-int8")
 PACKAGES = ("torch", "openvino", "onnxruntime", "onnx", "numpy")
+DRAWN = {  # what the figure shows, with label and colour
+    "simulated channels_last": ("simulated", "tab:gray"),
+    "OpenVINO FP32": ("OpenVINO FP32", "tab:olive"),
+    "OpenVINO bf16": ("OpenVINO bf16", "tab:green"),
+    "onnx (int8)": ("onnx, int8", "tab:purple"),
+    "torch-int8 (int8)": ("torch, int8", "tab:orange"),
+    "openvino (int8)": ("openvino, int8", "tab:blue"),
+}
 OUT = Path(__file__).parent / "measured" / "engines"
 DOUBLE = "simulated, float64"
 CASE = {"speed": ["network", "threads", "tile"], "equality": ["network", "set", "engine"]}  # measured anew as a whole
@@ -75,6 +84,7 @@ def main() -> None:
                 rows.append({"network": name, **row})
                 _merged(before, pd.DataFrame(rows), CASE[what]).to_csv(args.out / f"{what}.csv", index=False)
         (args.out / f"{what}.json").write_text(json.dumps(machine(args.note, PACKAGES), indent=1) + "\n")
+    draw(args.out)
     (args.out / "README.md").write_text(page(args.out))
 
 
@@ -182,6 +192,32 @@ def equality(model: adabm.QuantizedSR, args: argparse.Namespace):
                 }
 
 
+def draw(folder: Path) -> None:
+    """Draw the ways' speeds of each case beside each other, as ``speed.png`` and ``speed.svg``; nothing without a table."""
+    if not (folder / "speed.csv").exists():
+        return
+    case = ["network", "threads", "tile"]
+    best = pd.read_csv(folder / "speed.csv").groupby([*case, "engine"], sort=False)["seconds"].min().unstack()
+    largest = sorted(best.index, key=lambda row: (list(NETWORKS).index(row[0]), -row[1], -row[2]))
+    speeds = best.rdiv(best[BASE], axis=0).loc[largest, list(DRAWN)]
+    figure, axes = plt.subplots(figsize=(9, 0.42 * len(speeds) + 1.6), layout="constrained")
+    places = range(len(speeds))[::-1]
+    axes.hlines(places, speeds.min(axis=1), speeds.max(axis=1), color="0.85", zorder=1)
+    for way, (label, colour) in DRAWN.items():
+        axes.scatter(speeds[way], places, color=colour, s=45, zorder=2)
+        told = {"rotation": 40, "color": colour, "fontsize": 9, "textcoords": "offset points", "xytext": (2, 8)}
+        axes.annotate(label, (speeds[way].iloc[0], places[0]), **told)
+    axes.axvline(1, color="0.4", linewidth=0.8)
+    axes.set_yticks(
+        places, [f"{name}, {tile} px, {threads} thread{'s' * (threads > 1)}" for name, threads, tile in speeds.index]
+    )
+    axes.set(xlabel=f"times as fast as {BASE}, fastest run", ylim=(-0.6, len(speeds) + 1.1), xlim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    for kind in ("png", "svg"):
+        figure.savefig(folder / f"speed.{kind}", dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    plt.close(figure)
+
+
 def page(folder: Path) -> str:
     """The page of results, from the tables."""
     lines = ["# Engines: speed and equality", "", "Made by `python -m benchmarks.engines`; W4A4 FQ, not fine-tuned."]
@@ -197,6 +233,8 @@ def page(folder: Path) -> str:
             "Raw samples: [speed.csv](speed.csv).",
             "",
             cells.to_markdown(index=False),
+            "",
+            "![Speeds of the engines, by network, tile and threads](speed.png)",
         ]
     if (folder / "equality.csv").exists():
         rows, about = pd.read_csv(folder / "equality.csv"), json.loads((folder / "equality.json").read_text())
