@@ -9,6 +9,7 @@ import yaml
 
 from adabm.study import Effort, Run, Trial, read_study_table
 from adabm.study.answers import (
+    clipping,
     complexity,
     component_trials,
     components,
@@ -78,6 +79,9 @@ class Committed:
         if question == "complexity":
             units = pd.read_csv(self.results / question / "complexity_patches.csv")
             return complexity.conclusion(units, block["share"])
+        if question == "clipping":
+            units, layers = (pd.read_csv(self.results / question / f"clipping_{n}.csv") for n in ("patches", "layers"))
+            return clipping.conclusion(units, layers, block["methods"][0])
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":

@@ -1,0 +1,243 @@
+"""Why must clipping follow the bits?"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..pages.clipping_figures import plot_clipping, plot_owed
+from ..plan.cells import Run
+from ..running.bench import Bench
+from ..tables.question import Question
+from . import clipping_measures
+from .clipping_measures import BASE, EVERY, MINMAX, OWN, OWN_ALL, RELEASED, RULES
+from .measured import several
+from .probing import Probe, mapping_table, psnr
+
+QUESTION = Question(
+    "clipping",
+    12,
+    "Why must clipping follow the bits?",
+    "Ranges that the released search finds for some bits, used at others; and the bits and patches that are searched at and on.",
+    "Share of its range that a layer keeps by bits, and what a range found for other bits costs",
+)
+KINDS = {"fp": "to the full-precision output", "truth": "to ground truth"}
+_LITTLE, _RESAMPLED, _MOST = 0.1, 400, 0.8  # dB; draws; of what all layers owe
+
+
+def measure(
+    bench: Bench,
+    method: str,
+    setting: str,
+    seed: int,
+    bits: Sequence[int],
+    owed: Sequence[Sequence[int]],
+    pictures: int,
+    side: int,
+    count: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return errors, a row a patch and choice of ranges, and the layers, a row a layer: shares of its range, what it owes.
+
+    Args:
+        method: without fine-tuning and clipping it gives weights, mappings and the ranges that are shrunk.
+        bits: for which ranges are searched, and at which they are used; none: the mapped model alone.
+        owed: pairs of bits (found for, used at) whose cost is told layer by layer.
+        pictures: random calibration pictures.
+        side, count: patches of each set, LR pixels.
+    """
+    run = Run.at(method, setting, seed, {"tune": None, "clip": None})
+    probe = Probe(bench, run, bench.choose("random", pictures, run))
+    names = tuple(path.name for path in probe.calibration)
+    rows = probe.found(clipping_measures.rules, names, seed, side, count)["rows"]
+    layers = pd.DataFrame()
+    if bits:
+        ranges = probe.found(clipping_measures.ranges, names, seed, list(bits))
+        found = ranges["found"]
+        matrix = probe.found(clipping_measures.mismatch, found, list(bits), side, count)["rows"]
+        rows += [row for row in matrix if row["level"] != "none"]
+        kept = {f"kept {of}": of_bits for of, of_bits in found.items()} | {"kept all": ranges["all"]}
+        layers = pd.DataFrame({name: _shares(chosen, ranges["minmax"]) for name, chosen in kept.items()})
+        for of, used in owed:
+            cost = probe.found(clipping_measures.owed, found[str(used)], found[str(of)], used, side, count)
+            layers = layers.reindex([*ranges["minmax"], EVERY])
+            layers[f"owed {of} at {used}"] = pd.Series(cost)
+        layers = layers.rename_axis("layer").reset_index()
+    keys = dict(backbone=bench.backbone.stem, setting=setting, method=method, seed=seed)
+    return pd.DataFrame(rows).assign(**keys), layers.assign(**keys)
+
+
+def _shares(chosen: Mapping[str, Sequence[float]], whole: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: (chosen[name][1] - chosen[name][0]) / (upper - lower) for name, (lower, upper) in whole.items()}
+
+
+def table(units: pd.DataFrame) -> pd.DataFrame:
+    """Return the question's table: PSNR to ground truth on each set, mean over patches."""
+    rows, full = [], {}
+    keys = ["backbone", "dataset", "setting", "method", "series", "level", "seed"]
+    for (backbone, dataset, setting, method, series, level, seed), here in units.groupby(keys, sort=False):
+        value = float(psnr(here["truth"].to_numpy()).mean())
+        if level == "none":
+            full[backbone, dataset] = value
+            continue
+        variable = "search" if series == "search" else "bits used"
+        row = dict(backbone=backbone, dataset=dataset, setting=setting, variable=variable, level=level, seed=seed)
+        rows.append(
+            row | dict(series=f"{series}, {method}", psnr_y_db=value, fab=here["fab"].mean(), pictures=len(here))
+        )
+    return mapping_table(QUESTION.id, rows, full)
+
+
+def pivoted(units: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return PSNR in dB of ``kind`` ("fp" or "truth"): rows are network, patch and seed, columns series and level."""
+    here = units[units["level"] != "none"]
+    here = here.assign(psnr=psnr(here[kind].to_numpy()), patch=here["dataset"] + " " + here["patch"])
+    return here.pivot_table(index=["backbone", "patch", "seed"], columns=["series", "level"], values="psnr", sort=False)
+
+
+def gaps(units: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return what ranges found for some bits (rows) give at others (columns) beside the matched ones, in dB: networks' mean."""
+    means = _means(pivoted(_matrix(units), kind))
+    bits = sorted({int(level) for _, level in means.index})
+    square = pd.DataFrame({used: {of: means[f"found for {of} bits", str(used)] for of in bits} for used in bits})
+    return square - np.diag(square)
+
+
+def searches(units: pd.DataFrame, method: str, kind: str) -> pd.Series:
+    """Return PSNR in dB of the mapped model by how its ranges were searched: mean of the networks."""
+    here = units[(units["method"] == method) & (units["series"] == "search")]
+    return _means(pivoted(here, kind))["search"].reindex(RULES)
+
+
+def _matrix(units: pd.DataFrame) -> pd.DataFrame:
+    return units[units["series"].str.startswith("found for")]
+
+
+def _means(values: pd.DataFrame) -> pd.Series:
+    return values.groupby("backbone").mean().mean()
+
+
+def clear(values: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether a difference has the same sign in 95 % of 400 draws of patches and of seeds, with replacement, of each network."""
+    rng, networks = np.random.default_rng(0), []
+    for _, here in (values[one] - values[other]).groupby("backbone"):
+        networks.append(here.unstack("seed").to_numpy())
+    drawn = []
+    for _ in range(_RESAMPLED):
+        parts = [n[rng.integers(0, len(n), len(n))][:, rng.integers(0, n.shape[1], n.shape[1])] for n in networks]
+        drawn.append(np.mean([part.mean() for part in parts]))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return bool(low > 0 or high < 0)
+
+
+def shares_owed(layers: pd.DataFrame, pair: str) -> pd.DataFrame:
+    """Return the share that each layer has in what layers owe alone, largest first: columns backbone, layer and share."""
+    here = layers[(layers["layer"] != EVERY) & layers[pair].notna()]
+    total = here[pair].clip(lower=0).groupby(here["backbone"]).transform("sum").clip(lower=1e-12)
+    told = here[["backbone", "layer"]].assign(share=here[pair].clip(lower=0) / total)
+    return told.sort_values("share", ascending=False, kind="stable")
+
+
+def pairs(layers: pd.DataFrame) -> list[str]:
+    """The columns that tell what layers owe: ``owed 8 at 3``."""
+    return [name for name in layers if name.startswith("owed ")]
+
+
+def figures(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> dict[str, Figure]:
+    """Draw shares kept, the cost of other ranges and the searches; and what each layer owes."""
+    gains = searches(units, method, "fp")
+    drawn = {"": plot_clipping(layers[layers["layer"] != EVERY], gaps(units, "fp"), gains - gains[MINMAX])}
+    return drawn | {"layers": plot_owed({pair: shares_owed(layers, pair) for pair in pairs(layers)})}
+
+
+def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[str]:
+    """Tell what ranges of other bits cost, which layers owe it, and what that makes of the released search."""
+    return [_first(units), _of_layers(units, layers), _of_searches(units, method)]
+
+
+def _first(units: pd.DataFrame) -> str:
+    cost, truth, values = -gaps(units, "fp"), -gaps(units, "truth"), pivoted(_matrix(units), "fp")
+    low, high = cost.index.min(), cost.index.max()
+    sure = {
+        (of, used): cost.loc[of, used] > _LITTLE
+        and clear(values, (f"found for {of} bits", str(used)), (f"found for {used} bits", str(used)))
+        for of, used in ((high, low), (low, high))
+    }
+    wide = f"the range found for {high} bits costs {cost.loc[high, low]:.1f} dB at {low}"
+    narrow = f"the range found for {low} bits costs {cost.loc[low, high]:.1f} dB at {high}"
+    if all(sure.values()):
+        head = f"**Clipping must follow the bits: {wide}, and {narrow}.**"
+    elif sure[high, low]:
+        head = f"**Clipping must follow the bits down, not up: {wide}; the range found for {low} bits does at {high} too.**"
+    elif sure[low, high]:
+        head = f"**Clipping must follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
+    else:
+        head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
+    steps = [cost.loc[a, b] for a, b in zip(cost.index, cost.index[1:])] + [
+        cost.loc[b, a] for a, b in zip(cost.index, cost.index[1:])
+    ]
+    better = [
+        f"{best} at {used} ({-cost.loc[best, used]:+.1f} dB)"
+        for used, best in cost.idxmin().items()
+        if cost.loc[best, used] < -_LITTLE
+    ]
+    told = (
+        f"This is PSNR to the full-precision output; to ground truth it is {truth.loc[high, low]:.1f} and "
+        f"{truth.loc[low, high]:.1f} dB. The next bits' range costs {max(steps):.1f} dB at most"
+    )
+    if better:
+        told += (
+            f", and can be better than the matched one: best are the ranges found for {several(better)}. The search looks at "
+            "a layer's input alone, where it pays to clip more than the output bears"
+        )
+    return f"{head} {told} ({_sizes(units)})."
+
+
+def _of_layers(units: pd.DataFrame, layers: pd.DataFrame) -> str:
+    own = layers[layers["layer"] != EVERY]
+    kept = {int(name.split()[1]): own[name].median() for name in own if name.startswith("kept ") and name != "kept all"}
+    (first, share), *others = kept.items()
+    told = f"The median layer keeps {several([f'{share:.0%} of its range at {first} bits', *(f'{s:.0%} at {of}' for of, s in others)])}."
+    for pair in pairs(layers):
+        _, of, _, used = pair.split()
+        parts = []
+        for backbone, here in shares_owed(layers, pair).groupby("backbone", sort=False):
+            needed = int((here["share"].cumsum() < _MOST - 1e-9).sum()) + 1
+            first = here.iloc[0]
+            parts.append(
+                f"{first['layer']} owes {first['share']:.0%}, and {needed} of {len(here)} layers owe {_MOST:.0%} ({backbone})"
+            )
+        told += f" Of what the ranges of {of} bits cost at {used}, one layer at a time, {'; '.join(parts)}."
+    return told
+
+
+def _of_searches(units: pd.DataFrame, method: str) -> str:
+    here = units[(units["method"] == method) & (units["series"] == "search")]
+    found, values = searches(units, method, "fp"), pivoted(here, "fp")
+    tell = lambda one, other: (
+        f"{found[one] - found[other]:+.1f} dB{'' if clear(values, ('search', one), ('search', other)) else ' (not clear)'}"
+    )
+    best = found.idxmax()
+    told = (
+        f"At AdaBM's mapped bits, without fine-tuning, the released search (one batch, at the layer's bits, half-way) gives "
+        f"{tell(RELEASED, MINMAX)} against no clipping. Going all the way changes that by {tell(OWN, RELEASED)}; then searching on "
+        f"all calibration patches instead of one batch gives {tell(OWN_ALL, OWN)}, and at the layer's bits instead of the base "
+        f"bits {tell(OWN, BASE)}."
+    )
+    for name in dict.fromkeys(units["method"]):
+        if name != method:
+            other = searches(units, name, "fp")
+            told += f" With the weight ranges of `{name}` the released search gives {other[RELEASED] - other[MINMAX]:+.1f} dB."
+    if best == RELEASED:
+        return f"{told} The released search is the best: keep it."
+    sure = clear(values, ("search", best), ("search", RELEASED))
+    advice = f"search at: {best}" if sure else f"nothing is clearly better than the released search (first: {best})"
+    return f"{told} In practice: {advice}, {found[best] - found[RELEASED]:+.1f} dB."
+
+
+def _sizes(units: pd.DataFrame) -> str:
+    parts = []
+    for name, here in units.groupby("backbone", sort=False):
+        patches = len(here[["dataset", "patch"]].drop_duplicates())
+        parts.append(f"{patches} patches and {here['seed'].nunique()} seeds on {name}")
+    return "; ".join(parts)

@@ -1,0 +1,107 @@
+"""Figures of clipping: what is kept of a range by bits, what a range of other bits costs, and which layers owe it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .figures import study_style
+
+_WORST = -8.0  # dB at which colours end
+
+
+def plot_clipping(layers: pd.DataFrame, gaps: pd.DataFrame, gains: pd.Series) -> Figure:
+    """Draw three panels: shares of the range by bits, gaps to the matched range, gains by how the range is searched.
+
+    Args:
+        layers: ``backbone`` and ``kept <bits>``, a row a layer and seed.
+        gaps: found for (rows), used at (columns), dB.
+        gains: by name of a search, dB against no clipping.
+    """
+    with study_style():
+        figure = Figure(figsize=(11.2, 3.6))
+        kept, matrix, searched = figure.subplots(1, 3, width_ratios=[1, 1.15, 0.85])
+        _shares(kept, layers)
+        _matrix(matrix, gaps)
+        order = gains.sort_values(ascending=False)
+        colors = [sns.color_palette("colorblind")[1 if "released" in name else 0] for name in order.index]
+        searched.barh(range(len(order)), order, color=colors, height=0.6)
+        searched.set_yticks(range(len(order)), [name.replace(", ", ",\n") for name in order.index], fontsize=8)
+        searched.invert_yaxis()
+        searched.axvline(0, color="0.3", lw=0.8)
+        searched.set(title="at AdaBM's mapped bits, ranges\nsearched at:", xlabel="dB against no clipping")
+        searched.grid(axis="y", visible=False)
+    return figure
+
+
+def _shares(axis: Axes, layers: pd.DataFrame) -> None:
+    colors = sns.color_palette("colorblind")
+    names = [name for name in layers if name.startswith("kept ") and name != "kept all"]
+    bits = [int(name.split()[1]) for name in names]
+    for color, (backbone, here) in zip(colors, layers.groupby("backbone", sort=False)):
+        quarters = here[names].quantile([0.25, 0.5, 0.75]).to_numpy()
+        axis.fill_between(bits, quarters[0], quarters[2], color=color, alpha=0.18, lw=0)
+        axis.plot(bits, quarters[1], "o-", color=color, ms=4, lw=1.4)
+        axis.annotate(
+            backbone, (bits[-1], quarters[1][-1]), (-4, 8), textcoords="offset points", ha="right", color=color
+        )
+    axis.set(
+        ylim=(0, 1), xlabel="bits that are searched for", title="best share of a layer's range\n(median and quartiles)"
+    )
+    axis.set_xticks(bits)
+
+
+def _matrix(axis: Axes, gaps: pd.DataFrame) -> None:
+    values = gaps.to_numpy()
+    axis.imshow(np.clip(values, _WORST, -_WORST), cmap="RdBu", vmin=_WORST, vmax=-_WORST, aspect="auto")
+    for row, column in np.ndindex(values.shape):
+        strong = abs(values[row, column]) > -0.7 * _WORST
+        text = "matched" if row == column else f"{values[row, column]:+.1f}"
+        axis.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if strong else "black")
+    axis.set_xticks(range(len(gaps.columns)), gaps.columns)
+    axis.set_yticks(range(len(gaps.index)), gaps.index)
+    axis.set(
+        xlabel="bits used",
+        ylabel="range found for bits",
+        title="dB against the matched range,\nto the full-precision output",
+    )
+    axis.grid(visible=False)
+
+
+def plot_owed(owed: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the share that each layer has in the cost of a range of other bits: a row a pair of bits, a column a network.
+
+    Args:
+        owed: by pair such as ``owed 8 at 3``: ``backbone``, ``layer`` and ``share``; layers are drawn in the order of their names.
+    """
+    networks = list(dict.fromkeys(name for told in owed.values() for name in told["backbone"]))
+    with study_style():
+        figure = Figure(figsize=(1 + 4.6 * len(networks), 0.9 + 1.6 * len(owed)))
+        axes = figure.subplots(len(owed), len(networks), squeeze=False, sharey=True)
+        for row, (pair, told) in zip(axes, owed.items()):
+            _, of, _, used = pair.split()
+            for axis, backbone in zip(row, networks):
+                here = told[told["backbone"] == backbone].sort_index()
+                top = int(here["share"].argmax())
+                colors = [sns.color_palette("colorblind")[1 if place == top else 0] for place in range(len(here))]
+                axis.bar(range(len(here)), here["share"], color=colors)
+                first = here.iloc[top]
+                axis.annotate(
+                    f"{first['layer']}: {first['share']:.0%}",
+                    (top, first["share"]),
+                    (0, 2),
+                    textcoords="offset points",
+                    ha="right" if top > len(here) / 2 else "left",
+                    fontsize=8,
+                )
+                axis.set_title(f"{backbone}: ranges of {of} bits used at {used}", fontsize=9)
+                axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+                axis.margins(y=0.15)
+                axis.set_xticks([])
+                if row is axes[-1]:
+                    axis.set_xlabel("layer, from first to last")
+        figure.supylabel("share of the cost, one layer at a time", fontsize=9)
+    return figure

@@ -1,0 +1,146 @@
+"""Clipping: ranges moved on a tiny network and put back; conclusions of round numbers, each branch."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adabm.study.answers import clipping
+from adabm.study.answers.clipping_measures import (
+    ALL,
+    BATCH,
+    EVERY,
+    FOLLOWING,
+    MINMAX,
+    OWN,
+    OWN_ALL,
+    RELEASED,
+    RULES,
+    batches,
+    mismatch,
+    owed,
+    ranges,
+    rules,
+)
+from helpers.probed import probed
+
+BITS = [2, 4, 8]
+GAINS = {MINMAX: 0.0, RELEASED: 3.0, OWN: 1.0, OWN_ALL: 2.0}
+
+
+def units(costs: dict, gains: dict = GAINS, noise: float = 0.0) -> pd.DataFrame:
+    """PSNR of 30 dB where ranges are matched, less by ``costs`` (found for, used at) elsewhere; searches by ``gains``."""
+    rng, rows = np.random.default_rng(0), []
+    values = {(f"found for {of} bits", str(at)): 30.0 - costs.get((of, at), 0.0) for of in BITS for at in BITS}
+    values |= {("search", rule): 30.0 + gains.get(rule, 0.5) for rule in RULES}
+    for patch in range(6):
+        for seed in (0, 1):
+            keys = dict(backbone="net", dataset="Set", setting="W4A4 FQ", method="own", patch=f"p{patch}", seed=seed)
+            rows.append(keys | dict(series="full precision", level="none", fab=32.0, fp=0.0, truth=10.0))
+            for (series, level), value in values.items():
+                error = 255**2 / 10 ** ((value + noise * rng.normal()) / 10)
+                rows.append(keys | dict(series=series, level=level, fab=4.0, fp=error, truth=2 * error))
+    return pd.DataFrame(rows)
+
+
+LAYERS = pd.DataFrame(
+    {
+        "layer": ["a", "b", "c", EVERY],
+        "kept 2": [0.1, 0.2, 0.3, np.nan],
+        "kept 8": [0.7, 0.9, 1.0, np.nan],
+        "kept all": [0.5, 0.5, 0.5, np.nan],
+        "owed 8 at 2": [-1.0, 6.0, 2.0, 20.0],
+        "backbone": "net",
+        "seed": 0,
+    }
+)
+WIDE, NARROW = {(8, 2): 6.0}, {(2, 8): 4.0}
+
+
+def test_gaps_are_those_to_the_matched_range():
+    found = clipping.gaps(units(WIDE | NARROW | {(4, 2): -0.5}), "fp")
+    assert found.loc[8, 2] == pytest.approx(-6) and found.loc[2, 8] == pytest.approx(-4)
+    assert found.loc[4, 2] == pytest.approx(0.5) and not np.diag(found).any()
+
+
+@pytest.mark.parametrize(
+    "costs, told",
+    [
+        (
+            WIDE | NARROW,
+            "must follow the bits: the range found for 8 bits costs 6.0 dB at 2, and the range found for 2 bits costs 4.0",
+        ),
+        (WIDE, "must follow the bits down, not up"),
+        (NARROW, "must follow the bits up, not down"),
+        ({}, "need not follow the bits here"),
+    ],
+)
+def test_the_first_sentence(costs, told):
+    first = clipping.conclusion(units(costs), LAYERS, "own")[0]
+    assert told in first and first.startswith("**") and "6 patches and 2 seeds on net" in first
+    assert "can be better" not in first
+
+
+def test_a_cost_within_the_spread_is_none():
+    assert "need not follow" in clipping.conclusion(units({(8, 2): 0.3, (2, 8): 0.3}, noise=3.0), LAYERS, "own")[0]
+
+
+def test_a_range_of_more_bits_that_is_better_is_told():
+    first = clipping.conclusion(units(WIDE | NARROW | {(4, 2): -0.5}), LAYERS, "own")[0]
+    assert "best are the ranges found for 4 at 2 (+0.5 dB)" in first
+
+
+def test_layers_and_what_they_owe():
+    told = clipping.conclusion(units(WIDE), LAYERS, "own")[1]
+    assert "The median layer keeps 20% of its range at 2 bits and 90% at 8." in told
+    assert "b owes 75%, and 2 of 3 layers owe 80% (net)" in told
+    assert list(clipping.shares_owed(LAYERS, "owed 8 at 2")["share"]) == [0.75, 0.25, 0.0]
+
+
+@pytest.mark.parametrize(
+    "gains, told",
+    [
+        ({}, "The released search is the best: keep it."),
+        ({OWN_ALL: 4.0}, f"In practice: search at: {OWN_ALL}, +1.0 dB."),
+        ({FOLLOWING: 3.0001}, "nothing is clearly better than the released search"),
+    ],
+)
+def test_the_advice_follows_the_best_search(gains, told):
+    noisy = FOLLOWING in gains
+    last = clipping.conclusion(units(WIDE, GAINS | gains, noise=2.0 if noisy else 0.0), LAYERS, "own")[2]
+    assert told in last or (noisy and "not clear" in last)
+    if not noisy:
+        assert "gives +3.0 dB against no clipping" in last and "changes that by -2.0 dB;" in last
+
+
+def test_the_other_recipe_is_told_too():
+    both = pd.concat([units(WIDE), units(WIDE).query("series == 'search'").assign(method="adabm")])
+    assert (
+        "With the weight ranges of `adabm` the released search gives +3.0 dB."
+        in clipping.conclusion(both, LAYERS, "own")[2]
+    )
+
+
+def test_the_table_and_the_figures():
+    table = clipping.table(units(WIDE))
+    assert set(table["variable"]) == {"none", "bits used", "search"} and len(table) == 2 * (9 + len(RULES)) + 1
+    assert set(clipping.figures(units(WIDE), LAYERS, "own")) == {"", "layers"}
+
+
+def test_ranges_of_a_tiny_network(tmp_path):
+    model, bench = probed(tmp_path)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    names, layers = [path.name for path in bench.pool[:3]], model.layers
+    assert len(batches(model, bench, names, 0, BATCH)) == 2 and len(batches(model, bench, names, 0, ALL)) == 3
+    found = ranges(model, bench, names, 0, [2, 8])
+    adaptive = [name for name in layers if model.counts_in_fab(name)]
+    width = {bits: sum(u - l for l, u in chosen.values()) for bits, chosen in found["found"].items()}
+    assert list(found["minmax"]) == adaptive and width["2"] < width["8"]
+    rows = pd.DataFrame(mismatch(model, bench, found["found"], [2, 8], 12, 2)["rows"])
+    means = rows.groupby(["series", "level"])["fp"].mean()
+    assert means["found for 8 bits", "2"] > means["found for 8 bits", "8"]
+    cost = owed(model, bench, found["found"]["8"], found["found"]["2"], 8, 12, 2)
+    assert list(cost) == [*adaptive, EVERY] and cost[EVERY] > 0
+    searched = pd.DataFrame(rules(model, bench, names, 0, 12, 2)["rows"])
+    assert list(searched["level"].unique()) == [*RULES, "none"]
+    assert model.image2bit is not None and all(layers[name].layer2bit is not None for name in adaptive)
+    assert all((tensor == before[name]).all() for name, tensor in model.state_dict().items())
