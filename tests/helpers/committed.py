@@ -9,6 +9,7 @@ import yaml
 
 from adabm.study import Effort, Run, Trial, read_study_table
 from adabm.study.answers import (
+    bit_loss,
     clipping,
     complexity,
     component_trials,
@@ -82,6 +83,9 @@ class Committed:
         if question == "clipping":
             units, layers = (pd.read_csv(self.results / question / f"clipping_{n}.csv") for n in ("patches", "layers"))
             return clipping.conclusion(units, layers, block["methods"][0])
+        if question == "bit_loss":
+            units, bits = (pd.read_csv(self.results / question / f"bit_loss_{n}.csv") for n in ("patches", "bits"))
+            return bit_loss.conclusion(units, bits)
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":

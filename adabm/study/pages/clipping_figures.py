@@ -29,7 +29,11 @@ def plot_clipping(layers: pd.DataFrame, gaps: pd.DataFrame, gains: pd.Series) ->
         order = gains.sort_values(ascending=False)
         colors = [sns.color_palette("colorblind")[1 if "released" in name else 0] for name in order.index]
         searched.barh(range(len(order)), order, color=colors, height=0.6)
-        searched.set_yticks(range(len(order)), [name.replace(", ", ",\n") for name in order.index], fontsize=8)
+        searched.set_yticks(
+            range(len(order)),
+            [name.replace(", ", ",\n").replace(" and ", "\nand ") for name in order.index],
+            fontsize=8,
+        )
         searched.invert_yaxis()
         searched.axvline(0, color="0.3", lw=0.8)
         searched.set(title="at AdaBM's mapped bits, ranges\nsearched at:", xlabel="dB against no clipping")

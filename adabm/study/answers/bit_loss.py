@@ -1,0 +1,227 @@
+"""What does the bit loss do?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..pages.bit_loss_figures import plot_bit_loss
+from ..plan.cells import Run
+from ..running.bench import Bench
+from ..tables.question import Question
+from . import bit_loss_measures as measures
+from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
+from .measured import several
+from .probing import Probe, mapping_table, psnr
+
+QUESTION = Question(
+    "bit_loss",
+    13,
+    "What does the bit loss do?",
+    "The mapping tuned with the released bit loss, with a multiplier that meets the target, and thresholds set by quantiles.",
+    "Bits along the tuning by weight of the bit loss, bits off the target by set, and PSNR against bits",
+)
+AS_CALIBRATED, MULTIPLIER = "as calibrated", "multiplier"
+QUANTILES, OWN_QUANTILES = "quantiles of the calibration pictures", "quantiles of the set's own pictures"
+RELEASED_WEIGHT = 50
+_MET, _LITTLE = 0.1, 0.1  # bits; dB
+
+
+def loss_of(weight: float) -> str:
+    """How a weight of the bit loss is called in tables."""
+    return f"bit loss, weight {weight:g}"
+
+
+RELEASED = loss_of(RELEASED_WEIGHT)
+
+
+def measure(
+    bench: Bench,
+    counted: Bench,
+    run: Run,
+    pictures: int,
+    targets: Sequence[float],
+    weights: Sequence[float],
+    rate: float,
+    steps: int,
+    speed: float,
+    side: int,
+    count: int,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return errors on patches, FAB by set, and FAB of the calibration pictures along the tunings.
+
+    Args:
+        counted: the same network with all sets of which bits are counted.
+        pictures: random calibration pictures.
+        targets: of the released loss and the multiplier; the first one of the other ``weights`` too.
+        rate: of the multiplier.
+        steps, speed, side, count: see :class:`Tuning`.
+    """
+    probe = Probe(bench, run, bench.choose("random", pictures, run))
+    tuning = Tuning(tuple(path.name for path in probe.calibration), run.seed, steps, speed, side, count)
+    known = Probe(counted, run, probe.calibration).found(measures.complexities, tuning.names)
+    plain = probe.found(measures.calibrated, known, side, count)
+    found = {(AS_CALIBRATED, targets[0]): plain}
+    for target in targets:
+        for weight in weights if target == targets[0] else [RELEASED_WEIGHT]:
+            found[loss_of(weight), target] = probe.found(measures.released, known, float(weight), target, tuning)
+        found[MULTIPLIER, target] = probe.found(measures.multiplier, known, rate, target, tuning)
+    told = lambda key: [dict(row, method=m, target=t) for (m, t), of in found.items() for row in key(of)]
+    units = told(lambda of: of["rows"])
+    for row in probe.found(measures.forced, side, count)["rows"]:
+        units.append(dict(row, method=f"factor {row.pop('factor'):+d}", target=targets[0]))
+    bits = told(lambda of: [dict(where=where, fab=fab) for where, fab in of["bits"].items()])
+    for target in targets:
+        for where, values in known.items():
+            for method, source in ((QUANTILES, known[CALIBRATION]), (OWN_QUANTILES, values)):
+                change = factors_at(values, *thresholds(source, target - plain["middle"])).mean()
+                bits.append(dict(method=method, target=target, where=where, fab=plain["middle"] + change))
+    trace = told(lambda of: [dict(step=step, fab=fab) for step, fab in enumerate(of["trace"], 1)])
+    keys = dict(backbone=bench.backbone.stem, setting=run.setting, seed=run.seed)
+    units, bits, trace = (pd.DataFrame(rows).assign(**keys) for rows in (units, bits, trace))
+    return units, bits, trace
+
+
+def table(units: pd.DataFrame) -> pd.DataFrame:
+    """Return the question's table: PSNR to ground truth and FAB of the patches of each set."""
+    rows, full = [], {}
+    keys = ["backbone", "dataset", "setting", "method", "target", "seed"]
+    for (backbone, dataset, setting, method, target, seed), here in units.groupby(keys, sort=False):
+        full[backbone, dataset] = float(psnr(here["full"].to_numpy()).mean())
+        value = float(psnr(here["truth"].to_numpy()).mean())
+        row = dict(backbone=backbone, dataset=dataset, setting=setting, variable="target", level=f"{target:g}")
+        rows.append(row | dict(series=method, seed=seed, psnr_y_db=value, fab=here["fab"].mean(), pictures=len(here)))
+    return mapping_table(QUESTION.id, rows, full)
+
+
+def curve(forced: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return ``fab`` and ``psnr`` of one network and seed with thresholds by quantiles of the patches, from -1 to 1 bit.
+
+    Args:
+        forced: the rows of the factors -1, 0 and 1.
+        kind: "fp", to the full-precision output, or "truth".
+    """
+    ordered = forced.sort_values(["dataset", "patch", "method"], kind="stable")
+    shape = (-1, len(measures.FACTORS))
+    order = [f"factor {factor:+d}" for factor in measures.FACTORS]
+    names = ordered["method"].to_numpy().reshape(shape)[0].tolist()
+    columns = [names.index(name) for name in order]
+    values, fab, known = (ordered[name].to_numpy().reshape(shape)[:, columns] for name in (kind, "fab", "complexity"))
+    points = {}
+    for change in np.linspace(-1, 1, 2 * len(values) + 1):
+        chosen = factors_at(known[:, 0], *thresholds(known[:, 0], change)) + 1
+        place = np.arange(len(values))
+        points[fab[place, chosen].mean()] = psnr(values[place, chosen]).mean()
+    return pd.DataFrame(sorted(points.items()), columns=["fab", "psnr"])
+
+
+def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return FAB and PSNR of each model's patches, and ``gain`` in dB on thresholds by quantiles at the same FAB.
+
+    Without a gain where quantiles do not reach the FAB, because layers have other factors.
+    """
+    rows = []
+    for (backbone, seed), here in units.groupby(["backbone", "seed"], sort=False):
+        is_forced = here["method"].str.startswith("factor ")
+        known = curve(here[is_forced], kind)
+        for (method, target), own in here[~is_forced].groupby(["method", "target"], sort=False):
+            fab, value = own["fab"].mean(), psnr(own[kind].to_numpy()).mean()
+            reference = np.interp(fab, known["fab"], known["psnr"], left=np.nan, right=np.nan)
+            row = dict(backbone=backbone, seed=seed, method=method, target=target, fab=fab, psnr=value)
+            rows.append(row | dict(gain=value - reference))
+    return pd.DataFrame(rows)
+
+
+def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dict[str, Figure]:
+    """Draw bits along the tunings, bits off the target, and PSNR against bits: a row a network."""
+    is_forced = units["method"].str.startswith("factor ")
+    curves = [
+        curve(here, "fp").assign(backbone=backbone, seed=seed)
+        for (backbone, seed), here in units[is_forced].groupby(["backbone", "seed"], sort=False)
+    ]
+    off = bits[bits["method"].isin([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES])]
+    off = off.assign(off=off["fab"] - off["target"])
+    target, seed = trace["target"].iloc[0], trace["seed"].iloc[0]
+    shown, models = trace[(trace["target"] == target) & (trace["seed"] == seed)], at_equal_bits(units, "fp")
+    return {"": plot_bit_loss(shown, off, models[models["target"] == target], pd.concat(curves), RELEASED)}
+
+
+def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
+    """Tell whether the released loss meets its target, what that costs, and how to meet a budget."""
+    return [_first(units, bits), _others(units, bits), _advice(units, bits)]
+
+
+def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Series:
+    """Bits off the target on the calibration pictures, by network, seed and target."""
+    here = bits[(bits["method"] == method) & (bits["where"] == CALIBRATION)]
+    here = here if target is None else here[here["target"] == target]
+    return here["fab"] - here["target"]
+
+
+def _first(units: pd.DataFrame, bits: pd.DataFrame) -> str:
+    target = bits["target"].iloc[0]
+    off = _off(bits, RELEASED, target)
+    all_off = _off(bits, RELEASED)
+    ends = f"{target + off.min():.2f} to {target + off.max():.2f}" if len(off) > 1 else f"{target + off.mean():.2f}"
+    if all_off.abs().max() <= _MET:
+        head = f"**The released bit loss meets its target: aiming at {target:g} bits it ends at {target + off.mean():.2f}.**"
+    elif all_off.max() <= _MET:
+        head = f"**The released bit loss misses its target, below: aiming at {target:g} bits it ends at {target + off.mean():.2f}.**"
+    elif all_off.min() >= -_MET:
+        head = f"**The released bit loss misses its target, above: aiming at {target:g} bits it ends at {target + off.mean():.2f}.**"
+    else:
+        head = (
+            f"**The released bit loss misses its target to either side: aiming at {target:g} bits it ends at {ends}.**"
+        )
+    models = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"], values="psnr")
+    gap = (models[RELEASED, target] - models[MULTIPLIER, target]).mean()
+    return (
+        f"{head} That is on the calibration pictures ({_runs(units)}; {ends}). It punishes each batch of two patches that uses "
+        f"more than the target and rewards none that uses less, where a multiplier looks at the mean of all pictures. PSNR to the "
+        f"full-precision output is {abs(gap):.1f} dB {'lower' if gap < 0 else 'higher'} than with the multiplier at the same target."
+    )
+
+
+def _others(units: pd.DataFrame, bits: pd.DataFrame) -> str:
+    target = bits["target"].iloc[0]
+    names = [name for name in dict.fromkeys(bits["method"]) if name.startswith("bit loss")]
+    mean = lambda name: target + _off(bits, name, target).mean()
+    by_weight = several([f"{name.removeprefix('bit loss, ')}: {mean(name):.2f}" for name in names])
+    gains = at_equal_bits(units, "fp").groupby("method")["gain"].agg(["mean", "min", "max", "count"])
+    told = lambda name: (
+        f"{gains.loc[name, 'mean']:+.1f} dB ({gains.loc[name, 'min']:+.1f} to {gains.loc[name, 'max']:+.1f})"
+        if gains.loc[name, "count"]
+        else "not comparable"
+    )
+    return (
+        f"Bits by weight, target {target:g}: {by_weight}. The multiplier ends within {_off(bits, MULTIPLIER).abs().max():.2f} bits of "
+        f"its targets, thresholds by quantiles within {_off(bits, QUANTILES).abs().max():.2f}. Against such thresholds, which need no "
+        f"gradient, the released loss has {told(RELEASED)} at equal bits, the multiplier {told(MULTIPLIER)}."
+    )
+
+
+def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
+    sets = bits[bits["where"] != CALIBRATION]
+    off = (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).agg(["mean", "max"])
+    told = (
+        f"On the evaluated sets the mean is off by {off.loc[RELEASED, 'mean']:.2f} bits with the released loss, by "
+        f"{off.loc[MULTIPLIER, 'mean']:.2f} with the multiplier, by {off.loc[QUANTILES, 'mean']:.2f} with quantiles of the calibration "
+        f"pictures and by {off.loc[OWN_QUANTILES, 'mean']:.2f} with quantiles of the set's own pictures"
+    )
+    gain = at_equal_bits(units, "fp").query("method == @MULTIPLIER")["gain"].dropna()
+    tuned = len(gain) > 0 and gain.min() > _LITTLE
+    best = off["mean"].reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
+    if best != OWN_QUANTILES:
+        return f"{told}. Who must meet a budget does best with: {best}."
+    first = "tunes with a multiplier and then sets" if tuned else "sets"
+    return (
+        f"{told}. Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come: "
+        "this needs neither ground truth nor the network."
+    )
+
+
+def _runs(units: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{here['seed'].nunique()} seeds on {name}" for name, here in units.groupby("backbone", sort=False)
+    )

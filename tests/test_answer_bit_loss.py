@@ -1,0 +1,151 @@
+"""The bit loss: thresholds by hand, the three ways on a tiny network, conclusions of round numbers, each branch."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adabm.study.answers import bit_loss
+from adabm.study.answers.bit_loss import AS_CALIBRATED, MULTIPLIER, OWN_QUANTILES, QUANTILES, RELEASED, loss_of
+from adabm.study.answers.bit_loss_measures import (
+    CALIBRATION,
+    Tuning,
+    average,
+    calibrated,
+    complexities,
+    factors_at,
+    forced,
+    multiplier,
+    released,
+    thresholds,
+)
+from helpers.probed import probed
+
+
+@pytest.mark.parametrize("change", [-1.0, -0.5, -0.2, 0.0, 0.1, 0.7, 1.0])
+def test_thresholds_meet_a_change_of_the_average(change):
+    known = np.random.default_rng(0).random(20) * 50
+    factors = factors_at(known, *thresholds(known, change))
+    assert factors.mean() == pytest.approx(change) and np.all(np.diff(factors[np.argsort(known)]) >= 0)
+    if abs(change) <= 0.2:
+        assert (factors != 0).sum() == 4  # a tenth on either side
+
+
+PATCHES = [f"p{place}" for place in range(10)]
+
+
+def units(psnr_of: dict | None = None, seeds=(0, 1), noise: float = 0.0) -> pd.DataFrame:
+    """Ten patches whose PSNR rises by 2 dB a bit, from 40 dB at 4 bits; models at 4 bits by method, 40 dB where not given."""
+    rng, rows = np.random.default_rng(0), []
+    values = {(AS_CALIBRATED, 4.0): 40.0, (MULTIPLIER, 4.0): 40.0, (MULTIPLIER, 3.5): 40.0}
+    values |= {(loss_of(0), 4.0): 40.0, (RELEASED, 4.0): 40.0, (RELEASED, 3.5): 40.0}
+    for seed in seeds:
+        for patch in PATCHES:
+            keys = dict(backbone="net", setting="W4A4 FQ", dataset="Set", patch=patch, seed=seed, full=5.0)
+            for (method, target), value in values.items():
+                value = (psnr_of or {}).get(method, value) + noise * rng.normal()
+                rows.append(keys | dict(method=method, target=target, fab=4.0, fp=error(value), truth=20.0))
+            for factor in (-1, 0, 1):
+                own = dict(method=f"factor {factor:+d}", target=4.0, fab=4.0 + factor, fp=error(40 + 2 * factor))
+                rows.append(keys | own | dict(truth=20.0, complexity=float(patch[1:])))
+    return pd.DataFrame(rows)
+
+
+def error(psnr: float) -> float:
+    return 255**2 / 10 ** (psnr / 10)
+
+
+def bits(off: dict, own: dict | None = None) -> pd.DataFrame:
+    """Bits off the target by method, on the calibration pictures and, where not given in ``own``, on the set."""
+    rows = []
+    for method in (loss_of(0), RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES):
+        for target in (4.0, 3.5):
+            for where in (CALIBRATION, "Set"):
+                missed = off.get(method, 0.0)
+                missed = missed.get(target, 0.0) if isinstance(missed, dict) else missed
+                missed = (own or {}).get(method, missed) if where == "Set" else missed
+                rows.append(
+                    dict(method=method, target=target, where=where, fab=target + missed, backbone="net", seed=0)
+                )
+    return pd.DataFrame(rows)
+
+
+def test_the_curve_and_gains_at_equal_bits():
+    here = units({MULTIPLIER: 41.0})
+    known = bit_loss.curve(here[here["method"].str.startswith("factor") & (here["seed"] == 0)], "fp")
+    assert known["fab"].min() == 3 and known["fab"].max() == 5
+    assert np.allclose(known["psnr"], 40 + 2 * (known["fab"] - 4))
+    gains = bit_loss.at_equal_bits(here, "fp").groupby("method")["gain"].mean()
+    assert gains[MULTIPLIER] == pytest.approx(1) and gains[RELEASED] == pytest.approx(0)
+
+
+def test_a_model_beyond_the_curve_has_no_gain():
+    here = units()
+    here.loc[here["method"] == loss_of(0), "fab"] = 5.5
+    gains = bit_loss.at_equal_bits(here, "fp").groupby("method")["gain"].mean()
+    assert np.isnan(gains[loss_of(0)]) and gains[RELEASED] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    "off, told",
+    [
+        (0.05, "meets its target: aiming at 4 bits it ends at 4.05."),
+        (-0.7, "misses its target, below: aiming at 4 bits it ends at 3.30."),
+        (0.4, "misses its target, above: aiming at 4 bits it ends at 4.40."),
+        ({4.0: 0.4, 3.5: -0.4}, "misses its target to either side"),
+    ],
+)
+def test_whether_the_target_is_met(off, told):
+    first = bit_loss.conclusion(units({RELEASED: 38.5}), bits({RELEASED: off}))[0]
+    assert told in first and first.startswith("**") and "2 seeds on net" in first
+    assert "1.5 dB lower than with the multiplier" in first
+
+
+def test_bits_by_weight_and_what_quantiles_are_worth():
+    told = bit_loss.conclusion(units({RELEASED: 39.0}), bits({loss_of(0): 1.0, MULTIPLIER: -0.02}))[1]
+    assert "weight 0: 5.00 and weight 50: 4.00" in told and "within 0.02 bits of its targets" in told
+    assert "the released loss has -1.0 dB" in told and "the multiplier +0.0 dB" in told
+
+
+@pytest.mark.parametrize(
+    "gain, own, told",
+    [
+        (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "Who must meet a budget sets both thresholds"),
+        (0.5, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "tunes with a multiplier and then sets both"),
+        (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.1, RELEASED: 0.5, OWN_QUANTILES: 0.4}, f"does best with: {MULTIPLIER}."),
+    ],
+)
+def test_the_advice(gain, own, told):
+    assert told in bit_loss.conclusion(units({MULTIPLIER: 40.0 + gain}), bits({}, own))[2]
+
+
+def test_the_table_and_the_figure():
+    trace = pd.DataFrame(
+        [
+            dict(backbone="net", seed=0, method=m, target=4.0, step=step, fab=4.0 - 0.1 * step)
+            for m in (loss_of(0), RELEASED, MULTIPLIER)
+            for step in (1, 2, 3)
+        ]
+    )
+    table = bit_loss.table(units())
+    assert len(table) == 1 + 2 * (6 + 3) and set(table["series"]) > {RELEASED, MULTIPLIER, "factor +1"}
+    assert len(bit_loss.figures(units(), bits({RELEASED: -0.5}), trace)[""].axes) == 3
+
+
+def test_three_ways_on_a_tiny_network(tmp_path):
+    model, bench = probed(tmp_path)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    tuning = Tuning(tuple(path.name for path in bench.pool[:4]), 0, 3, 100.0, 12, 2)
+    known = complexities(model, bench, tuning.names)
+    assert {name: len(values) for name, values in known.items()}[CALIBRATION] == 4
+    plain = calibrated(model, bench, known, 12, 2)
+    assert plain["middle"] == average(model) and plain["bits"][CALIBRATION] == average(model, known[CALIBRATION])
+    free = released(model, bench, known, 0.0, 4.0, tuning)
+    pressed = released(model, bench, known, 1e6, 2.5, tuning)
+    assert len(free["trace"]) == 3 and pressed["bits"][CALIBRATION] < free["bits"][CALIBRATION]
+    priced = multiplier(model, bench, known, 1e6, plain["bits"][CALIBRATION] - 0.5, tuning)
+    assert (
+        1 < len(priced["trace"]) <= 3 and priced["trace"][-1] == priced["bits"][CALIBRATION] < free["bits"][CALIBRATION]
+    )
+    rows = pd.DataFrame(forced(model, bench, 12, 2)["rows"])
+    assert (rows.groupby("factor")["fab"].mean().diff().dropna() == 1).all() and not model.image2bit._forward_hooks
+    assert all((tensor == before[name]).all() for name, tensor in model.state_dict().items())
