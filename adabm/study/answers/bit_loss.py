@@ -174,12 +174,16 @@ def _first(units: pd.DataFrame, bits: pd.DataFrame) -> str:
         head = (
             f"**The released bit loss misses its target to either side: aiming at {target:g} bits it ends at {ends}.**"
         )
-    models = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"], values="psnr")
-    gap = (models[RELEASED, target] - models[MULTIPLIER, target]).mean()
+    compared = {}
+    for kind in ("fp", "truth"):
+        found = at_equal_bits(units, kind).pivot(index=["backbone", "seed"], columns=["method", "target"])
+        compared[kind] = (found["psnr", RELEASED, target] - found["psnr", MULTIPLIER, target]).mean()
+    fewer = (found["fab", MULTIPLIER, target] - found["fab", RELEASED, target]).mean()
     return (
         f"{head} That is on the calibration pictures ({_runs(units)}; {ends}). It punishes each batch of two patches that uses "
-        f"more than the target and rewards none that uses less, where a multiplier looks at the mean of all pictures. PSNR to the "
-        f"full-precision output is {abs(gap):.1f} dB {'lower' if gap < 0 else 'higher'} than with the multiplier at the same target."
+        f"more than the target and rewards none that uses less, where a multiplier looks at the mean of all pictures. Against the "
+        f"multiplier at the same target it uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'}, and its PSNR changes by "
+        f"{compared['fp']:+.1f} dB to the full-precision output and {compared['truth']:+.1f} dB to ground truth."
     )
 
 
@@ -196,8 +200,9 @@ def _others(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     )
     return (
         f"Bits by weight, target {target:g}: {by_weight}. The multiplier ends within {_off(bits, MULTIPLIER).abs().max():.2f} bits of "
-        f"its targets, thresholds by quantiles within {_off(bits, QUANTILES).abs().max():.2f}. Against such thresholds, which need no "
-        f"gradient, the released loss has {told(RELEASED)} at equal bits, the multiplier {told(MULTIPLIER)}."
+        f"its targets, thresholds by quantiles within {_off(bits, QUANTILES).abs().max():.2f}. At equal bits the released loss "
+        f"has {told(RELEASED)} to the full-precision output against such thresholds, which need no gradient, and the multiplier "
+        f"{told(MULTIPLIER)}."
     )
 
 
