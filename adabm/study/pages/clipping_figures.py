@@ -45,13 +45,11 @@ def _shares(axis: Axes, layers: pd.DataFrame) -> None:
     colors = sns.color_palette("colorblind")
     names = [name for name in layers if name.startswith("kept ") and name != "kept all"]
     bits = [int(name.split()[1]) for name in names]
-    for color, (backbone, here) in zip(colors, layers.groupby("backbone", sort=False)):
-        quarters = here[names].quantile([0.25, 0.5, 0.75]).to_numpy()
+    for place, (backbone, here) in enumerate(layers.groupby("backbone", sort=False)):
+        color, quarters = colors[place], here[names].quantile([0.25, 0.5, 0.75]).to_numpy()
         axis.fill_between(bits, quarters[0], quarters[2], color=color, alpha=0.18, lw=0)
         axis.plot(bits, quarters[1], "o-", color=color, ms=4, lw=1.4)
-        axis.annotate(
-            backbone, (bits[-1], quarters[1][-1]), (-4, 8), textcoords="offset points", ha="right", color=color
-        )
+        axis.text(0.03, 0.92 - 0.08 * place, backbone, transform=axis.transAxes, color=color)
     axis.set(
         ylim=(0, 1), xlabel="bits that are searched for", title="best share of a layer's range\n(median and quartiles)"
     )
@@ -63,7 +61,7 @@ def _matrix(axis: Axes, gaps: pd.DataFrame) -> None:
     axis.imshow(np.clip(values, _WORST, -_WORST), cmap="RdBu", vmin=_WORST, vmax=-_WORST, aspect="auto")
     for row, column in np.ndindex(values.shape):
         strong = abs(values[row, column]) > -0.7 * _WORST
-        text = "matched" if row == column else f"{values[row, column]:+.1f}"
+        text = "matched" if row == column else f"{round(values[row, column], 1) + 0.0:+.1f}"
         axis.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if strong else "black")
     axis.set_xticks(range(len(gaps.columns)), gaps.columns)
     axis.set_yticks(range(len(gaps.index)), gaps.index)
