@@ -221,8 +221,8 @@ def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
         return f"{told}. Who must meet a budget does best with: {best}."
     first = "tunes with a multiplier and then sets" if tuned else "sets"
     return (
-        f"{told}. Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come: "
-        "this needs neither ground truth nor the network."
+        f"{told}. Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come; "
+        "the quantiles need neither ground truth nor the network."
     )
 
 
