@@ -227,6 +227,5 @@ def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
 
 
 def _runs(units: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{here['seed'].nunique()} seeds on {name}" for name, here in units.groupby("backbone", sort=False)
-    )
+    counts = {name: here["seed"].nunique() for name, here in units.groupby("backbone", sort=False)}
+    return "; ".join(f"{count} seed{'s' * (count > 1)} on {name}" for name, count in counts.items())
