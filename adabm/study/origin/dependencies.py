@@ -1,6 +1,7 @@
 """What code a module depends on, found from its imports, and the hash of each definition in it."""
 
 import ast
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -174,8 +175,14 @@ class CodeTree:
                 text = Path(module).read_text(encoding="utf-8") if _is_path(module) else self._read(file)
             except UnicodeDecodeError as error:
                 raise ConfigError(f"{file}: cannot be read as Python ({error})") from None
-            self._sources[module] = Source(text, file)
+            self._sources[module] = _parsed(text, file)
         return self._sources[module]
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str, file: str) -> Source:
+    """Parse a file once for all trees: from commit to commit most files stay as they are."""
+    return Source(text, file)
 
 
 def _neighbours(folder: Path, name: str, relative: int, inner: str) -> set[str]:
