@@ -7,7 +7,17 @@ from collections import Counter
 import pytest
 
 # Files that take longest, the longest first: one that began last would leave the other processes idle.
-LONGEST = ("pipeline", "executors", "runs", "new_question", "kills", "carry_over", "benchmarks", "serialization", "bench")
+LONGEST = (
+    "pipeline",
+    "executors",
+    "runs",
+    "new_question",
+    "kills",
+    "carry_over",
+    "benchmarks",
+    "serialization",
+    "bench",
+)
 
 # A script's background job starts with SIGINT ignored, and hands that on to its processes, which then could not be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
