@@ -83,12 +83,8 @@ BEYOND = (
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
-    "study.tables.executable",
-    "study.tables.leaderboard",
     "repair_environment",
     "study.running.simulation",
-    "study.tables.methods",
-    "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
 )

@@ -145,7 +145,7 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
     own = mean.loc[OWN, "benefit"]
     told = [
-        answer(_first(units, best, own)),
+        answer(_first(units, best, own) + _gained(gains)),
         f"Rank correlation with the measured benefit of one more bit: {best} {mean.loc[best, 'benefit']:.2f}, "
         f"AdaBM's mean gradient {own:.2f}, {mean['benefit'].idxmin()}, the worst, {mean['benefit'].min():.2f} ({_sizes(units)}).",
     ]
@@ -162,6 +162,11 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
             "get one gain. The bits known to be best here are those of the pooled squared error."
         )
     return [*told, practice(_advice(fp, truth))]
+
+
+def _gained(gains: pd.DataFrame) -> str:
+    own = gains.loc[OWN].max()
+    return "; but moving bits by the gradient gains nothing at equal FAB." if own <= 0 else "."
 
 
 def _advice(fp: pd.Series, truth: pd.Series) -> str:
@@ -197,13 +202,13 @@ def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
 
 def _first(units: pd.DataFrame, best: str, own: float) -> str:
     if best == OWN:
-        return "AdaBM's mean gradient predicts best who needs bits."
+        return "AdaBM's mean gradient predicts best who needs bits"
     sure = clearly_better(units, best, OWN)
     if own < _LITTLE:
-        return f"AdaBM's gradient hardly predicts who needs bits; {best} does it best{'' if sure else ', not clearly'}."
+        return f"AdaBM's gradient hardly predicts who needs bits; {best} does it best{'' if sure else ', not clearly'}"
     if sure:
-        return f"AdaBM's gradient predicts who needs bits, and {best} does it better."
-    return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}."
+        return f"AdaBM's gradient predicts who needs bits, and {best} does it better"
+    return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}"
 
 
 def _sizes(units: pd.DataFrame) -> str:

@@ -50,14 +50,22 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     parts, front, weights = (measured(here, variable) for variable in ("components", "bits", "bit_weight"))
     effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
     by_parts = [_told_of_parts(parts, series, found, steps) for series, found in effects.items()]
-    moved = [*_worth_of_sensitivity(front), *_told_at_equal_fab(front), *_told_of_weights(weights)]
+    equal = _against_uniform(front)
+    moved = [*_worth_of_sensitivity(front), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
     told = [" ".join(texts) for texts in (by_parts, moved) if texts]
     if not told:
         return []
     series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
     head = _verdict(effects[series], series) if series else "The parts of AdaBM were not compared with each other."
     advised = [practice(_advice(parts, series))] if series else []
-    return [answer(head), *told, *advised, *evidence(_tested(effects, front)), *evidence(_weights(weights))]
+    return [
+        answer(head),
+        *told,
+        *advised,
+        *evidence(_tested(effects, front)),
+        *evidence(_gaps(equal)),
+        *evidence(_weights(weights)),
+    ]
 
 
 def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
@@ -78,22 +86,14 @@ def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
 
 def _verdict(effects: Mapping[str, Difference], series: str) -> str:
     """Which parts help and which harm, beyond doubt; of the others how much they seem to."""
-    sides = {
-        "clearly earn their place": [_PART[part] for part, d in effects.items() if d.sure and d.mean > 0],
-        "clearly cost quality": [_PART[part] for part, d in effects.items() if d.sure and d.mean < 0],
-    }
-    told = [f"{several(names)} {_singular(verb, names)}" for verb, names in sides.items() if names]
-    doubtful = [f"{_PART[part]} ({d.mean:+.2f} dB)" for part, d in effects.items() if not d.sure]
-    if doubtful:
-        told.append(f"of {several(doubtful)} the seeds cannot tell")
+    named = {part: f"{_PART[part]} ({d.mean:+.2f} dB)" for part, d in effects.items()}
+    helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
+    doubtful = [named[part] for part, d in effects.items() if not d.sure]
+    told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
+    told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} quality"] if harms else []
+    told += [f"of {several(doubtful)} the seeds cannot tell"] if doubtful else []
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]} ({series})."
-
-
-def _singular(verb: str, names: list[str]) -> str:
-    if len(names) > 1:
-        return verb
-    return verb.replace("earn their", "earns its").replace("cost ", "costs ")
 
 
 def _advice(parts: pd.DataFrame, series: str) -> str:
@@ -102,7 +102,8 @@ def _advice(parts: pd.DataFrame, series: str) -> str:
     if best == WHOLE:
         return "use all of AdaBM: no combination of its parts was better."
     gain = paired_difference(_psnr(parts, series, best), _psnr(parts, series, WHOLE))
-    return f"{best} was the best combination, {gain.in_words()} against all of AdaBM (the best of {len(names)}, chosen by looking)."
+    told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
+    return f"use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
 
 
 def _told_of_parts(parts: pd.DataFrame, series: str, effects: Mapping[str, Difference], steps: int) -> str:
@@ -117,19 +118,36 @@ def _told_of_parts(parts: pd.DataFrame, series: str, effects: Mapping[str, Diffe
     )
 
 
-def _told_at_equal_fab(front: pd.DataFrame) -> list[str]:
+def _told_at_equal_fab(gaps: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     told = []
-    for ending in ("", UNTUNED):
-        gaps = at_equal_fab(front, f"AdaBM{ending}", f"uniform bits{ending}")
-        texts = [
-            f"{gap.mean():+.2f} ± {gap.std(ddof=1) if len(gap) > 1 else 0:.2f} dB at FAB {fab.mean():.2f}"
-            for fab, gap in (values.T for values in gaps.values())
-        ]
-        if texts:
-            told.append(
-                f"AdaBM{ending}{',' if ending else ''} differs from uniform bits of equal FAB (interpolated) by {several(texts)}."
-            )
+    for name, by_level in gaps.items():
+        means = [values[:, 1].mean() for values in by_level.values()]
+        bits = [values[:, 0].mean() for values in by_level.values()]
+        ends = f"{means[0]:+.2f} dB at FAB {bits[0]:.2f}"
+        ends += f" to {means[-1]:+.2f} dB at FAB {bits[-1]:.2f}" if len(means) > 1 else ""
+        comma = "," * name.endswith(UNTUNED)
+        told.append(f"{name}{comma} differs from uniform bits of equal FAB (interpolated) by {ends}.")
     return told
+
+
+def _against_uniform(front: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """AdaBM, fine-tuned and not, against uniform bits at equal FAB, where there is anything to compare."""
+    found = {f"AdaBM{end}": at_equal_fab(front, f"AdaBM{end}", f"uniform bits{end}") for end in ("", UNTUNED)}
+    return {name: gaps for name, gaps in found.items() if gaps}
+
+
+def _gaps(equal: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, str]]:
+    return [
+        {
+            "at equal FAB": name,
+            "FAB": f"{values[:, 0].mean():.2f}",
+            "against uniform bits (dB)": f"{values[:, 1].mean():+.2f}",
+            "spread over seeds (dB)": f"{values[:, 1].std(ddof=1) if len(values) > 1 else 0:.2f}",
+            "seeds": str(len(values)),
+        }
+        for name, by_level in equal.items()
+        for values in by_level.values()
+    ]
 
 
 def _weights(weights: pd.DataFrame) -> list[dict[str, str]]:
@@ -186,17 +204,20 @@ def image_worth(table: pd.DataFrame) -> str:
 
 
 def _worth_of_sensitivity(front: pd.DataFrame) -> list[str]:
-    """Sentences on layer factors by sensitivity against random, opposite and no ones, at the same base bits."""
+    """A sentence on layer factors by sensitivity against random, opposite and no ones, where they differ most at the same base bits."""
     told = []
     for other in _RIVALS:
         found = adjust(by_bits(front, _LAYERS, other))
-        clear = [
-            f"{d.in_words()} at {bits} bits" for bits, d in found.items() if d.clear and abs(d.mean) >= _LEAST_TOLD
-        ]
-        if found:
-            differing = several(clear) if clear else "no more than the spread over seeds"
-            told.append(f"{_LAYERS[0].upper()}{_LAYERS[1:]}, differs from {other}, by {differing}.")
-    return told
+        if not found:
+            continue
+        bits = max(found, key=lambda bits: abs(found[bits].mean))
+        most = found[bits]
+        told.append(
+            f"{other.removesuffix(UNTUNED)} by {most.in_words()}, at {bits} bits"
+            if abs(most.mean) >= _LEAST_TOLD
+            else f"{other.removesuffix(UNTUNED)} by less than {_LEAST_TOLD} dB"
+        )
+    return [f"{_LAYERS[0].upper()}{_LAYERS[1:]}, differs most from {'; from '.join(told)}."] if told else []
 
 
 def by_bits(front: pd.DataFrame, one: str, other: str) -> dict[str, Difference]:

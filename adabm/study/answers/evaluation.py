@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..running.runs import MEASURED
 from ..tables.conclusion import answer, evidence
-from ..tables.methods import label
+from ..tables.leaderboard import best, first_board, leaderboard
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -40,24 +40,23 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     groups = [(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
     if not groups:
         return [answer("No quantized network was measured.")]
-    contested = [here for _, here in groups if len(here) > 1]
-    firsts = pd.Series([here.loc[here["loss_db"].idxmin(), "method"] for here in contested]).value_counts()
     return [
-        answer(_verdict(groups[0][1], firsts, len(contested))),
+        answer(_verdict(leaderboard(summary))),
         *_told_of_published(rows),
         *evidence([_row(keys, here) for keys, here in groups]),
     ]
 
 
-def _verdict(first: pd.DataFrame, firsts: pd.Series, contested: int) -> str:
-    best = first.loc[first["loss_db"].idxmin()]
-    text = f"On {best['backbone']} at {best['setting']}, {best['dataset']}, {label(best['method'])} loses least, {best['loss_db']:.2f} dB"
-    for _, row in first[(first["method"] == "adabm") & (best["method"] != "adabm")].iterrows():
+def _verdict(board: pd.DataFrame) -> str:
+    """The recipe of least loss on the first board, and how often it is the first among those whose codes take no more bits."""
+    first, places = best(board), [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
+    text = f"On {first['backbone']} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {first['loss_db']:.2f} dB"
+    released = first_board(board)
+    for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
         text += f", AdaBM {row['loss_db']:.2f} dB"
-    if contested > 1:
-        text += (
-            f"; over all {contested} networks, sets and settings, {label(firsts.index[0])} is first in {firsts.iloc[0]}"
-        )
+    won = sum(best(here)["method"] == first["method"] for here in places)
+    if len(places) > 1:
+        text += f"; it is first in {won} of {len(places)} comparisons of network, set and setting"
     return f"{text}."
 
 

@@ -24,6 +24,7 @@ QUESTION = Question(
     "Quality along fine-tuning, by learning rate",
 )
 _ENOUGH = 0.05  # dB; a step is as good as the last to within this, or the spread over seeds
+_WORTHWHILE = 0.1  # dB; less is hardly a gain
 _GROUPS = "wam"  # ranges of weights, of activations, mapping: whose turn it is, round by round
 
 
@@ -99,8 +100,8 @@ class Tuned:
 
     @property
     def helps(self) -> bool:
-        """Whether it gains more than 0.05 dB and more than the spread over seeds."""
-        return self.total.mean > _ENOUGH and self.total.clear
+        """Whether it gains at least 0.1 dB, and more than the spread over seeds."""
+        return self.total.mean >= _WORTHWHILE and self.total.clear
 
 
 def outcomes(

@@ -22,6 +22,7 @@ QUESTION = Question(
     "The same number of calibration pictures, chosen from the same pool by different strategies.",
     "Quality for each strategy of choosing calibration pictures",
 )
+_NO_BETTER = "No way of choosing is clearly better than random pictures"
 REFERENCE = "random"  # what the other strategies are compared with
 
 
@@ -149,28 +150,25 @@ def conclusion(comparison: pd.DataFrame, methods: Mapping[str, Mapping]) -> list
 
 
 def _differing(here: pd.DataFrame, sign: int) -> list[str]:
-    """Strategies that are clearly better (1) or worse (-1) than random pictures, with the series where not in all."""
+    """Strategies that are clearly better (1) or worse (-1) than random pictures; the series is told where it is not so in all."""
     sure = ~here["within the spread"].fillna(True).astype(bool) & (here["p adjusted"] < SIGNIFICANT)
     rows = here[sure & (here["against random"] * sign > 0)]
-    found = rows.groupby("strategy", sort=False)["series"].agg(list)
+    found = rows.groupby("strategy", sort=False)["series"].agg(tuple)
     every = here["series"].nunique()
-    return [name if len(of) == every else f"{name} ({several(of)})" for name, of in found.items()]
+    alike = found.index.to_series().groupby(found, sort=False).agg(list)
+    return [several(names) + ("" if len(of) == every else f" ({several(list(of))})") for of, names in alike.items()]
 
 
 def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
     if here["p adjusted"].isna().all():
         return "One seed cannot tell whether any choice beats random pictures."
-    text = (
-        f"{several(better)} beats random pictures clearly"
-        if better
-        else "No choice is clearly better than random pictures"
-    )
-    return f"{text}, and {several(worse)} is clearly worse." if worse else f"{text}, and none is clearly worse."
+    text = "Clearly better than random pictures is " + several(better) if better else _NO_BETTER
+    return f"{text}; clearly worse: {several(worse)}." if worse else f"{text}, and none is clearly worse."
 
 
 def _advice(better: list[str], worse: list[str]) -> str:
     text = f"choose by {several(better)}" if better else "draw pictures at random"
-    return f"{text}; do not choose by {several(worse)}." if worse else f"{text}."
+    return f"{text}; avoid {several(worse)}." if worse else f"{text}."
 
 
 def _tested(row: pd.Series) -> dict[str, str]:

@@ -65,6 +65,7 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], methods: Mapping[str, 
     swept = measured(table, "pictures")
     dataset = swept["dataset"].iloc[0]
     enough, told, few, tested = {}, [], [], []
+    seeds = swept["seed"].nunique()
     for name, method in methods.items():
         if not method.get("run", True):
             continue
@@ -94,7 +95,13 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], methods: Mapping[str, 
         f"The pool has {pool} pictures; the same is what differs by no more than {_ENOUGH} dB or the spread over seeds."
     )
     second = [" ".join(few)] if few else []
-    return [answer(_enough(enough)), " ".join(told), *second, practice(_advice(enough, tested)), *evidence(tested)]
+    return [
+        answer(_enough(enough, seeds)),
+        " ".join(told),
+        *second,
+        practice(_advice(enough, tested)),
+        *evidence(tested),
+    ]
 
 
 def pictures_of(count: int) -> str:
@@ -102,11 +109,11 @@ def pictures_of(count: int) -> str:
     return "one picture" if count == 1 else f"{count} pictures"
 
 
-def _enough(enough: Mapping[str, tuple[int, int]]) -> str:
+def _enough(enough: Mapping[str, tuple[int, int]], seeds: int) -> str:
     least, most = max(enough.values())
     if least == most:
         return f"The most that was tried, {pictures_of(most)}, is needed: no fewer do as well."
-    text = f"{pictures_of(least)} {'is' if least == 1 else 'are'} enough: more of them, up to {most}, change PSNR no more than chance does."
+    text = f"{pictures_of(least)} {'is' if least == 1 else 'are'} enough: more of them, up to {most}, change PSNR no more than chance does ({seeds} seeds)."
     return text[0].upper() + text[1:]
 
 
@@ -124,8 +131,9 @@ def _advice(enough: Mapping[str, tuple[int, int]], tested: Sequence[Mapping]) ->
         return f"use {pictures_of(most)} or more."
     if least == 1:
         return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
-    worst = min(float(row["difference (dB)"]) for row in tested if int(row["pictures"]) < least)
-    return f"use {pictures_of(least)} or more; fewer lose up to {-worst:.2f} dB in the mean."
+    fewer = [float(row["difference (dB)"]) for row in tested if int(row["pictures"]) < least]
+    lost = f"; fewer lose up to {-min(fewer):.2f} dB in the mean" if fewer else ""
+    return f"use {pictures_of(least)} or more{lost}."
 
 
 def saturated(gaps: Mapping[int, object], counts: Sequence[int]) -> int:

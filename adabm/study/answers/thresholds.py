@@ -117,17 +117,28 @@ def _verdict(found: Sequence[Moved], better: Sequence[Moved]) -> str:
         first = f"Other percentiles are clearly better than the released ones: {listed}"
     else:
         first = "No other percentile is clearly better than the released one"
-    sides = {}
-    for which in dict.fromkeys(moved.which for moved in found):
-        worths = [moved.worth for moved in found if moved.which == which]
-        gains, losses = (all(w.sure and w.mean * sign > 0 for w in worths) for sign in (1, -1))
-        sides[which] = "clearly helps" if gains else "clearly harms" if losses else "does not clearly help"
-    return f"{first}; adapting at all {several([f'{verb} for {which}' for which, verb in sides.items()])}."
+    worths = {which: [moved.worth for moved in found if moved.which == which] for which in (IMAGES, LAYERS)}
+    sides = {"adapting clearly helps for": 1, "adapting clearly harms for": -1}
+    told = {}
+    for verb, sign in sides.items():
+        told[verb] = [
+            which for which, all_of in worths.items() if all_of and all(w.sure and w.mean * sign > 0 for w in all_of)
+        ]
+    unsure = [
+        which for which, all_of in worths.items() if all_of and not any(which in names for names in told.values())
+    ]
+    texts = [f"{verb} {several(names)}" for verb, names in told.items() if names]
+    texts += [f"whether adapting helps for {several(unsure)} the seeds cannot tell"] if unsure else []
+    return f"{'; '.join([first, *texts])}."
 
 
 def _rows(moved: Moved) -> list[dict[str, str]]:
     released = RELEASED[moved.which]
-    against = {"the best": (moved.best, moved.lost), "the extremes": (0, moved.worth)}
+    others = {moved.best: ("the best", moved.lost), 0: ("the extremes", moved.worth)}
+    if moved.best == 0:
+        others = {0: ("the best, the extremes", moved.worth)}
+    elif moved.best == released:
+        others[released] = ("the best, itself", moved.lost)
     return [
         {
             "thresholds of": f"{moved.which}, {moved.name}",
@@ -139,6 +150,5 @@ def _rows(moved: Moved) -> list[dict[str, str]]:
             **difference.cells("p (paired)"),
             "seeds": str(moved.seeds),
         }
-        for name, (level, difference) in against.items()
-        if level != released
+        for level, (name, difference) in others.items()
     ]
