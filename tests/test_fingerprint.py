@@ -84,7 +84,10 @@ BEYOND = (
     "pictures.orientation",
     "pictures.writing",
     "repair_environment",
+    "study.tables.executable",
     "study.running.simulation",
+    "study.tables.methods",
+    "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..pages import question_figures
+from ..pages.panel_figures import plot_panels
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
@@ -51,10 +51,10 @@ def trials(
 
 
 def figures(table: pd.DataFrame, rounds: int, steps_per_round: int) -> dict[str, Figure]:
-    """Draw loss and FAB along fine-tuning, the rounds of the full rotation shaded and named by the group whose turn it is."""
+    """Draw the loss along fine-tuning, a panel a run, the rounds of the full rotation shaded and named by the group whose turn it is."""
     shades = [(r * steps_per_round, (r + 1) * steps_per_round, _GROUPS[r % len(_GROUPS)]) for r in range(rounds)]
     traced = measured(table, "step")
-    return {"": question_figures.plot_sweep(traced, ["loss_db", "fab"], "step", log=False, shades=shades)}
+    return {"": plot_panels(traced, "loss_db", "step", shades)}
 
 
 def mean_psnr(table: pd.DataFrame) -> pd.DataFrame:
