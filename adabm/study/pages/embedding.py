@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-_COLORS = 256  # of one figure: no difference that is seen, a third of the size
+_COLORS = 128  # of one figure: no difference that is seen, a third of the size
 
 
 def embedded(path: Path) -> str:
-    """Return a picture as a data address: the same pixels in 256 colours of its own."""
+    """Return a picture as a data address: its pixels in 128 colours of its own."""
     with Image.open(path) as picture:
         few = picture.convert("RGB").quantize(_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()

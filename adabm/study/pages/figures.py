@@ -28,7 +28,7 @@ from ..tables.methods import in_order, label, method
 
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 _SHARP = 160  # pixels an inch
-_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM")  # they have the same colours in every figure
+_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast")  # they have the same colours in every figure
 FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
 
