@@ -72,12 +72,15 @@ repro-official: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro profiles/official/dvc.yaml $(ARGS)
 
 # One thread a worker: torch and BLAS would otherwise start as many threads as there are cores in each.
+# A file's tests stay in one worker, so that what they share is made once; tests/conftest.py orders the files.
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+  $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: env
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest -n 2 -m "not slow and not paper" $(ARGS)
+	$(PYTEST) -m "not slow and not paper" $(ARGS)
 
 test-all: env
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	$(PYTEST) $(ARGS)
 
 fuzz: env
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ADABM_FUZZ_SECONDS=$${ADABM_FUZZ_SECONDS:-3600} \

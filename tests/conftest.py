@@ -1,15 +1,37 @@
 """One thread a test process: the suite runs several processes at once. Ctrl-C reaches what tests interrupt."""
 
+import gc
 import signal
 from collections import Counter
 
-import torch
+import pytest
 
-torch.set_num_threads(1)
+# Files that take longest, the longest first: one that began last would leave the other processes idle.
+LONGEST = (
+    "pipeline",
+    "executors",
+    "runs",
+    "new_question",
+    "kills",
+    "carry_over",
+    "benchmarks",
+    "serialization",
+    "bench",
+)
 
 # A script's background job starts with SIGINT ignored, and hands that on to its processes, which then could not be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, those beyond :data:`LONGEST` by their names as they were, once all of them are imported."""
+    import torch  # not above: the process that hands tests out needs none
+
+    torch.set_num_threads(1)
+    gc.freeze()  # the libraries stay: going through all that they hold takes a collection of garbage a second
+    place = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

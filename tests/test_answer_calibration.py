@@ -67,8 +67,7 @@ def test_before_and_after_is_the_same_model_at_other_bits(quantized):
 def test_conclusion():
     quality = {"full precision": 30.0, "MinMax": 28.5, "AdaBM": 29.75}
     assert calibration.conclusion(3.906, 4, 9, "coffee", quality) == [
-        "Over 9 pictures the feature average is 3.91 bits, base 4.",
-        "On coffee, AdaBM loses 0.25 dB and MinMax 1.50 dB.",
+        "**Over 9 pictures AdaBM spends 3.91 bits in the mean (base 4); on coffee it loses 0.25 dB, MinMax 1.50 dB.**"
     ]
 
 

@@ -54,10 +54,13 @@ def test_equal_bits_and_the_gain_by_hand():
 def test_the_conclusion_names_the_best_measure():
     told = " ".join(complexity.conclusion(units(flip=OWN), 0.1))
     assert (
-        "hardly predicts who needs bits; variance does it best" in told
-        and "that of AdaBM's mean gradient is -1.00" in told
+        "hardly predicts who needs bits; variance does it best; but moving bits by the gradient gains nothing" in told
+        and "AdaBM's mean gradient -1.00" in told
     )
-    assert "AdaBM's mean gradient predicts best" in complexity.conclusion(units(), 0.1)[0]
+    assert "*In practice:* at equal FAB give all images the same bits" in told
+    head, *_, advice = complexity.conclusion(units(), 0.1)
+    assert head == "**AdaBM's mean gradient predicts best who needs bits.**"
+    assert advice.startswith("*In practice:* let bits follow the gradient: +") or "not to both" in advice
     assert complexity.figures(units(), 0.1)[""].axes
 
 

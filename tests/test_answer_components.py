@@ -109,19 +109,49 @@ def test_a_frontier_that_does_not_fit_is_named():
 
 def test_effects_are_of_a_part_beside_the_other_two():
     rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=30.2, image_clipping=29.0)
-    told = components.conclusion(study_table(rows), steps=30)
-    assert told[0] == (
+    head, told, advice, evidence = components.conclusion(study_table(rows), steps=30)
+    assert head == (
+        "**Of image mapping (-0.20 dB) and layer mapping (+1.00 dB) the seeds cannot tell (not fine-tuned).**"
+    ), "differences that do not vary have no test"
+    assert told == (
         "**Not fine-tuned** on Set5, AdaBM has 30.05 ± 0.07 dB; the effect of each component beside the other two, base bits "
         "being the same, is: -0.20 dB, one seed (image) and +1.00 dB, one seed (layer). The best combination is layer+clipping (30.25 dB)."
-    ), "differences that do not vary have no test"
-    assert told[1].startswith("p values are of paired t-tests") and len(told) == 2
+    )
+    assert advice == (
+        "*In practice:* use layer+clipping, the best combination: +0.20 ± 0.00 dB against all of AdaBM (chosen by looking, out of 3)."
+    )
+    assert "| AdaBM, not fine-tuned | without layer mapping |" in evidence
 
 
-def test_fine_tuned_parts_tell_the_steps_and_others_are_left_out():
+def test_only_what_is_sure_is_called_clear():
+    effects = {
+        "image": Difference(-0.3, 0.1, 0.03), "layer": Difference(0.4, 0.1, 0.01), "clipping": Difference(0.3, 0.1, 0.06)
+    }  # fmt: skip
+    assert components._verdict(effects, "fine-tuned") == (
+        "Layer mapping (+0.40 dB) clearly earns its place; image mapping (-0.30 dB) clearly costs quality; "
+        "of clipping (+0.30 dB) the seeds cannot tell (fine-tuned)."
+    )
+
+
+def test_all_parts_together_may_be_best():
     rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
-    assert "**Fine-tuned** (30 steps) on Set5" in components.conclusion(study_table(rows), 30)[0]
+    told = components.conclusion(study_table(rows), 30)
+    assert "**Fine-tuned** (30 steps) on Set5" in told[1] and "use all of AdaBM" in told[2]
+
+
+def test_what_has_nothing_to_compare_is_left_out():
     assert components.conclusion(study_table(parts("fine-tuned", layer_clipping=29.0)), 30) == []
     assert components.conclusion(study_table(parts("fine-tuned", image_layer_clipping=29.0)), 30) == []
+
+
+def test_the_worth_of_images_is_of_tuned_models_where_there_are_any():
+    rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
+    table = study_table(rows)
+    assert components.image_worth(table).startswith("+1.00 ± 0.00 dB on net_x4, Set5, over 2 seeds (not fine-tuned,")
+    rows += parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=30.5)
+    told = components.image_worth(study_table(rows))
+    assert told.startswith("-0.50 ± 0.00 dB") and told.endswith("at FAB 4.00 instead of 4.00.")
+    assert components.image_worth(table[:0]) == ""
 
 
 def test_sensitivity_is_compared_at_equal_bits():
@@ -131,12 +161,11 @@ def test_sensitivity_is_compared_at_equal_bits():
     found = components.by_bits(table[table["dataset"] == "Set5"], one, other)
     assert list(found) == ["4", "10"] and found["4"].mean == pytest.approx(1.0)
     told = components.conclusion(table, 30)
-    assert (
-        told[0]
-        == "Layer mapping, not fine-tuned, differs from uniform bits, not fine-tuned, by +1.00 dB, one seed at 4 bits."
-    )
+    assert told[0] == "**The parts of AdaBM were not compared with each other.**"
+    assert told[1] == "Layer mapping, not fine-tuned, differs most from uniform bits by +1.00 dB, one seed, at 4 bits."
     rows = of("bits", {"4": 30.0}, one) + of("bits", {"4": 29.995}, other)
-    assert "by no more than the spread over seeds." in components.conclusion(study_table(rows), 30)[0]
+    assert told[1].partition("from")[0] in components.conclusion(study_table(rows), 30)[1]
+    assert "by less than 0.01 dB." in components.conclusion(study_table(rows), 30)[1]
 
 
 def test_equal_fab_is_interpolated_seed_by_seed():
@@ -146,25 +175,18 @@ def test_equal_fab_is_interpolated_seed_by_seed():
     gaps = components.at_equal_fab(front[front["dataset"] == "Set5"], "AdaBM", "uniform bits")
     assert list(gaps) == ["4"], "9 is beyond the other curve"
     np.testing.assert_allclose(gaps["4"], [[4.0, 2.0], [4.0, 2.0]])
-    told = components.conclusion(front, 30)
-    assert told == ["AdaBM differs from uniform bits of equal FAB (interpolated) by +2.00 ± 0.00 dB at FAB 4.00."]
+    _, told, evidence = components.conclusion(front, 30)
+    assert told == "AdaBM differs from uniform bits of equal FAB (interpolated) by +2.00 dB at FAB 4.00."
+    assert "| AdaBM          | 4.00  | +2.00                       | 0.00" in evidence
 
 
 def test_weights_of_the_bit_loss():
     rows = of("bit_weight", {"0": 30.0, "50": 29.0}, "AdaBM", fab=4.25)
-    told = components.conclusion(
+    _, told, evidence = components.conclusion(
         study_table([*rows, not_run(question="components", variable="bit_weight", level="500")]), 30
     )
-    assert told == ["By weight of the bit loss: 0: 30.05 dB at FAB 4.25; 50: 29.05 dB at FAB 4.25."]
-
-
-def test_p_values_are_adjusted_for_their_number():
-    found = {"(a)": Difference(1.0, 0.1, 0.01), "(b)": Difference(2.0, 0.1, 0.04), "(c)": Difference(0.1, 0.5, 0.9)}
-    assert components.tell_adjusted(found) == [
-        "+1.00 dB, p = 0.03 (a)",
-        "+2.00 dB, p = 0.06 (b)",
-        "+0.10 dB, within the spread over seeds (c)",
-    ]
+    assert told == "Over all weights of the bit loss PSNR spans 1.00 dB and FAB 0.00."
+    assert "| 0                        | 30.05         | 4.25  |" in evidence and "500" not in evidence
 
 
 def test_figures_are_those_of_what_was_measured():

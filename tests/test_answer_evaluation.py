@@ -15,21 +15,34 @@ def test_least_and_most_loss_and_adabm_beside_the_published_one():
         PUBLISHED,
         SAME_AS,
     )  # fmt: skip
-    assert evaluation.conclusion(table) == [
-        "**net** on Set5, W4A4 FQ: least loss 0.60 dB (adabm), most 2.00 dB (minmax). "
-        "AdaBM loses 0.60 dB ± 0.14 over 2 seeds, FAB 4.05; published 1.08 dB."
-    ]
+    head, published, evidence = evaluation.conclusion(table)
+    assert head == "**On net at W4A4 FQ, Set5, AdaBM loses least, 0.60 dB.**"
+    assert published.startswith("AdaBM's loss is below the published one in 1 of 1 cases")
+    (cells,) = evidence.splitlines()[2:]
+    assert [cell.strip() for cell in cells.split("|")[1:-1]] == [
+        "net", "Set5", "W4A4 FQ", "0.60 (adabm)", "2.00 (minmax)", "0.60 ± 0.14", "2", "4.05", "1.08"
+    ]  # fmt: skip
+
+
+def test_it_is_told_how_often_the_first_is_first():
+    rows = [row("fp32", psnr=32.0), row("fp32", psnr=32.0, dataset="Set14")]
+    rows += [row(method, psnr=value) for method, value in (("adabm", 31.0), ("minmax", 31.5), ("oaq-sr", 31.9))]
+    rows += [row(method, psnr=value, dataset="Set14") for method, value in (("adabm", 31.0), ("minmax", 30.5))]
+    head = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, {}))[0]
+    assert head == (
+        "**On net at W4A4 FQ, Set5, MinMax loses least, 0.50 dB, AdaBM 1.00 dB; "
+        "it is first in 1 of 2 comparisons of network, set and setting.**"
+    ), "among recipes whose codes take no more bits, as on the leaderboard"
 
 
 def test_patches_are_told_and_one_seed_without_a_published_number():
     table = with_published(
         summary(row("fp32", psnr=32.0, tile=96), row("adabm", psnr=31.5, tile=96)), PUBLISHED, SAME_AS
     )
-    assert evaluation.conclusion(table) == [
-        "**net** on Set5 in 96px patches, W4A4 FQ: least loss 0.50 dB (adabm), most 0.50 dB (adabm). "
-        "AdaBM loses 0.50 dB, one seed, FAB 4.00."
-    ]
-    assert evaluation.conclusion(with_published(summary(row("fp32", psnr=32.0), row("adabm")), PUBLISHED, {})) == []
+    _, evidence = evaluation.conclusion(table)
+    assert "| Set5 in 96px patches |" in evidence and "published" not in evidence and "±" not in evidence
+    nothing = evaluation.conclusion(with_published(summary(row("fp32", psnr=32.0), row("adabm")), PUBLISHED, {}))
+    assert nothing == ["**No quantized network was measured.**"]
 
 
 def pictures() -> pd.DataFrame:

@@ -21,16 +21,39 @@ def table(psnr, series="released", seeds=(0,), **changes):
 
 
 def test_enough_and_best_steps_and_the_share_of_the_first_round():
-    (told,) = fine_tuning.conclusion(table({0: 20.0, 5: 28.0, 10: 30.0, 20: 30.03}), RUNS, [5, 10, 20], 5)
-    assert told == (
-        "**released**: from 20.00 to 30.03 dB in 20 steps (+10.03 dB, one seed, 80% of it in the first 5 steps); "
-        "step 10 is enough, the best is step 20 with 30.03 dB."
+    psnr = {0: 20.0, 5: 28.0, 10: 30.0, 20: 30.03}
+    head, details, advice, evidence = fine_tuning.conclusion(table(psnr), RUNS, [5, 10, 20], 5)
+    assert head == (
+        "**10 steps are enough: the run that ends best, released, gains +10.03 dB in 20 steps (one seed), and nothing more after step 10.**"
     )
+    assert details.startswith("The 1 runs end between 30.03 and 30.03 dB.")
+    assert advice == "*In practice:* stop after about 10 of the 20 steps, with released."
+    assert "of it in the first 5 steps" in evidence and "| 80%" in evidence and "| 20 (30.03 dB) |" in evidence
 
 
 def test_what_harms_needs_no_step():
-    (told,) = fine_tuning.conclusion(table({0: 30.0, 5: 29.9, 20: 29.0}), RUNS, [5, 20], 5)
-    assert "no step is needed, the best is step 0 with 30.00 dB" in told and "10% of it in the first 5 steps" in told
+    rows = table({0: 30.0, 5: 29.9, 20: 29.0})
+    told = fine_tuning.conclusion(rows, RUNS, [5, 20], 5)
+    assert told[0].startswith(
+        "**Fine-tuning gains hardly anything here: the run that ends best, released, changes PSNR by -1.00 dB"
+    )
+    assert told[2] == "*In practice:* leave fine-tuning out where time matters."
+    tuned = fine_tuning.outcomes(rows, RUNS, [5, 20], 5)["released"]
+    assert (tuned.enough, tuned.best, tuned.share) == (0, 0, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize("gain, seeds, helps", [(0.2, (0, 1), True), (0.07, (0, 1), False), (0.2, (0,), True)])
+def test_a_small_gain_is_hardly_one(gain, seeds, helps):
+    rows = table({0: 30.0, 5: 30.0 + gain}, seeds=seeds)
+    assert fine_tuning.outcomes(rows, RUNS, [5], 5)["released"].helps is helps
+
+
+def test_p_values_stand_in_the_table_alone():
+    rows = table({0: 20.0, 5: 25.0}, seeds=(0, 1, 2))
+    rows.loc[(rows["level"] == "5") & (rows["seed"] == 2), "psnr_y_db"] += 0.3
+    *prose, evidence = fine_tuning.conclusion(rows, RUNS, [5], 5)
+    assert "p (paired)" in evidence and not any(" p " in text or "p =" in text for text in prose)
+    assert "(3 seeds)" in prose[0]
 
 
 @pytest.mark.parametrize(
@@ -61,14 +84,17 @@ def test_a_run_that_diverged_is_told():
     rows.append(
         not_run(question="fine_tuning", variable="step", level="10", series="released") | dict(status="diverged")
     )
-    assert fine_tuning.conclusion(study_table(rows), RUNS, [5, 10], 5) == ["**released** diverged before step 10."]
+    assert fine_tuning.conclusion(study_table(rows), RUNS, [5, 10], 5) == [
+        "**No run came to its end: all diverged.**",
+        "released diverged before step 10.",
+    ]
 
 
 def test_steps_of_its_own():
     runs = RUNS | {"short": {"preset": "adabm", "steps": [2]}}
     rows = [*table({0: 20.0, 10: 30.0}).to_dict("records"), *table({0: 20.0, 2: 25.0}, "short").to_dict("records")]
-    told = fine_tuning.conclusion(study_table(rows), runs, [10], 5)
-    assert "in 10 steps" in told[0] and "in 2 steps" in told[1]
+    found = fine_tuning.outcomes(study_table(rows), runs, [10], 5)
+    assert {name: tuned.last for name, tuned in found.items()} == {"released": 10, "short": 2}
 
 
 def test_gains_by_round_need_both_ends():

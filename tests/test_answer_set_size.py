@@ -26,31 +26,46 @@ def table(psnr=PSNR, **changes):
 
 
 def test_enough_is_the_first_size_from_which_nothing_changes():
-    first, second = set_size.conclusion(table(), [20, 1, 5], METHODS, pool=40)
+    head, first, second, advice, evidence = set_size.conclusion(table(), [20, 1, 5], METHODS, pool=40)
+    assert head == "**5 pictures are enough: more of them, up to 20, change PSNR no more than chance does (2 seeds).**"
     assert first == (
-        "**adabm** on Set5: 5 pictures give the PSNR of 20 (30.05 ± 0.07 dB) "
-        "to within 0.05 dB or the spread over seeds; the pool has 40."
+        "**adabm** on Set5: 5 pictures give the PSNR of 20 (30.05 ± 0.07 dB). "
+        "The pool has 40 pictures; the same is what differs by no more than 0.05 dB or the spread over seeds."
     )
-    assert second.startswith("With one picture PSNR changes by -4.05 dB, p = ")
-    assert second.endswith(
-        "FAB is 4.50 ± 0.71 instead of 4.50 ± 0.71, and the worst seed loses 6.00 dB against full precision."
+    assert second == (
+        "With one picture PSNR of adabm changes by -4.05 ± 1.00 dB, not clearly; "
+        "FAB is 4.50 ± 0.71 instead of 4.50 ± 0.71, and the worst of 2 seeds loses 6.00 dB against full precision."
     )
+    assert advice == "*In practice:* use 5 pictures or more; fewer lose up to 4.05 dB in the mean."
+    assert "| adabm    | 5          | 20        | -0.05             |" in evidence and "p (Welch)" in evidence
 
 
 def test_a_size_that_falls_back_puts_it_off():
     psnr = {"1": (30.0, 30.1), "5": (27.0, 27.1), "20": (30.0, 30.1)}
-    assert "20 pictures give the PSNR of 20" in set_size.conclusion(table(psnr), [1, 5, 20], METHODS, 40)[0]
+    told = set_size.conclusion(table(psnr), [1, 5, 20], METHODS, 40)
+    assert told[0] == "**The most that was tried, 20 pictures, is needed: no fewer do as well.**"
+    assert told[3] == "*In practice:* use 20 pictures or more."
     psnr = {"1": (30.0, 30.1), "5": (30.0, 30.1)}
-    assert "already one picture gives the PSNR of 5" in set_size.conclusion(table(psnr), [1, 5], METHODS, 40)[0]
+    told = set_size.conclusion(table(psnr), [1, 5], METHODS, 40)
+    assert told[0].startswith("**One picture is enough") and "a few pictures do" in told[3]
 
 
 def test_smaller_than_one_picture_is_told_as_a_number():
     told = set_size.conclusion(table({"2": (29.0, 29.2), "5": (30.0, 30.2)}), [2, 5], METHODS, 40)
-    assert "5 pictures give" in told[0] and told[1].startswith("With 2 pictures PSNR changes by -1.00 dB")
+    assert "5 pictures give" in told[1] and told[2].startswith("With 2 pictures PSNR of adabm changes by -1.00")
+
+
+def test_the_method_that_needs_most_decides():
+    others = table({"1": (30.0, 30.1), "20": (30.0, 30.1)}, series="b")
+    rows = table().to_dict("records") + others[others["setting"] != "FP32"].to_dict("records")
+    methods = METHODS | {"b": {"method": "adabm", "seeds": [0, 1], "sizes": [1, 20]}}
+    told = set_size.conclusion(study_table(rows), [1, 5, 20], methods, 40)
+    assert told[0].startswith("**5 pictures are enough") and "**b** on Set5: one picture gives" in told[1]
 
 
 def test_a_single_size_has_nothing_to_compare():
-    assert len(set_size.conclusion(table({"5": (30.0, 30.2)}), [5], METHODS, 40)) == 1
+    told = set_size.conclusion(table({"5": (30.0, 30.2)}), [5], METHODS, 40)
+    assert told[0].startswith("**The most that was tried") and len(told) == 3
 
 
 def test_own_sizes_and_methods_not_run():
@@ -58,7 +73,8 @@ def test_own_sizes_and_methods_not_run():
         "adabm": METHODS["adabm"] | {"sizes": [5, 20]},
         "later": {"method": "adabm", "seeds": [0], "run": False},
     }
-    assert [text[:9] for text in set_size.conclusion(table(), [1, 5, 20], methods, 40)] == ["**adabm**", "With 5 pi"]
+    told = "".join(set_size.conclusion(table(), [1, 5, 20], methods, 40))
+    assert "With 5 pictures" in told and "later" not in told
 
 
 def test_the_spread_excuses_a_gap():

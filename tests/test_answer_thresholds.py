@@ -39,28 +39,46 @@ def test_a_method_may_have_percentiles_of_its_own_but_no_other_key():
         thresholds.trials(BENCH, "W4A4 FQ", [20], 3, {"a": {**METHODS["untuned"], "levels": [45]}})
 
 
-def test_the_released_percentile_is_compared_with_the_best_and_with_none():
-    full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
-    psnr = {"0": 29.0, "10": 29.5, "20": 30.0}
-    rows = [
-        row(series="images, untuned", variable="percentile", level=level, seed=seed, psnr_y_db=value + seed / 10, fab=4 + int(level) / 100)
-        for level, value in psnr.items()
-        for seed in (0, 1)
-    ]  # fmt: skip
-    (told,) = thresholds.conclusion(study_table([full, *rows]))
-    assert told.startswith(
-        "**Thresholds of images**, untuned, on Set5: the released percentile 10 has 29.55 dB at FAB 4.10, -0.50 dB"
-    )
-    assert "against the best, 20 (4.20 bits), and +0.50 dB" in told and "against the extremes, 0 (FAB 4.00)" in told
-    assert told.endswith("PSNR spans 1.00 dB and FAB 4.00 to 4.20.")
-
-
-def test_what_changes_nothing_is_called_the_same():
-    full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
-    rows = [
-        row(series="images, untuned", variable="percentile", level=level, seed=seed, psnr_y_db=30.0, fab=4.2)
-        for level in ("0", "10")
-        for seed in (0, 1)
+def rows(psnr: dict[str, tuple], which="images", fab=lambda level: 4 + int(level) / 100) -> list[dict]:
+    return [
+        row(series=f"{which}, untuned", variable="percentile", level=level, seed=seed, psnr_y_db=value, fab=fab(level))
+        for level, values in psnr.items()
+        for seed, value in enumerate(values)
     ]
-    (told,) = thresholds.conclusion(study_table([full, *rows]))
-    assert "which is the best, and the same as the extremes, 0 (FAB 4.20)" in told
+
+
+FULL = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
+
+
+def test_the_released_percentile_is_compared_with_the_best_and_with_none():
+    psnr = {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69), "20": (30.0, 30.1, 30.21)}
+    head, spans, advice, evidence = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
+    assert head == (
+        "**Other percentiles are clearly better than the released ones: 20 for images, untuned (+0.50 dB); adapting clearly helps for images.**"
+    )
+    assert spans == "Over all percentiles PSNR on Set5 spans 1.00 dB (FAB 4.00 to 4.20) for those of images, untuned."
+    assert advice == "*In practice:* try 20 instead of 10 for images, untuned."
+    best, extremes = evidence.splitlines()[2:]
+    assert "the best, 20" in best and "| -0.50" in best and "the extremes, 0" in extremes and "| +0.50" in extremes
+
+
+def test_what_the_seeds_cannot_tell_is_not_called_better():
+    psnr = {"0": (29.0, 30.0), "10": (29.4, 29.8), "20": (30.0, 29.9)}
+    head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
+    assert head == (
+        "**No other percentile is clearly better than the released one; whether adapting helps for images the seeds cannot tell.**"
+    )
+    assert advice == "*In practice:* keep the released percentiles."
+
+
+def test_images_and_layers_are_told_apart():
+    layers = {"0": (28.0, 28.1, 28.21), "30": (29.0, 29.11, 29.2)}
+    images = {"0": (29.5, 29.6, 29.7), "10": (29.0, 29.11, 29.2)}
+    head = thresholds.conclusion(study_table([FULL, *rows(images), *rows(layers, "layers")]))[0]
+    assert "adapting clearly helps for layers; adapting clearly harms for images.**" in head
+
+
+def test_what_changes_nothing_is_the_best_itself():
+    same = rows({"0": (30.0, 30.0), "10": (30.0, 30.0)}, fab=lambda level: 4.2)
+    evidence = thresholds.conclusion(study_table([FULL, *same]))[-1]
+    assert "the best, itself, 10" in evidence and "| the extremes, 0      | 4.20      | +0.00" in evidence

@@ -30,19 +30,10 @@ ROOT = Path(__file__).parents[1]
 _DATE = re.compile(rb"20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
 _LONGEST_S = 120  # of a run that is not killed
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "torch",
-        "torchvision",
-        "cv2",
-        "pandas",
-        "matplotlib.figure",
-        "skimage.metrics",
-        "sklearn.cluster",
-        "spandrel",
-        "papermill",
-    ]
-)
+_PRELOADED = ["torch", "torch._dynamo", "torchvision", "basicsr", "cv2", "pandas"]
+if os.environ.get("ADABM_FUZZ_SECONDS"):  # what slow tests need besides
+    _PRELOADED += ["matplotlib.figure", "skimage.metrics", "spandrel", "papermill"]
+_CONTEXT.set_forkserver_preload(_PRELOADED)
 
 
 class Command:

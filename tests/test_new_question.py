@@ -26,6 +26,7 @@ ANSWER = '''"""Do seeds matter?"""
 from ..pages import question_figures
 from ..plan.cells import Run
 from ..running.bench import Trial
+from ..tables.conclusion import answer, practice
 from ..tables.question import Question
 
 QUESTION = Question("seeds", 30, "Do seeds matter?", "The same model with other patches.", "Quality by seed")
@@ -42,7 +43,8 @@ def figures(table):
 
 def conclusion(table):
     low = table[table["variable"] == "count"]["psnr_y_db"]
-    return [f"{len(low)} seeds spread over {low.max() - low.min():.2f} dB."]
+    told = answer(f"{len(low)} seeds spread over {low.max() - low.min():.2f} dB.")
+    return [told, practice("measure more than one seed.")]
 '''
 PARAMETERS = """backbone: str = "edsr_f32b8_x4"
 data: str = "data/prepared/demo"
@@ -155,7 +157,7 @@ def test_it_is_answered_collected_and_reported(project):
     assert "1 of 1 tables verified" in run(project, "adabm", "verify-results")
     run(project, "pipelines.stages.collect", "--results", "results/demo", "--title", "A study")
     report = project / "results" / "demo" / "report"
-    assert (report / "answers.md").read_text().startswith("* **Do seeds matter?**\n  * 2 seeds spread over ")
+    assert (report / "answers.md").read_text().startswith("* **Do seeds matter?**\n  * **2 seeds spread over ")
     page = (report / "report.html").read_text()
     assert "The same model with other patches." in page and 'href="../seeds/30_seeds.ipynb"' in page
     assert "seeds" in json.loads((report.parent / "metrics.json").read_text())

@@ -7,7 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
+from adabm.study.pages.figures import family_colors
+from adabm.study.pages.panel_figures import plot_panels
 from adabm.study.pages.question_figures import plot_frontier, plot_levels, plot_sweep
+from adabm.study.pages.series import series_styles
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import row
 
@@ -37,7 +40,15 @@ def sweep(
 
 
 def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    legends = figure.legends or [axis.get_legend() for axis in figure.axes if axis.get_legend()]
+    return [text.get_text() for found in legends for text in found.get_texts()]
+
+
+def named(figure: Figure) -> list[str]:
+    """The names beside the lines, from the lowest to the highest."""
+    texts = [text for axis in figure.axes for text in axis.texts if text.get_text() != "full precision"]
+    assert all(text.xyann[0] > 1 for text in texts), "beside the panel, where there is no data"
+    return [text.get_text() for text in sorted(texts, key=lambda text: text.xyann[1])]
 
 
 def errorbars(axis: Axes) -> dict[str, ErrorbarContainer]:
@@ -65,7 +76,7 @@ def dotted(axis: Axes) -> list[tuple[float, float]]:
 def test_a_sweep_shows_means_and_spreads():
     table, values = sweep(), ["psnr_y_db", "fab"]
     figure = plot_sweep(table, values, "pictures", full=FULL)
-    assert len(figure.axes) == 4 and legend(figure) == ["AdaBM", "uniform"]
+    assert len(figure.axes) == 4 and sorted(named(figure)) == ["AdaBM", "uniform"]
     for axis, (value, dataset) in zip(figure.axes, [(v, d) for v in values for d in ("Set5", "Set14")]):
         assert list(errorbars(axis)) == ["AdaBM", "uniform"]
         for name, container in errorbars(axis).items():
@@ -106,7 +117,20 @@ def test_a_value_that_was_not_measured_is_left_out():
     first, second = figure.axes
     assert list(errorbars(first)) == ["AdaBM"] and list(errorbars(second)) == ["AdaBM", "uniform"]
     assert list(errorbars(second)["AdaBM"][0].get_xdata()) == [0, 20]
-    assert legend(figure) == ["AdaBM", "uniform"], "also what the first panel lacks"
+    assert sorted(named(figure)) == ["AdaBM", "uniform"], "beside the last panel, which has both"
+
+
+def test_names_stand_in_the_order_of_the_lines_and_apart():
+    table = sweep(["1", "5"], [f"s{i}" for i in range(6)], ["Set5"], [0])
+    table["psnr_y_db"] = 30 + 0.001 * table.index
+    figure = plot_sweep(table, ["psnr_y_db"], "pictures")
+    assert named(figure) == [f"s{i}" for i in range(6)]
+    heights = sorted(text.xyann[1] for text in figure.axes[0].texts)
+    assert np.diff(heights).min() > 0.1 and 0 <= heights[0] and heights[-1] <= 1
+
+
+def test_one_line_needs_no_name():
+    assert named(plot_sweep(sweep(series=["AdaBM"]), ["fab"], "pictures")) == []
 
 
 def test_stretches_of_the_axis_are_named_once():
@@ -114,7 +138,8 @@ def test_stretches_of_the_axis_are_named_once():
     figure = plot_sweep(sweep(), ["psnr_y_db", "fab"], "step", log=False, shades=shades)
     for index, axis in enumerate(figure.axes):
         assert [(p.get_x(), p.get_x() + p.get_width()) for p in axis.patches] == [(0, 10), (10, 20)]
-        assert [text.get_text() for text in axis.texts] == (["w", "a"] if index < 2 else [])
+        texts = [text.get_text() for text in axis.texts if text.get_text() not in ("AdaBM", "uniform")]
+        assert texts == (["w", "a"] if index < 2 else [])
 
 
 def test_many_levels_keep_a_readable_axis():
@@ -151,13 +176,42 @@ def test_levels_stand_in_their_order_with_their_means():
         assert named["AdaBM"].get_ydata()[0] < named["uniform"].get_ydata()[0], "beside each other"
 
 
-@pytest.mark.parametrize("plot", [
-    lambda table: plot_levels(table, "psnr_y_db", "PSNR-Y (dB)"), lambda table: plot_sweep(table, ["psnr_y_db"], "pictures"),
-    plot_frontier,
-], ids=["levels", "sweep", "frontier"])  # fmt: skip
-def test_more_series_than_markers(plot):
+def test_more_series_than_markers():
     names = [f"series {i}" for i in range(11)]
-    assert legend(plot(sweep(["1"], names, ["Set5"], [0]))) == names
+    table = sweep(["1"], names, ["Set5"], [0])
+    assert legend(plot_levels(table, "psnr_y_db", "PSNR-Y (dB)")) == legend(plot_frontier(table)) == names
+    assert sorted(named(plot_sweep(table, ["psnr_y_db"], "pictures"))) == sorted(names)
+
+
+# -- colours ---------------------------------------------------------------------------------------
+
+
+def test_a_method_has_one_colour_everywhere():
+    one = series_styles(["AdaBM", "AdaBM, not fine-tuned", "uniform bits", "layer mapping"])
+    other = series_styles(["random", "uniform bits", "AdaBM at own bits, 15 steps"])
+    assert one["AdaBM"]["color"] == other["AdaBM at own bits, 15 steps"]["color"] == family_colors(["adabm"])["adabm"]
+    assert one["uniform bits"]["color"] == other["uniform bits"]["color"] == family_colors(["minmax"])["minmax"]
+    assert one["AdaBM, not fine-tuned"]["ls"] == "--" and one["AdaBM"]["ls"] == "-"
+    assert one["AdaBM, not fine-tuned"]["marker"] == one["AdaBM"]["marker"]
+    alone = series_styles(["AdaBM, not fine-tuned"])
+    assert alone["AdaBM, not fine-tuned"] == one["AdaBM"], "pale only beside what is fine-tuned"
+
+
+# -- many lines ------------------------------------------------------------------------------------
+
+
+def test_each_of_many_series_has_a_panel_with_the_others_in_gray():
+    names = [f"run {i}" for i in range(6)]
+    table = sweep(["0", "5", "20"], names, ["Set5"])
+    figure = plot_panels(table, "loss_db", "step", [(0, 10, "w")])
+    shown = [axis for axis in figure.axes if axis.axison]
+    assert [axis.get_title() for axis in shown] == names and len(figure.axes) == 8
+    for axis, name in zip(shown, names):
+        rows = table[table["series"] == name]
+        (container,) = [c for c in axis.containers if isinstance(c, ErrorbarContainer)]
+        means = [rows.loc[rows["level"] == level, "loss_db"].mean() for level in ("0", "5", "20")]
+        np.testing.assert_allclose(points(container)[:, 1], means)
+        assert len([line for line in axis.get_lines() if line.get_color() == "0.8"]) == 5
 
 
 # -- quality against bits --------------------------------------------------------------------------
@@ -180,3 +234,9 @@ def test_the_frontier_goes_through_the_means_in_order_of_bits():
                 np.testing.assert_allclose(
                     bars(container, index), np.stack([means[value] - spreads[value], means[value] + spreads[value]], 1)
                 )
+
+
+def test_what_is_fine_tuned_has_a_row_of_its_own():
+    figure = plot_frontier(sweep(["3", "4"], ["AdaBM", "uniform bits", "AdaBM, not fine-tuned"], ["Set5"]))
+    assert [list(errorbars(axis)) for axis in figure.axes] == [["AdaBM", "uniform bits"], ["AdaBM, not fine-tuned"]]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim() and figure.axes[0].yaxis_inverted()

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from adabm.errors import ConfigError
-from adabm.study.answers.significance import Difference, adjusted, difference, paired_difference
+from adabm.study.answers.significance import Difference, adjust, adjusted, difference, paired_difference
 
 
 def test_a_difference_by_hand():
@@ -42,6 +42,31 @@ def test_what_cannot_be_tested_has_no_p_value(sample, reference, mean, spread):
 def test_how_it_is_told(found, clear, told):
     assert found.clear is clear and found.tell() == told
     assert found.tell("s") == told.replace("dB", "s")
+
+
+@pytest.mark.parametrize("found, told", [
+    (Difference(0.123, 0.1, 0.0312), "+0.12 ± 0.10 dB, clearly"),
+    (Difference(-0.123, 0.1, 0.0612), "-0.12 ± 0.10 dB, not clearly"),
+    (Difference(-0.1, 0.1, 0.04), "-0.10 ± 0.10 dB, within the spread over seeds"),
+    (Difference(0.123, 0.1, float("nan")), "+0.12 ± 0.10 dB, not clearly"),
+    (Difference(0.5, 0.0, float("nan")), "+0.50 dB, one seed"),
+])  # fmt: skip
+def test_clearly_needs_both_spread_and_test(found, told):
+    assert found.in_words() == told and found.sure == told.endswith(" clearly") - ("not" in told)
+
+
+def test_evidence_leaves_out_what_was_not_tested():
+    assert Difference(0.5, 0.0, float("nan")).cells() == {
+        "difference (dB)": "+0.50",
+        "spread over seeds (dB)": "0.00",
+        "p": "",
+    }
+    assert Difference(0.5, 0.1, 0.0312).cells("p (x)")["p (x)"] == "0.031"
+
+
+def test_differences_are_adjusted_by_name():
+    found = adjust({"a": Difference(1.0, 0.1, 0.01), "b": Difference(2.0, 0.1, 0.04)})
+    assert found["a"].p_value == pytest.approx(0.02) and found["b"].p_value == pytest.approx(0.04)
 
 
 def test_adjusted_p_values_by_hand():

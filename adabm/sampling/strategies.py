@@ -5,8 +5,6 @@ import warnings
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from ..errors import ConfigError
 from .pool import Pool
@@ -63,6 +61,9 @@ def diverse(pool: Pool, count: int, rng: np.random.Generator) -> list[int]:
 @strategy("kmeans", description="the pictures nearest to the centres of as many k-means clusters of features")
 def kmeans(pool: Pool, count: int, rng: np.random.Generator) -> list[int]:
     """In random order. Two centres get two pictures, at the least sum of squared distances, even if one is nearest to both."""
+    from sklearn.cluster import KMeans  # takes a second, for this strategy alone
+    from sklearn.exceptions import ConvergenceWarning
+
     points = standardized(pool.features)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct pictures than centres

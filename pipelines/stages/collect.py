@@ -17,6 +17,7 @@ from adabm.study.pages import figures
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.pages.report import REPORT, write_report
 from adabm.study.running.runs import MEASURED
+from adabm.study.tables.conclusion import is_table, paragraphs
 from adabm.study.tables.leaderboard import leaderboard, readable_board, verdict
 from adabm.study.tables.presentation import readable
 from adabm.study.tables.question import Question
@@ -140,7 +141,7 @@ def read_tables(results: Path) -> dict[Question, pd.DataFrame]:
 
 
 def answers(results: Path, of: Sequence[Question]) -> str:
-    """Return the conclusions of questions as a list in Markdown.
+    """Return the conclusions of questions, without their tables, as a list in Markdown.
 
     Raises:
         TableError: one is missing.
@@ -150,8 +151,8 @@ def answers(results: Path, of: Sequence[Question]) -> str:
         path = question.conclusion(results)
         if not path.is_file():
             raise TableError(f"{path}: is missing; run the stage question@{question.id} again")
-        sentences = path.read_text(encoding="utf-8").strip().split("\n\n")
-        lines = [f"* **{question.heading}**", *(f"  * {' '.join(sentence.split())}" for sentence in sentences)]
+        prose = [part for part in paragraphs(path.read_text(encoding="utf-8")) if not is_table(part)]
+        lines = [f"* **{question.heading}**", *(f"  * {' '.join(part.split())}" for part in prose)]
         items.append("\n".join(lines) + "\n")
     return "".join(items)
 

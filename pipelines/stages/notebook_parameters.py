@@ -9,15 +9,16 @@ import contextlib
 import difflib
 import re
 from pathlib import Path
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from adabm.errors import ConfigError
 from adabm.yaml_files import parse_yaml, read_yaml
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode  # takes longer than all else of what only reads parameters
 
-def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, ast.expr]:
+
+def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, ast.expr]:
     """Return the annotation of each variable that the cell tagged ``parameters`` assigns.
 
     A variable without annotation takes the type of its default. ``papermill.inspect_notebook``

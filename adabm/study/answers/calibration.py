@@ -14,6 +14,7 @@ from ...pictures.patches import to_batch
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord, TuningStep
 from ..pages import figures
+from ..tables.conclusion import answer
 from ..tables.writing import layer_table
 
 FULL_PRECISION = "full precision"
@@ -93,6 +94,8 @@ def conclusion(bits: float, base: int, pictures: int, name: str, quality: Mappin
     """
     loss = {output: quality[FULL_PRECISION] - value for output, value in quality.items()}
     return [
-        f"Over {pictures} pictures the feature average is {bits:.2f} bits, base {base}.",
-        f"On {name}, AdaBM loses {loss['AdaBM']:.2f} dB and MinMax {loss['MinMax']:.2f} dB.",
+        answer(
+            f"Over {pictures} pictures AdaBM spends {bits:.2f} bits in the mean (base {base}); on {name} it loses "
+            f"{loss['AdaBM']:.2f} dB, MinMax {loss['MinMax']:.2f} dB."
+        )
     ]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
+from ..tables.conclusion import answer, practice
 from ..tables.question import Question
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
 from .probing import Probe, mapping_table, psnr
@@ -144,9 +145,9 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
     own = mean.loc[OWN, "benefit"]
     told = [
-        f"**{_first(units, best, own)}** Its rank correlation with the measured benefit of one more bit is {mean.loc[best, 'benefit']:.2f}; "
-        f"that of AdaBM's mean gradient is {own:.2f}, that of {mean['benefit'].idxmin()}, the worst, {mean['benefit'].min():.2f} "
-        f"({_sizes(units)})."
+        answer(_first(units, best, own) + _gained(gains)),
+        f"Rank correlation with the measured benefit of one more bit: {best} {mean.loc[best, 'benefit']:.2f}, "
+        f"AdaBM's mean gradient {own:.2f}, {mean['benefit'].idxmin()}, the worst, {mean['benefit'].min():.2f} ({_sizes(units)}).",
     ]
     fp, truth = gains["to_fp_db"], gains["truth_db"]
     told.append(
@@ -156,11 +157,32 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
         f"{truth[OWN]:+.2f}, {truth[paid]:+.2f}, {truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB."
     )
     if truth[OWN] < 0:
-        told.append(
-            "With the gradient the mean PSNR falls: the patches that give up a bit lose more decibels together than those that "
+        told[-1] += (
+            " With the gradient the mean PSNR falls: the patches that give up a bit lose more decibels together than those that "
             "get one gain. The bits known to be best here are those of the pooled squared error."
         )
-    return told
+    return [*told, practice(_advice(fp, truth))]
+
+
+def _gained(gains: pd.DataFrame) -> str:
+    own = gains.loc[OWN].max()
+    return "; but moving bits by the gradient gains nothing at equal FAB." if own <= 0 else "."
+
+
+def _advice(fp: pd.Series, truth: pd.Series) -> str:
+    """What follows from the gains to the full-precision output and to ground truth (dB), by measure."""
+    if max(fp[OWN], truth[OWN]) <= 0:
+        known = max(fp[ORACLE], truth[ORACLE])
+        return (
+            "at equal FAB give all images the same bits: moving bits by the gradient gains nothing, "
+            f"and even with their worth known it would gain {known:+.2f} dB."
+        )
+    if min(fp[OWN], truth[OWN]) > 0:
+        return f"let bits follow the gradient: {truth[OWN]:+.2f} dB to ground truth at equal FAB."
+    return (
+        f"bits by the gradient keep nearer to the full-precision output ({fp[OWN]:+.2f} dB) or to ground truth "
+        f"({truth[OWN]:+.2f} dB), not to both."
+    )
 
 
 def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
@@ -180,13 +202,13 @@ def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
 
 def _first(units: pd.DataFrame, best: str, own: float) -> str:
     if best == OWN:
-        return "AdaBM's mean gradient predicts best who needs bits."
+        return "AdaBM's mean gradient predicts best who needs bits"
     sure = clearly_better(units, best, OWN)
     if own < _LITTLE:
-        return f"AdaBM's gradient hardly predicts who needs bits; {best} does it best{'' if sure else ', not clearly'}."
+        return f"AdaBM's gradient hardly predicts who needs bits; {best} does it best{'' if sure else ', not clearly'}"
     if sure:
-        return f"AdaBM's gradient predicts who needs bits, and {best} does it better."
-    return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}."
+        return f"AdaBM's gradient predicts who needs bits, and {best} does it better"
+    return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}"
 
 
 def _sizes(units: pd.DataFrame) -> str:

@@ -1,17 +1,17 @@
 """Which parts of AdaBM earn their bits?"""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..pages import question_figures
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from .component_trials import PARTS, UNTUNED, WHOLE
 from .measured import full_precision, measured, several
-from .significance import Difference, adjusted, paired_difference
+from .significance import Difference, adjust, paired_difference
 
 QUESTION = Question(
     "components",
@@ -21,6 +21,9 @@ QUESTION = Question(
     "Quality and average bits with parts of AdaBM switched off or moved",
 )
 _LEAST_TOLD = 0.01  # dB; clear differences of series are told from here on
+_PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words
+_LAYERS = f"layer mapping{UNTUNED}"
+_RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
@@ -45,63 +48,176 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     first = table[table["status"] == "measured"]["dataset"].iloc[0]
     here = table[table["dataset"] == first]
     parts, front, weights = (measured(here, variable) for variable in ("components", "bits", "bit_weight"))
-    told = [text for series in dict.fromkeys(parts["series"]) for text in _component_effects(parts, series, steps)]
-    told += _worth_of_sensitivity(front)
-    if told:
-        told.append(
-            "p values are of paired t-tests over seeds, adjusted for the comparisons of their sentence (Benjamini and Hochberg)."
-        )
-    for ending in ("", UNTUNED):
-        gaps = at_equal_fab(front, f"AdaBM{ending}", f"uniform bits{ending}")
-        if gaps:
-            texts = [
-                f"{gap.mean():+.2f} ± {gap.std(ddof=1) if len(gap) > 1 else 0:.2f} dB at FAB {fab.mean():.2f}"
-                for fab, gap in (values.T for values in gaps.values())
-            ]
-            told.append(
-                f"AdaBM{ending}{',' if ending else ''} differs from uniform bits of equal FAB (interpolated) by {several(texts)}."
-            )
-    if len(weights):
-        means = weights.groupby("level", sort=False)[["psnr_y_db", "fab"]].mean()
-        texts = [f"{level}: {row['psnr_y_db']:.2f} dB at FAB {row['fab']:.2f}" for level, row in means.iterrows()]
-        told.append(f"By weight of the bit loss: {'; '.join(texts)}.")
-    return told
-
-
-def _component_effects(parts: pd.DataFrame, series: str, steps: int) -> list[str]:
-    """A sentence on what each component adds to the other two; none where AdaBM, or all that it is compared with, is missing."""
-    names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
-    rests = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}
-    if WHOLE not in names:
+    effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
+    by_parts = [_told_of_parts(parts, series, found, steps) for series, found in effects.items()]
+    equal = _against_uniform(front)
+    moved = [*_worth_of_sensitivity(front), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
+    told = [" ".join(texts) for texts in (by_parts, moved) if texts]
+    if not told:
         return []
-    value = _psnr(parts, series, WHOLE)
-    effects = {
-        f"({part})": paired_difference(value, _psnr(parts, series, rest))
-        for part, rest in rests.items()
-        if rest in names
-    }
-    if not effects:
-        return []
-    best = max(names, key=lambda level: _psnr(parts, series, level).mean())
+    series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
+    head = _verdict(effects[series], series) if series else "The parts of AdaBM were not compared with each other."
+    advised = [practice(_advice(parts, series))] if series else []
     return [
-        f"**{series.capitalize()}**{f' ({steps} steps)' if series == 'fine-tuned' else ''} on {parts['dataset'].iloc[0]}, "
-        f"AdaBM has {value.mean():.2f} ± {value.std():.2f} dB; "
-        f"the effect of each component beside the other two, base bits being the same, is: {several(tell_adjusted(effects))}. "
-        f"The best combination is {best} ({_psnr(parts, series, best).mean():.2f} dB)."
+        answer(head),
+        *told,
+        *advised,
+        *evidence(_tested(effects, front)),
+        *evidence(_gaps(equal)),
+        *evidence(_weights(weights)),
     ]
 
 
-def _worth_of_sensitivity(front: pd.DataFrame) -> list[str]:
-    """Sentences on layer factors by sensitivity against random, opposite and no ones, at the same base bits."""
-    told, one = [], f"layer mapping{UNTUNED}"
-    for other in (f"random layer factors{UNTUNED}", f"opposite layer factors{UNTUNED}", f"uniform bits{UNTUNED}"):
-        found = {f"at {bits} bits": d for bits, d in by_bits(front, one, other).items()}
-        texts = zip(tell_adjusted(found), found.values())
-        clear = [text for text, d in texts if d.clear and abs(d.mean) >= _LEAST_TOLD]
-        if found:
-            differing = several(clear) if clear else "no more than the spread over seeds"
-            told.append(f"{one[0].upper()}{one[1:]}, differs from {other}, by {differing}.")
+def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
+    """Return what each component adds to the other two in PSNR (dB), seed by seed, p values adjusted for their number.
+
+    Returns:
+        By component; none where AdaBM, or all that it is compared with, is missing.
+    """
+    names = set(parts.loc[parts["series"] == series, "level"])
+    rests = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}
+    if WHOLE not in names:
+        return {}
+    value = _psnr(parts, series, WHOLE)
+    return adjust(
+        {part: paired_difference(value, _psnr(parts, series, rest)) for part, rest in rests.items() if rest in names}
+    )
+
+
+def _verdict(effects: Mapping[str, Difference], series: str) -> str:
+    """Which parts help and which harm, beyond doubt; of the others how much they seem to."""
+    named = {part: f"{_PART[part]} ({d.mean:+.2f} dB)" for part, d in effects.items()}
+    helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
+    doubtful = [named[part] for part, d in effects.items() if not d.sure]
+    told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
+    told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} quality"] if harms else []
+    told += [f"of {several(doubtful)} the seeds cannot tell"] if doubtful else []
+    text = "; ".join(told)
+    return f"{text[0].upper()}{text[1:]} ({series})."
+
+
+def _advice(parts: pd.DataFrame, series: str) -> str:
+    names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
+    best = max(names, key=lambda level: _psnr(parts, series, level).mean())
+    if best == WHOLE:
+        return "use all of AdaBM: no combination of its parts was better."
+    gain = paired_difference(_psnr(parts, series, best), _psnr(parts, series, WHOLE))
+    told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
+    return f"use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
+
+
+def _told_of_parts(parts: pd.DataFrame, series: str, effects: Mapping[str, Difference], steps: int) -> str:
+    names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
+    value = _psnr(parts, series, WHOLE)
+    best = max(names, key=lambda level: _psnr(parts, series, level).mean())
+    listed = several([f"{d.in_words()} ({part})" for part, d in effects.items()])
+    return (
+        f"**{series.capitalize()}**{f' ({steps} steps)' if series == 'fine-tuned' else ''} on {parts['dataset'].iloc[0]}, "
+        f"AdaBM has {value.mean():.2f} ± {value.std():.2f} dB; the effect of each component beside the other two, base bits "
+        f"being the same, is: {listed}. The best combination is {best} ({_psnr(parts, series, best).mean():.2f} dB)."
+    )
+
+
+def _told_at_equal_fab(gaps: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
+    told = []
+    for name, by_level in gaps.items():
+        means = [values[:, 1].mean() for values in by_level.values()]
+        bits = [values[:, 0].mean() for values in by_level.values()]
+        ends = f"{means[0]:+.2f} dB at FAB {bits[0]:.2f}"
+        ends += f" to {means[-1]:+.2f} dB at FAB {bits[-1]:.2f}" if len(means) > 1 else ""
+        comma = "," * name.endswith(UNTUNED)
+        told.append(f"{name}{comma} differs from uniform bits of equal FAB (interpolated) by {ends}.")
     return told
+
+
+def _against_uniform(front: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """AdaBM, fine-tuned and not, against uniform bits at equal FAB, where there is anything to compare."""
+    found = {f"AdaBM{end}": at_equal_fab(front, f"AdaBM{end}", f"uniform bits{end}") for end in ("", UNTUNED)}
+    return {name: gaps for name, gaps in found.items() if gaps}
+
+
+def _gaps(equal: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, str]]:
+    return [
+        {
+            "at equal FAB": name,
+            "FAB": f"{values[:, 0].mean():.2f}",
+            "against uniform bits (dB)": f"{values[:, 1].mean():+.2f}",
+            "spread over seeds (dB)": f"{values[:, 1].std(ddof=1) if len(values) > 1 else 0:.2f}",
+            "seeds": str(len(values)),
+        }
+        for name, by_level in equal.items()
+        for values in by_level.values()
+    ]
+
+
+def _weights(weights: pd.DataFrame) -> list[dict[str, str]]:
+    means = weights.groupby("level", sort=False)[["psnr_y_db", "fab"]].mean()
+    return [
+        {"weight of the bit loss": level, "PSNR-Y (dB)": f"{row['psnr_y_db']:.2f}", "FAB": f"{row['fab']:.2f}"}
+        for level, row in means.iterrows()
+    ]
+
+
+def _told_of_weights(weights: pd.DataFrame) -> list[str]:
+    means = weights.groupby("level")[["psnr_y_db", "fab"]].mean()
+    if means.empty:
+        return []
+    spans = means.max() - means.min()
+    return [f"Over all weights of the bit loss PSNR spans {spans['psnr_y_db']:.2f} dB and FAB {spans['fab']:.2f}."]
+
+
+def _tested(effects: Mapping[str, Mapping[str, Difference]], front: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows of evidence: paired t-tests over seeds, p values adjusted within each comparison."""
+    test = "p adjusted (paired, Benjamini and Hochberg)"
+    rows = [
+        {"what": f"AdaBM, {series}", "against": f"without {_PART[part]}", "bits": "", **d.cells(test)}
+        for series, found in effects.items()
+        for part, d in found.items()
+    ]
+    return rows + [
+        {"what": _LAYERS, "against": other, "bits": bits, **d.cells(test)}
+        for other in _RIVALS
+        for bits, d in adjust(by_bits(front, _LAYERS, other)).items()
+    ]
+
+
+def image_worth(table: pd.DataFrame) -> str:
+    """Tell in one sentence what it changes, on the first set, that bits follow the image, everything else being there.
+
+    Returns:
+        The sentence, of fine-tuned models where they were measured; nothing where neither was.
+    """
+    rest = "+".join(part for part in PARTS if part != "image")
+    for series in ("fine-tuned", "not fine-tuned"):
+        rows = measured(table, "components")
+        rows = rows[(rows["series"] == series) & rows["level"].isin([WHOLE, rest])]
+        rows = rows[rows["dataset"] == rows["dataset"].iloc[0]] if len(rows) else rows
+        if set(rows["level"]) == {WHOLE, rest}:
+            found = paired_difference(_psnr(rows, series, WHOLE), _psnr(rows, series, rest))
+            fab = rows.groupby("level")["fab"].mean()
+            return (
+                f"{found.mean:+.2f} ± {found.spread:.2f} dB on {rows['backbone'].iloc[0]}, {rows['dataset'].iloc[0]}, over "
+                f"{rows['seed'].nunique()} seeds ({series}, layer mapping and clipping being there too), "
+                f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}."
+            )
+    return ""
+
+
+def _worth_of_sensitivity(front: pd.DataFrame) -> list[str]:
+    """A sentence on layer factors by sensitivity against random, opposite and no ones, where they differ most at the same base bits."""
+    told = []
+    for other in _RIVALS:
+        found = adjust(by_bits(front, _LAYERS, other))
+        if not found:
+            continue
+        bits = max(found, key=lambda bits: abs(found[bits].mean))
+        most = found[bits]
+        told.append(
+            f"{other.removesuffix(UNTUNED)} by {most.in_words()}, at {bits} bits"
+            if abs(most.mean) >= _LEAST_TOLD
+            else f"{other.removesuffix(UNTUNED)} by less than {_LEAST_TOLD} dB"
+        )
+    return [f"{_LAYERS[0].upper()}{_LAYERS[1:]}, differs most from {'; from '.join(told)}."] if told else []
 
 
 def by_bits(front: pd.DataFrame, one: str, other: str) -> dict[str, Difference]:
@@ -129,12 +245,6 @@ def at_equal_fab(front: pd.DataFrame, one: str, other: str) -> dict[str, np.ndar
             reference = np.interp(row["fab"], curve["fab"], curve["psnr_y_db"])
             gaps.setdefault(level, []).append((row["fab"], row["psnr_y_db"] - reference))
     return {level: np.array(values) for level, values in gaps.items()}
-
-
-def tell_adjusted(differences: Mapping[str, Difference]) -> list[str]:
-    """Tell differences, each with its name behind it, with p values adjusted for their number (Benjamini and Hochberg)."""
-    p_values = adjusted([d.p_value for d in differences.values()])
-    return [f"{replace(d, p_value=p).tell()} {name}" for (name, d), p in zip(differences.items(), p_values)]
 
 
 def _psnr(rows: pd.DataFrame, series: str, level: str) -> pd.Series:

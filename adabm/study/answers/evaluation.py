@@ -3,6 +3,8 @@
 import pandas as pd
 
 from ..running.runs import MEASURED
+from ..tables.conclusion import answer, evidence
+from ..tables.leaderboard import best, first_board, leaderboard
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -29,25 +31,63 @@ def bits_by_picture(pictures: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusion(summary: pd.DataFrame) -> list[str]:
-    """Tell, of each network, set and setting, the least and the most loss, and AdaBM's beside the published one.
+    """Tell which method loses least and how often, and, of each network, set and setting, the ends and AdaBM beside the published loss.
 
     Args:
         summary: a row a cell, with the columns of ``adabm.study.with_published``.
     """
     rows = summary[(summary["status"] == MEASURED) & (summary["method"] != "fp32")]
-    return [_told(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
+    groups = [(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
+    if not groups:
+        return [answer("No quantized network was measured.")]
+    return [
+        answer(_verdict(leaderboard(summary))),
+        *_told_of_published(rows),
+        *evidence([_row(keys, here) for keys, here in groups]),
+    ]
 
 
-def _told(keys: tuple, rows: pd.DataFrame) -> str:
+def _verdict(board: pd.DataFrame) -> str:
+    """The recipe of least loss on the first board, and how often it is the first among those whose codes take no more bits."""
+    first, places = best(board), [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
+    text = f"On {first['backbone']} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {first['loss_db']:.2f} dB"
+    released = first_board(board)
+    for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
+        text += f", AdaBM {row['loss_db']:.2f} dB"
+    won = sum(best(here)["method"] == first["method"] for here in places)
+    if len(places) > 1:
+        text += f"; it is first in {won} of {len(places)} comparisons of network, set and setting"
+    return f"{text}."
+
+
+def _told_of_published(rows: pd.DataFrame) -> list[str]:
+    known = rows[(rows["method"] == "adabm") & rows["published_loss_db"].notna()]
+    if known.empty:
+        return []
+    less = int((known["loss_db"] < known["published_loss_db"]).sum())
+    return [
+        f"AdaBM's loss is below the published one in {less} of {len(known)} cases for which one is known, "
+        "each against its own full precision and on weights of other quality."
+    ]
+
+
+def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
     backbone, dataset, tile, setting = keys
-    best, worst = (rows.loc[rows["loss_db"].agg(end)] for end in ("idxmin", "idxmax"))
-    text = (
-        f"**{backbone}** on {dataset}{f' in {tile}px patches' if tile else ''}, {setting}: "
-        f"least loss {best['loss_db']:.2f} dB ({best['method']}), most {worst['loss_db']:.2f} dB ({worst['method']})."
-    )
+    least, most = (rows.loc[rows["loss_db"].agg(end)] for end in ("idxmin", "idxmax"))
+    cells = {
+        "network": backbone,
+        "set": f"{dataset} in {tile}px patches" if tile else dataset,
+        "setting": setting,
+        "least loss (dB)": f"{least['loss_db']:.2f} ({least['method']})",
+        "most loss (dB)": f"{most['loss_db']:.2f} ({most['method']})",
+    }
     for _, row in rows[rows["method"] == "adabm"].iterrows():
-        spread = f" ± {row['psnr_std_db']:.2f} over {row['seeds']} seeds" if row["seeds"] > 1 else ", one seed"
+        spread = f" ± {row['psnr_std_db']:.2f}" if row["seeds"] > 1 else ""
         known = pd.notna(row["published_loss_db"])
-        against = f"; published {row['published_loss_db']:.2f} dB" if known else ""
-        text += f" AdaBM loses {row['loss_db']:.2f} dB{spread}, FAB {row['fab']:.2f}{against}."
-    return text
+        cells |= {
+            "AdaBM's loss (dB)": f"{row['loss_db']:.2f}{spread}",
+            "seeds": str(row["seeds"]),
+            "FAB": f"{row['fab']:.2f}",
+        }
+        cells |= {"published loss (dB)": f"{row['published_loss_db']:.2f}"} if known else {}
+    return cells

@@ -2,17 +2,19 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..pages import question_figures
+from ..pages.panel_figures import plot_panels
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import measured
-from .significance import paired_difference
+from .measured import measured, several
+from .significance import Difference, paired_difference
 
 QUESTION = Question(
     "fine_tuning",
@@ -22,6 +24,7 @@ QUESTION = Question(
     "Quality along fine-tuning, by learning rate",
 )
 _ENOUGH = 0.05  # dB; a step is as good as the last to within this, or the spread over seeds
+_WORTHWHILE = 0.1  # dB; less is hardly a gain
 _GROUPS = "wam"  # ranges of weights, of activations, mapping: whose turn it is, round by round
 
 
@@ -48,10 +51,10 @@ def trials(
 
 
 def figures(table: pd.DataFrame, rounds: int, steps_per_round: int) -> dict[str, Figure]:
-    """Draw loss and FAB along fine-tuning, the rounds of the full rotation shaded and named by the group whose turn it is."""
+    """Draw the loss along fine-tuning, a panel a run, the rounds of the full rotation shaded and named by the group whose turn it is."""
     shades = [(r * steps_per_round, (r + 1) * steps_per_round, _GROUPS[r % len(_GROUPS)]) for r in range(rounds)]
     traced = measured(table, "step")
-    return {"": question_figures.plot_sweep(traced, ["loss_db", "fab"], "step", log=False, shades=shades)}
+    return {"": plot_panels(traced, "loss_db", "step", shades)}
 
 
 def mean_psnr(table: pd.DataFrame) -> pd.DataFrame:
@@ -74,34 +77,121 @@ def gains_by_round(means: pd.DataFrame, steps_per_round: int) -> pd.DataFrame:
     return pd.DataFrame(gains).dropna(how="all")
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What fine-tuning did in one run, over its seeds.
+
+    Attributes:
+        last, enough, best: steps; ``enough`` is the first that is as good as the last.
+        start, end, peak: PSNR in dB before, after ``last`` and after ``best`` steps.
+        total: the difference of end and start.
+        share: of it, what the first round has; None where that was not measured or would mislead.
+    """
+
+    last: int
+    enough: int
+    best: int
+    start: float
+    end: float
+    peak: float
+    total: Difference
+    share: float | None
+    seeds: int
+
+    @property
+    def helps(self) -> bool:
+        """Whether it gains at least 0.1 dB, and more than the spread over seeds."""
+        return self.total.mean >= _WORTHWHILE and self.total.clear
+
+
+def outcomes(
+    table: pd.DataFrame, runs: Mapping[str, Mapping], steps: Sequence[int], steps_per_round: int
+) -> dict[str, Tuned | None]:
+    """Return what became of each run that was measured; None of one that diverged before its last step.
+
+    Args:
+        runs, steps: as in :func:`trials`.
+    """
+    traced = measured(table, "step")
+    found: dict[str, Tuned | None] = {}
+    for name, rows in traced.groupby("series", sort=False):
+        last = max(runs[name].get("steps", steps))
+        at = {int(level): group.set_index("seed")["psnr_y_db"] for level, group in rows.groupby("level")}
+        if last not in at:
+            found[name] = None
+            continue
+        best = max(at, key=lambda step: at[step].mean())
+        found[name] = Tuned(
+            last, first_as_good(at, last), best, at[0].mean(), at[last].mean(), at[best].mean(),
+            paired_difference(at[last], at[0]), share_of_first_round(at, last, steps_per_round), len(at[last]),
+        )  # fmt: skip
+    return found
+
+
 def conclusion(
     table: pd.DataFrame, runs: Mapping[str, Mapping], steps: Sequence[int], steps_per_round: int
 ) -> list[str]:
-    """Tell of each run what fine-tuning gains, which step is enough and which the best.
+    """Tell what the best run gains and how many steps of it are enough, then each run in a table.
 
     Args:
         runs, steps: as in :func:`trials`; what was not run is not told of.
     """
-    traced = measured(table, "step")
-    told = []
-    for name in dict.fromkeys(traced["series"]):
-        last = max(runs[name].get("steps", steps))
-        rows = traced[traced["series"] == name]
-        at = {int(level): group.set_index("seed")["psnr_y_db"] for level, group in rows.groupby("level")}
-        if last not in at:
-            told.append(f"**{name}** diverged before step {last}.")
-            continue
-        total = paired_difference(at[last], at[0])
-        best = max(at, key=lambda step: at[step].mean())
-        enough = first_as_good(at, last)
-        share = share_of_first_round(at, last, steps_per_round)
-        told.append(
-            f"**{name}**: from {at[0].mean():.2f} to {at[last].mean():.2f} dB in {last} steps ({total.tell()}"
-            + (f", {share:.0%} of it in the first {steps_per_round} steps" if share is not None else "")
-            + f"); {f'step {enough} is enough' if enough else 'no step is needed'}, "
-            f"the best is step {best} with {at[best].mean():.2f} dB."
-        )
-    return told
+    found = outcomes(table, runs, steps, steps_per_round)
+    ended = {name: tuned for name, tuned in found.items() if tuned is not None}
+    diverged = [
+        f"{name} diverged before step {max(runs[name].get('steps', steps))}" for name in found if name not in ended
+    ]
+    details = [f"{several(diverged)}."] if diverged else []
+    if not ended:
+        return [answer("No run came to its end: all diverged."), *details]
+    highest = max(ended, key=lambda name: ended[name].end)
+    ends = [tuned.end for tuned in ended.values()]
+    details.insert(
+        0,
+        f"The {len(ended)} runs end between {min(ends):.2f} and {max(ends):.2f} dB. A step is enough from which on PSNR is no "
+        f"more than {_ENOUGH} dB or the spread over seeds below that of the last; the best step is chosen by looking.",
+    )
+    rows = [_row(name, tuned, steps_per_round) for name, tuned in ended.items()]
+    return [
+        answer(_verdict(highest, ended[highest])),
+        " ".join(details),
+        practice(_advice(highest, ended[highest])),
+        *evidence(rows),
+    ]
+
+
+def _verdict(name: str, tuned: Tuned) -> str:
+    change = f"{tuned.total.mean:+.2f} dB in {tuned.last} steps ({_seeds(tuned)})"
+    if not tuned.helps:
+        return f"Fine-tuning gains hardly anything here: the run that ends best, {name}, changes PSNR by {change}."
+    told = "no step is" if tuned.enough == 0 else "one step is" if tuned.enough == 1 else f"{tuned.enough} steps are"
+    text = f"{told} enough: the run that ends best, {name}, gains {change}, and nothing more after step {tuned.enough}."
+    return text[0].upper() + text[1:]
+
+
+def _advice(name: str, tuned: Tuned) -> str:
+    if not tuned.helps:
+        return "leave fine-tuning out where time matters."
+    return f"stop after about {max(1, tuned.enough)} of the {tuned.last} steps, with {name}."
+
+
+def _seeds(tuned: Tuned) -> str:
+    return "one seed" if tuned.seeds == 1 else f"{tuned.seeds} seeds"
+
+
+def _row(name: str, tuned: Tuned, steps_per_round: int) -> dict[str, str]:
+    share = "" if tuned.share is None else f"{tuned.share:.0%}"
+    return {
+        "run": name,
+        "steps": str(tuned.last),
+        "before (dB)": f"{tuned.start:.2f}",
+        "after (dB)": f"{tuned.end:.2f}",
+        **tuned.total.cells("p (paired)"),
+        "seeds": str(tuned.seeds),
+        f"of it in the first {steps_per_round} steps": share,
+        "enough": str(tuned.enough),
+        "best step": f"{tuned.best} ({tuned.peak:.2f} dB)",
+    }
 
 
 def first_as_good(at: Mapping[int, pd.Series], last: int) -> int:

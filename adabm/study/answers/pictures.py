@@ -14,9 +14,10 @@ from ..pages.comparison import plot_differences
 from ..pages.figures import worst_block
 from ..plan.cells import Run
 from ..running.bench import Bench, Trial
+from ..tables.conclusion import answer
 from ..tables.question import Question
 from .calibration import FULL_PRECISION
-from .measured import measured
+from .measured import measured, several
 from .probing import Probe, bench_scale
 
 QUESTION = Question(
@@ -25,7 +26,9 @@ QUESTION = Question(
     "What does it look like?",
     "Photographs upscaled by the same network at the same bits; below each picture, its difference from full precision.",
     "Crops side by side, and their differences from full precision",
+    gallery=True,
 )
+_SEEN = 3.0  # dB lost; noise is then plain in the pictures
 _SIDE = 128  # of a crop, pixels of the upscaled picture
 _HARMED = 0  # the first method tells where to look
 
@@ -90,14 +93,23 @@ def _by_setting(made: Mapping[tuple[str, str, str], np.ndarray], picture: str) -
 
 
 def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
-    """Tell what each method loses at each setting, least first."""
+    """Tell which method comes nearest at each setting, then what each loses, least first."""
     rows = measured(table, "setting")
-    told = []
+    told, nearest, farthest = [], {}, {}
     for setting, here in rows.groupby("setting", sort=False):
         best = here.sort_values("loss_db", kind="stable")
         losses = [f"{series} loses {loss:.2f} dB" for series, loss in zip(best["series"], best["loss_db"])]
         told.append(f"At {setting}, in the mean over {here['pictures'].iloc[0]} photographs, {', '.join(losses)}.")
+        nearest.setdefault(best["series"].iloc[0], []).append(setting)
+        farthest[setting] = (best["series"].iloc[-1], best["loss_db"].iloc[-1])
+    setting, (worst, loss) = list(farthest.items())[-1]
+    first = several([f"{name} at {several(settings)}" for name, settings in nearest.items()])
     return [
-        *told,
-        f"Drawn are the blocks of {', '.join(pictures)} where {rows['series'].iloc[_HARMED]} does most harm.",
+        answer(
+            f"Nearest to full precision comes {first}; what {worst} does at {setting} ({loss:.2f} dB lost) is seen at once."
+            if loss > _SEEN
+            else f"Nearest to full precision comes {first}; {worst} at {setting} loses most, {loss:.2f} dB."
+        ),
+        " ".join(told),
+        f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.",
     ]

@@ -10,9 +10,10 @@ from ..pages import question_figures
 from ..plan.cells import Run
 from ..plan.options import check_choices, check_keys
 from ..running.bench import Bench, Trial
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import full_precision, measured
-from .significance import adjusted, difference
+from .measured import full_precision, measured, several
+from .significance import SIGNIFICANT, adjusted, difference
 
 QUESTION = Question(
     "sampling",
@@ -21,8 +22,8 @@ QUESTION = Question(
     "The same number of calibration pictures, chosen from the same pool by different strategies.",
     "Quality for each strategy of choosing calibration pictures",
 )
+_NO_BETTER = "No way of choosing is clearly better than random pictures"
 REFERENCE = "random"  # what the other strategies are compared with
-_SIGNIFICANT = 0.05
 
 
 def check_strategies(strategies: Sequence[str]) -> pd.DataFrame:
@@ -117,29 +118,73 @@ def _compared(here: pd.DataFrame, series: str, dataset: str) -> pd.DataFrame:
 
 
 def conclusion(comparison: pd.DataFrame, methods: Mapping[str, Mapping]) -> list[str]:
-    """Tell, on the first set, the best and the worst strategy against random pictures, and where the adaptive one stops.
+    """Tell, on the first set, whether a strategy beats random pictures, the best and the worst, and where the adaptive one stops.
 
     Args:
         comparison: what :func:`compared` returned.
         methods: as in :func:`trials`; what was not run is not told of.
     """
-    told = []
     dataset = comparison["dataset"].iloc[0]
-    for name, method in methods.items():
-        if not method.get("run", True):
-            continue
-        rows = comparison[(comparison["series"] == name) & (comparison["dataset"] == dataset)].set_index("strategy")
+    told, adaptive = [], []
+    series = [name for name, method in methods.items() if method.get("run", True)]
+    here = comparison[(comparison["dataset"] == dataset) & comparison["series"].isin(series)]
+    for name in series:
+        rows = here[here["series"] == name].set_index("strategy")
         best, worst = rows.index[0], rows.index[-1]
         told.append(
             f"**{name}** on {dataset}: random has {_told(rows.loc[REFERENCE])}; best is {best} with "
             f"{_told(rows.loc[best])}, worst {worst} with {_told(rows.loc[worst])}."
         )
         if "adaptive" in rows.index:
-            adaptive = rows.loc["adaptive"]
-            told.append(
-                f"The adaptive strategy stops at {adaptive['pictures']:.0f} pictures in the mean: {_told(adaptive)}."
-            )
-    return told
+            row = rows.loc["adaptive"]
+            adaptive.append(f"{row['pictures']:.0f} pictures in the mean ({name}): {_told(row)}")
+    stops = [f"The adaptive strategy stops at {several(adaptive)}."] if adaptive else []
+    better, worse = _differing(here, 1), _differing(here, -1)
+    return [
+        answer(_verdict(here, better, worse)),
+        " ".join(told),
+        *stops,
+        practice(_advice(better, worse)),
+        *evidence([_tested(row) for _, row in here.iterrows()]),
+    ]
+
+
+def _differing(here: pd.DataFrame, sign: int) -> list[str]:
+    """Strategies that are clearly better (1) or worse (-1) than random pictures; the series is told where it is not so in all."""
+    sure = ~here["within the spread"].fillna(True).astype(bool) & (here["p adjusted"] < SIGNIFICANT)
+    rows = here[sure & (here["against random"] * sign > 0)]
+    found = rows.groupby("strategy", sort=False)["series"].agg(tuple)
+    every = here["series"].nunique()
+    alike = found.index.to_series().groupby(found, sort=False).agg(list)
+    return [several(names) + ("" if len(of) == every else f" ({several(list(of))})") for of, names in alike.items()]
+
+
+def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
+    if here["p adjusted"].isna().all():
+        return "One seed cannot tell whether any choice beats random pictures."
+    text = "Clearly better than random pictures is " + several(better) if better else _NO_BETTER
+    return f"{text}; clearly worse: {several(worse)}." if worse else f"{text}, and none is clearly worse."
+
+
+def _advice(better: list[str], worse: list[str]) -> str:
+    text = f"choose by {several(better)}" if better else "draw pictures at random"
+    return f"{text}; avoid {several(worse)}." if worse else f"{text}."
+
+
+def _tested(row: pd.Series) -> dict[str, str]:
+    cells = {"series": row["series"], "strategy": row["strategy"], "seeds": str(row["seeds"])}
+    cells |= {
+        "PSNR-Y (dB)": f"{row['psnr_y_db']:.2f}",
+        "spread over seeds (dB)": f"{row['std']:.2f}",
+        "FAB": f"{row['fab']:.2f}",
+    }
+    if row["strategy"] == REFERENCE or pd.isna(row["p adjusted"]):
+        return cells
+    return cells | {
+        "against random (dB)": f"{row['against random']:+.2f}",
+        "p (Welch)": f"{row['p']:.2g}",
+        "p adjusted (Benjamini and Hochberg)": f"{row['p adjusted']:.2g}",
+    }
 
 
 def _told(row: pd.Series) -> str:
@@ -152,6 +197,5 @@ def _told(row: pd.Series) -> str:
     elif row["within the spread"]:
         verdict = "within the spread over seeds"
     else:
-        significant = "significant" if row["p adjusted"] < _SIGNIFICANT else "not significant"
-        verdict = f"{significant}, adjusted p = {row['p adjusted']:.2g}"
+        verdict = "clearly" if row["p adjusted"] < SIGNIFICANT else "not clearly"
     return f"{text} ({row['against random']:+.2f} dB against random, {verdict})"

@@ -9,9 +9,10 @@ from ..pages import question_figures
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from .measured import full_precision, measured
-from .significance import difference
+from .significance import Difference, difference
 
 QUESTION = Question(
     "set_size",
@@ -63,30 +64,76 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], methods: Mapping[str, 
     """
     swept = measured(table, "pictures")
     dataset = swept["dataset"].iloc[0]
-    told = []
+    enough, told, few, tested = {}, [], [], []
+    seeds = swept["seed"].nunique()
     for name, method in methods.items():
         if not method.get("run", True):
             continue
         counts = sorted(method.get("sizes", sizes))
         here = swept[(swept["series"] == name) & (swept["dataset"] == dataset)]
         at = {size: here[here["level"] == str(size)].sort_values("seed") for size in counts}
-        fewest, most = at[counts[0]], at[counts[-1]]
+        most = at[counts[-1]]
         gaps = {size: difference(at[size]["psnr_y_db"], most["psnr_y_db"]) for size in counts[:-1]}
-        enough = saturated(gaps, counts)
+        enough[name] = (saturated(gaps, counts), counts[-1])
         told.append(
-            f"**{name}** on {dataset}: {'already one picture gives' if enough == 1 else f'{enough} pictures give'} the "
-            f"PSNR of {counts[-1]} ({most['psnr_y_db'].mean():.2f} ± {most['psnr_y_db'].std():.2f} dB) "
-            f"to within {_ENOUGH} dB or the spread over seeds; the pool has {pool}."
+            f"**{name}** on {dataset}: {pictures_of(enough[name][0])} {'gives' if enough[name][0] == 1 else 'give'} the PSNR of "
+            f"{counts[-1]} ({most['psnr_y_db'].mean():.2f} ± {most['psnr_y_db'].std():.2f} dB)."
         )
-        if not gaps:
-            continue
-        told.append(
-            f"With {'one picture' if counts[0] == 1 else f'{counts[0]} pictures'} PSNR changes by "
-            f"{gaps[counts[0]].tell()}; FAB is {fewest['fab'].mean():.2f} ± {fewest['fab'].std():.2f} "
-            f"instead of {most['fab'].mean():.2f} ± {most['fab'].std():.2f}, "
-            f"and the worst seed loses {fewest['loss_db'].max():.2f} dB against full precision."
-        )
-    return told
+        if gaps:
+            few.append(_told_of_few(name, counts[0], gaps[counts[0]], at[counts[0]], most))
+        tested += [
+            {
+                "series": name,
+                "pictures": str(size),
+                "against": str(counts[-1]),
+                **gap.cells("p (Welch)"),
+                "seeds": str(len(at[size])),
+            }
+            for size, gap in gaps.items()
+        ]
+    told.append(
+        f"The pool has {pool} pictures; the same is what differs by no more than {_ENOUGH} dB or the spread over seeds."
+    )
+    second = [" ".join(few)] if few else []
+    return [
+        answer(_enough(enough, seeds)),
+        " ".join(told),
+        *second,
+        practice(_advice(enough, tested)),
+        *evidence(tested),
+    ]
+
+
+def pictures_of(count: int) -> str:
+    """Return ``one picture`` or ``5 pictures``."""
+    return "one picture" if count == 1 else f"{count} pictures"
+
+
+def _enough(enough: Mapping[str, tuple[int, int]], seeds: int) -> str:
+    least, most = max(enough.values())
+    if least == most:
+        return f"The most that was tried, {pictures_of(most)}, is needed: no fewer do as well."
+    text = f"{pictures_of(least)} {'is' if least == 1 else 'are'} enough: more of them, up to {most}, change PSNR no more than chance does ({seeds} seeds)."
+    return text[0].upper() + text[1:]
+
+
+def _told_of_few(name: str, fewest: int, gap: Difference, few: pd.DataFrame, most: pd.DataFrame) -> str:
+    return (
+        f"With {pictures_of(fewest)} PSNR of {name} changes by {gap.in_words()}; FAB is {few['fab'].mean():.2f} ± "
+        f"{few['fab'].std():.2f} instead of {most['fab'].mean():.2f} ± {most['fab'].std():.2f}, and the worst of "
+        f"{len(few)} seeds loses {few['loss_db'].max():.2f} dB against full precision."
+    )
+
+
+def _advice(enough: Mapping[str, tuple[int, int]], tested: Sequence[Mapping]) -> str:
+    least, most = max(enough.values())
+    if least == most:
+        return f"use {pictures_of(most)} or more."
+    if least == 1:
+        return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
+    fewer = [float(row["difference (dB)"]) for row in tested if int(row["pictures"]) < least]
+    lost = f"; fewer lose up to {-min(fewer):.2f} dB in the mean" if fewer else ""
+    return f"use {pictures_of(least)} or more{lost}."
 
 
 def saturated(gaps: Mapping[int, object], counts: Sequence[int]) -> int:

@@ -1,13 +1,15 @@
 """Whether a difference between two sets of seeds is more than their spread."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from ...errors import ConfigError
+
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,16 @@ class Difference:
         """Whether the difference exceeds the spread over seeds."""
         return abs(self.mean) > self.spread
 
+    @property
+    def sure(self) -> bool:
+        """Whether the difference exceeds the spread over seeds and its p value is below 0.05: "clearly" is said of these alone."""
+        return self.clear and self.p_value < SIGNIFICANT
+
+    def cells(self, test: str = "p") -> dict[str, str]:
+        """Return the cells of a row of evidence; ``test`` heads the p value, which is empty where there is none."""
+        p_value = "" if np.isnan(self.p_value) else f"{self.p_value:.2g}"
+        return {"difference (dB)": f"{self.mean:+.2f}", "spread over seeds (dB)": f"{self.spread:.2f}", test: p_value}
+
     def tell(self, unit: str = "dB") -> str:
         """Return e.g. ``+0.12 dB, p = 0.03`` or ``-0.01 dB, within the spread over seeds``."""
         text = f"{self.mean:+.2f} {unit}"
@@ -38,6 +50,13 @@ class Difference:
         if not self.clear:
             return f"{text}, within the spread over seeds"
         return f"{text}, p = {self.p_value:.2g}"
+
+    def in_words(self, unit: str = "dB") -> str:
+        """Return e.g. ``+0.12 ± 0.03 dB, clearly`` or ``-0.01 ± 0.10 dB, within the spread over seeds``, for prose."""
+        if self.spread == 0 and np.isnan(self.p_value):
+            return f"{self.mean:+.2f} {unit}, one seed"
+        how = "clearly" if self.sure else "not clearly" if self.clear else "within the spread over seeds"
+        return f"{self.mean:+.2f} ± {self.spread:.2f} {unit}, {how}"
 
 
 def difference(sample: Sequence[float], reference: Sequence[float]) -> Difference:
@@ -77,6 +96,12 @@ def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
     spread = float(differences.std(ddof=1)) if len(a) > 1 else 0.0
     p_value = float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 and spread > 0 else float("nan")
     return Difference(float(differences.mean()), spread, p_value)
+
+
+def adjust(differences: Mapping[str, Difference]) -> dict[str, Difference]:
+    """Return differences by name with p values adjusted for their number (Benjamini and Hochberg)."""
+    p_values = adjusted([d.p_value for d in differences.values()])
+    return {name: replace(d, p_value=p) for (name, d), p in zip(differences.items(), p_values)}
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:

@@ -1,6 +1,7 @@
 """Where do the first thresholds come from, and does it matter?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,9 +10,10 @@ from ..pages import question_figures
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import full_precision, measured
-from .significance import paired_difference
+from .measured import full_precision, measured, several
+from .significance import Difference, paired_difference
 
 QUESTION = Question(
     "thresholds",
@@ -59,28 +61,94 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     return {"": drawn}
 
 
-def conclusion(table: pd.DataFrame) -> list[str]:
-    """Tell, on the first set, what the released percentiles lose against the best, and what they gain on the extremes."""
+@dataclass(frozen=True)
+class Moved:
+    """What moving one pair of thresholds does, over seeds: ``lost``, the released percentile against the best; ``worth``,
+    against the extremes of what calibration saw; means by percentile."""
+
+    which: str
+    name: str
+    psnr: pd.Series
+    fab: pd.Series
+    best: int
+    lost: Difference
+    worth: Difference
+    seeds: int
+
+
+def compared(table: pd.DataFrame) -> list[Moved]:
+    """Compare, on the first set, the released percentiles with the others, of images and of layers, for each method."""
     swept = measured(table, "percentile").astype({"level": int})
-    dataset = swept["dataset"].iloc[0]
-    told = []
-    for series, here in swept[swept["dataset"] == dataset].groupby("series", sort=False):
+    found = []
+    for series, here in swept[swept["dataset"] == swept["dataset"].iloc[0]].groupby("series", sort=False):
         which, _, name = series.partition(", ")
         psnr = here.pivot_table(index="seed", columns="level", values="psnr_y_db")
-        means, fab = psnr.mean(), here.groupby("level")["fab"].mean()
-        released = RELEASED[which]
+        means, released = psnr.mean(), RELEASED[which]
         best = released if means[released] == means.max() else int(means.idxmax())
-        lost = paired_difference(psnr[released], psnr[best])
-        worth = paired_difference(psnr[released], psnr[0])
-        gained = "the same as" if (psnr[released] == psnr[0]).all() else f"{worth.tell()} against"
-        compared = (
-            "which is the best"
-            if best == released
-            else f"{lost.tell()} against the best, {best} ({fab[best]:.2f} bits)"
-        )
-        told.append(
-            f"**Thresholds of {which}**, {name}, on {dataset}: the released percentile {released} has {means[released]:.2f} dB "
-            f"at FAB {fab[released]:.2f}, {compared}, and {gained} the extremes, 0 (FAB {fab[0]:.2f}). "
-            f"Over all percentiles PSNR spans {means.max() - means.min():.2f} dB and FAB {fab.min():.2f} to {fab.max():.2f}."
-        )
-    return told
+        lost, worth = (paired_difference(psnr[released], psnr[other]) for other in (best, 0))
+        found.append(Moved(which, name, means, here.groupby("level")["fab"].mean(), best, lost, worth, len(psnr)))
+    return found
+
+
+def conclusion(table: pd.DataFrame) -> list[str]:
+    """Tell, on the first set, what the released percentiles lose against the best, and what they gain on the extremes."""
+    found = compared(table)
+    spans = [
+        f"{moved.psnr.max() - moved.psnr.min():.2f} dB (FAB {moved.fab.min():.2f} to {moved.fab.max():.2f}) for those of "
+        f"{moved.which}, {moved.name}"
+        for moved in found
+    ]
+    better = [moved for moved in found if moved.lost.sure]
+    return [
+        answer(_verdict(found, better)),
+        f"Over all percentiles PSNR on {measured(table, 'percentile')['dataset'].iloc[0]} spans {several(spans)}.",
+        practice(
+            several([f"try {m.best} instead of {RELEASED[m.which]} for {m.which}, {m.name}" for m in better]) + "."
+            if better
+            else "keep the released percentiles."
+        ),
+        *evidence([row for moved in found for row in _rows(moved)]),
+    ]
+
+
+def _verdict(found: Sequence[Moved], better: Sequence[Moved]) -> str:
+    if better:
+        listed = several([f"{m.best} for {m.which}, {m.name} ({-m.lost.mean:+.2f} dB)" for m in better])
+        first = f"Other percentiles are clearly better than the released ones: {listed}"
+    else:
+        first = "No other percentile is clearly better than the released one"
+    worths = {which: [moved.worth for moved in found if moved.which == which] for which in (IMAGES, LAYERS)}
+    sides = {"adapting clearly helps for": 1, "adapting clearly harms for": -1}
+    told = {}
+    for verb, sign in sides.items():
+        told[verb] = [
+            which for which, all_of in worths.items() if all_of and all(w.sure and w.mean * sign > 0 for w in all_of)
+        ]
+    unsure = [
+        which for which, all_of in worths.items() if all_of and not any(which in names for names in told.values())
+    ]
+    texts = [f"{verb} {several(names)}" for verb, names in told.items() if names]
+    texts += [f"whether adapting helps for {several(unsure)} the seeds cannot tell"] if unsure else []
+    return f"{'; '.join([first, *texts])}."
+
+
+def _rows(moved: Moved) -> list[dict[str, str]]:
+    released = RELEASED[moved.which]
+    others = {moved.best: ("the best", moved.lost), 0: ("the extremes", moved.worth)}
+    if moved.best == 0:
+        others = {0: ("the best, the extremes", moved.worth)}
+    elif moved.best == released:
+        others[released] = ("the best, itself", moved.lost)
+    return [
+        {
+            "thresholds of": f"{moved.which}, {moved.name}",
+            "released": str(released),
+            "PSNR-Y (dB)": f"{moved.psnr[released]:.2f}",
+            "FAB": f"{moved.fab[released]:.2f}",
+            "against": f"{name}, {level}",
+            "its FAB": f"{moved.fab[level]:.2f}",
+            **difference.cells("p (paired)"),
+            "seeds": str(moved.seeds),
+        }
+        for level, (name, difference) in others.items()
+    ]

@@ -9,6 +9,7 @@ from ...pictures.reading import read_rgb
 from ..pages import question_figures
 from ..running.runs import MEASURED
 from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
+from ..tables.conclusion import answer, practice
 from ..tables.question import Question
 from ..tables.schema import study_table
 
@@ -107,19 +108,23 @@ def conclusion(
     place = table.loc[table["series"] == "upscale", "dataset"].iloc[0]
     peak = table.loc[table["peak_mib"].idxmax()]
     told = [
+        answer(
+            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps), "
+            f"{1 - (most + clipping) / whole:.0%} of them fine-tuning; upscaling in simulated low bits takes "
+            f"{adaptive / full:.1f} times as long as in full precision."
+        ),
         f"Calibration takes {per_picture:.3f} s a picture ({most:.1f} s for {max(sizes)}), "
-        f"clipping {clipping:.2f} s, a step of fine-tuning {step:.2f} s: "
-        f"calibration, clipping and {whole_steps} steps make {whole:.0f} s on one thread, "
-        f"{1 - (most + clipping) / whole:.0%} of them fine-tuning.",
+        f"clipping {clipping:.2f} s, a step of fine-tuning {step:.2f} s. "
         f"Simulated low-bit inference takes {adaptive / full:.1f} times as long as full precision "
         f"({adaptive:.3f} against {full:.3f} s for {place}), and {adaptive / uniform:.2f} times uniform simulated bits; "
         f"Image2Bit itself is {image2bit / adaptive:.1%} of it.",
         f"Memory peaks at {peak['peak_mib']:.0f} MiB ({peak['series']} {peak['level']}; "
         f"{loaded_mib:.0f} MiB with nothing but the network loaded).",
     ]
+    advice = f"one step of fine-tuning costs as much as {step / per_picture:.0f} calibration pictures: save steps, not pictures."
     whole = table[(table["series"] == WHOLE) & table["seconds"].notna()]
     if len(whole):
         medians = whole.groupby("level", sort=False)["seconds"].median().sort_values()
         listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in medians.items())
-        told.append(f"Whole recipes, in seconds of one thread: {listed}.")
-    return told
+        told[-1] += f" Whole recipes, in seconds of one thread: {listed}."
+    return [*told, practice(advice)]

@@ -1,6 +1,7 @@
 """What code a module depends on, found from its imports, and the hash of each definition in it."""
 
 import ast
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class CodeTree:
         self._files = {_module(file): file for file in files}
         self._read, self.package = read, package
         self._sources: dict[str, Source] = {}
+        self._dependencies: dict[str, set[str]] = {}  # of its modules; next to a user's file another may appear
 
     @classmethod
     def of_folder(cls, folder: Path) -> "CodeTree":
@@ -76,6 +78,13 @@ class CodeTree:
 
     def dependencies(self, module: str) -> set[str]:
         """Return what a module imports, each name followed to the module that defines it."""
+        if module not in self._files:
+            return self._followed(module)
+        if module not in self._dependencies:
+            self._dependencies[module] = self._followed(module)
+        return self._dependencies[module]
+
+    def _followed(self, module: str) -> set[str]:
         source = self._source(module)
         found = {parent for parent in self._parents(module) if self._source(parent).own}
         found |= set().union(*(self._resolve(module, name) for name in source.lazy if self._is_package(module)))
@@ -93,10 +102,10 @@ class CodeTree:
             return _neighbours(Path(module).parent, name, relative, inner) if _is_path(module) else set()
         if isinstance(node, ast.ImportFrom):
             targets = {base} if alias.name == "*" else self._resolve(base, alias.name)
-            return self._narrowed(targets, source.chains(alias.asname or alias.name), base)
+            return self._narrowed(targets, source.chains.get(alias.asname or alias.name, ()), base)
         if alias.asname:
-            return self._narrowed({base}, source.chains(alias.asname))
-        return self._narrowed({""}, source.chains(self.package)) | (set() if self._is_package(base) else {base})
+            return self._narrowed({base}, source.chains.get(alias.asname, ()))
+        return self._narrowed({""}, source.chains.get(self.package, ())) | (set() if self._is_package(base) else {base})
 
     def _narrowed(self, targets: set[str], chains: Iterable[tuple[str, ...]], whole: str | None = None) -> set[str]:
         """In place of packages put what chains of attributes ask of them; one that is used by its name counts whole."""
@@ -166,8 +175,14 @@ class CodeTree:
                 text = Path(module).read_text(encoding="utf-8") if _is_path(module) else self._read(file)
             except UnicodeDecodeError as error:
                 raise ConfigError(f"{file}: cannot be read as Python ({error})") from None
-            self._sources[module] = Source(text, file)
+            self._sources[module] = _parsed(text, file)
         return self._sources[module]
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str, file: str) -> Source:
+    """Parse a file once for all trees: from commit to commit most files stay as they are."""
+    return Source(text, file)
 
 
 def _neighbours(folder: Path, name: str, relative: int, inner: str) -> set[str]:

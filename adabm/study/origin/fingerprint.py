@@ -56,6 +56,8 @@ NEUTRAL = (
     "study.running.graph",  # in which order tasks run
     "study.running.scheduling",
     "study.running.working",
+    "study.tables.conclusion",  # how a conclusion is told
+    "study.tables.leaderboard",  # in which order methods are told
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error

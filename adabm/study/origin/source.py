@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from functools import cached_property
 
 from ...errors import ConfigError
@@ -75,10 +74,12 @@ class Source:
         """Those of :attr:`own`."""
         return _digests(self.own)
 
-    def chains(self, bound: str) -> Iterator[tuple[str, ...]]:
-        """Yield the attributes that are asked of a name, such as (networks, describe); () where it stands alone."""
+    @cached_property
+    def chains(self) -> dict[str, list[tuple[str, ...]]]:
+        """By name, the attributes that are asked of it, such as (networks, describe); () where it stands alone."""
         nodes = [node for statement in self.statements for node in ast.walk(statement)]
         inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+        found: dict[str, list[tuple[str, ...]]] = {}
         for node in nodes:
             if id(node) in inner or not isinstance(node, (ast.Attribute, ast.Name)):
                 continue
@@ -86,8 +87,9 @@ class Source:
             while isinstance(node, ast.Attribute):
                 chain.insert(0, node.attr)
                 node = node.value
-            if isinstance(node, ast.Name) and node.id == bound:
-                yield tuple(chain)
+            if isinstance(node, ast.Name):
+                found.setdefault(node.id, []).append(tuple(chain))
+        return found
 
 
 def _digests(statements: list[ast.stmt]) -> dict[str, str]:

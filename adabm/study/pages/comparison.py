@@ -18,6 +18,8 @@ def plot_differences(
 ) -> Figure:
     """Draw two lines of pictures for each row: the same crop of all its images, and their differences from ``reference``.
 
+    What has no difference to show, the original and the reference, is drawn in the first row alone.
+
     Args:
         rows: (H, W, 3) images of 8 bits by name, by row; the first of each has no difference of interest.
         quality: PSNR in dB by name, by row.
@@ -30,18 +32,15 @@ def plot_differences(
         for axis in grid.flat:
             axis.set_axis_off()
         for number, (row, images) in enumerate(rows.items()):
+            told = f"{row}: difference\nfrom {reference},\nblack 0, white {_WHITEST} of 255"
+            grid[2 * number + 1, 0].text(0.0, 0.5, told, fontsize=8, va="center")
             for axis, below, (name, image) in zip(grid[2 * number], grid[2 * number + 1], images.items()):
-                axis.imshow(image[crop], interpolation="nearest")
                 value = quality[row].get(name)
+                if number and (value is None or name == reference):
+                    continue
+                axis.imshow(image[crop], interpolation="nearest")
                 axis.set_title(name if value is None else f"{name}\n{value:.2f} dB", fontsize=8)
                 if value is None:
-                    below.text(
-                        0.0,
-                        0.5,
-                        f"{row}:\ndifference from\n{reference},\nblack 0,\nwhite {_WHITEST} of 255",
-                        fontsize=8,
-                        va="center",
-                    )
                     continue
                 difference = np.abs(image.astype(float) - images[reference])[crop].mean(2)
                 if name != reference:

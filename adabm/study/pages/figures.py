@@ -27,7 +27,8 @@ from ...steps import CalibrationRecord
 from ..tables.methods import in_order, label, method
 
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
-_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM")  # they have the same colours in every figure
+_SHARP = 160  # pixels an inch
+_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast")  # they have the same colours in every figure
 FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
 
@@ -36,7 +37,6 @@ def study_style() -> Iterator[None]:
     """Apply the style inside the ``with`` block only."""
     settings = {
         "figure.dpi": 110,
-        "savefig.dpi": 160,
         "font.size": 9,
         "axes.titlesize": 10,
         "legend.frameon": False,
@@ -49,8 +49,13 @@ def study_style() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write ``path`` as PNG and SVG (any suffix is replaced), without dates, atomically."""
-    for suffix, options in ((".png", {"metadata": {"Software": None}}), (".svg", {"metadata": {"Date": None}})):
+    """Write ``path`` as PNG and SVG (any suffix is replaced), without dates, atomically.
+
+    PNGs are sharp enough for print; those that hold pictures, which are larger and gain nothing by it, are less fine.
+    """
+    dpi = "figure" if any(axis.images for axis in figure.axes) else _SHARP
+    png = {"metadata": {"Software": None}, "dpi": dpi}
+    for suffix, options in ((".png", png), (".svg", {"metadata": {"Date": None}})):
         buffer = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "adabm"}):
             figure.savefig(buffer, format=suffix[1:], bbox_inches="tight", **options)
@@ -231,6 +236,11 @@ def family_colors(methods: Iterable[str]) -> dict[str, tuple]:
     return {name: palette[method(name).family] for name in methods}
 
 
+def family_color(family: str) -> tuple:
+    """Colour of MinMax, Percentile, OMSE or AdaBM, the same in every figure."""
+    return _family_palette(_FAMILIES)[family]
+
+
 def _families(methods: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*_FAMILIES, *(method(name).family for name in in_order(methods))]))
 
@@ -239,7 +249,7 @@ def _family_palette(families: Sequence[str]) -> dict[str, tuple]:
     return dict(zip(families, itertools.cycle(sns.color_palette("colorblind"))))
 
 
-def label_beside(axis: Axes, name: str, point: tuple[float, float], place: float) -> None:
+def label_beside(axis: Axes, name: str, point: tuple[float, float], place: float, color: str | tuple = "black") -> None:
     """Write a name beside the right edge, at ``place`` between its lower (0) and upper (1) end, with a line to its point."""
     axis.annotate(
         name,
@@ -247,6 +257,7 @@ def label_beside(axis: Axes, name: str, point: tuple[float, float], place: float
         (1.02, place),
         textcoords=axis.transAxes,
         fontsize=7,
+        color=color,
         va="center",
         annotation_clip=False,
         arrowprops=dict(arrowstyle="-", color="0.75", lw=0.5),

@@ -11,6 +11,9 @@ from ..tables.leaderboard import first_board
 from ..tables.methods import in_order, label
 from .figures import family_colors, label_beside, study_style
 
+_SHOWN_BEST = 2
+_ALWAYS_SHOWN = ("adabm", "minmax", "omse")  # with the best, few enough lines to be told apart
+
 
 def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
     """Draw loss against the measured time of quantizing, of the first board; None where nothing was timed."""
@@ -24,7 +27,10 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         colors = family_colors(rows["method"])
         for _, row in rows.iterrows():
             axis.plot(row["seconds"], row["loss_db"], "o", color=colors[row["method"]], ms=7, zorder=3)
-        _label_all(axis, rows["seconds"], rows["loss_db"], rows["label"])
+            axis.annotate(
+                row["label"], (row["seconds"], row["loss_db"]), (7, 3), textcoords="offset points", fontsize=8
+            )
+        axis.margins(x=0.15)
         axis.set(xscale="log", ylim=(0, None), xlabel="time to quantize (s, measured on one thread, logarithmic)")
         axis.set_ylabel("loss of PSNR-Y (dB)")
         for set_formatter in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
@@ -40,6 +46,8 @@ def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
     rows = board[(board["backbone"] == first["backbone"]) & (board["dataset"] == first["dataset"])]
     rows = rows[(rows["tile"] == first["tile"]) & rows["setting"].str.endswith("FQ")]
     several = [name for name in in_order(rows["method"]) if (rows["method"] == name).sum() > 1]
+    best = [name for name in dict.fromkeys(rows["method"]) if name in several][:_SHOWN_BEST]
+    several = [name for name in several if name in best or name in _ALWAYS_SHOWN]
     if not several:
         return None
     with study_style():

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from .figures import study_style
+from .series import UNTUNED, name_lines, series_styles
 
 LABELS = {
     "psnr_y_db": "PSNR-Y (dB)",
@@ -18,9 +18,7 @@ LABELS = {
     "seconds": "measured time (s)",
     "peak_mib": "peak memory (MiB)",
 }
-_UNTUNED = ", not fine-tuned"
 _FROM_ZERO = ("seconds", "peak_mib")  # lengths are compared by eye
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 
 def plot_sweep(
@@ -52,7 +50,7 @@ def plot_sweep(
             here = data[data["dataset"] == dataset]
             for row, value in enumerate(values):
                 axis = axes[row][column]
-                _lines(axis, here.dropna(subset=[value]), value, series)
+                ends = _lines(axis, here.dropna(subset=[value]), value, series)
                 if full is not None and value == "psnr_y_db":
                     axis.axhline(full[dataset], color="black", lw=0.8, ls=":")
                     axis.annotate(
@@ -66,19 +64,21 @@ def plot_sweep(
                 if value in _FROM_ZERO:
                     axis.set_ylim(bottom=0)
                 if value == "loss_db":  # tenths of a dB matter beside a loss of ten
-                    _logarithmic_loss(axis)
-                _shade(axis, shades, labelled=row == 0)
+                    logarithmic_loss(axis)
+                shade(axis, shades, labelled=row == 0)
                 axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
                 axis.autoscale_view(scaley=False)
+                if column == len(datasets) - 1 and row == 0 and len(series) > 1:
+                    name_lines(axis, ends, series_styles(series))
             axes[0][column].set_title(dataset)
-        _legend(figure, series)
     return figure
 
 
-def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) -> None:
-    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
-    for index, name in enumerate(series):
+def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Draw the series and return where each ends."""
+    styles, ends = series_styles(series), {}
+    for name in series:
         grouped = data[data["series"] == name].groupby("x")[value]
         middle = grouped.median() if value in _FROM_ZERO else grouped.mean()
         # measured times are skewed: median and quartiles; PSNR and bits over seeds: mean and standard deviation
@@ -88,23 +88,17 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
             else grouped.std().fillna(0.0)
         )
         if len(middle):
+            ends[name] = (middle.index[-1], middle.iloc[-1])
             drawn = axis.errorbar(
-                middle.index,
-                middle,
-                bars,
-                color=colors[name],
-                marker=_MARKERS[index % len(_MARKERS)],
-                ms=4.5,
-                lw=1.3,
-                capsize=2,
-                elinewidth=1,
-                label=name,
+                middle.index, middle, bars, **styles[name], ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=name
             )
             for part in (*drawn[1], *drawn[2]):  # the bars: where many series lie close, lines stay in front
                 part.set_alpha(0.45)
+    return ends
 
 
-def _logarithmic_loss(axis: Axes) -> None:
+def logarithmic_loss(axis: Axes) -> None:
+    """Make the vertical axis logarithmic, with ticks that read as losses."""
     axis.set_yscale("log", nonpositive="mask")
     axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
@@ -125,7 +119,8 @@ def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
     axis.set_xticklabels([f"{level:g}" for level in shown])
 
 
-def _shade(axis: Axes, shades: Sequence[tuple[float, float, str]], labelled: bool) -> None:
+def shade(axis: Axes, shades: Sequence[tuple[float, float, str]], labelled: bool) -> None:
+    """Shade every other of (begin, end, name) stretches of the horizontal axis."""
     for index, (begin, end, name) in enumerate(shades):
         axis.axvspan(begin, end, color="0.5", alpha=0.12 if index % 2 == 0 else 0.0, lw=0)
         if labelled:
@@ -141,7 +136,9 @@ def _shade(axis: Axes, shades: Sequence[tuple[float, float, str]], labelled: boo
 
 
 def _legend(figure: Figure, series: Sequence[str]) -> None:
-    """Name the series, each once, also one that the first panel lacks."""
+    """Name several series above, each once, also one that the first panel lacks."""
+    if len(series) < 2:
+        return
     found = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels()):
@@ -163,7 +160,7 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
     datasets = list(dict.fromkeys(table["dataset"]))
     series = list(dict.fromkeys(table["series"]))
     levels = list(dict.fromkeys(table["level"]))
-    colors = dict(zip(series, sns.color_palette("colorblind", len(series))))
+    styles = series_styles(series)
     with study_style():
         figure = Figure(figsize=(2.6 + 2.7 * max(len(datasets), 1.2), 1.2 + 0.3 * len(levels)))
         axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
@@ -172,24 +169,10 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
                 offset = 0.3 * (index - (len(series) - 1) / 2)
                 here = table[(table["dataset"] == dataset) & (table["series"] == name)]
                 places = np.array([levels.index(level) for level in here["level"]]) + offset
-                axis.plot(
-                    here[value],
-                    places,
-                    _MARKERS[index % len(_MARKERS)],
-                    color=colors[name],
-                    mfc="none",
-                    alpha=0.6,
-                    ms=3,
-                )
+                style = styles[name] | {"ls": "", "mfc": styles[name]["color"]}
+                axis.plot(here[value], places, **style | {"mfc": "none"}, alpha=0.6, ms=3)
                 means = here.groupby("level", sort=False)[value].agg("median" if value in _FROM_ZERO else "mean")
-                axis.plot(
-                    means,
-                    [levels.index(level) + offset for level in means.index],
-                    _MARKERS[index % len(_MARKERS)],
-                    color=colors[name],
-                    ms=6,
-                    label=name,
-                )
+                axis.plot(means, [levels.index(level) + offset for level in means.index], **style, ms=6, label=name)
             if full is not None:
                 axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
                 axis.annotate(
@@ -214,40 +197,49 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
 def plot_frontier(table: pd.DataFrame) -> Figure:
     """Draw the loss, logarithmic and least at the top, against FAB: a column a set, a line a series through the means of its levels.
 
-    Bars are one standard deviation over seeds both ways. A series and the same one "not fine-tuned", which is dashed, share colour and marker.
+    Bars are one standard deviation over seeds both ways. Where there are both, what is fine-tuned has a row of its own.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
     series = list(dict.fromkeys(table["series"]))
-    methods = list(dict.fromkeys(name.removesuffix(_UNTUNED) for name in series))
-    colors = sns.color_palette("colorblind", len(methods))
+    untuned = [name for name in series if name.endswith(UNTUNED)]
+    rows = [names for names in ([name for name in series if name not in untuned], untuned) if names]
     with study_style():
-        figure = Figure(figsize=(1.2 + 3.9 * max(len(datasets), 1.2), 3.9))
-        axes = figure.subplots(1, len(datasets), squeeze=False)[0]
-        for axis, dataset in zip(axes, datasets):
-            for name in series:
-                index = methods.index(name.removesuffix(_UNTUNED))
-                here = table[(table["dataset"] == dataset) & (table["series"] == name)]
-                grouped = here.groupby("level", sort=False)[["fab", "loss_db"]]
-                means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
-                spreads = spreads.loc[means.index]
-                drawn = axis.errorbar(
-                    means["fab"],
-                    means["loss_db"],
-                    spreads["loss_db"],
-                    spreads["fab"],
-                    color=colors[index],
-                    marker=_MARKERS[index % len(_MARKERS)],
-                    ms=5,
-                    lw=1.2,
-                    capsize=2,
-                    elinewidth=1,
-                    label=name,
-                    ls="--" if name.endswith(_UNTUNED) else "-",
-                )
-                for part in (*drawn[1], *drawn[2]):
-                    part.set_alpha(0.45)
-            _logarithmic_loss(axis)
-            axis.invert_yaxis()
-            axis.set(title=dataset, xlabel="FAB (simulated bits)", ylabel=LABELS["loss_db"] if axis is axes[0] else "")
-        _legend(figure, series)
+        figure = Figure(figsize=(2.4 + 3.3 * max(len(datasets), 1.2), 0.9 + 2.4 * len(rows)))
+        axes = figure.subplots(len(rows), len(datasets), squeeze=False, sharex=True, sharey="col")
+        for line, names in zip(axes, rows):
+            styles = series_styles(names)
+            for axis, dataset in zip(line, datasets):
+                for name in names:
+                    here = table[(table["dataset"] == dataset) & (table["series"] == name)]
+                    grouped = here.groupby("level", sort=False)[["fab", "loss_db"]]
+                    means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
+                    if means.empty:
+                        continue
+                    spreads = spreads.loc[means.index]
+                    drawn = axis.errorbar(
+                        means["fab"],
+                        means["loss_db"],
+                        spreads["loss_db"],
+                        spreads["fab"],
+                        **styles[name],
+                        ms=5,
+                        lw=1.2,
+                        capsize=2,
+                        elinewidth=1,
+                        label=name,
+                    )
+                    for part in (*drawn[1], *drawn[2]):
+                        part.set_alpha(0.45)
+                logarithmic_loss(axis)
+                axis.set(title=dataset, xlabel="FAB (simulated bits)" if line is axes[-1] else "")
+            line[0].set_ylabel(LABELS["loss_db"])
+        for column in range(len(datasets)):
+            axes[0][column].invert_yaxis()
+        for line in axes:
+            _own_legend(line[-1])
     return figure
+
+
+def _own_legend(axis: Axes) -> None:
+    """Name the lines of a row beside its last panel."""
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)

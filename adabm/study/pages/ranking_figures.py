@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import family_color, study_style
 
 _MARKERS = "osD^v"
 
@@ -26,7 +26,7 @@ def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, refer
     networks = list(dict.fromkeys(table["backbone"]))
     with study_style():
         palette = sns.color_palette("colorblind")
-        colors = [palette[1] if n == own else "0.75" if n in references else palette[0] for n in order]
+        colors = [family_color("AdaBM") if n == own else "0.75" if n in references else palette[0] for n in order]
         figure = Figure(figsize=(1.9 + 2.7 * len(titles), 1.1 + 0.3 * len(order)))
         axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         for axis, (value, title) in zip(axes, titles.items()):

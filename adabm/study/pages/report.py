@@ -1,10 +1,9 @@
-"""The report: one self-contained HTML page with every question, its conclusion, figures and table.
+"""The report: one self-contained HTML file; in front the leaderboard and an answer to each question, then a page a question.
 
 Identical results give identical bytes: nothing of the page depends on when, where or by whom it was made.
 Jinja2 and markdown-it-py come with the extra ``study``.
 """
 
-import base64
 import json
 import os
 import re
@@ -23,25 +22,53 @@ from ...files import write_atomically
 from ...full_precision import FULL_PRECISION_SETTING
 from ..origin.provenance import provenance_path, table_id
 from ..running.runs import MEASURED
-from ..tables.leaderboard import readable_board, verdict
+from ..tables.conclusion import Told, take_apart
+from ..tables.leaderboard import readable_board, shortened
 from ..tables.presentation import ReadableTable, readable
 from ..tables.question import Question
 from ..tables.summary import main_tables
+from .embedding import embedded
+from .front import advice
 
 REPORT = "report"  # the folder of what is collected from all questions
 _MADE_WITH = {"adabm": "adabm_version", "Python": "python", "processor": "cpu", "device": "device"}
 
 
+# Two notebooks have tables of a schema of their own; the page tells them like questions.
+CALIBRATION = Question(
+    "calibration",
+    1,
+    "What does AdaBM see and decide?",
+    "One calibration: the complexity of images, the sensitivity of layers, and the bits that follow.",
+    "What one calibration saw and decided",
+)
+EVALUATION = Question(
+    "evaluation",
+    2,
+    "What does each method lose?",
+    "Every method quantizes the same network from the same patches and is measured on the same pictures. Means over "
+    "pictures and seeds; ± is, here and below, the standard deviation over seeds. PSNR and SSIM on Y of BT.601, 8-bit "
+    "rounding first, a border of scale pixels cropped.",
+    "Loss of PSNR-Y by method and set",
+)
+
+
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one question; ``table`` is None where the question was not run."""
+    """A page: what the report shows of one question; ``run`` is False where it was not."""
 
     question: Question
-    table: ReadableTable | None
-    conclusion: Markup
-    figures: tuple[tuple[str, str], ...]  # (data address, alternative text)
-    links: tuple[tuple[str, str], ...]  # (text, path relative to the page)
-    version: str | None
+    run: bool
+    told: Told
+    figures: tuple[tuple[str, str], ...] = ()  # (data address, alternative text)
+    tables: tuple[ReadableTable, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # (text, path relative to the page)
+    version: str | None = None
+
+    @property
+    def open_figures(self) -> int:
+        """How many figures stand on the page; the others are folded away."""
+        return len(self.figures) if self.question.gallery else 1
 
 
 def write_report(
@@ -57,9 +84,10 @@ def write_report(
     Raises:
         TableError: a conclusion, or the table of the main results, cannot be read.
     """
-    evaluated = results / "evaluation" / "evaluation_summary.csv"
-    main = _read(evaluated, "question@evaluation")
     board = _read(results / REPORT / "leaderboard.csv", "collect")
+    evaluated = results / "evaluation" / "evaluation_summary.csv"
+    sections = [*_calibration(results), _evaluation(results, evaluated)]
+    sections += [_section(results, question, summary) for question in questions]
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -69,20 +97,11 @@ def write_report(
             studied=studied(study),
             package_version=__version__,
             board=readable_board(board) if board is not None else None,
-            verdict=verdict(board) if board is not None else "",
+            short_board=shortened(board) if board is not None else None,
+            advice=advice(board, study) if board is not None else [],
             board_figures=_board_figures(results),
             board_links=_links(results, ("all networks, sets and settings", results / REPORT / "leaderboard.csv")),
-            main={
-                name: ReadableTable(table, name, 2)
-                for name, table in (main_tables(main) if main is not None else {}).items()
-            },
-            main_links=_links(
-                results,
-                ("all main results", results / REPORT / "evaluation.md"),
-                ("csv", evaluated),
-                ("provenance", provenance_path(evaluated)),
-            ),
-            sections=[_section(results, question, summary) for question in questions],
+            sections=sections,
             study_links=_links(
                 results,
                 ("all rows", results / REPORT / "study.csv"),
@@ -119,51 +138,97 @@ def _by_bits(setting: str) -> tuple[list[int], str]:
 
 def _section(results: Path, question: Question, summary: pd.DataFrame) -> Section:
     rows = summary[summary["question"] == question.id]
-    record = _provenance(question.table(results))
+    if rows.empty:
+        return Section(question, False, Told(""))
     return Section(
         question,
-        readable(question, rows) if len(rows) else None,
-        _conclusion(question.conclusion(results)) if len(rows) else Markup(),
-        tuple(_figures(results, question)) if len(rows) else (),
+        True,
+        _told(question.conclusion(results)),
+        _figures(question, question.figures(results)),
+        (readable(question, rows),),
         _links(
             results,
             ("notebook", question.folder(results) / question.notebook),
             ("csv", question.table(results)),
             ("provenance", question.provenance(results)),
-        )
-        if len(rows)
-        else (),
-        record.get("version"),
+        ),
+        _provenance(question.table(results)).get("version"),
     )
 
 
-def _conclusion(path: Path) -> Markup:
-    """Markdown to HTML, without HTML of its own and without pictures, which would be outside the page."""
+def _calibration(results: Path) -> list[Section]:
+    """The page of notebook 1, where its figures may be shown."""
+    told = _told(CALIBRATION.conclusion(results))
+    if not told.answer:
+        return []
+    layers = results / CALIBRATION.id / "calibration_layers.csv"
+    links = _links(
+        results,
+        ("notebook", CALIBRATION.folder(results) / CALIBRATION.notebook),
+        ("csv", layers),
+        ("provenance", provenance_path(layers)),
+    )
+    return [Section(CALIBRATION, True, told, _figures(CALIBRATION, CALIBRATION.figures(results)), (), links)]
+
+
+def _evaluation(results: Path, evaluated: Path) -> Section:
+    summary = _read(evaluated, "question@evaluation")
+    if summary is None:
+        return Section(EVALUATION, False, Told(""))
+    loss = results / REPORT / "loss.png"
+    return Section(
+        EVALUATION,
+        True,
+        _told(EVALUATION.conclusion(results)),
+        _figures(EVALUATION, [loss] * loss.is_file()),
+        tuple(ReadableTable(table, name, 2) for name, table in main_tables(summary).items()),
+        _links(
+            results,
+            ("all main results", results / REPORT / "evaluation.md"),
+            ("notebook", EVALUATION.folder(results) / EVALUATION.notebook),
+            ("csv", evaluated),
+            ("provenance", provenance_path(evaluated)),
+        ),
+        _provenance(evaluated).get("version"),
+    )
+
+
+def _told(path: Path) -> Told:
+    """What a file tells; nothing where there is none."""
     if not path.is_file():
-        return Markup()
+        return Told("")
     try:
-        text = path.read_text(encoding="utf-8")
+        return take_apart(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{path}: cannot be read as text ({error}); run the stage that writes it again") from None
-    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
 
 
-def _figures(results: Path, question: Question) -> list[tuple[str, str]]:
+def _html(markdown: str) -> Markup:
+    """Markdown to HTML, without HTML of its own and without pictures, which would be outside the page."""
+    return Markup(_parser().render(markdown))
+
+
+def _sentence(markdown: str) -> Markup:
+    """The same within a line."""
+    return Markup(_parser().renderInline(markdown))
+
+
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def _figures(question: Question, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
     figures = []
-    for path in question.figures(results):
-        part = path.stem.removeprefix(question.id).strip("_").replace("_", " ")
-        figures.append((_embedded(path), question.figure + (f": {part}" if part else "")))
-    return figures
+    for path in paths:
+        part = path.stem.removeprefix(question.id).strip("_").replace("_", " ") if question.id in path.stem else ""
+        figures.append((embedded(path), question.figure + (f": {part}" if part else "")))
+    return tuple(figures)
 
 
 def _board_figures(results: Path) -> tuple[tuple[str, str], ...]:
     told = {"seconds": "Loss against the time that quantizing takes", "bits": "Loss against bits"}
     paths = {text: results / REPORT / f"leaderboard_{name}.png" for name, text in told.items()}
-    return tuple((_embedded(path), text) for text, path in paths.items() if path.is_file())
-
-
-def _embedded(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return tuple((embedded(path), text) for text, path in paths.items() if path.is_file())
 
 
 def _links(results: Path, *candidates: tuple[str, Path]) -> tuple[tuple[str, str], ...]:
@@ -220,12 +285,13 @@ def _listed(items: Sequence[object]) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    loader = jinja2.PackageLoader("adabm.study.pages")
-    return jinja2.Environment(
-        loader=loader,
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("adabm.study.pages"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"html": _html, "sentence": _sentence}
+    return environment

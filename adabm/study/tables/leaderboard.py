@@ -9,6 +9,8 @@ from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .presentation import ReadableTable
 
+_SHOWN_BEST = 5
+_ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
 _INTEGER = {True: "yes", False: "no", None: ""}
 
 
@@ -56,23 +58,33 @@ def first_board(board: pd.DataFrame) -> pd.DataFrame:
     return board[(board[keys] == board[keys].iloc[0]).all(axis=1)]
 
 
+def best(board: pd.DataFrame) -> pd.Series:
+    """Return the row of least loss on the first board among recipes whose codes take no more bits than the FAB, if any does so."""
+    rows = first_board(board)
+    equal = rows[~_dearer(rows)]
+    return (equal if len(equal) else rows).iloc[0]
+
+
+def _dearer(rows: pd.DataFrame) -> pd.Series:
+    return rows["code_bits"] > rows["fab"] + 1e-6
+
+
 def verdict(board: pd.DataFrame) -> str:
     """Return one sentence: the recipe of least loss on the first board, and how it compares with AdaBM.
 
     Recipes whose codes take more bits than the FAB are named behind it.
     """
     rows = first_board(board)
-    dearer = rows["code_bits"] > rows["fab"] + 1e-6
-    best = rows[~dearer].iloc[0] if not dearer.all() else rows.iloc[0]
+    first = best(board)
     text = (
-        f"On {best['backbone']} at {best['setting']}, {best['dataset']}, {best['label']} loses least: "
-        f"{best['loss_db']:.2f} dB at FAB {best['fab']:.2f}{_took(best)}"
+        f"On {first['backbone']} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
+        f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
     )
     released = rows[rows["method"] == "adabm"]
-    if len(released) and best["method"] != "adabm":
+    if len(released) and first["method"] != "adabm":
         row = released.iloc[0]
         text += f"; AdaBM loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
-    for _, row in rows[dearer & (rows["loss_db"] < best["loss_db"])].iterrows():
+    for _, row in rows[_dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
     return f"{text}."
 
@@ -100,6 +112,12 @@ def readable_board(board: pd.DataFrame) -> ReadableTable:
         cells["time to quantize (s, measured)"] = ["" if pd.isna(s) else f"{s:.1f}" for s in rows["seconds"]]
     shared = f"{first['backbone']}, {first['setting']}, {first['dataset']}."
     return ReadableTable(pd.DataFrame(cells), "Leaderboard.", 1, shared)
+
+
+def shortened(board: pd.DataFrame) -> ReadableTable:
+    """Return the first board's best five recipes and, further down, AdaBM, AdaBM without images, and MinMax."""
+    rows = first_board(board)
+    return readable_board(rows[(rows.index.isin(rows.index[:_SHOWN_BEST])) | rows["method"].isin(_ALWAYS_SHOWN)])
 
 
 def _spread(row: pd.Series) -> str:

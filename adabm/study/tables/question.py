@@ -14,7 +14,8 @@ class Question:
 
     ``id`` names its folder in the results of a profile, its table and figures there (``<id>.csv``, ``<id>.png``,
     ``<id>_<suffix>.png``), its block of parameters and its module in :mod:`adabm.study.answers`. ``number`` orders the
-    report. ``figure`` says what the figure shows, for those who cannot see it.
+    report. ``figure`` says what the figure shows, for those who cannot see it. Of a ``gallery`` the report shows all
+    figures, of other questions the first and the others folded away.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Question:
     heading: str
     explanation: str
     figure: str
+    gallery: bool = False
 
     @property
     def notebook(self) -> str:

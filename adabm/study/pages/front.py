@@ -1,0 +1,39 @@
+"""What the report opens with: which recipe to use, what it costs, and what it is worth that bits follow the image."""
+
+import pandas as pd
+
+from ..answers.components import image_worth
+from ..tables.leaderboard import best, first_board, verdict
+
+
+def advice(board: pd.DataFrame, study: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return short headings, each with a sentence or two.
+
+    Args:
+        board: what :func:`adabm.study.tables.leaderboard.leaderboard` returned, at least one row.
+        study: the tables of all questions.
+    """
+    told = [("Which recipe", verdict(board)), ("What it costs", _costs(board))]
+    worth = image_worth(study[study["question"] == "components"])
+    return told + ([("What it is worth that bits follow the image", worth)] if worth else [])
+
+
+def _costs(board: pd.DataFrame) -> str:
+    rows = first_board(board)
+    row, plain = best(board), rows[rows["method"] == "minmax"]
+    beside = lambda column, form: f" (MinMax {plain.iloc[0][column]:{form}})" if _told(plain, column) else ""
+    told = []
+    if pd.notna(row["seconds"]):
+        told.append(f"quantizing takes {row['seconds']:.1f} s on one thread{beside('seconds', '.1f')}")
+    told.append(f"the weights take {row['size_kib']:.0f} KiB{beside('size_kib', '.0f')}")
+    told.append(f"{row['relative_bitops']:.1%} of the BitOPs of full precision{beside('relative_bitops', '.1%')}")
+    text = f"{row['label']}: {', '.join(told)}, both theoretical."
+    if row["integer"] == "yes":
+        text += " The integer engines run it."
+    elif row["integer"] == "no":
+        text += " The integer engines do not run it."
+    return text
+
+
+def _told(rows: pd.DataFrame, column: str) -> bool:
+    return len(rows) > 0 and pd.notna(rows.iloc[0][column])
