@@ -14,7 +14,9 @@ from adabm.study.answers import (
     complexity,
     component_trials,
     components,
+    dynamic,
     fine_tuning,
+    gradient,
     pictures,
     questions,
     sampling,
@@ -86,6 +88,11 @@ class Committed:
         if question == "bit_loss":
             units, bits = (pd.read_csv(self.results / question / f"bit_loss_{n}.csv") for n in ("patches", "bits"))
             return bit_loss.conclusion(units, bits)
+        if question == "dynamic":
+            return dynamic.conclusion(pd.read_csv(self.results / question / "dynamic_patches.csv"))
+        if question == "gradient":
+            names = ("gradients", "steps", "patches")
+            return gradient.conclusion({n: pd.read_csv(self.results / question / f"gradient_{n}.csv") for n in names})
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":
