@@ -27,14 +27,14 @@ def quantize(network, changes=None, recipe="best", bits=3):
 
 
 def held_out_error(model) -> float:
-    """The mean squared error on the patches that `refine` holds out."""
+    """The mean logarithm of the squared error on the patches that `refine` holds out."""
     descriptor = model.descriptor
     workspace = Workspace(IMAGES, 16, None, 16, 0, descriptor.value_range, model.device)
     patches = next(module._held_out(workspace)[0].random(FEW["refine.held_out"], 16))
     with torch.no_grad():
         output = model(patches)
         with model.full_precision():
-            return float((output - model(patches)).square().mean())
+            return float((output - model(patches)).square().mean((1, 2, 3)).log().mean())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -45,7 +45,7 @@ def test_it_never_makes_a_network_of_any_kind_worse(name):
     torch.manual_seed(1)
     network = NETWORKS[name]()
     before, after = (held_out_error(quantize(network, recipe=recipe)[0]) for recipe in ("fast", "best"))
-    assert after <= before * (1 + 1e-5)
+    assert after <= before + 1e-4
 
 
 def test_it_is_closer_to_full_precision():
@@ -63,14 +63,14 @@ def test_steps_that_do_harm_are_taken_back():
 
 
 def test_a_loss_that_is_not_finite_ends_it(monkeypatch):
-    measured = module._squared_error
+    measured = module._log_error
     calls = []
 
     def broken(image, target):
         calls.append(None)
         return measured(image, target) * (torch.nan if image.requires_grad and len(calls) > 8 else 1)
 
-    monkeypatch.setattr(module, "_squared_error", broken)
+    monkeypatch.setattr(module, "_log_error", broken)
     model, _, steps = quantize(tiny("EDSR"))
     assert 0 < len(steps) < 12
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())

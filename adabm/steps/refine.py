@@ -30,22 +30,22 @@ _HELD_OUT = 8  # one picture of so many gives the patches that are held out
 class Refine(Step):
     """Train the ranges, steps, codes and biases of all layers together, so that the output is that in full precision.
 
-    Steps of Adam on the squared error of the output, straight through all rounding, with rates that rise and then fall along a
-    cosine. One picture of eight is held out: at first and every so many steps the error on patches of those is measured, and
-    the state of least error stays. So on them refining never makes a model worse.
+    Steps of Adam on the mean PSNR of patches against the full-precision network, straight through all rounding, with rates that
+    rise and then fall along a cosine. One picture of eight is held out: at first and every so many steps that PSNR is measured
+    on patches of those, and the best state stays. So on them refining never makes a model worse.
 
     Attributes:
         steps: of Adam.
         batch_size, patch_size: LR patches of a step; ``patch_size`` None: as in calibration, but 48 at most.
         pool: so many patches take turns; the full-precision network's outputs for them are computed once and kept.
-        held_out: patches on which the error is measured.
+        held_out: patches on which the PSNR is measured.
         every: steps between two measurements.
         lr_ranges: learning rate of activation ranges, in units of each range's width.
         lr_steps: of the steps of weights, in units of their mean.
         lr_rounding: of the values of codes, in units of 2^bits, the number of codes.
         lr_bias: of biases, in units of their mean magnitude.
-        convolutions: as in :class:`adabm.steps.tuning_settings.TuningSettings`; errors on what is held out are measured in
-            the network's own type.
+        convolutions: as in :class:`adabm.steps.tuning_settings.TuningSettings`; what is held out is measured in the network's
+            own type.
     """
 
     needs = frozenset({RANGES})
@@ -53,13 +53,13 @@ class Refine(Step):
     steps: Whole = 200
     batch_size: Count = 2
     patch_size: Count | None = None
-    pool: Count = 128
+    pool: Count = 160
     held_out: Count = 16
     every: Count = 40
-    lr_ranges: NotNegative = 0.005
-    lr_steps: NotNegative = 0.025
-    lr_rounding: NotNegative = 0.003
-    lr_bias: NotNegative = 0.05
+    lr_ranges: NotNegative = 0.002
+    lr_steps: NotNegative = 0.01
+    lr_rounding: NotNegative = 0.0012
+    lr_bias: NotNegative = 0.02
     convolutions: Literal["float32", "bfloat16"] = "bfloat16"
 
     @property
@@ -103,7 +103,7 @@ class Refine(Step):
             target = best.teacher(images).image
             with model.computing(COMPUTING[self.convolutions]):
                 output = model.infer(images)
-            loss = _squared_error(output.image, target) / best.first  # about one, whatever the network's value range
+            loss = _log_error(output.image, target)
             if not torch.isfinite(loss):
                 return
             for group in optimizer.param_groups:
@@ -122,27 +122,22 @@ class Refine(Step):
 
 
 class _Best:
-    """Keeps parameters as they were when the error on held-out patches was least.
-
-    Attributes:
-        first: that error before training, never 0.
-    """
+    """Keeps parameters as they were when the error on held-out patches was least."""
 
     def __init__(self, model: QuantizedSR, trained: Sequence[Tunable], patches: Tensor, teacher: Teacher) -> None:
         self.model, self.trained, self.teacher = model, trained, teacher
         self._patches = patches.split(1)
         self._parameters = [parameter for found in trained for parameter in found.parameters]
         self._least, self._kept = math.inf, self._values()
-        self.first = max(self.measure(), torch.finfo(torch.float32).tiny)
+        self.measure()
 
     @torch.no_grad()
-    def measure(self) -> float:
-        """Return the error; keep the parameters if it is the least so far."""
-        errors = [_squared_error(self.model(patch), self.teacher(patch).image) for patch in self._patches]
+    def measure(self) -> None:
+        """Measure the error, and keep the parameters if it is the least so far."""
+        errors = [_log_error(self.model(patch), self.teacher(patch).image) for patch in self._patches]
         error = float(torch.stack(errors).mean())
         if error < self._least:
             self._least, self._kept = error, self._values()
-        return error
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -186,8 +181,13 @@ def _share(index: int, steps: int) -> float:
     return rising * (_LEAST_RATE + (1 - _LEAST_RATE) * falling)
 
 
-def _squared_error(image: Tensor, target: Tensor) -> Tensor:
-    return (image.float() - target.float()).square().mean()
+def _log_error(image: Tensor, target: Tensor) -> Tensor:
+    """Return the mean over the images of the logarithm of their mean squared errors: their mean PSNR but for its sign and unit.
+
+    Busy and flat patches count alike, in a unit that does not depend on the network's value range.
+    """
+    errors = (image.float() - target.float()).square().flatten(1).mean(1)
+    return errors.clamp_min(torch.finfo(errors.dtype).tiny).log().mean()
 
 
 @contextmanager
