@@ -127,7 +127,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         chosen = choose(args, console, pictures, network, config, descriptor)
         images = [pictures[file] for file in chosen]
         console.say(f"{len(images)} pictures; recipe {name}, seed {args.seed}; calibrating ...")
-        total = tuning.total_steps if (tuning := config.step("tune")) else 0
+        total = sum(getattr(step, "total_steps", 0) for step in config.recipe.steps)
         begun = time.perf_counter()
         console.stage(f"calibrating on {len(images)} pictures")
         with (
