@@ -20,6 +20,7 @@ from adabm.study.answers import (
     pictures,
     questions,
     sampling,
+    sensitivity,
     set_size,
     thresholds,
     timing,
@@ -93,6 +94,11 @@ class Committed:
         if question == "gradient":
             names = ("gradients", "steps", "patches")
             return gradient.conclusion({n: pd.read_csv(self.results / question / f"gradient_{n}.csv") for n in names})
+        if question == "sensitivity":
+            layers, patches = (
+                pd.read_csv(self.results / question / f"{question}_{name}.csv") for name in ("layers", "patches")
+            )
+            return sensitivity.conclusion(layers, patches, block["share"])
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":
