@@ -4,9 +4,25 @@ Every error that a user can cause derives from :class:`AdabmError`; the command 
 into one line on standard error and exit status 2, without a traceback.
 """
 
+_LONGEST = 1000  # characters of a message; a path alone may have 4096
+
+
+def one_line(text: str) -> str:
+    """Return a message in one line of limited length: cut in the middle, what a terminal does not print shown as its code.
+
+    >>> one_line("a" + chr(10) + "b: no such file")
+    'a\\\\nb: no such file'
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    half = (_LONGEST - 5) // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
+
 
 class AdabmError(Exception):
-    """Base of all errors raised on purpose by this package."""
+    """Base of all errors raised on purpose by this package; its text is one line, whatever a name in it holds."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(AdabmError, ValueError):

@@ -12,12 +12,17 @@ from typing import BinaryIO
 from .errors import KeptFileError
 
 _KEPT = b"adabm-kept-1 "  # begins a kept file; then the sha256 of what stands behind the line
+_MOST_BYTES = 2**26  # that are read at once
 _TEMPORARY = ".adabm-tmp"  # ends the names of files that are being written
 
 
 def file_sha256(path: str | Path) -> str:
-    """Return the sha256 of a file's content in hexadecimal digits, read piece by piece."""
-    with open(path, "rb") as file:
+    """Return the sha256 of a file's content in hexadecimal digits, read piece by piece.
+
+    Raises:
+        OSError: as :func:`open_regular_file` says.
+    """
+    with open_regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -39,6 +44,27 @@ def open_regular_file(path: str | Path, most: int | None = None) -> BinaryIO:
     if most is not None and status.st_size > most:
         raise OSError(errno.EFBIG, f"{status.st_size:,} bytes are more than {most:,}", str(path))
     return open(path, "rb")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the content of a regular file of 64 MiB at most; raises what :func:`open_regular_file` raises."""
+    with open_regular_file(path, _MOST_BYTES) as file:
+        return file.read()
+
+
+def read_text(path: str | Path) -> str:
+    r"""Return the content of such a file as text in UTF-8, each line ending in ``\n``.
+
+    Raises:
+        OSError: as :func:`open_regular_file` says.
+        UnicodeDecodeError: another encoding, or no text.
+    """
+    return read_bytes(path).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def real(path: str | Path) -> Path:
+    """Return the absolute path without links as far as there are files; where links go in a circle, the path up to there."""
+    return Path(os.path.realpath(path))
 
 
 def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
@@ -81,16 +107,23 @@ def read_kept(path: str | Path) -> bytes:
         FileNotFoundError: there is no such file.
     """
     with open_regular_file(path) as file:
-        line, end, content = file.read().partition(b"\n")
-    if not (line + end).startswith(_KEPT):
-        raise KeptFileError(f"{path}: does not begin with the sha256 of its content")
-    if line + end != _headline(content):
-        raise KeptFileError(f"{path}: its content does not match its sha256")
-    return content
+        line = file.readline(len(_headline(b"")))
+        if not line.startswith(_KEPT):
+            raise KeptFileError(f"{path}: does not begin with the sha256 of its content")
+        begin = file.tell()
+        # piece by piece, and only then into memory: what damage left may be of any size
+        if line != _headline_of(hashlib.file_digest(file, "sha256")):
+            raise KeptFileError(f"{path}: its content does not match its sha256")
+        file.seek(begin)
+        return file.read()
 
 
 def _headline(content: bytes) -> bytes:
-    return _KEPT + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    return _headline_of(hashlib.sha256(content))
+
+
+def _headline_of(digest: "hashlib._Hash") -> bytes:
+    return _KEPT + digest.hexdigest().encode() + b"\n"
 
 
 def _write_and_rename(path: Path, data: bytes | memoryview) -> None:

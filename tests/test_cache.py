@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import adabm
-from adabm.errors import CheckpointError, ProgressError
+from adabm.errors import CheckpointError, DataError, ProgressError
 from adabm.networks import load_network
 from adabm.pictures.pairs import PictureFiles
 from adabm.pictures.reading import read_rgb
@@ -137,9 +138,7 @@ def test_what_is_missing_is_silent(root, cache, recwarn):
     assert cache.load_model(task.key) is None and not [w for w in recwarn if "damaged" in str(w.message)]
 
 
-@pytest.mark.parametrize(
-    "error", [PermissionError("no"), MemoryError(), RuntimeError("of the device"), ImportError("x")]
-)
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("of the device"), ImportError("x")])
 def test_what_no_damage_raises_is_not_hidden(root, cache, monkeypatch, error):
     def fail(*_):
         raise error
@@ -153,6 +152,40 @@ def test_what_no_damage_raises_is_not_hidden(root, cache, monkeypatch, error):
     monkeypatch.setattr("adabm.files.open_regular_file", fail)
     with pytest.raises(type(error)):
         cache.load_record("abc")
+
+
+@pytest.mark.parametrize("place", ["pictures", "models"])
+def test_what_cannot_be_read_is_told_with_the_remedy(root, cache, place):
+    task, measuring = tasks_of(root, cache)
+    measuring.carry_out()
+    for kept in (cache.folder / place).rglob("*.json"):
+        kept.unlink()
+        kept.mkdir()
+    with pytest.raises(
+        DataError, match=r"\.json: cannot be read \(Is a directory\); delete it, or name another folder"
+    ):
+        measuring.results() if place == "pictures" else task.load()
+
+
+def test_damage_of_any_size_takes_no_memory(cache):
+    cache.keep_record("abc", {"a": 1})
+    (kept,) = cache.folder.rglob("*.json")
+    kept.write_bytes(b"?" + kept.read_bytes())
+    os.truncate(kept, 2**42)  # with a hole, which takes no place
+    with pytest.warns(UserWarning, match="is damaged and computed again"):
+        assert cache.load_record("abc") is None
+
+
+@pytest.mark.parametrize("kept", ["", "nan", "-1", "inf", "1e", "pipe", "device"])
+def test_a_duration_that_is_none_is_not_known(cache, kept):
+    cache.keep_seconds("abc", 1.5)
+    assert cache.load_seconds("abc") == 1.5
+    (path,) = (cache.folder / "seconds").rglob("abc")
+    path.write_text(kept)
+    if kept in ("pipe", "device"):
+        path.unlink()
+        os.mkfifo(path) if kept == "pipe" else path.symlink_to("/dev/zero")
+    assert cache.load_seconds("abc") is None
 
 
 def test_every_changed_number_of_a_model_is_noticed(root, cache):

@@ -99,3 +99,27 @@ def test_info_refuses(files, tmp_path, capsys):
     assert "metadata is damaged" in fails(capsys, "info", tmp_path / "odd.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"adabm": "[]"})
     assert "is not 'adabm-quantized-3'" in fails(capsys, "info", tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize(
+    "path, shown",
+    [
+        ("a\nb.png", r"a\nb.png: no such"),
+        ("\x1b[31mred.png", r"\x1b[31mred.png: "),
+        ("é.png", "é.png: "),
+        ("x" * 4000, ": "),
+    ],
+)
+def test_an_error_is_one_short_line_whatever_the_path_holds(path, shown, tmp_path, capsys):
+    assert main(["upscale", path, str(tmp_path / "y.png"), "--network", "edsr_f32b8_x4"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and shown in err and len(err) < 1100 and err.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    "argv", [["info", "a", "X"], ["info", "a", "--device", "X"], ["quantize", "--rounds", "X"], ["X"]]
+)
+def test_an_error_of_usage_is_one_short_line(argv, capsys):
+    assert main([word.replace("X", "x\n" * 3000) for word in argv]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "error: " in last and len(last) < 1100

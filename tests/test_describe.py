@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import adabm
 from adabm.errors import NetworkError
 from adabm.networks import Role, build_network, describe, known_networks, save_network
 from adabm.networks.describe import restore_descriptor
@@ -253,3 +254,10 @@ def test_changed_known_network_is_refused():
     network.conv_after_body = nn.Sequential(network.conv_after_body)
     with pytest.raises(NetworkError, match="conv_after_body.0 is no convolution of EDSR"):
         describe(network)
+
+
+def test_a_quantized_model_is_refused_by_name():
+    network = tiny("EDSR")
+    model = adabm.QuantizedSR(network, adabm.preset("minmax"), describe(network))
+    with pytest.raises(NetworkError, match=r"QuantizedSR is quantized already; its \.descriptor"):
+        describe(model)

@@ -425,7 +425,7 @@ def test_the_example_needs_the_engine_and_numpy_alone(model, tmp_path, engine):
 
 
 @pytest.mark.parametrize("change", [
-    {"scale": 2.0}, {"value_range": 0.0}, {"size_multiple": 0}, {"reach": None}, {"reach": [1, 2, 3]}, {"bits": {}},
+    {"scale": 2.0}, {"value_range": 0.0}, {"size_multiple": 0}, {"size_multiple": 4096}, {"reach": None}, {"reach": [1, 2, 3]}, {"bits": {}},
     {"layers": {}}, {"image2bit": {"complexity": "gradient", "lower": "1", "upper": 2.0}},
 ])  # fmt: skip
 def test_a_card_that_no_engine_can_follow_is_refused(model, tmp_path, monkeypatch, change):

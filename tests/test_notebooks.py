@@ -1,11 +1,13 @@
 """The notebooks of the repository fit the parameters of both profiles, and the questions of the study fit the notebooks."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from adabm.errors import ConfigError
 from adabm.study.answers import questions
 from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
 from pipelines.stages.run_notebook import read_notebook
@@ -108,3 +110,26 @@ def test_a_profile_asks_every_question_and_gives_it_parameters(profile):
     for key, entry in asked.items():
         assert read_block(ROOT / profile / "params.yaml", key)["results"] == PROFILES[profile]
         assert len(set(entry["reads"])) == 4, "DVC takes neither a list nor one dependency twice"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_lists_tell_what_they_hold(name):
+    declared = declared_parameters(read_notebook(ROOT / "notebooks" / name), name)
+    assert [key for key, kind in declared.items() if isinstance(kind, ast.Name) and kind.id == "list"] == []
+
+
+@pytest.mark.parametrize(
+    "kind, right, wrong",
+    [
+        ("dict[str, int]", {"a": 1}, [{"a": "1"}, {1: 1}, {"a": None}, [1]]),
+        ("dict[str, dict]", {"a": {}}, [{"a": 1}, {}.keys()]),
+        ("list[int | float]", [1, 2.5], [["1"], [None], [True]]),
+    ],
+)
+def test_what_a_parameter_holds_is_checked(kind, right, wrong):
+    declared = {"x": ast.parse(kind, mode="eval").body}
+    taken = check_parameters(declared, {"x": right}, "n")["x"]
+    assert taken == right and str(taken) == str(right)  # numbers stay as they were given: they enter keys
+    for value in wrong:
+        with pytest.raises(ConfigError, match="cannot take"):
+            check_parameters(declared, {"x": value}, "n")

@@ -1,6 +1,7 @@
 """What is published is compared with the manifest: files, cells, definitions of the code, and what pages show."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -243,3 +244,67 @@ def test_pages_show_what_the_results_say(root, capsys):
     assert "note (page): docs/results.md (answers) shows the committed results/paper/report/answers.md" in verify(
         capsys, status=0
     )
+
+
+def linked(path: Path, to: str) -> None:
+    path.unlink()
+    path.symlink_to(to)
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["set_size/set_size.csv", "set_size/conclusion.md", "timing/timing.provenance.json", MANIFEST]
+)
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        lambda path: linked(path, "/etc/hostname"),
+        lambda path: linked(path, "/dev/zero"),
+        lambda path: linked(path, path.name),
+        lambda path: linked(path, "nowhere"),
+        lambda path: (path.unlink(), path.mkdir()),
+        pipe,
+    ],
+    ids=["a link out", "a device", "a circle", "a link to nothing", "a folder", "a pipe"],
+)
+def test_what_is_no_file_any_more_is_a_problem(root, capsys, name, replaced):
+    path = root / "results" / "test" / name
+    assert path.is_file()
+    replaced(path)
+    assert "problem (" in verify(capsys)
+
+
+@pytest.mark.parametrize("name", ["../../params.yaml", "/etc/hostname", "set_size/../../x", ".", "", "a\0b"])
+def test_a_manifest_that_names_other_places_is_a_problem(root, capsys, name):
+    manifest = root / "results" / "test" / MANIFEST
+    content = json.loads(manifest.read_text())
+    content["files"][name] = "0" * 64
+    manifest.write_text(json.dumps(content))
+    assert "which is no file of the profile" in verify(capsys)
+
+
+def test_a_manifest_that_git_has_and_the_folder_lacks_is_a_problem(root, capsys):
+    (root / "results" / "test" / MANIFEST).rename(root / "kept")
+    assert "manifest.json is absent" in verify(capsys, status=0)
+    (root / "kept").rename(root / "results" / "test" / MANIFEST)
+    commit(root)
+    (root / "results" / "test" / MANIFEST).unlink()
+    assert "problem (manifest): results/test/manifest.json is missing" in verify(capsys)
+
+
+@pytest.mark.parametrize("digest", [None, 5, []])
+def test_a_digest_of_another_kind_is_a_problem(root, capsys, digest):
+    manifest = root / "results" / "test" / MANIFEST
+    content = json.loads(manifest.read_text())
+    content["files"]["set_size/set_size.csv"] = digest
+    manifest.write_text(json.dumps(content))
+    assert "is damaged" in verify(capsys)
+    record = root / "results" / "test" / "set_size" / "set_size.provenance.json"
+    content = json.loads(record.read_text())
+    content["inputs_sha256"] = dict.fromkeys(["nowhere", *content["inputs_sha256"]], digest)
+    record.write_text(json.dumps(content))
+    assert "a sha256 of inputs_sha256" in verify(capsys)

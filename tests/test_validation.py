@@ -458,3 +458,19 @@ def test_what_a_plan_is_not():
             or (hasattr(value, "__len__") and not len(value))
             or outcome(lambda: check_choices("names", value, ["a"]) or True) is None
         )
+
+
+@pytest.mark.parametrize(
+    "key, wrong",
+    [
+        ("seeds", 0), ("seeds", []), ("seeds", [-1]), ("seeds", [1.5]), ("seeds", "01"), ("changes", "tune"), ("changes", None),
+        ("method", 4), ("preset", ["adabm"]), ("bits", 4), ("bits", [0]), ("series", "AdaBM"), ("series", [{}]), ("run", 1),
+        ("sizes", ["1"]), ("steps", [None]), ("percentiles", ["10"]), ("percentiles", [math.nan]), ("weight_bits", 4.0),
+    ],
+)  # fmt: skip
+def test_options_of_questions_have_one_kind_everywhere(key, wrong):
+    with pytest.raises(ConfigError, match=f"^methods, AdaBM: {key} = .*: must be "):
+        check_keys("methods, AdaBM", {key: wrong}, [], [key])
+    right = {"seeds": [0, 1], "changes": {"tune": None}, "bits": [4], "series": ["AdaBM"], "run": False, "sizes": [1]}
+    right |= {"method": "adabm", "preset": "adabm", "steps": [1], "percentiles": [0, 2.5], "weight_bits": 4}
+    check_keys("methods, AdaBM", {key: right[key]}, [], [key])

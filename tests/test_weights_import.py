@@ -1,5 +1,8 @@
 """Importing weights: converted networks compute what the source computes."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -283,3 +286,19 @@ def test_an_imported_srresnet_quantizes_with_its_batch_norm_frozen(tmp_path):
     assert not any(norm.training or norm.num_batches_tracked for norm in norms)
     adabm.save_quantized(model, tmp_path / "q.safetensors")
     assert adabm.load_quantized(tmp_path / "q.safetensors").descriptor.options["prelu_per_channel"] is True
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused_at_once(tmp_path):
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**24))
+    with pytest.raises(CheckpointError, match="would unpack to 16,777,216 bytes; it holds no weights"):
+        import_weights(path)
+
+
+def test_numbers_of_four_bits_are_refused(tmp_path):
+    header = json.dumps({"a.weight": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"0")
+    with pytest.raises(CheckpointError, match="a.weight is no plain tensor of real numbers"):
+        import_weights(path)

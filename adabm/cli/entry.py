@@ -11,6 +11,7 @@ from ..plugins import load_file
 from . import evaluate, export, importing, info, quantize, recipes, upscale, verify
 from .console import Console
 from .failures import explain
+from .options import Parser
 
 _EPILOG = """\
 exit status:
@@ -27,7 +28,7 @@ theoretical counts.
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; each command sets ``run``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="adabm",
         description="Adaptive low-bit quantization of image super-resolution networks.",
         epilog=_EPILOG,

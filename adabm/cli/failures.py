@@ -2,7 +2,7 @@
 
 import errno
 
-from ..errors import AdabmError
+from ..errors import AdabmError, one_line
 
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -10,10 +10,10 @@ _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def explain(error: BaseException) -> str | None:
     """Return one line for an expected failure, or None for a defect."""
     if isinstance(error, AdabmError):
-        return " ".join(str(error).splitlines())
+        return str(error)
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
-        return f"{error.filename}: {reason}" if error.filename is not None else reason
+        return one_line(f"{error.filename}: {reason}" if error.filename is not None else reason)
     if _out_of_memory(error):
         return "out of memory; use a smaller --tile, --patch-size or network"
     return None

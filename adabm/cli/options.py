@@ -4,8 +4,9 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from ..errors import AdabmError
+from ..errors import AdabmError, one_line
 
 DEFAULT_ENGINE = "simulated"  # written out, because help does not wait for the modules that register engines
 
@@ -50,6 +51,13 @@ def named(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the path is empty; '.' is the working folder")
     return expanded(text)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one short line, whatever an argument holds."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def new_parser(

@@ -19,6 +19,8 @@ from .raw_tensors import read_raw_tensors
 from .registry import build_network, check_finite, load_weights
 
 _CONTAINERS = ("model_state_dict", "params_ema", "params-ema", "params", "state_dict", "model", "net")
+_MOST_UNPACKED = 100  # times the size of the file
+_PACKED = {getattr(torch, "float4_e2m1fn_x2", None)}  # two numbers a byte, which torch turns into no other type
 _PREFIXES = ("module.", "netG.")  # of nn.DataParallel and of BSRGAN's training code
 
 
@@ -120,6 +122,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _plain(name: str, value: Tensor) -> bool:
     """Whether a tensor can be taken as it is: dense and there, not complex or quantized, a weight in floating point."""
     stored = value.layout == torch.strided and not value.is_meta and not value.is_quantized and not value.is_complex()
+    stored = stored and value.dtype not in _PACKED
     return stored and (value.is_floating_point() or name.rpartition(".")[2] not in ("weight", "bias"))
 
 
@@ -133,6 +136,9 @@ def _load(path: Path) -> object:
                 return {name: file.get_tensor(name) for name in file.keys()}
         if zipfile.is_zipfile(path):  # torch does not compare the sums of what is in it
             with zipfile.ZipFile(path) as archive:
+                unpacked = sum(part.file_size for part in archive.infolist())
+                if unpacked > _MOST_UNPACKED * path.stat().st_size:  # torch does not compress
+                    raise CheckpointError(f"{path}: would unpack to {unpacked:,} bytes; it holds no weights")
                 if (member := archive.testzip()) is not None:
                     raise CheckpointError(f"{path}: damaged ({member} does not match its checksum); get it again")
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin
 
 from ..errors import NetworkError
+from .descriptor import NetworkDescriptor
 
 
 def check_network(network: object) -> None:
@@ -19,6 +20,8 @@ def check_network(network: object) -> None:
             f"the network is {what}; give a torch.nn.Module, such as adabm.load_network(FILE) or adabm.build_network(NAME)"
         )
     name_of_all = type(network).__name__
+    if isinstance(getattr(network, "descriptor", None), NetworkDescriptor):  # a QuantizedSR, which stands floors above
+        raise NetworkError(f"{name_of_all} is quantized already; its .descriptor describes it. Give the network itself")
     if isinstance(network, torch.jit.ScriptModule):
         raise NetworkError(
             f"{name_of_all} is a TorchScript module, whose layers cannot be replaced; give the module that it was made from"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adabm.errors import ConfigError
+from adabm.validation import shown
 from adabm.yaml_files import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def check_parameters(
             checked[key] = _fit(value, declared[key])
         except TypeError:
             raise ConfigError(
-                f"{name}: '{key}: {ast.unparse(declared[key])}' cannot take {value!r} ({type(value).__name__}); "
-                "a type is int, float, str, bool, dict, list, list[...] or `... | None`"
+                f"{name}: '{key}: {ast.unparse(declared[key])}' cannot take {shown(value)} ({type(value).__name__}); "
+                "a type is int, float, str, bool, dict, list, list[...], dict[str, ...] or `... | None`"
             ) from None
     return checked
 
@@ -124,6 +125,10 @@ def _fit(value: Any, annotation: ast.expr) -> Any:
             return value
         case ast.Subscript(value=ast.Name(id="list"), slice=item) if isinstance(value, list):
             return [_fit(v, item) for v in value]
+        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[ast.Name(id="str"), item])) if isinstance(
+            value, dict
+        ) and all(isinstance(key, str) for key in value):
+            return {key: _fit(v, item) for key, v in value.items()}
         case ast.Constant(value=None) if value is None:
             return None
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):

@@ -133,7 +133,7 @@ class _Card(BaseModel):
     scale: Annotated[int, Field(ge=1, le=64)]
     channels: Annotated[int, Field(ge=1, le=4096)]
     value_range: Annotated[float, Field(gt=0)]
-    size_multiple: Annotated[int, Field(ge=1, le=4096)]
+    size_multiple: Annotated[int, Field(ge=1, le=256)]  # pictures are filled up to it
     minimum_size: Annotated[int, Field(ge=1, le=4096)]
     reach: Annotated[list[Annotated[int, Field(ge=0)] | None], Field(min_length=2, max_length=2)]
     image2bit: _Mapping | None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROBLEM, WARNING, NOTE = "problem", "warning", "note"
 AGAIN = "run the pipeline again"
-Hashed = Callable[[Path], str]  # sha256 of a file or folder
+Hashed = Callable[[Path], str | None]  # sha256 of a file or folder, None where it cannot be read
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ...errors import ConfigError
+from ...files import file_sha256
 from .dependencies import CodeTree
 from .source import Source
 
@@ -148,11 +149,11 @@ def key(**parts: object) -> str:
 def sha256(path: Path) -> str:
     """sha256 of a file, or of a folder's relative file names and contents in sorted order, as they are now."""
     if not path.is_dir():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(bytes.fromhex(file_sha256(file)))
     return digest.hexdigest()
 
 

@@ -1,12 +1,13 @@
 """The manifest of a profile: the sha256 of every published file, and the code that they were made with."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...errors import DataError
-from ...files import write_atomically
+from ...files import read_bytes, read_text, write_atomically
 from .fingerprint import sha256
 from .history import code_state
 from .provenance import STUDY_CODE, answer_code
@@ -40,15 +41,17 @@ def read_manifest(results: Path) -> dict | None:
     Raises:
         DataError: it is damaged.
     """
-    try:
-        content = json.loads((results / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(results / MANIFEST):
         return None
+    try:
+        content = json.loads(read_text(results / MANIFEST))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{results / MANIFEST}: cannot be read ({error})") from None
     kinds = {"format": str, "files": dict, "tables": dict, "code_sha256": dict, "definitions": dict}
     if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in kinds.items()):
         raise DataError(f"{results / MANIFEST}: is damaged")
+    if not all(isinstance(digest, str) for digest in content["files"].values()):
+        raise DataError(f"{results / MANIFEST}: is damaged (a sha256 that is no text)")
     if content["format"] != _FORMAT:
         raise DataError(f"{results / MANIFEST}: has the format {content['format']!r:.40}, not {_FORMAT!r}")
     return content
@@ -56,11 +59,8 @@ def read_manifest(results: Path) -> dict | None:
 
 def read_sums(results: Path) -> dict[str, str]:
     """Return the sha256 of the files of each question, as ``sums/*.sha256`` list them; empty where there are none."""
-    lines = [
-        line
-        for path in sorted((results / "sums").glob("*.sha256"))
-        for line in path.read_text(errors="replace").splitlines()
-    ]
+    files = [path for path in sorted((results / "sums").glob("*.sha256")) if path.is_file()]
+    lines = [line for path in files for line in read_bytes(path).decode(errors="replace").splitlines()]
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
 
 
@@ -81,12 +81,12 @@ def published_files(results: Path) -> list[str]:
 
 
 def differing_files(
-    results: Path, expected: Mapping[str, str], hashed: Callable[[Path], str] = sha256
+    results: Path, expected: Mapping[str, str], hashed: Callable[[Path], str | None] = sha256
 ) -> dict[str, str]:
     """Return ``missing`` or ``changed`` for each expected file of a profile's results that is not as it was."""
     found = {}
     for name, digest in expected.items():
-        if not (results / name).is_file():
+        if not os.path.isfile(results / name):  # which takes any name
             found[name] = "missing"
         elif hashed(results / name) != digest:
             found[name] = "changed"

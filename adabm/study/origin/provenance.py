@@ -14,7 +14,7 @@ import torch
 
 from ... import __version__
 from ...errors import TableError
-from ...files import write_atomically
+from ...files import read_text, real, write_atomically
 from ...yaml_files import read_yaml
 from ..variables import STAGE_VARIABLE
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
@@ -159,7 +159,7 @@ def table_id(table: Path) -> str:
     Args:
         table: in a folder of the profile's, such as ``results/demo/set_size/set_size.csv``.
     """
-    return f"{table.resolve().parents[1].name}/{table.stem}"
+    return f"{real(table).parents[1].name}/{table.stem}"
 
 
 def table_version(table_sha256: str) -> str:
@@ -216,7 +216,7 @@ def notebook_code_hash(notebook: Path) -> str:
         TableError: it cannot be read.
     """
     try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(read_text(notebook))["cells"]
         code = [
             "".join(cell["source"])
             for cell in cells

@@ -1,12 +1,15 @@
 """Are the published files of a profile, and what pages show of them, still those that its manifest names?"""
 
+import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
+from ...files import read_bytes, read_text, real
+from ...validation import shown as told
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import sha256
 from .manifest import MANIFEST, differing_files, published_files, read_manifest, read_sums
@@ -50,10 +53,11 @@ def verify_files(results: Path, root: Path, below: Sequence[Path], hashed: Hashe
             results, 0, (Finding("manifest", PROBLEM, str(error), f"restore it (git checkout), or {AGAIN}"),)
         )
     expected = manifest["files"] if manifest is not None else read_sums(results)
-    inside = [folder.resolve() for folder in below]
-    concerned = lambda name: any((results / name).resolve().is_relative_to(folder) for folder in inside)
+    inside = [real(folder) for folder in below]
+    # by its name, not by where it leads: a file that became a link to another place is still a published one
+    concerned = lambda name: any(Path(os.path.normpath(real(results) / name)).is_relative_to(f) for f in inside)
+    found = [*_manifest(results, root, manifest is not None), *_elsewhere(results, expected)]
     expected = {name: digest for name, digest in expected.items() if concerned(name)}
-    found = [*_manifest(results, root, manifest is not None)]
     for name, how in differing_files(results, expected, hashed).items():
         path = results / name
         what = (
@@ -81,7 +85,7 @@ def verify_pages(root: Path, below: Sequence[Path]) -> list[Published]:
     """
     pages: dict[str, list[list[Finding]]] = {}
     for (page, marker), (name, whole) in SHOWN.items():
-        inside = any((root / name).resolve().is_relative_to(folder.resolve()) for folder in below)
+        inside = any(real(root / name).is_relative_to(real(folder)) for folder in below)
         if inside and (root / page).is_file():
             pages.setdefault(page, []).append([*_page(root, page, marker, name, whole)])
     return [
@@ -92,19 +96,31 @@ def verify_pages(root: Path, below: Sequence[Path]) -> list[Published]:
 def _manifest(results: Path, root: Path, there: bool) -> Iterator[Finding]:
     path = results / MANIFEST
     shown = _relative(path, root)
-    if not there:
+    committed = _committed(root, shown)
+    if not there and committed is not None:
+        yield Finding("manifest", PROBLEM, f"{shown} is missing", f"restore it (git checkout), or {AGAIN}")
+    elif not there:
         what = f"{shown} is absent: the report is not compared, nor whether tables were changed together with their provenance"
         yield Finding("manifest", WARNING, what, f"python -m pipelines.stages.manifest {_relative(results, root)}")
-    elif (committed := _committed(root, shown)) is not None and committed != path.read_bytes():
+    elif committed is not None and committed != read_bytes(path):
         yield Finding(
             "manifest", WARNING, f"{shown} is not the committed one", "git diff tells how; commit or restore it"
         )
 
 
+def _elsewhere(results: Path, names: Iterable[str]) -> Iterator[Finding]:
+    """What no manifest of a profile names: a place outside of it."""
+    for name in names:
+        if os.path.isabs(name) or os.path.normpath(name).split("/")[0] in (".", "..") or "\0" in name:
+            yield Finding(
+                "manifest", PROBLEM, f"{MANIFEST} names {told(name)}, which is no file of the profile", "make it anew"
+            )
+
+
 def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterator[Finding]:
     remedy = f"restore {page} or {name}, or show the one in the other again"
     try:
-        text = (root / page).read_text(encoding="utf-8")
+        text = read_text(root / page)
     except (OSError, UnicodeDecodeError):
         yield Finding("page", PROBLEM, f"{page} cannot be read as text", remedy)
         return
@@ -116,7 +132,7 @@ def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterato
         return
     shown = match.group(1)
     try:
-        source = (root / name).read_text(encoding="utf-8")
+        source = read_text(root / name)
     except (OSError, UnicodeDecodeError):
         yield Finding("page", PROBLEM, f"{name}, which {page} shows, is missing or damaged", remedy)
         return
@@ -149,5 +165,5 @@ def _committed(root: Path, name: str) -> bytes | None:
 
 
 def _relative(path: Path, root: Path) -> str:
-    path, root = path.resolve(), root.resolve()
+    path, root = real(path.parent) / path.name, real(root)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

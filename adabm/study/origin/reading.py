@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from ...errors import TableError
+from ...files import read_text
 
 _KINDS: dict[str, type | tuple] = {
     "table_sha256": str,
@@ -29,7 +30,7 @@ def read_provenance(path: Path) -> dict:
     if not path.is_file():
         raise TableError(f"has no provenance ({path.name})")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise TableError(f"its provenance is damaged ({error})") from None
     if not isinstance(record, dict):
@@ -37,6 +38,10 @@ def read_provenance(path: Path) -> dict:
     if "table_sha256" not in record and "inputs_sha256" in record:
         raise TableError("its provenance was written by an older version, which recorded no hash of the table")
     wrong = [*_wrong(record, _KINDS)]
+    for name in ("code_sha256", "inputs_sha256"):
+        digests = record.get(name)
+        if isinstance(digests, dict) and not all(isinstance(digest, str) for digest in digests.values()):
+            wrong.append(f"a sha256 of {name}")
     if record.get("carried_over") is not None:
         wrong += _wrong_carried_over(record["carried_over"])
     if wrong:

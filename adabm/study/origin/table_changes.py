@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ...files import read_bytes, real
+
 _SHOWN = 3  # changed cells that are told one by one
 _VERSIONS = 20  # of a file's history that are looked at
 
@@ -29,11 +31,11 @@ def tell_changes(path: Path, root: Path, sha256: str, sums: Mapping | None = Non
         "" where neither is known, or the table cannot be read.
     """
     try:
-        now, then = path.read_bytes(), _version_with(path, root, sha256)
+        now, then = read_bytes(path), _version_with(path, root, sha256)
         if then is not None:
             return _listed(_against_version(_parsed(now), _parsed(then)))
         return _listed(_against_sums(_parsed(now), sums)) if sums is not None else ""
-    except (OSError, UnicodeDecodeError, csv.Error, StopIteration, KeyError, TypeError):
+    except (OSError, UnicodeDecodeError, csv.Error, StopIteration, KeyError, TypeError, AttributeError, IndexError):
         return ""
 
 
@@ -53,7 +55,7 @@ def _version_with(path: Path, root: Path, sha256: str) -> bytes | None:
         return subprocess.run(["git", *words], cwd=root, capture_output=True, check=True).stdout
 
     try:
-        name = path.resolve().relative_to(root.resolve()).as_posix()
+        name = real(path).relative_to(real(root)).as_posix()
         commits = git("log", f"-n{_VERSIONS}", "--format=%H", "--", name).decode().split()
         versions = (git("show", f"{commit}:./{name}") for commit in commits)
         return next((data for data in versions if hashlib.sha256(data).hexdigest() == sha256), None)

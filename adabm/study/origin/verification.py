@@ -11,6 +11,7 @@ import torch
 
 from ... import __version__
 from ...errors import DataError, TableError
+from ...files import real
 from ..plan.root import find_root
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import code_hash, sha256
@@ -42,7 +43,7 @@ def verify_results(folders: Sequence[Path] = ()) -> list[Verdict]:
     """
     folders = [Path(folder) for folder in folders] or [find_root() / "results"]
     verdicts: dict[Path, Verdict] = {}
-    hashed = cache(sha256)  # many tables share their inputs
+    hashed = cache(_hashed)  # many tables share their inputs
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: is no folder of results; run the pipeline, or name the folder that it wrote")
@@ -53,7 +54,7 @@ def verify_results(folders: Sequence[Path] = ()) -> list[Verdict]:
         }
         if not tables:
             raise DataError(f"{folder}: holds no table (.csv); run the pipeline, or name the folder that it wrote")
-        verdicts |= {table.resolve(): verify_table(table, root, hashed) for table in tables}
+        verdicts |= {real(table): verify_table(table, root, hashed) for table in tables}
     return [verdicts[path] for path in sorted(verdicts)]
 
 
@@ -66,12 +67,19 @@ def verify_published(folders: Sequence[Path] = ()) -> list[Published]:
     found = []
     for root, below in roots.items():
         records = sorted(path for folder in below for path in folder.rglob(f"*{_SUFFIX}"))
-        profiles = dict.fromkeys(path.resolve().parents[1] for path in records)
-        found += [verify_files(profile, root, below) for profile in profiles] + verify_pages(root, below)
+        profiles = dict.fromkeys(real(path).parents[1] for path in records)
+        found += [verify_files(profile, root, below, _hashed) for profile in profiles] + verify_pages(root, below)
     return found
 
 
-def verify_table(table: Path, root: Path, hashed: Hashed = sha256) -> Verdict:
+def _hashed(path: Path) -> str | None:
+    try:
+        return sha256(path)
+    except (OSError, ValueError):  # that of what cannot be read is none
+        return None
+
+
+def verify_table(table: Path, root: Path, hashed: Hashed = _hashed) -> Verdict:
     """Compare a table and the repository ``root`` with the table's provenance."""
     try:
         record = read_provenance(provenance_path(table))
@@ -91,7 +99,7 @@ def verify_table(table: Path, root: Path, hashed: Hashed = sha256) -> Verdict:
 
 def _manifest_of(table: Path) -> dict | None:
     try:
-        return read_manifest(table.resolve().parents[1])
+        return read_manifest(real(table).parents[1])
     except DataError:  # told of the profile
         return None
 
@@ -101,7 +109,7 @@ def _table(table: Path, record: Mapping, hashed: Hashed, root: Path, manifest: d
         return [Finding("table", PROBLEM, "the table is missing, its provenance is there", AGAIN)]
     found = []
     if hashed(table) != record["table_sha256"]:
-        name = table.resolve().relative_to(table.resolve().parents[1]).as_posix()
+        name = real(table).relative_to(real(table).parents[1]).as_posix()
         published = manifest is not None and manifest["files"].get(name) == record["table_sha256"]
         sums = manifest["tables"].get(name) if published else None
         cells = tell_changes(table, root, record["table_sha256"], sums)

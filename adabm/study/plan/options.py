@@ -1,20 +1,40 @@
-"""Check the nested parameters of a question's notebook: a misspelt key must not be ignored."""
+"""Check the nested parameters of a question's notebook: neither a misspelt key nor a value of another kind is ignored."""
 
 from collections.abc import Collection, Mapping
 from typing import Annotated
 
+from annotated_types import Len
+
 from ...errors import ConfigError
 from ...suggestions import suggestion
-from ...validation import check, shown
+from ...validation import Count, Whole, check, shown
 
 Names = Annotated[Collection[str], "a list of names"]
+_Counts = Annotated[list[Count], "a list of whole numbers >= 1"]
+_Names = Annotated[list[str], "a list of names"]
+Seeds = Annotated[list[Whole], Len(1), "a list of whole numbers, not empty"]
+# By key, the same in every question.
+_KINDS = {
+    "bits": _Counts,
+    "changes": Annotated[dict[str, object], "settings by name, such as {tune.rounds: 3}"],
+    "method": str,
+    "percentiles": Annotated[list[int | float], "a list of numbers"],
+    "preset": str,
+    "run": bool,
+    "seeds": Seeds,
+    "series": _Names,
+    "sizes": _Counts,
+    "steps": _Counts,
+    "strategies": _Names,
+    "weight_bits": Count,
+}
 
 
 def check_keys(what: str, given: Mapping, required: Collection[str], optional: Collection[str] = ()) -> None:
-    """Refuse unknown and missing keys of a parameter that is a mapping.
+    """Refuse unknown and missing keys of a parameter that is a mapping, and values of another kind than all questions have there.
 
     Raises:
-        ConfigError: naming ``what``, the key, and a close match.
+        ConfigError: naming ``what``, the key, and a close match or what its value must be.
     """
     known = [*required, *optional]
     if not isinstance(given, Mapping):
@@ -25,6 +45,9 @@ def check_keys(what: str, given: Mapping, required: Collection[str], optional: C
     for key in required:
         if key not in given:
             raise ConfigError(f"{what}: {key!r} is missing; it has {', '.join(known)}")
+    for key in given:
+        if key in _KINDS:
+            check(f"{what}: {key}", given[key], _KINDS[key])
 
 
 def check_choices(what: str, given: Collection[str], known: Collection[str]) -> None:

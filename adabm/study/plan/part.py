@@ -9,9 +9,9 @@ from annotated_types import Len, Predicate
 
 from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION
-from ...validation import Whole, annotations, check, require
+from ...validation import annotations, check, require
 from .effort import Effort
-from .options import check_keys
+from .options import Seeds, check_keys
 
 _Names = Annotated[list[str], "a list of names"]
 _Tile = Annotated[int, Predicate(lambda side: side == 0 or side >= 8)]
@@ -23,7 +23,7 @@ _KINDS = {
     "data": str,
     "calibration": str,
     "engine": str,
-    "seeds": Annotated[list[Whole], Len(1), "a list of whole numbers, not empty"],
+    "seeds": Seeds,
     "imports": _Names,
     "tile": Annotated[_Tile | None, "at least 8 LR pixels, or 0 for whole pictures"],
     "run": bool,

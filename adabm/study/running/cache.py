@@ -1,6 +1,7 @@
 """Results that are kept, so that nothing is computed twice and an interruption loses little."""
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from ...checkpoint import load_quantized, save_quantized
-from ...errors import CheckpointError, KeptFileError
-from ...files import file_sha256, read_kept, write_atomically, write_kept
+from ...errors import CheckpointError, DataError, KeptFileError
+from ...files import file_sha256, open_regular_file, read_kept, write_atomically, write_kept
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
+
+_LONGEST_SECONDS = 100  # bytes of a kept duration
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,11 @@ class ResultCache:
     def load_seconds(self, result_key: str) -> float | None:
         """Return how long a result took, or None where that is not known."""
         try:
-            return float(self._seconds(result_key).read_text())
+            with open_regular_file(self._seconds(result_key), _LONGEST_SECONDS) as file:
+                seconds = float(file.read())
         except (OSError, ValueError):
             return None
+        return seconds if 0 <= seconds < math.inf else None
 
     def _seconds(self, result_key: str) -> Path:
         return self.folder / "seconds" / result_key[:2] / result_key
@@ -86,6 +91,8 @@ class ResultCache:
             return None
         except CheckpointError as error:
             return _unusable(path, error)
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def keep_model(self, model_key: str, model: QuantizedSR, steps: list[TuningStep], seed: int) -> None:
         """Keep a model that :func:`adabm.load_quantized` reads too."""
@@ -130,6 +137,8 @@ class ResultCache:
             return None
         except KeptFileError as error:
             return _unusable(path, error)
+        except OSError as error:
+            raise _unreadable(path, error) from error
         return content["result"]
 
 
@@ -141,3 +150,10 @@ def weight_bits(model: QuantizedSR) -> dict[str, int | None]:
 def _unusable(path: Path, error: Exception) -> None:
     reason = " ".join(str(error).removeprefix(f"{path}: ").split())
     warnings.warn(f"{path}: is damaged and computed again ({reason})", stacklevel=3)
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    """What is there and cannot be read is not damage, which a run could mend."""
+    return DataError(
+        f"{path}: cannot be read ({error.strerror or error}); delete it, or name another folder by ADABM_CACHE"
+    )
