@@ -22,6 +22,7 @@ from adabm.study.answers import (
     sampling,
     sensitivity,
     set_size,
+    stopping,
     thresholds,
     timing,
 )
@@ -101,6 +102,9 @@ class Committed:
             return sensitivity.conclusion(layers, patches, block["share"])
         if question == "thresholds":
             return thresholds.conclusion(table)
+        if question == "stopping":
+            traces = pd.read_csv(self.results / question / "stopping_traces.csv")
+            return stopping.conclusion(traces, block["patience"])
         if question == "pictures":
             return pictures.conclusion(table, block["pictures"])
         steps = block["rounds"] * block["steps_per_round"]
