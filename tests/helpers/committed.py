@@ -16,6 +16,7 @@ from adabm.study.answers import (
     pictures,
     questions,
     sampling,
+    separability,
     set_size,
     thresholds,
     timing,
@@ -78,6 +79,11 @@ class Committed:
         if question == "complexity":
             units = pd.read_csv(self.results / question / "complexity_patches.csv")
             return complexity.conclusion(units, block["share"])
+        if question == "separability":
+            units, policies = (
+                pd.read_csv(self.results / question / f"separability_{n}.csv") for n in ("errors", "patches")
+            )
+            return separability.conclusion(units, policies)
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":
