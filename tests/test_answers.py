@@ -44,6 +44,7 @@ def test_questions_come_in_the_order_of_their_numbers():
         "complexity",
         "thresholds",
         "sensitivity",
+        "separability",
         "clipping",
         "bit_loss",
         "gradient",

@@ -21,6 +21,7 @@ from adabm.study.answers import (
     questions,
     sampling,
     sensitivity,
+    separability,
     set_size,
     stopping,
     thresholds,
@@ -100,6 +101,11 @@ class Committed:
                 pd.read_csv(self.results / question / f"{question}_{name}.csv") for name in ("layers", "patches")
             )
             return sensitivity.conclusion(layers, patches, block["share"])
+        if question == "separability":
+            units, policies = (
+                pd.read_csv(self.results / question / f"separability_{n}.csv") for n in ("errors", "patches")
+            )
+            return separability.conclusion(units, policies)
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "stopping":

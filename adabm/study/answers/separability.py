@@ -1,0 +1,190 @@
+"""Why may image and layer be separated?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..pages.separability_figures import plot_separability
+from ..plan.cells import Run
+from ..running.bench import Bench
+from ..tables.question import Question
+from . import separability_measures
+from .complexity import factors_by
+from .probing import Probe, mapping_table, psnr
+from .separability_measures import best_joint, best_separate
+
+QUESTION = Question(
+    "separability",
+    11,
+    "Why may image and layer be separated?",
+    "The error of each patch, layer and bits: how much of it a sum of a patch's and a layer's effect explains, and what bits "
+    "chosen for both at once gain over bits that are a sum.",
+    "Shares of picture, layer and their interaction in the error, and what separate and joint bits gain",
+)
+SAME, ADABM, SEPARATE, JOINT = "same for all", "AdaBM's mappings", "best separate", "best joint"
+ADDED = (-2, -1, 0, 1, 2)  # bits beside the base: what two factors of one bit each can add up to
+_REACH, _MOST, _NEARLY = 1, 0.9, 0.8  # of a factor; shares that are called nearly all and most
+WITHOUT = {"tune": None, "map_bits": None}  # changes of AdaBM: no fine-tuning, the same bits everywhere
+
+
+def measure(
+    bench: Bench, method: str, setting: str, seed: int, pictures: int, side: int, count: int, shares: Sequence[float]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the errors, a row a patch and layer, and the measured policies, a row a policy and patch.
+
+    Args:
+        method: gives ranges and weights; it is not fine-tuned, and its mappings are left out.
+        pictures: random calibration pictures.
+        side, count: patches of each set, LR pixels.
+        shares: of the patches, and of the layers, to which AdaBM's mappings give a bit more, and of those that get one fewer.
+    """
+    run = Run.at(method, setting, seed, WITHOUT)
+    probe = Probe(bench, run, bench.choose("random", pictures, run))
+    names = tuple(path.name for path in probe.calibration)
+    found = probe.found(separability_measures.errors, names, side, count, ADDED)
+    units = pd.DataFrame(found["rows"])
+    bits = choices(units, found["complexity"], found["deviation"], shares)
+    measured = pd.DataFrame(probe.found(separability_measures.policies, bits, side, count)["rows"])
+    keys = dict(backbone=bench.backbone.stem, setting=setting, seed=seed)
+    return units.assign(**keys), measured.assign(**keys)
+
+
+def cube(units: pd.DataFrame) -> tuple[list[str], list[str], np.ndarray]:
+    """Return the patches, the layers, and the (patches, layers, bits) errors of one model."""
+    units = units.assign(place=units["dataset"] + " " + units["patch"])
+    patches, layers = list(dict.fromkeys(units["place"])), list(dict.fromkeys(units["layer"]))
+    indexed = units.set_index(["place", "layer"])[[f"{more:+d}" for more in ADDED]]
+    values = indexed.reindex(pd.MultiIndex.from_product([patches, layers])).to_numpy()
+    return patches, layers, values.reshape(len(patches), len(layers), len(ADDED))
+
+
+def choices(
+    units: pd.DataFrame, complexity: dict[str, float], deviation: dict[str, float], shares: Sequence[float]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Return by policy and patch the bits that each layer adds; in the mean over both none."""
+    patches, layers, table = cube(units)
+    released = (
+        factors_by(np.array([complexity[name] for name in patches]), shares[0]),
+        factors_by(np.array([deviation[name] for name in layers]), shares[1]),
+    )
+    images, of_layers = best_separate(table, ADDED, _REACH)
+    chosen = {
+        SAME: np.zeros(table.shape[:2], int),
+        ADABM: released[0][:, None] + released[1],
+        SEPARATE: images[:, None] + of_layers,
+        JOINT: best_joint(table, ADDED),
+    }
+    named = lambda bits: {p: {k: int(b) for k, b in zip(layers, row)} for p, row in zip(patches, bits)}
+    return {policy: named(bits) for policy, bits in chosen.items()}
+
+
+def explained(units: pd.DataFrame) -> pd.DataFrame:
+    """Return the shares of the variance of the log error: ``picture``, ``layer``, and ``interaction``, what their sum leaves.
+
+    A row a network and bits, mean of seeds: a two-way analysis of variance without replication.
+    """
+    rows = []
+    for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
+        _, _, table = cube(here)
+        for place, more in enumerate(ADDED):
+            values = np.log(np.maximum(table[..., place], 1e-9))
+            centred = values - values.mean()
+            total = (centred**2).mean()
+            picture, layer = ((centred.mean(axis) ** 2).mean() / total for axis in (1, 0))
+            rows.append(dict(backbone=backbone, added=more, picture=picture, layer=layer))
+    shares = pd.DataFrame(rows).groupby(["backbone", "added"], sort=False).mean().reset_index()
+    return shares.assign(interaction=1 - shares["picture"] - shares["layer"])
+
+
+def gains(policies: pd.DataFrame) -> pd.DataFrame:
+    """Return what each policy gives over the same bits for all, in dB: ``to_fp_db`` of the pooled error, ``truth_db``; seeds' mean."""
+    rows = []
+    for (backbone, seed), here in policies.groupby(["backbone", "seed"], sort=False):
+        base = here[here["policy"] == SAME]
+        for policy, of in here.groupby("policy", sort=False):
+            to_fp = psnr(of["fp"].mean()) - psnr(base["fp"].mean())
+            truth = psnr(of["truth"].to_numpy()).mean() - psnr(base["truth"].to_numpy()).mean()
+            rows.append(dict(backbone=backbone, seed=seed, policy=policy, to_fp_db=to_fp, truth_db=truth))
+    return pd.DataFrame(rows)
+
+
+def table(policies: pd.DataFrame) -> pd.DataFrame:
+    """Return the question's table: PSNR to ground truth on each set, with bits by each policy."""
+    rows, full = [], {}
+    keys = ["backbone", "dataset", "setting", "policy", "seed"]
+    for (backbone, dataset, setting, policy, seed), here in policies.groupby(keys, sort=False):
+        full[backbone, dataset] = float(psnr(here["truth fp"].to_numpy()).mean())
+        row = dict(backbone=backbone, dataset=dataset, setting=setting, series="bits", variable="policy", level=policy)
+        row |= dict(seed=seed, pictures=len(here), fab=here["fab"].mean())
+        rows.append(row | dict(psnr_y_db=float(psnr(here["truth"].to_numpy()).mean())))
+    return mapping_table(QUESTION.id, rows, full)
+
+
+def figures(units: pd.DataFrame, policies: pd.DataFrame) -> dict[str, Figure]:
+    """Draw what the error consists of, and what each policy gains."""
+    return {"": plot_separability(explained(units), _mean_gains(policies))}
+
+
+def _mean_gains(policies: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread over seeds of each network and policy but the same bits for all."""
+    found = gains(policies)
+    found = found[found["policy"] != SAME].groupby(["backbone", "policy"], sort=False)[["to_fp_db", "truth_db"]]
+    return found.mean().join(found.std().fillna(0).add_suffix("_std")).reset_index()
+
+
+def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
+    """Tell how much a sum explains, what joint bits gain beyond separate ones, and how large both search spaces are."""
+    shares = explained(units)[["picture", "layer", "interaction"]].mean()
+    additive = 1 - shares["interaction"]
+    gained = _mean_gains(policies).groupby("policy")[["to_fp_db", "truth_db"]].mean()
+    fp, truth = gained["to_fp_db"], gained["truth_db"]
+    told = [
+        f"**{_first(additive, fp)}** Of the variance of the log error of a patch and a layer, its layer explains {shares['layer']:.0%}, "
+        f"its picture {shares['picture']:.0%}, and {shares['interaction']:.0%} is left to their interaction ({_sizes(units)})."
+    ]
+    told.append(
+        f"At equal FAB, measured, PSNR to the full-precision output changes over the same bits for all by {fp[SEPARATE]:+.2f} dB with the "
+        f"best bits that are a sum of a patch's and a layer's factor, by {fp[JOINT]:+.2f} dB with the best bits chosen for each patch and "
+        f"layer, and by {fp[ADABM]:+.2f} dB with AdaBM's factors from gradient and deviation; PSNR to ground truth by "
+        f"{truth[SEPARATE]:+.2f}, {truth[JOINT]:+.2f} and {truth[ADABM]:+.2f} dB. Both searches add up the errors of single layers, as if "
+        f"they did not meet. {_spaces(units)}"
+    )
+    return told
+
+
+def _first(additive: float, fp: pd.Series) -> str:
+    joint, separate = fp[JOINT], fp[SEPARATE]
+    if separate >= joint:
+        worth = "and bits chosen for each picture and layer gain nothing over a sum of two factors"
+    elif joint > 0 and separate >= _NEARLY * joint:
+        worth = f"and a sum of two factors earns {separate / joint:.0%} of what bits for each picture and layer do"
+    else:
+        worth = f"but bits for each picture and layer gain {joint - separate:.2f} dB over a sum of two factors"
+    if additive >= _MOST:
+        return f"Image and layer may be separated: a sum of both explains {additive:.0%} of the log error, {worth}."
+    if additive >= 0.5:
+        return f"Image and layer may be separated roughly: a sum of both explains {additive:.0%} of the log error, {worth}."
+    return f"Image and layer cannot be separated: a sum of both explains only {additive:.0%} of the log error, {worth}."
+
+
+def _spaces(units: pd.DataFrame) -> str:
+    first = units[(units["backbone"] == units["backbone"].iloc[0]) & (units["seed"] == units["seed"].iloc[0])]
+    patches, layers, _ = cube(first)
+    separate = (len(patches) + len(layers)) * np.log10(2 * _REACH + 1)
+    joint = len(patches) * len(layers) * np.log10(len(ADDED))
+    return (
+        f"For the {len(patches)} patches and {len(layers)} layers of {first['backbone'].iloc[0]} there are 10^{separate:.0f} separate choices "
+        f"and 10^{joint:.0f} joint ones; a new picture costs a separate policy one comparison, a joint one a search."
+    )
+
+
+def _sizes(units: pd.DataFrame) -> str:
+    parts = []
+    for name, here in units.groupby("backbone", sort=False):
+        patches, seeds = len(here[["dataset", "patch"]].drop_duplicates()), here["seed"].nunique()
+        parts.append(
+            f"{patches} patches, {here['layer'].nunique()} layers and {seeds} seed{'s' * (seeds > 1)} on {name}"
+        )
+    return "; ".join(parts)

@@ -1,0 +1,105 @@
+"""Separability: variances split by hand, searches that find what is known, the conclusion of round numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adabm.study.answers import separability
+from adabm.study.answers.separability import ADABM, ADDED, JOINT, SAME, SEPARATE
+from adabm.study.answers.separability_measures import best_joint, best_separate, errors, policies
+from helpers.probed import probed
+
+
+def units(interaction: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    """Three patches, four layers; the log error is a sum of both and of a pattern that has neither's mean."""
+    rows = []
+    for i in range(3):
+        for k in range(4):
+            mixed = interaction * (i - 1) * (-1) ** k
+            log = i + 2.0 * k + mixed
+            errors = {f"{more:+d}": float(np.exp(log - 1.4 * more)) for more in ADDED}
+            rows.append(dict(dataset="Set", patch=f"p{i}", layer=f"l{k}", **errors))
+    return pd.DataFrame(rows).assign(backbone="net", setting="W4A4 FQ", seed=seed)
+
+
+def measured(separate: float, joint: float, adabm: float) -> pd.DataFrame:
+    """Two patches a policy; the error to full precision is 100 less the policy's gain."""
+    rows = [
+        dict(
+            policy=policy, fab=4.0, dataset="Set", patch=f"p{i}", fp=100 - gain, truth=200 - gain, **{"truth fp": 90.0}
+        )
+        for policy, gain in {SAME: 0, ADABM: adabm, SEPARATE: separate, JOINT: joint}.items()
+        for i in range(2)
+    ]
+    return pd.DataFrame(rows).assign(backbone="net", setting="W4A4 FQ", seed=0)
+
+
+def test_a_sum_is_explained_and_a_pattern_is_not():
+    alone = separability.explained(units())
+    assert len(alone) == len(ADDED) and alone["interaction"].to_numpy() == pytest.approx(0, abs=1e-9)
+    assert alone["layer"].iloc[0] == pytest.approx(5 / (5 + 2 / 3))  # variances of 2k and of i
+    assert separability.explained(units(interaction=3.0))["interaction"].iloc[0] == pytest.approx(6 / (6 + 5 + 2 / 3))
+
+
+def test_the_searches_keep_the_budget_and_find_the_least():
+    rng = np.random.default_rng(0)
+    table = rng.random((3, 4, 1)) * 4.0 ** -np.arange(len(ADDED))
+    joint = best_joint(table, ADDED)
+    assert joint.shape == (3, 4) and joint.sum() <= 0 and set(joint.ravel()) <= set(ADDED)
+    images, layers = best_separate(table, ADDED, 1)
+    assert images.sum() <= 0 and layers.sum() <= 0 and set(images) | set(layers) <= {-1, 0, 1}
+    total = lambda bits: sum(table[i, k, ADDED.index(bits[i, k])] for i in range(3) for k in range(4))
+    assert total(joint) <= total(images[:, None] + layers) <= total(np.zeros((3, 4), int))
+    # one patch with all of the error gets bits, the other, without any, gives them
+    table = np.array([[8.0, 4, 2, 1, 0.5], [0] * 5])[:, None, :]
+    assert best_joint(table, ADDED).tolist() == [[2], [-2]]
+    assert best_separate(table, ADDED, 1)[0].tolist() == [1, -1]
+
+
+def test_all_policies_have_the_bits_of_the_same_for_all():
+    chosen = separability.choices(
+        units(1.0), {f"Set p{i}": i for i in range(3)}, {f"l{k}": k for k in range(4)}, [0.34, 0.3]
+    )
+    for policy, by_patch in chosen.items():
+        assert sum(sum(layers.values()) for layers in by_patch.values()) <= 0, policy
+    assert chosen[ADABM]["Set p2"] == {"l0": 0, "l1": 1, "l2": 1, "l3": 2}
+
+
+@pytest.mark.parametrize(
+    "interaction, gains, said",
+    [
+        (0.0, (9, 10, 8), "may be separated: a sum of both explains 100% of the log error, and a sum of two factors earns 90%"),
+        (0.0, (10, 9, 8), "may be separated: a sum of both explains 100% of the log error, and bits chosen for each picture and layer gain nothing"),
+        (2.0, (2, 10, 8), "may be separated roughly: a sum of both explains 68% of the log error, but bits for each picture and layer gain 0.37 dB"),
+        (9.0, (2, 10, 8), "cannot be separated: a sum of both explains only 9%"),
+    ],
+)  # fmt: skip
+def test_the_conclusion_tells_what_the_numbers_say(interaction, gains, said):
+    told = separability.conclusion(units(interaction), measured(*gains))
+    assert said in told[0]
+    assert "3 patches, 4 layers and 1 seed on net" in told[0] and "10^3 separate choices and 10^8 joint ones" in told[1]
+
+
+def test_table_and_figure():
+    policies = measured(9, 10, 8)
+    table = separability.table(policies)
+    rows = table[table["setting"] != "FP32"].set_index("level")
+    assert (
+        set(rows.index) == {SAME, ADABM, SEPARATE, JOINT} and rows.loc[SAME, "psnr_y_db"] < rows.loc[JOINT, "psnr_y_db"]
+    )
+    assert len(separability.figures(units(), policies)[""].axes) == 2
+
+
+def test_on_a_tiny_network(tmp_path):
+    model, bench = probed(tmp_path)
+    model.image2bit = None
+    for layer in model.layers.values():
+        layer.layer2bit = None
+    names = [path.name for path in bench.pool]
+    found = errors(model, bench, names, 12, 2, ADDED)
+    table = pd.DataFrame(found["rows"])
+    assert (table["-2"] > table["+2"]).all() and len(table) == len(found["deviation"]) * len(found["complexity"])
+    (first, second), layers = found["complexity"], list(found["deviation"])
+    chosen = {"some": {first: dict.fromkeys(layers, 1), second: {}}}
+    rows = policies(model, bench, chosen, 12, 2)["rows"]
+    assert [row["fab"] for row in rows] == [5.0, 4.0]
