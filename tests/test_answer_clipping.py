@@ -100,7 +100,7 @@ def test_layers_and_what_they_owe():
     "gains, told",
     [
         ({}, "The released search is the best: keep it."),
-        ({OWN_ALL: 4.0}, f"In practice: search at: {OWN_ALL}, +1.0 dB."),
+        ({OWN_ALL: 4.0}, f"*In practice:* Search at: {OWN_ALL}, +1.0 dB."),
         ({FOLLOWING: 3.0001}, "nothing is clearly better than the released search"),
     ],
 )

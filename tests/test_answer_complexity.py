@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adabm.errors import ConfigError
 from adabm.study.answers import complexity
 from adabm.study.answers.complexity_measures import MEASURES, OWN, errors
 from helpers.probed import probed
@@ -38,6 +39,9 @@ def test_rank_correlations():
 def test_as_many_go_up_as_down():
     assert list(complexity.factors_by(np.array([3.0, 1, 2, 5, 4]), 0.2)) == [0, -1, 0, 1, 0]
     assert not complexity.factors_by(np.arange(4.0), 0.1).any()
+    for share in (-0.1, 0.6):  # more would get a bit more than get one fewer
+        with pytest.raises(ConfigError, match="from 0 to 0.5"):
+            complexity.factors_by(np.arange(4.0), share)
     known = complexity.known_factors(pd.DataFrame({"benefit": [0.0, 5, 1], "harm": [9.0, 0, 4]}), 0.34)
     assert list(known) == [0, 1, -1]
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..pages.bit_loss_figures import plot_bit_loss
 from ..plan.cells import Run
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from . import bit_loss_measures as measures
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
@@ -218,12 +219,13 @@ def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     tuned = len(gain) > 0 and gain.min() > _LITTLE
     best = off["mean"].reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
     if best != OWN_QUANTILES:
-        return f"{told}. Who must meet a budget does best with: {best}."
+        return f"{told}.\n\n{practice(f'Who must meet a budget does best with: {best}.')}"
     first = "tunes with a multiplier and then sets" if tuned else "sets"
-    return (
-        f"{told}. Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come; "
+    advice = (
+        f"Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come; "
         "the quantiles need neither ground truth nor the network."
     )
+    return f"{told}.\n\n{practice(advice)}"
 
 
 def _runs(units: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..pages.clipping_figures import plot_clipping, plot_owed
 from ..plan.cells import Run
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from . import clipping_measures
 from .clipping_measures import BASE, EVERY, MINMAX, OWN, OWN_ALL, RELEASED, RULES
@@ -229,10 +230,11 @@ def _of_searches(units: pd.DataFrame, method: str) -> str:
             other = searches(units, name, "fp")
             told += f" With the weight ranges of `{name}` the released search gives {other[RELEASED] - other[MINMAX]:+.1f} dB."
     if best == RELEASED:
-        return f"{told} The released search is the best: keep it."
+        return f"{told}\n\n{practice('The released search is the best: keep it.')}"
     sure = clear(values, ("search", best), ("search", RELEASED))
-    advice = f"search at: {best}" if sure else f"nothing is clearly better than the released search (first: {best})"
-    return f"{told} In practice: {advice}, {found[best] - found[RELEASED]:+.1f} dB."
+    advice = f"Search at: {best}" if sure else f"Nothing is clearly better than the released search (first: {best})"
+    advised = practice(f"{advice}, {found[best] - found[RELEASED]:+.1f} dB.")
+    return f"{told}\n\n{advised}"
 
 
 def _sizes(units: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import ConfigError
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
@@ -58,6 +59,8 @@ def agreements(units: pd.DataFrame) -> pd.DataFrame:
 
 def factors_by(score: np.ndarray, share: float) -> np.ndarray:
     """Return +1 for the ``share`` of highest scores, -1 for that of lowest, as many, and 0 between."""
+    if not 0 <= share <= 0.5:
+        raise ConfigError(f"share {share} must be from 0 to 0.5: as many get a bit more as get one fewer")
     order, number = np.argsort(score, kind="stable"), int(len(score) * share)
     factors = np.zeros(len(score), dtype=int)
     if number:

@@ -10,6 +10,7 @@ from ..pages.dynamic_figure import plot_gains
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
@@ -153,7 +154,15 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     for name, here in everything.groupby("series", sort=False):
         if name != gained["series"].iloc[0]:
             told[-1] += f" {name}, percentiles change PSNR by {_both(here).replace(' and ', ' dB and thresholds by ')}."
-    return told
+    return [*told, practice(_advice(found))]
+
+
+def _advice(found: pd.DataFrame) -> str:
+    dynamic = found.loc[list(DYNAMIC)]
+    best = dynamic["truth"].idxmax()
+    if dynamic.loc[best, "least"] > 0:
+        return f"Compute each picture's factors ({best}) where its time allows."
+    return "Leave each layer's factor as calibration found it."
 
 
 def _seeds(units: pd.DataFrame) -> str:

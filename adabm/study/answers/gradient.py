@@ -11,6 +11,7 @@ from ..pages.small_multiples import plot_small_multiples
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
 from .measured import several
@@ -199,7 +200,9 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         f"{found.loc[thresholds, 'threshold cosine']:.2f}; least {found['threshold cosine'].min():.2f}). A slope that is nowhere 0 changes "
         "no sign of a layer, and Adam divides its size out."
     )
-    return told
+    clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
+    advice = f"Tune with {several(clear)}." if clear else "Keep AdaBM's tanh: no other approximation is clearly better."
+    return [*told, practice(advice)]
 
 
 def _clearly(gained: pd.DataFrame, sign: int) -> list[str]:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from .complexity import worth
 from .probing import Probe, mapping_table, psnr
@@ -122,8 +123,9 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
         f"With a bit more for {share:.0%} of the layers and one fewer for as many, so that FAB stays, PSNR to the full-precision "
         f"output (pooled) changes by {fp[OWN]:+.2f} dB with the standard deviation ({_listed(gained, OWN)}),{most} {fp[RANDOM]:+.2f} dB by chance "
         f"and {fp[ORACLE]:+.2f} dB if the worth of bits were known; the mean PSNR to ground truth by {truth[OWN]:+.2f},{most_truth} "
-        f"{truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB. {_practice(fp, winner, own)}"
+        f"{truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB."
     )
+    told.append(practice(_practice(fp, winner, own)))
     return told
 
 
@@ -143,15 +145,15 @@ def _listed(gained: pd.DataFrame, name: str) -> str:
 
 def _practice(fp: pd.Series, winner: str, own: pd.Series) -> str:
     if fp[winner] <= 0:
-        return "For practice: the same bits for all layers are better than a bit moved by any of the measures."
+        return "The same bits for all layers are better than a bit moved by any of the measures."
     if own.min() <= 0 < own.max():
         other = "" if winner == OWN else f"; {winner} is worth {fp[winner] - fp[OWN]:.2f} dB more in the mean"
-        return f"For practice: bits by the standard deviation gain on {' and '.join(own[own > 0].index)} alone{other}."
+        return f"Bits by the standard deviation gain on {' and '.join(own[own > 0].index)} alone{other}."
     if fp[OWN] <= 0:
-        return f"For practice: the same bits for all layers are better than bits by the standard deviation; {winner} does gain."
+        return f"The same bits for all layers are better than bits by the standard deviation; {winner} does gain."
     if fp[winner] - fp[OWN] < _SAME:
-        return "For practice: the standard deviation, which costs no backward pass, is good enough."
-    return f"For practice: {winner} is worth {fp[winner] - fp[OWN]:.2f} dB more than the standard deviation at the same bits."
+        return "The standard deviation, which costs no backward pass, is good enough."
+    return f"{winner[:1].upper()}{winner[1:]} is worth {fp[winner] - fp[OWN]:.2f} dB more than the standard deviation at the same bits."
 
 
 def clearly_better(layers: pd.DataFrame, one: str, other: str) -> bool:

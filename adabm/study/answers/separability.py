@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..pages.separability_figures import plot_separability
 from ..plan.cells import Run
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from . import separability_measures
 from .complexity import factors_by
@@ -151,7 +152,7 @@ def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
         f"{truth[SEPARATE]:+.2f}, {truth[JOINT]:+.2f} and {truth[ADABM]:+.2f} dB. Both searches add up the errors of single layers, as if "
         f"they did not meet. {_spaces(units)}"
     )
-    return told
+    return [*told, practice(_advice(fp))]
 
 
 def _first(additive: float, fp: pd.Series) -> str:
@@ -178,6 +179,17 @@ def _spaces(units: pd.DataFrame) -> str:
         f"For the {len(patches)} patches and {len(layers)} layers of {first['backbone'].iloc[0]} there are 10^{separate:.0f} separate choices "
         f"and 10^{joint:.0f} joint ones; a new picture costs a separate policy one comparison, a joint one a search."
     )
+
+
+def _advice(fp: pd.Series) -> str:
+    if fp[ADABM] <= 0:
+        return (
+            "A picture's and a layer's factor that are added lose little by being separate; what loses is how AdaBM chooses "
+            f"them: its own give {fp[ADABM]:+.2f} dB where the best separate ones give {fp[SEPARATE]:+.2f}."
+        )
+    if fp[JOINT] > fp[SEPARATE] > 0:
+        return f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds."
+    return "Keep the two factors: a search over every picture and layer finds nothing better."
 
 
 def _sizes(units: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from ..pages.stopping_figures import plot_stopping
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
+from ..tables.conclusion import practice
 from ..tables.question import Question
 from .measured import several
 from .probing import mapping_table
@@ -121,7 +122,21 @@ def figures(traces: pd.DataFrame, patience: int) -> dict[str, Figure]:
 def conclusion(traces: pd.DataFrame, patience: int) -> list[str]:
     """Tell whether the rule prevents harm, what it saves and costs, and each network's numbers."""
     found = decisions(traces, patience)
-    return [f"**{_first(found)}** {_saved(found, patience)}", *_networks(found), _scope(traces)]
+    return [
+        f"**{_first(found)}** {_saved(found, patience)}",
+        *_networks(found),
+        _scope(traces),
+        practice(_advice(found)),
+    ]
+
+
+def _advice(found: pd.DataFrame) -> str:
+    lowest, last = (found["lowest_db"] - found["last_db"]).mean(), (found["rule_db"] - found["last_db"]).mean()
+    if max(lowest, last) <= _LITTLE:
+        return "Hold calibration pictures out only to save time: the last step is as good."
+    if lowest > last + _LITTLE:
+        return f"Hold some calibration pictures out, fine-tune to the end and keep the state of their lowest loss: {lowest:+.2f} dB in the mean."
+    return f"Hold some calibration pictures out and stop by their loss: {last:+.2f} dB in the mean over the last step."
 
 
 def _means(found: pd.DataFrame) -> pd.DataFrame:
