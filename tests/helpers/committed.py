@@ -17,6 +17,7 @@ from adabm.study.answers import (
     questions,
     sampling,
     set_size,
+    stopping,
     thresholds,
     timing,
 )
@@ -80,6 +81,9 @@ class Committed:
             return complexity.conclusion(units, block["share"])
         if question == "thresholds":
             return thresholds.conclusion(table)
+        if question == "stopping":
+            traces = pd.read_csv(self.results / question / "stopping_traces.csv")
+            return stopping.conclusion(traces, block["patience"])
         if question == "pictures":
             return pictures.conclusion(table, block["pictures"])
         steps = block["rounds"] * block["steps_per_round"]

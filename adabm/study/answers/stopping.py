@@ -1,0 +1,179 @@
+"""How many iterations, and when to stop?"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..pages.stopping_figures import plot_stopping
+from ..plan.cells import Run
+from ..plan.options import check_keys
+from ..running.bench import Bench
+from ..tables.question import Question
+from .measured import several
+from .probing import mapping_table
+from .stopping_traces import trace
+
+QUESTION = Question(
+    "stopping",
+    16,
+    "How many iterations, and when to stop?",
+    "The model is looked at after each round of fine-tuning; a rule that sees the teacher loss on held-out calibration pictures decides.",
+    "PSNR and held-out teacher loss along fine-tuning, with the state that the rule keeps",
+)
+_LITTLE = 0.05  # dB; smaller differences are none
+_KEYS = ["backbone", "seed"]
+
+
+def measure(
+    benches: Mapping[Bench, Sequence[int]],
+    method: str,
+    setting: str,
+    pictures: int,
+    held_out: int,
+    side: int,
+    count: int,
+) -> pd.DataFrame:
+    """Return the traces: a row a network, seed and round, round 0 the model before fine-tuning.
+
+    Columns: ``training`` and ``held_out``, teacher losses (0 to 255); ``to_fp_db`` on held-out patches, ``truth_db`` and
+    ``truth_fp_db`` (of full precision) on evaluated ones; ``diverged``, whether the run ended there before its last round.
+
+    Args:
+        benches: seeds by bench.
+        pictures, held_out, side, count: as in :func:`adabm.study.answers.stopping_traces.trace`.
+    """
+    rows = []
+    for bench, seeds in benches.items():
+        for seed in seeds:
+            found = trace(bench, Run.at(method, setting, seed), pictures, held_out, side, count)
+            dataset = " and ".join(pictures_of.name for pictures_of in bench.sets)
+            where = dict(backbone=bench.backbone.stem, dataset=dataset, setting=setting, series=method, seed=seed)
+            rows += [where | row | dict(diverged=bool(found["diverged"])) for row in found["rounds"]]
+    return pd.DataFrame(rows).assign(pictures=count)
+
+
+def check_network(name: str, options: Mapping) -> None:
+    """Refuse an entry of ``networks`` with a key that is unknown or lacks.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    check_keys(f"networks, {name}", options, ["backbone", "data", "sets", "pool", "seeds"])
+
+
+def decide(held_out: Sequence[float], patience: int) -> tuple[int, int]:
+    """Return the round whose state is kept, and the round after which fine-tuning stops.
+
+    Kept is the lowest held-out teacher loss so far, the earliest of equals; after ``patience`` rounds without a lower one
+    fine-tuning stops.
+
+    >>> decide([3.0, 2.0, 2.0, 2.5, 1.0], patience=2)
+    (1, 3)
+    """
+    best = 0
+    for index, loss in enumerate(held_out):
+        if loss < held_out[best]:
+            best = index
+        if index - best >= patience:
+            return best, index
+    return best, len(held_out) - 1
+
+
+def decisions(traces: pd.DataFrame, patience: int) -> pd.DataFrame:
+    """Return what the rule does, a row a run: ``kept``, ``stopped`` and ``steps`` in steps, PSNR to ground truth in dB.
+
+    ``start_db``, ``rule_db``, ``last_db``: before fine-tuning, of the state kept, after the last round; ``best_db``: of the
+    best round in hindsight; ``best`` its step.
+    """
+    rows = []
+    for (backbone, seed), run in traces.groupby(_KEYS, sort=False):
+        run = run.sort_values("round").reset_index(drop=True)
+        kept, stopped = decide(run["held_out"].tolist(), patience)
+        truth, best = run["truth_db"], int(run["truth_db"].idxmax())
+        steps = dict(
+            kept=run["step"][kept], stopped=run["step"][stopped], steps=run["step"].iloc[-1], best=run["step"][best]
+        )
+        values = dict(start_db=truth[0], rule_db=truth[kept], last_db=truth.iloc[-1], best_db=truth[best])
+        rows.append(dict(backbone=backbone, seed=seed, **steps, **values, diverged=bool(run["diverged"].any())))
+    return pd.DataFrame(rows)
+
+
+def table(traces: pd.DataFrame) -> pd.DataFrame:
+    """Return the question's table: PSNR to ground truth and FAB after each round."""
+    full = traces.groupby(["backbone", "dataset"], sort=False)["truth_fp_db"].first().to_dict()
+    columns = ["backbone", "dataset", "setting", "series", "seed", "pictures", "fab"]
+    rows = [
+        dict(zip(columns, values)) | dict(variable="step", level=str(step), psnr_y_db=psnr)
+        for *values, step, psnr in traces[[*columns, "step", "truth_db"]].itertuples(index=False, name=None)
+    ]
+    return mapping_table(QUESTION.id, rows, full)
+
+
+def figures(traces: pd.DataFrame, patience: int) -> dict[str, Figure]:
+    """Draw PSNR and the held-out teacher loss along fine-tuning, a column a network."""
+    return {"": plot_stopping(traces, decisions(traces, patience))}
+
+
+def conclusion(traces: pd.DataFrame, patience: int) -> list[str]:
+    """Tell whether the rule prevents harm, what it saves and costs, and each network's numbers."""
+    found = decisions(traces, patience)
+    return [f"**{_first(found)}** {_saved(found, patience)}", *_networks(found), _scope(traces)]
+
+
+def _means(found: pd.DataFrame) -> pd.DataFrame:
+    return found.groupby("backbone", sort=False)[["start_db", "rule_db", "last_db", "best_db"]].mean()
+
+
+def _first(found: pd.DataFrame) -> str:
+    means = _means(found)
+    harmed = means[means["last_db"] < means["start_db"] - _LITTLE]
+    missed = harmed[harmed["rule_db"] < harmed["start_db"] - _LITTLE]
+    gain, lost = (found["rule_db"] - found["last_db"]).mean(), (found["best_db"] - found["rule_db"]).mean()
+    worse = means.index[means["rule_db"] < means["last_db"] - _LITTLE].tolist()
+    if len(missed):
+        return f"The held-out teacher loss does not tell when to stop: fine-tuning harms {several(list(missed.index))} and the rule lets it."
+    if len(harmed):
+        return (
+            f"Stop by the teacher loss on held-out calibration pictures: fine-tuning to the end harms {several(list(harmed.index))}, "
+            f"and the rule prevents it{f', but costs {several(worse)} quality' if worse else ''}."
+        )
+    if worse:
+        return f"The rule stops too early: on {several(worse)} the last step is better."
+    if gain > _LITTLE:
+        return f"Stopping by the held-out teacher loss is better than the last step, by {gain:.2f} dB in the mean."
+    if lost > _LITTLE:
+        return f"Stopping by the held-out teacher loss loses nothing against the last step, but {lost:.2f} dB against the best."
+    return "Fewer iterations do: stopping by the held-out teacher loss gives what the last step gives, and what the best gives."
+
+
+def _saved(found: pd.DataFrame, patience: int) -> str:
+    gain, lost = found["rule_db"] - found["last_db"], found["best_db"] - found["rule_db"]
+    total = found["steps"].sum()
+    return (
+        f"Keeping the state of the lowest loss and stopping after {patience} rounds without a lower one takes {found['stopped'].sum()} of "
+        f"{total} steps in {len(found)} runs ({1 - found['stopped'].sum() / total:.0%} saved). Against the last step it has "
+        f"{gain.mean():+.2f} dB ({gain.min():+.2f} to {gain.max():+.2f}), against the best in hindsight {-lost.mean():+.2f} dB "
+        f"(at worst {-lost.max():+.2f})."
+    )
+
+
+def _networks(found: pd.DataFrame) -> list[str]:
+    told = []
+    for backbone, runs in found.groupby("backbone", sort=False):
+        mean = runs[["start_db", "rule_db", "last_db", "best_db", "kept"]].mean()
+        diverged = f" {runs['diverged'].sum()} diverged before the last round." * bool(runs["diverged"].any())
+        told.append(
+            f"**{backbone}** ({len(runs)} seed{'s' * (len(runs) > 1)}): {mean['start_db']:.2f} dB before fine-tuning, {mean['last_db']:.2f} at the last step, "
+            f"{mean['rule_db']:.2f} by the rule (kept: step {several([str(k) for k in runs['kept']])}), {mean['best_db']:.2f} at best "
+            f"(step {several([str(b) for b in runs['best']])}).{diverged}"
+        )
+    return ["\n".join(f"- {line}" for line in told)]
+
+
+def _scope(traces: pd.DataFrame) -> str:
+    rounds, steps = traces["round"].max(), traces["step"].max()
+    return (
+        f"A run has {rounds} rounds of {steps // rounds} steps on few and small patches, less than the released recipe, which has 500 steps; "
+        "the learning rates are the released ones. The rule sees calibration pictures alone, never an evaluated one."
+    )

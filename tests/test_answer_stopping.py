@@ -1,0 +1,93 @@
+"""When to stop: decisions by hand, conclusions of traces whose answer is known, and a trace of a tiny network."""
+
+import pandas as pd
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.study import Run
+from adabm.study.answers import stopping
+from adabm.study.answers.stopping_traces import trace
+from helpers.probed import probed
+
+
+def traces(truth, held_out, seeds=(0, 1), backbone="net", diverged=False) -> pd.DataFrame:
+    """A network's traces, five steps a round, the seeds 0.1 dB apart."""
+    rows = [
+        dict(
+            backbone=backbone, dataset="Set5", setting="W4A4 FQ", series="adabm", seed=seed, round=index, step=5 * index,
+            group="weight", training=1.0, held_out=loss, to_fp_db=35.0, truth_db=db + seed / 10, truth_fp_db=33.0, fab=4.0,
+            diverged=diverged, pictures=10,
+        )
+        for seed in seeds
+        for index, (db, loss) in enumerate(zip(truth, held_out))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    "losses, patience, decided",
+    [
+        ([3, 2, 1], 2, (2, 2)),  # it never stops
+        ([3, 2, 2, 2, 1], 2, (1, 3)),  # equals are no improvement, and what comes later is not seen
+        ([1, 2, 3, 4], 3, (0, 3)),
+        ([2, 3, 1, 3, 3], 2, (2, 4)),
+    ],
+)
+def test_decisions_by_hand(losses, patience, decided):
+    assert stopping.decide(losses, patience) == decided
+
+
+def test_what_the_rule_has_and_what_there_was():
+    found = stopping.decisions(traces([28, 29, 28.5, 30], [3, 1, 2, 2]), 2).iloc[0]
+    assert (found["kept"], found["stopped"], found["steps"], found["best"]) == (5, 15, 15, 15)
+    assert (found["start_db"], found["rule_db"], found["last_db"], found["best_db"]) == (28, 29, 30, 30)
+
+
+@pytest.mark.parametrize(
+    "truth, held_out, told",
+    [
+        ([30, 29, 27, 26], [1, 2, 3, 4], "harms net, and the rule prevents it."),
+        ([30, 29, 27, 26], [4, 3, 2, 1], "does not tell when to stop: fine-tuning harms net"),
+        ([28, 29, 30, 31], [1, 2, 3, 4], "The rule stops too early: on net"),
+        ([28, 30, 29, 29], [3, 1, 2, 2], "is better than the last step, by 1.00 dB"),
+        ([28, 30, 29, 29], [4, 3, 2, 1], "loses nothing against the last step, but 1.00 dB against the best"),
+        ([28, 30, 30, 30], [3, 1, 2, 2], "Fewer iterations do"),
+    ],
+)
+def test_every_verdict(truth, held_out, told):
+    assert told in stopping.conclusion(traces(truth, held_out), 2)[0].split("**")[1]
+
+
+def test_preventing_harm_on_one_network_may_cost_another():
+    both = pd.concat(
+        [traces([30, 27, 26], [1, 2, 3]), traces([28, 29, 31], [3, 1, 2], backbone="other", diverged=True)]
+    )
+    told = stopping.conclusion(both, 2)
+    assert "prevents it, but costs other quality" in told[0]
+    assert "takes 40 of 40 steps in 4 runs (0% saved)" in told[0] and "+4.00" in told[0] and "-2.00 to" in told[0]
+    assert "**other** (2 seeds): 28.05 dB before" in told[1] and "2 diverged before the last round." in told[1]
+
+
+def test_table_and_figure():
+    found = traces([28, 29, 30], [3, 1, 2])
+    table = stopping.table(found)
+    assert list(table["psnr_y_db"]) == [33, 28, 29, 30, 28.1, 29.1, 30.1] and list(table["level"])[1:4] == [
+        "0",
+        "5",
+        "10",
+    ]
+    assert len(stopping.figures(found, 2)[""].axes) == 2
+
+
+def test_a_misspelt_key_of_a_network_is_refused():
+    with pytest.raises(ConfigError, match="seed"):
+        stopping.check_network("EDSR", dict(backbone="b", data="d", sets=[], pool="p", seed=[0]))
+
+
+def test_a_trace_of_a_tiny_network_is_looked_at_before_and_after_each_round(tmp_path):
+    _, bench = probed(tmp_path)
+    found = trace(bench, Run.at("adabm", "W4A4 FQ", 0), 2, 1, 12, 2)
+    assert [row["step"] for row in found["rounds"]] == [0, 1, 2, 3] and found["diverged"] is None
+    assert [row["group"] for row in found["rounds"]] == ["", "weight", "activation", "mapping"]
+    assert found["rounds"][1]["held_out"] != found["rounds"][0]["held_out"]
+    assert trace(bench, Run.at("adabm", "W4A4 FQ", 0), 2, 1, 12, 2) == found
