@@ -20,7 +20,7 @@ from ..plan.cells import Run
 from ..running.bench import Bench
 from ..running.keys import measuring_code
 from ..running.tasks import ModelTask, one_thread
-from .probing import Patch, batch_of, output, patches, psnr, squared_error
+from .probing import Patch, batch_of, patches, psnr, squared_error
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Watch:
     @classmethod
     def of(cls, model: QuantizedSR, held_out: Sequence[np.ndarray], evaluated: Sequence[Patch]) -> "Watch":
         """Compute what full precision makes of the patches."""
+        low = [patch.low for patch in evaluated]
         with torch.no_grad(), model.full_precision():
-            full = [output(model, batch) for batch in _batches(model, held_out, evaluated)]
+            full = [_pixels(model, model.infer(batch_of(model, pictures)).image) for pictures in (held_out, low)]
         return cls(held_out, evaluated, *full)
 
     def seen(self, model: QuantizedSR) -> dict[str, float]:
@@ -52,15 +53,15 @@ class Watch:
         """
         border = model.descriptor.scale
         with torch.no_grad():
-            chosen, told = (output(model, batch) for batch in _batches(model, self.held_out, self.evaluated))
-            bits = model.infer(_batches(model, self.held_out, self.evaluated)[1]).feature_average_bits
+            chosen = _pixels(model, model.infer(batch_of(model, self.held_out)).image)
+            told = model.infer(batch_of(model, [patch.low for patch in self.evaluated]))
         errors = [squared_error(a, b, border) for a, b in zip(chosen, self.full_held_out)]
         return dict(
             held_out=float(np.abs(chosen - self.full_held_out).mean()),
             to_fp_db=float(psnr(np.mean(errors))),
-            truth_db=self._truth(told, border),
+            truth_db=self._truth(_pixels(model, told.image), border),
             truth_fp_db=self._truth(self.full_evaluated, border),
-            fab=float(bits.float().mean()),
+            fab=float(told.feature_average_bits.float().mean()),
         )
 
     def _truth(self, images: np.ndarray, border: int) -> float:
@@ -126,8 +127,10 @@ def _traced(task: ModelTask, held_out: Sequence[np.ndarray], evaluated: Sequence
     return dict(rounds=rounds, diverged=diverged)
 
 
-def _batches(model: QuantizedSR, held_out: Sequence[np.ndarray], evaluated: Sequence[Patch]) -> list[Tensor]:
-    return [batch_of(model, pictures) for pictures in (held_out, [patch.low for patch in evaluated])]
+def _pixels(model: QuantizedSR, image: Tensor) -> np.ndarray:
+    """Return a network's output (N, C, H, W) as (N, H, W, 3) values 0 to 255, not rounded."""
+    values = image.float() * (255.0 / model.descriptor.value_range)
+    return values.clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _middle(path: Path, side: int) -> np.ndarray:
