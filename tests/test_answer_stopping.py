@@ -49,6 +49,11 @@ def test_what_the_rule_has_and_what_there_was():
         ([30, 29, 27, 26], [1, 2, 3, 4], "harms net, and the rule prevents it."),
         ([30, 29, 27, 26], [4, 3, 2, 1], "does not tell when to stop: fine-tuning harms net"),
         ([28, 29, 30, 31], [1, 2, 3, 4], "The rule stops too early: on net"),
+        (
+            [28, 25, 25, 31],
+            [2, 3, 3, 1],
+            "but do not stop early: it is as good as the last step everywhere, while stopping costs net 3.00 dB.",
+        ),
         ([28, 30, 29, 29], [3, 1, 2, 2], "is better than the last step, by 1.00 dB"),
         ([28, 30, 29, 29], [4, 3, 2, 1], "loses nothing against the last step, but 1.00 dB against the best"),
         ([28, 30, 30, 30], [3, 1, 2, 2], "Fewer iterations do"),

@@ -30,15 +30,7 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
             axes[1, column].set_xlabel("step")
         for axis, title in zip(axes[:, 0], _ROWS.values()):
             axis.set_ylabel(title)
-        top = axes[1, 0]
-        top.annotate(
-            "dots: kept by the rule; shaded: steps saved",
-            (0.98, 0.95),
-            xycoords="axes fraction",
-            ha="right",
-            va="top",
-            fontsize=7.5,
-        )
+        figure.supxlabel("dots: states that the rule keeps; shaded: steps that it saves", fontsize=8.5)
     return figure
 
 
