@@ -135,10 +135,10 @@ def _first(found: pd.DataFrame) -> str:
     gain, lost = (found["rule_db"] - found["last_db"]).mean(), (found["best_db"] - found["rule_db"]).mean()
     worse = means.index[means["rule_db"] < means["last_db"] - _LITTLE].tolist()
     if len(missed):
-        return f"The held-out teacher loss does not tell when to stop: fine-tuning harms {several(list(missed.index))} and the rule lets it."
+        return f"The held-out teacher loss does not tell when to stop: fine-tuning harms {_harmed(found, missed.index)} and the rule lets it."
     if len(harmed):
         return (
-            f"Stop by the teacher loss on held-out calibration pictures: fine-tuning to the end harms {several(list(harmed.index))}, "
+            f"Stop by the teacher loss on held-out calibration pictures: fine-tuning to the end harms {_harmed(found, harmed.index)}, "
             f"and the rule prevents it{f', but costs {several(worse)} quality' if worse else ''}."
         )
     if worse and (means["lowest_db"] >= means["last_db"] - _LITTLE).all():
@@ -153,6 +153,13 @@ def _first(found: pd.DataFrame) -> str:
     if lost > _LITTLE:
         return f"Stopping by the held-out teacher loss loses nothing against the last step, but {lost:.2f} dB against the best."
     return "Fewer iterations do: stopping by the held-out teacher loss gives what the last step gives, and what the best gives."
+
+
+def _harmed(found: pd.DataFrame, networks: Sequence[str]) -> str:
+    """The networks, each with the number of runs that end below where they began."""
+    runs = {name: found[found["backbone"] == name] for name in networks}
+    counts = {name: (run["last_db"] < run["start_db"] - _LITTLE).sum() for name, run in runs.items()}
+    return several([f"{name} ({counts[name]} of {len(run)} seeds)" for name, run in runs.items()])
 
 
 def _saved(found: pd.DataFrame, patience: int) -> str:
