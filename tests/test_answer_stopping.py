@@ -61,7 +61,7 @@ def test_what_the_rule_has_and_what_there_was():
             "Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, but 1.00 dB",
         ),
         ([28, 30, 29, 29], [4, 3, 2, 1], "The rule never stops within these steps"),
-        ([28, 30, 30, 30], [3, 1, 2, 2], "and hardly anything against the best."),
+        ([28, 30, 30, 30, 30], [3, 1, 2, 2, 2], "and hardly anything against the best."),
     ],
 )
 def test_every_verdict(truth, held_out, told):
@@ -70,7 +70,10 @@ def test_every_verdict(truth, held_out, told):
 
 def test_a_gain_within_the_spread_over_runs_is_not_called_one():
     mixed = pd.concat(
-        [traces([28, 30, 29.6, 29.6], [3, 1, 2, 2], (0,)), traces([28, 30, 30.2, 30.2], [3, 1, 2, 2], (1,))]
+        [
+            traces([28, 30, 29.6, 29.6, 29.6], [3, 1, 2, 2, 2], (0,)),
+            traces([28, 30, 30.2, 30.2, 30.2], [3, 1, 2, 2, 2], (1,)),
+        ]
     )
     assert stopping.conclusion(mixed, 2)[0].startswith("**Fewer iterations do: ")
 

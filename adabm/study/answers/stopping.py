@@ -148,10 +148,10 @@ def _first(found: pd.DataFrame) -> str:
         )
     if worse:
         return f"The rule stops too early: on {several(worse)} the last step is better."
-    if (found["stopped"] == found["steps"]).all():
-        return "The rule never stops within these steps, and the state that it keeps is as good as the last."
     if gain > _LITTLE and gain > (found["rule_db"] - found["last_db"]).std(ddof=0):
         return f"Stopping by the held-out teacher loss is better than the last step, by {gain:.2f} dB in the mean."
+    if (found["stopped"] == found["steps"]).all():
+        return "The rule never stops within these steps, and the state that it keeps is as good as the last."
     if lost > _LITTLE:
         return f"Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, but {lost:.2f} dB against the best."
     return "Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, and hardly anything against the best."
