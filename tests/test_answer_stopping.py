@@ -56,8 +56,8 @@ def test_what_the_rule_has_and_what_there_was():
         ),
         ([28, 30, 29, 29], [3, 1, 2, 2], "is better than the last step, by 1.00 dB"),
         (
-            [28, 30, 29, 29, 29],
-            [3, 2, 1, 1, 1],
+            [28, 30, 29, 29, 29, 29],
+            [3, 2, 1, 1, 1, 1],
             "Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, but 1.00 dB",
         ),
         ([28, 30, 29, 29], [4, 3, 2, 1], "The rule never stops within these steps"),
