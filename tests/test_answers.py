@@ -43,6 +43,7 @@ def test_questions_come_in_the_order_of_their_numbers():
         "timing",
         "complexity",
         "thresholds",
+        "gradient",
         "dynamic",
         "pictures",
     ]

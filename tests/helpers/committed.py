@@ -14,6 +14,7 @@ from adabm.study.answers import (
     components,
     dynamic,
     fine_tuning,
+    gradient,
     pictures,
     questions,
     sampling,
@@ -81,6 +82,9 @@ class Committed:
             return complexity.conclusion(units, block["share"])
         if question == "dynamic":
             return dynamic.conclusion(pd.read_csv(self.results / question / "dynamic_patches.csv"))
+        if question == "gradient":
+            names = ("gradients", "steps", "patches")
+            return gradient.conclusion({n: pd.read_csv(self.results / question / f"gradient_{n}.csv") for n in names})
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":

@@ -1,0 +1,237 @@
+"""Which approximation of the gradient works?"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..pages.ranking_figures import plot_ranking
+from ..pages.small_multiples import plot_small_multiples
+from ..plan.cells import Run
+from ..plan.options import check_keys
+from ..running.bench import Bench
+from ..tables.question import Question
+from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
+from .measured import several
+from .probing import Probe, mapping_table, psnr
+from .surrogates import RELEASED, SURROGATES
+
+QUESTION = Question(
+    "gradient",
+    14,
+    "Which approximation of the gradient works?",
+    "The bits of images and layers are steps, whose gradient is made up: seven ways to do so, against finite differences of the loss and by what they tune to.",
+    "How each approximation of the gradient agrees with finite differences, and where tuning the bits with it ends",
+)
+TUNED = tuple(SURROGATES)
+_DRAWS = 2000
+_LITTLE = 0.005  # dB
+_ALIKE = 0.02  # bits
+
+
+def measure(
+    bench: Bench,
+    run: Run,
+    pictures: int,
+    side: int,
+    compared: Mapping[str, int],
+    tuned: Mapping[str, float],
+    count: int,
+) -> dict[str, pd.DataFrame]:
+    """Return the tables ``gradients``, ``steps`` and ``patches`` of one model.
+
+    Args:
+        pictures: random calibration pictures.
+        side: of the patches that gradients are taken on, LR pixels.
+        compared: ``size`` of a batch and number of ``batches`` that are compared with finite differences.
+        tuned: ``size`` of a batch, number of ``steps`` and learning rate ``lr`` of layers of the tunings.
+        count: patches of each set that are measured.
+
+    Raises:
+        ConfigError: ``compared`` or ``tuned`` has an unknown key or lacks one.
+    """
+    check_keys("compared", compared, ["size", "batches"])
+    check_keys("tuned", tuned, ["size", "steps", "lr"])
+    probe = Probe(bench, run, bench.choose("random", pictures, run))
+    truth = probe.found(agreement, run, pictures, side, compared["size"], compared["batches"])
+    ends = probe.found(tunings, run, pictures, side, tuned["size"], tuned["steps"], tuned["lr"], count)
+    found = {"gradients": truth["rows"], "steps": ends["steps"], "patches": ends["rows"]}
+    keys = dict(backbone=bench.backbone.stem, setting=run.setting, seed=run.seed)
+    return {name: pd.DataFrame(rows).assign(**keys) for name, rows in found.items()}
+
+
+def joined(found: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Return the tables of several models as one each, values rounded to what is kept."""
+    tables = {name: pd.concat([tables[name] for tables in found], ignore_index=True) for name in found[0]}
+    return {name: table.map(_rounded) for name, table in tables.items()}
+
+
+def _rounded(value: object) -> object:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def agreements(gradients: pd.DataFrame) -> pd.DataFrame:
+    """Return how gradients agree with finite differences: a row a network and surrogate, means over batches and seeds.
+
+    Columns ``layer sign`` and ``threshold sign``: share of parameters whose gradient has the sign of the difference, where
+    that is not 0; ``layer cosine`` and ``threshold cosine``: between the vectors; ``layer rank``: Spearman's correlation.
+    """
+    rows = []
+    for (backbone, _seed, _batch), here in gradients.groupby(["backbone", "seed", "batch"], sort=False):
+        layer = here["parameter"] == LAYER
+        for name in TUNED:
+            row: dict[str, object] = dict(backbone=backbone, surrogate=name)
+            for kind, chosen in (("layer", here[layer]), ("threshold", here[~layer])):
+                one, truth = chosen[name].to_numpy(), chosen["difference"].to_numpy()
+                moved = truth != 0
+                row[f"{kind} sign"] = (np.sign(one) == np.sign(truth))[moved].mean() if moved.any() else np.nan
+                row[f"{kind} cosine"] = _cosine(one, truth)
+            row["layer rank"] = here.loc[layer, name].corr(here.loc[layer, "difference"], method="spearman")
+            rows.append(row)
+    return pd.DataFrame(rows).groupby(["backbone", "surrogate"], sort=False, as_index=False).mean()
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    lengths = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / lengths) if lengths else np.nan
+
+
+def ends(patches: pd.DataFrame) -> pd.DataFrame:
+    """Return what tuning gained on the mappings as calibrated at the FAB of that patch: a row a network, patch and surrogate.
+
+    What was calibrated has that FAB between a bit fewer and one more for all images, interpolated. Columns ``truth`` and
+    ``fp``: dB to ground truth and to full precision; ``fab``. Means over seeds.
+    """
+    keys, rows = ["backbone", "dataset", "patch"], []
+    for names, here in patches.groupby([*keys, "seed"], sort=False):
+        of = here.set_index("surrogate")
+        curve = of.loc[[FEWER, UNTUNED, MORE]]
+        for name in TUNED:
+            told = dict(zip(keys, names), surrogate=name, fab=of.loc[name, "fab"])
+            for kind in ("truth", "fp"):
+                equal = np.interp(told["fab"], curve["fab"], psnr(curve[kind].to_numpy()))
+                told[kind] = psnr(of.loc[name, kind]) - equal
+            rows.append(told)
+    return pd.DataFrame(rows).groupby([*keys, "surrogate"], sort=False, as_index=False).mean()
+
+
+def gains(ended: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
+    """Return by surrogate the mean gain to ground truth, with ``least`` and ``most`` of 95 % of 2,000 draws of patches.
+
+    Patches are drawn with replacement within their network; networks count alike.
+
+    Args:
+        reference: surrogate that the gain is on; None: the mappings as calibrated.
+    """
+    wide = ended.pivot_table(index=["backbone", "dataset", "patch"], columns="surrogate", values="truth", sort=False)
+    wide = wide if reference is None else wide.sub(wide[reference], axis=0)
+    rng = np.random.default_rng(0)
+    networks = [here for _, here in wide.groupby("backbone", sort=False)]
+    places = [rng.integers(0, len(here), (_DRAWS, len(here))) for here in networks]
+    rows = {}
+    for name in TUNED:
+        drawn = np.mean([here[name].to_numpy()[place].mean(1) for here, place in zip(networks, places)], axis=0)
+        least, most = np.quantile(drawn, [0.025, 0.975])
+        rows[name] = dict(mean=np.mean([here[name].mean() for here in networks]), least=least, most=most)
+    return pd.DataFrame(rows).T
+
+
+def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return agreement, and gain and FAB at the end, a row a network and surrogate."""
+    ended = ends(tables["patches"])
+    means = ended.groupby(["backbone", "surrogate"], sort=False, as_index=False)[["truth", "fp", "fab"]].mean()
+    return agreements(tables["gradients"]).merge(means, on=["backbone", "surrogate"])
+
+
+def table(patches: pd.DataFrame) -> pd.DataFrame:
+    """Return the question's table: PSNR to ground truth and FAB after tuning with each surrogate, on each set and by seed."""
+    rows, full = [], {}
+    keys = ["backbone", "dataset", "surrogate", "seed"]
+    for (backbone, dataset, name, seed), here in patches.groupby(keys, sort=False):
+        full[backbone, dataset] = psnr(here["full"].to_numpy()).mean()
+        told = dict(backbone=backbone, dataset=dataset, setting=here["setting"].iloc[0], series="tuned mappings")
+        told |= dict(variable="surrogate", level=name, seed=int(seed), pictures=len(here))
+        rows.append(told | dict(psnr_y_db=psnr(here["truth"].to_numpy()).mean(), fab=here["fab"].mean()))
+    return mapping_table(QUESTION.id, rows, full)
+
+
+def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw gain and agreement of each surrogate; and, apart, FAB along the tuning."""
+    titles = {
+        "truth": "gain of tuning at equal\nFAB (dB to ground truth)",
+        "fab": "FAB after\ntuning (bits)",
+        "layer cosine": "layers: cosine with\nfinite differences",
+        "threshold cosine": "thresholds: cosine with\nfinite differences",
+    }
+    ranked = summary(tables).rename(columns={"surrogate": "measure"})
+    steps = tables["steps"].groupby(["backbone", "surrogate", "step"], sort=False, as_index=False)["fab"].mean()
+    along = steps.groupby(["surrogate", "step"], sort=False, as_index=False)["fab"].mean()
+    drawn = plot_small_multiples(along, "surrogate", "step", "fab", "step of tuning", "FAB (simulated bits)")
+    return {"": plot_ranking(ranked, titles, RELEASED), "steps": drawn}
+
+
+def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Tell which surrogate tunes the mappings best at equal FAB, and how its gradient agrees with finite differences."""
+    ended = ends(tables["patches"])
+    gained, gaps = gains(ended), gains(ended, RELEASED)
+    best, worst = gained["mean"].idxmax(), gained["mean"].idxmin()
+    steps = int(tables["steps"]["step"].max())
+    listed = [f"{_gain(gained.loc[RELEASED])} with AdaBM's tanh"]
+    if best != RELEASED:
+        listed.append(f"{_gain(gained.loc[best])} with {best}, the best")
+    if gained.loc[worst, "mean"] < gained.loc[RELEASED, "mean"] - _LITTLE:
+        listed.append(f"{_gain(gained.loc[worst])} with {worst}, the last")
+    told = [
+        f"**{_verdict(gained, gaps)}** After {steps} steps PSNR at equal FAB differs from that of the mappings as calibrated by "
+        f"{several(listed)} ({_sizes(tables)}; in brackets 95 % of draws of patches). {_bits(tables['steps'])}"
+    ]
+    found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
+    near, thresholds = found["layer cosine"].idxmax(), found["threshold cosine"].idxmax()
+    told.append(
+        f"Against finite differences of the loss the gradient of a layer has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of "
+        f"cases with tanh and a cosine of {found.loc[RELEASED, 'layer cosine']:.2f} (best: {near}, {found.loc[near, 'layer cosine']:.2f}; "
+        f"least {found['layer cosine'].min():.2f}); that of a threshold the right sign in {found.loc[RELEASED, 'threshold sign']:.0%} and a "
+        f"cosine of {found.loc[RELEASED, 'threshold cosine']:.2f} (best: {thresholds}, {found.loc[thresholds, 'threshold cosine']:.2f}; "
+        f"least {found['threshold cosine'].min():.2f}). A slope that is nowhere 0 changes no sign of a layer, and Adam divides its size out."
+    )
+    return told
+
+
+def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
+    others = gaps.drop(index=RELEASED)
+    best, clear = others["mean"].idxmax(), list(gained.index[gained["least"] > 0])
+    if not clear:
+        harm = list(gained.index[gained["most"] < 0])
+        if not harm:
+            return "None helps: tuned with any approximation, the mappings gain nothing clear on those of calibration."
+        return f"None helps: no approximation tunes the mappings to clearly more than calibration, and {several(harm)} to less."
+    if others.loc[best, "least"] > 0 and best in clear:
+        return f"{best[0].upper()}{best[1:]} works better than AdaBM's tanh, by {others.loc[best, 'mean']:.2f} dB at equal FAB."
+    worse = list(others.index[others["most"] < 0])
+    if worse:
+        return f"No approximation works better than AdaBM's tanh; {several(worse)} {'is' if len(worse) == 1 else 'are'} worse."
+    return "It hardly matters: no approximation ends clearly apart from AdaBM's tanh at equal FAB."
+
+
+def _gain(row: pd.Series) -> str:
+    return f"{row['mean']:+.2f} dB ({row['least']:+.2f} to {row['most']:+.2f})"
+
+
+def _bits(steps: pd.DataFrame) -> str:
+    """Tell where FAB goes, and with which surrogates it ends where it does with AdaBM's."""
+    ended = steps[steps["step"] == steps["step"].max()].groupby("surrogate")["fab"].mean()
+    begun = steps.loc[steps["step"] == 0, "fab"].mean()
+    alike = [name for name in TUNED if name != RELEASED and abs(ended[name] - ended[RELEASED]) <= _ALIKE]
+    place = f"and likewise with {several(alike)}" if alike else "with no other likewise"
+    return (
+        f"FAB on the tuned patches goes from {begun:.2f} to {ended[RELEASED]:.2f} with tanh, {place}; with all it ends between "
+        f"{ended.min():.2f} and {ended.max():.2f}."
+    )
+
+
+def _sizes(tables: Mapping[str, pd.DataFrame]) -> str:
+    patches = tables["patches"]
+    counted = [f"{here['patch'].nunique()} patches on {name}" for name, here in patches.groupby("backbone", sort=False)]
+    seeds = patches["seed"].nunique()
+    return f"{several(counted)}; {seeds} seeds" if seeds > 1 else f"{several(counted)}; one seed"
