@@ -158,7 +158,7 @@ def test_gains_at_equal_bits_by_hand():
     assert ended.loc[("identity", "0"), "truth"] == pytest.approx(10 * np.log10(2))
     assert ended.loc[("clipped identity", "0"), "fp"] == pytest.approx(10 * np.log10(4) / 2)
     on = gradient.gains(gradient.ends(found["patches"]), "identity")
-    assert on.loc["identity"].tolist() == [0, 0, 0] and on.loc[RELEASED, "mean"] == pytest.approx(-10 * np.log10(2))
+    assert on.loc["identity"].tolist() == [0, 0, 0, 0] and on.loc[RELEASED, "mean"] == pytest.approx(-10 * np.log10(2))
 
 
 OTHERS = dict.fromkeys(SURROGATES, 0.5)
@@ -199,3 +199,12 @@ def test_table_and_figures():
     figures = gradient.figures(found)
     assert set(figures) == {"", "steps"} and len(figures["steps"].axes) == 8
     assert "2 seeds" in gradient.conclusion(found)[0]
+
+
+def test_one_patch_decides_nothing():
+    found = tables(**dict.fromkeys(SURROGATES, 0.99))
+    patches = found["patches"]
+    first = (patches["patch"] == "0") & (patches["surrogate"] == "identity")
+    patches.loc[first, "truth"] /= 100
+    assert gradient.gains(gradient.ends(patches)).loc["identity", "least"] > 0
+    assert gradient.conclusion(found)[0].startswith("**None helps: tuned with any approximation")
