@@ -12,6 +12,7 @@ from adabm.study.answers import (
     complexity,
     component_trials,
     components,
+    dynamic,
     fine_tuning,
     pictures,
     questions,
@@ -78,6 +79,8 @@ class Committed:
         if question == "complexity":
             units = pd.read_csv(self.results / question / "complexity_patches.csv")
             return complexity.conclusion(units, block["share"])
+        if question == "dynamic":
+            return dynamic.conclusion(pd.read_csv(self.results / question / "dynamic_patches.csv"))
         if question == "thresholds":
             return thresholds.conclusion(table)
         if question == "pictures":

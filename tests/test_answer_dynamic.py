@@ -1,0 +1,156 @@
+"""Dynamic factors: the rules on a tiny network, gains at equal FAB by hand, every branch of the verdict."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from adabm.errors import ConfigError
+from adabm.quantization.bit_mapping import initial_layer_factors
+from adabm.study import Run
+from adabm.study.answers import dynamic
+from adabm.study.answers.calibration import FULL_PRECISION
+from adabm.study.answers.layer_factors import (
+    FEWER,
+    FIXED,
+    MORE,
+    OTHER,
+    OWN,
+    RULES,
+    SAME,
+    THRESHOLDS,
+    by_thresholds,
+    calibrated_thresholds,
+    deviations,
+    free_factors,
+    outcomes,
+    times,
+)
+from adabm.study.answers.probing import batch_of, output, patches
+from helpers.probed import probed
+
+RUN = Run.at("adabm-own-bits", "W4A4 FQ", 0, {"tune": None})
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    model, bench = probed(tmp_path_factory.mktemp("dynamic"))
+    return model, bench
+
+
+@torch.no_grad()
+def test_thresholds_of_calibration_give_the_factors_of_calibration(tiny):
+    model, bench = tiny
+    low, high = calibrated_thresholds(model, bench, RUN, len(bench.pool))
+    assert 0 < low < high
+    batch = batch_of(model, [patches(bench, 12, 1)[0].low])
+    with free_factors(model) as factors:
+        before = factors.read()
+        with by_thresholds(model, -2.0, -1.0):
+            output(model, batch)
+        assert set(factors.read()) == {1}
+        with by_thresholds(model, 1e9, 2e9):
+            output(model, batch)
+        assert set(factors.read()) == {-1} and factors.signs() == "-" * len(before)
+    assert factors.read() == before != [-1] * len(before)
+
+
+@torch.no_grad()
+def test_rules_on_a_tiny_network(tiny):
+    model, bench = tiny
+    rows = pd.DataFrame(outcomes(model, bench, RUN, 4, 12, 2)["rows"])
+    assert list(rows["rule"][:8]) == [*RULES, FULL_PRECISION] and len(rows) == 16
+    assert not model.image2bit._forward_hooks and model.context.visitor is None
+    for patch in patches(bench, 12, 2):
+        here = rows[rows["patch"] == patch.name].set_index("rule")
+        assert here.loc[MORE, "fab"] - 1 == here.loc[FIXED, "fab"] == here.loc[FEWER, "fab"] + 1
+        assert here.loc[FEWER, "fp"] > here.loc[MORE, "fp"] > here.loc[FULL_PRECISION, "fp"] == 0
+        assert set(here.loc[SAME, "factors"]) == {"."} and here.loc[FIXED, "factors"] == here.loc[MORE, "factors"]
+        _, sigma = deviations(model, batch_of(model, [patch.low]))
+        expected = "".join("-.+"[int(factor) + 1] for factor in initial_layer_factors(sigma))
+        assert here.loc[OWN, "factors"] == expected
+        other = rows[(rows["patch"] != patch.name) & (rows["rule"] == OWN)]
+        assert here.loc[OTHER, "factors"] == other["factors"].iloc[0]
+        bits = 4 + np.mean(["-.+".index(sign) - 1 for sign in here.loc[THRESHOLDS, "factors"]])
+        assert here.loc[THRESHOLDS, "fab"] == pytest.approx(bits)
+
+
+@torch.no_grad()
+def test_times_are_measured_and_change_nothing(tiny):
+    model, bench = tiny
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    rows = times(model, bench, RUN, 4, 12, 2)["rows"]
+    assert [row["rule"] for row in rows] == [FIXED, THRESHOLDS, OWN] * 2 and all(row["seconds"] > 0 for row in rows)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_without_mappings_is_refused(tiny):
+    model, _ = tiny
+    mapping, model.image2bit = model.image2bit, None
+    try:
+        with pytest.raises(ConfigError, match="take a recipe such as adabm-own-bits"), free_factors(model):
+            pass
+    finally:
+        model.image2bit = mapping
+
+
+def units(own: float = 1.0, thresholds: float = 1.0, patches: int = 8, noise: float = 0.0) -> pd.DataFrame:
+    """Patches whose error is 100 with fixed factors, and 100 times what is given with dynamic ones; thresholds take a half bit more."""
+    rng, rows = np.random.default_rng(0), []
+    errors = {FIXED: 1.0, OWN: own, THRESHOLDS: thresholds, OTHER: 2.0, SAME: 3.0, FEWER: 4.0, MORE: 0.25}
+    bits = {THRESHOLDS: 4.5, FEWER: 3.0, MORE: 5.0}
+    factors = {OWN: "+.-.", THRESHOLDS: "++..", OTHER: "+-..", SAME: "...."}
+    for patch in range(patches):
+        for rule, error in errors.items():
+            error *= np.exp(rng.normal(0, noise)) if rule in dynamic.DYNAMIC else 1
+            row = dict(patch=str(patch), rule=rule, factors=factors.get(rule, "+..-"), fab=bits.get(rule, 4.0))
+            rows.append(row | dict(fp=100 * error, truth=200 * error))
+        rows.append(dict(patch=str(patch), rule=FULL_PRECISION, factors="", fab=32.0, fp=0.0, truth=50.0))
+    told = dict(backbone="net", dataset="Set", series="AdaBM", setting="W4A4 FQ", seed=0)
+    return pd.DataFrame(rows).assign(**told)
+
+
+def test_gains_at_equal_bits_by_hand():
+    gained = dynamic.gains(units(0.5)).set_index(["rule", "patch"])
+    assert gained.loc[(OWN, "0"), "truth"] == pytest.approx(10 * np.log10(2))
+    assert gained.loc[(THRESHOLDS, "0"), "fp"] == pytest.approx(-10 * np.log10(4) / 2)  # half-way to a bit more
+    assert gained.loc[(OWN, "0"), "differ"] == 0.5 and gained.loc[(SAME, "0"), "differ"] == 0.5
+    two = pd.concat([units(0.5), units(0.125).assign(seed=1)])
+    assert dynamic.gains(two)["truth"].iloc[0] == pytest.approx(10 * np.log10(4))  # the mean over seeds
+    networks = pd.concat([units(0.5), units(0.125, patches=2).assign(backbone="other")])
+    assert dynamic.summary(dynamic.gains(networks)).loc[OWN, "truth"] == pytest.approx(
+        10 * np.log10(4)
+    )  # networks alike
+
+
+@pytest.mark.parametrize(
+    "own, thresholds, noise, verdict",
+    [
+        (0.5, 1.0, 0.0, "Dynamic: factors computed for each picture (percentiles of the picture's layers) are better"),
+        (2.0, 0.1, 0.0, "Dynamic: factors computed for each picture (calibrated thresholds) are better"),
+        (2.0, 2.0, 0.0, "Fixed: factors computed for each picture are worse"),
+        (1.6, 3.0, 1.0, "Fixed is enough: factors computed for each picture gain nothing"),
+        (0.9, 3.0, 1.0, "Fixed is enough: what factors computed for each picture gain at equal FAB is within chance"),
+    ],
+)
+def test_the_verdict(own, thresholds, noise, verdict):
+    told = dynamic.conclusion(units(own, thresholds, noise=noise))
+    assert told[0].startswith(f"**{verdict}") and "(8 patches on net; one seed)" in told[0]
+    assert "50% of the layers" in told[1] and "By network" not in told[0] and "Without" not in told[1]
+
+
+def test_networks_and_other_methods_are_told_apart():
+    both = pd.concat([units(0.5), units(2.0).assign(backbone="other"), units(4.0).assign(series="Without clipping")])
+    told = dynamic.conclusion(both)
+    assert (
+        "By network, with percentiles and with thresholds: +3.01 and -3.01 dB on net and -3.01 and -3.01 dB on other."
+        in told[0]
+    )
+    assert told[1].endswith("Without clipping, percentiles change PSNR by -6.02 dB and thresholds by -3.01 dB.")
+    assert len(dynamic.figures(both)[""].axes) == 2
+
+
+def test_the_table_keeps_each_rule_at_its_own_bits():
+    table = dynamic.table(units(0.5))
+    assert list(table["level"]) == ["none", *RULES] and table.loc[0, "psnr_y_db"] == pytest.approx(31.141)
+    assert table.set_index("level").loc[THRESHOLDS, "fab"] == 4.5
