@@ -56,7 +56,7 @@ def _verdict(board: pd.DataFrame) -> str:
         text += f", AdaBM {row['loss_db']:.2f} dB"
     won = sum(best(here)["method"] == first["method"] for here in places)
     if len(places) > 1:
-        text += f"; it is first in {won} of {len(places)} comparisons of network, set and setting"
+        text += f"; {first['label']} is first in {won} of {len(places)} comparisons of network, set and setting"
     return f"{text}."
 
 
