@@ -17,7 +17,7 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
-from adabm.errors import DataError
+from adabm.errors import DataError, one_line
 from adabm.files import file_sha256
 
 from .acquire import STAGING, Acquired, Transfers, staging
@@ -25,6 +25,13 @@ from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources
 
 DOWNLOADS = Path("data/downloads")
 _SHOWN = 2  # missing files of a source that an error describes
+
+
+class MissingError(DataError):
+    """Files could not be had; the message has lines of its own for each file and place."""
+
+    def __str__(self) -> str:
+        return "\n".join(one_line(line) for line in str(self.args[0]).split("\n"))
 
 
 def mirrors_from_environment() -> list[Path]:
@@ -105,7 +112,7 @@ def fetch(
                 say(f"{result.file.name}: only {result.file.sha256}... of its sha256 is published; it is {found}")
         missing[source.id] = [result for result in results if result.origin is None]
     if any(missing.values()):
-        raise DataError(_describe(missing, downloads, mirrors, offline))
+        raise MissingError(_describe(missing, downloads, mirrors, offline))
     return {source.id: source.location(downloads) for source in chosen}
 
 

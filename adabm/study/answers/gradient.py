@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...validation import Count
 from ..pages.ranking_figures import plot_ranking
 from ..pages.small_multiples import plot_small_multiples
 from ..plan.cells import Run
@@ -52,8 +53,8 @@ def measure(
     Raises:
         ConfigError: ``compared`` or ``tuned`` has an unknown key or lacks one.
     """
-    check_keys("compared", compared, ["size", "batches"])
-    check_keys("tuned", tuned, ["size", "steps", "lr"])
+    check_keys("compared", compared, ["size", "batches"], kinds={"size": Count, "batches": Count})
+    check_keys("tuned", tuned, ["size", "steps", "lr"], kinds={"size": Count, "steps": Count})
     probe = Probe(bench, run, bench.choose("random", pictures, run))
     truth = probe.found(agreement, run, pictures, side, compared["size"], compared["batches"])
     ends = probe.found(tunings, run, pictures, side, tuned["size"], tuned["steps"], tuned["lr"], count)

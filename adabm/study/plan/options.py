@@ -1,6 +1,7 @@
 """Check the nested parameters of a question's notebook: neither a misspelt key nor a value of another kind is ignored."""
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 from annotated_types import Len
@@ -13,7 +14,7 @@ Names = Annotated[Collection[str], "a list of names"]
 _Counts = Annotated[list[Count], "a list of whole numbers >= 1"]
 _Names = Annotated[list[str], "a list of names"]
 Seeds = Annotated[list[Whole], Len(1), "a list of whole numbers, not empty"]
-# By key, the same in every question.
+# By key, the same in every question that does not say otherwise.
 _KINDS = {
     "bits": _Counts,
     "changes": Annotated[dict[str, object], "settings by name, such as {tune.rounds: 3}"],
@@ -30,13 +31,22 @@ _KINDS = {
 }
 
 
-def check_keys(what: str, given: Mapping, required: Collection[str], optional: Collection[str] = ()) -> None:
+def check_keys(
+    what: str,
+    given: Mapping,
+    required: Collection[str],
+    optional: Collection[str] = (),
+    kinds: Mapping[str, object] = MappingProxyType({}),
+) -> None:
     """Refuse unknown and missing keys of a parameter that is a mapping, and values of another kind than all questions have there.
+
+    Args:
+        kinds: of values, by key, where this question has another.
 
     Raises:
         ConfigError: naming ``what``, the key, and a close match or what its value must be.
     """
-    known = [*required, *optional]
+    known, known_kinds = [*required, *optional], _KINDS | dict(kinds)
     if not isinstance(given, Mapping):
         raise ConfigError(f"{what} = {shown(given)}: must have the keys {', '.join(known)}")
     for key in given:
@@ -46,8 +56,8 @@ def check_keys(what: str, given: Mapping, required: Collection[str], optional: C
         if key not in given:
             raise ConfigError(f"{what}: {key!r} is missing; it has {', '.join(known)}")
     for key in given:
-        if key in _KINDS:
-            check(f"{what}: {key}", given[key], _KINDS[key])
+        if key in known_kinds:
+            check(f"{what}: {key}", given[key], known_kinds[key])
 
 
 def check_choices(what: str, given: Collection[str], known: Collection[str]) -> None:
