@@ -14,7 +14,7 @@ from ...steps.tuner import FineTuner
 from ...steps.tuning_settings import TuningSettings
 from ...steps.workspace import Workspace
 from ..running.bench import Bench
-from .probing import Patch, batch_of, output, patches, squared_error
+from .probing import Patch, batch_of, image_factor, output, patches, squared_error
 
 CALIBRATION = "calibration"
 FACTORS = (-1, 0, 1)  # bits that an image adds
@@ -57,11 +57,8 @@ def forced(model: QuantizedSR, bench: Bench, side: int, count: int) -> dict:
     rows = []
     for patch in patches(bench, side, count):
         for factor in FACTORS:
-            hook = model.image2bit.register_forward_hook(lambda _m, _i, out: torch.full_like(out, factor))
-            try:
+            with image_factor(model, factor):
                 errors = _errors(model, patch)
-            finally:
-                hook.remove()
             rows.append(errors | dict(complexity=_complexity(model, patch.low), factor=factor))
     return {"rows": rows}
 

@@ -12,7 +12,8 @@ from ...quantization.model import QuantizedSR
 from ...steps.clip import clip_ranges
 from ...steps.workspace import Workspace
 from ..running.bench import Bench
-from .probing import Patch, batch_of, patches, squared_error
+from .layer_probes import adding
+from .probing import Patch, batch_of, patches, pixels, squared_error
 
 # of what is searched on: the two patches that the released clipping sees, or all that calibration saw
 BATCH, ALL = "one batch", "all calibration patches"
@@ -84,7 +85,9 @@ def rules(model: QuantizedSR, bench: Bench, names: Sequence[str], seed: int, sid
         at_base = _searched(model, one)
     own = {0: _searched(model, one)}
     with _without_images(model):
-        own |= {factor: _searched_at(model, one, base + factor) for factor in (-1, 1)}
+        for factor in (-1, 1):
+            with adding(model, dict.fromkeys(clipped_layers(model), factor)):
+                own[factor] = _searched(model, one)
     chosen = (_ranges(model), at_base, _searched(model, one, share=0.5), own[0], _searched(model, every))
     rows = []
     for rule, ranges in zip(RULES[:-1], chosen):
@@ -122,18 +125,6 @@ def _searched(model: QuantizedSR, images: torch.Tensor, share: float = 0.0) -> d
     with _with(model, {}):
         clip_ranges(model, images, share)
         return _ranges(model)
-
-
-def _searched_at(model: QuantizedSR, images: torch.Tensor, base: int) -> dict[str, list[float]]:
-    layers = clipped_layers(model).values()
-    before = [layer.activation_bits for layer in layers]
-    try:
-        for layer in layers:
-            layer.activation_bits = base
-        return _searched(model, images)
-    finally:
-        for layer, bits in zip(layers, before):
-            layer.activation_bits = bits
 
 
 @contextmanager
@@ -188,9 +179,9 @@ def _outputs(model: QuantizedSR, shown: Sequence[Patch]) -> tuple[np.ndarray, np
     for begin in range(0, len(shown), _AT_ONCE):
         batch = batch_of(model, [patch.low for patch in shown[begin : begin + _AT_ONCE]])
         found = model.infer(batch)
-        images.append(found.image.float() * (255.0 / model.descriptor.value_range))
+        images.append(pixels(model, found.image))
         bits.append(found.feature_average_bits)
-    return torch.cat(images).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy(), torch.cat(bits).cpu().numpy()
+    return np.concatenate(images), torch.cat(bits).cpu().numpy()
 
 
 def _errors(model: QuantizedSR, shown: Sequence[Patch], full: np.ndarray) -> list[dict]:

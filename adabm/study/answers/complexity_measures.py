@@ -12,7 +12,7 @@ from ...pictures.tensors import to_batch
 from ...quantization.complexity import image_complexity
 from ...quantization.model import QuantizedSR
 from ..running.bench import Bench
-from .probing import batch_of, output, patches, squared_error
+from .probing import batch_of, image_factor, output, patches, squared_error
 
 _QUALITY = 90  # of JPEG
 _HIGH = 0.25  # cycles a pixel: half of what can be represented
@@ -108,11 +108,8 @@ def errors(model: QuantizedSR, bench: Bench, side: int, count: int) -> dict:
         row |= {name: of(patch.low) for name, of in MEASURES.items()}
         row["truth fp"] = squared_error(np.rint(full), patch.high, border)
         for factor in FACTORS:
-            hook = model.image2bit.register_forward_hook(lambda _m, _i, out: torch.full_like(out, factor))
-            try:
+            with image_factor(model, factor):
                 image = output(model, batch)[0]
-            finally:
-                hook.remove()
             row[f"fp {factor:+d}"] = squared_error(image, full, border)
             row[f"truth {factor:+d}"] = squared_error(np.rint(image), patch.high, border)
         row["fab"] = float(model.infer(batch).feature_average_bits) - float(

@@ -18,7 +18,7 @@ from ...quantization.model import QuantizedSR
 from ..plan.cells import Run
 from ..running.bench import Bench
 from .calibration import FULL_PRECISION
-from .probing import batch_of, output, patches, squared_error
+from .probing import batch_of, image_factor, output, patches, squared_error
 
 FIXED = "fixed (AdaBM)"
 OWN, THRESHOLDS = "percentiles of the picture's layers", "calibrated thresholds"  # computed for each picture
@@ -51,12 +51,12 @@ def outcomes(model: QuantizedSR, bench: Bench, run: Run, pictures: int, side: in
             given = {FIXED: fixed, OWN: own[place], OTHER: other, SAME: [0] * len(fixed), FEWER: fixed, MORE: fixed}
             for rule in RULES:
                 factors.write(given.get(rule, fixed))
-                image_factor = {FEWER: -1, MORE: 1}.get(rule, 0)
+                shift = {FEWER: -1, MORE: 1}.get(rule, 0)
                 deciding = by_thresholds(model, low, high) if rule == THRESHOLDS else nullcontext()
-                with factors.image(image_factor), deciding:
+                with image_factor(model, shift), deciding:
                     image = output(model, batch)[0]
                 row = dict(dataset=patch.dataset, patch=patch.name, rule=rule, factors=factors.signs())
-                row |= dict(fab=expected_average_bits(list(model.layers.values()), [image_factor])[0])
+                row |= dict(fab=expected_average_bits(list(model.layers.values()), [shift])[0])
                 row |= dict(fp=squared_error(image, full, border))
                 rows.append(row | dict(truth=squared_error(np.rint(image), patch.high, border)))
             row = dict(dataset=patch.dataset, patch=patch.name, rule=FULL_PRECISION, factors="", fab=32.0, fp=0.0)
@@ -96,7 +96,6 @@ class Factors:
     """The factors of a model's adaptive layers, in execution order, to be read and written."""
 
     def __init__(self, model: QuantizedSR) -> None:
-        self._model = model
         self._mappings = [layer.layer2bit for layer in model.layers.values() if layer.layer2bit is not None]
         if model.image2bit is None or not self._mappings:
             raise ConfigError("the model does not map bits to images and layers; take a recipe such as adabm-own-bits")
@@ -113,15 +112,6 @@ class Factors:
     def signs(self) -> str:
         """Return the factors as a text of a sign each."""
         return "".join(_SIGNS[factor] for factor in self.read())
-
-    @contextmanager
-    def image(self, factor: int) -> Iterator[None]:
-        """Give all images this factor inside the block."""
-        hook = self._model.image2bit.register_forward_hook(lambda _m, _i, out: torch.full_like(out, factor))
-        try:
-            yield
-        finally:
-            hook.remove()
 
 
 @contextmanager

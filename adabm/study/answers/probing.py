@@ -1,6 +1,7 @@
 """What questions share that look into a quantized model: patches of a bench's pictures, kept records, errors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +97,23 @@ class Probe:
 
 def output(model: QuantizedSR, batch: Tensor) -> np.ndarray:
     """Return the network's outputs as (N, H, W, 3) values 0 to 255, not rounded."""
-    image = model.infer(batch).image.float() * (255.0 / model.descriptor.value_range)
-    return image.clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+    return pixels(model, model.infer(batch).image)
+
+
+def pixels(model: QuantizedSR, image: Tensor) -> np.ndarray:
+    """Return a network's output (N, C, H, W) as (N, H, W, 3) values 0 to 255, not rounded."""
+    values = image.float() * (255.0 / model.descriptor.value_range)
+    return values.clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@contextmanager
+def image_factor(model: QuantizedSR, factor: int) -> Iterator[None]:
+    """Give all images this factor inside the block, whatever the mapping says."""
+    hook = model.image2bit.register_forward_hook(lambda _m, _i, out: torch.full_like(out, factor))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def batch_of(model: QuantizedSR, pictures: Sequence[np.ndarray]) -> Tensor:

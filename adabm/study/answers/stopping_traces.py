@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...api import quantize
 from ...errors import FineTuningError
@@ -20,7 +19,7 @@ from ..plan.cells import Run
 from ..running.bench import Bench
 from ..running.keys import measuring_code
 from ..running.tasks import ModelTask, one_thread
-from .probing import Patch, batch_of, patches, psnr, squared_error
+from .probing import Patch, batch_of, patches, pixels, psnr, squared_error
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Watch:
         """Compute what full precision makes of the patches."""
         low = [patch.low for patch in evaluated]
         with torch.no_grad(), model.full_precision():
-            full = [_pixels(model, model.infer(batch_of(model, pictures)).image) for pictures in (held_out, low)]
+            full = [pixels(model, model.infer(batch_of(model, pictures)).image) for pictures in (held_out, low)]
         return cls(held_out, evaluated, *full)
 
     def seen(self, model: QuantizedSR) -> dict[str, float]:
@@ -53,13 +52,13 @@ class Watch:
         """
         border = model.descriptor.scale
         with torch.no_grad():
-            chosen = _pixels(model, model.infer(batch_of(model, self.held_out)).image)
+            chosen = pixels(model, model.infer(batch_of(model, self.held_out)).image)
             told = model.infer(batch_of(model, [patch.low for patch in self.evaluated]))
         errors = [squared_error(a, b, border) for a, b in zip(chosen, self.full_held_out)]
         return dict(
             held_out=float(np.abs(chosen - self.full_held_out).mean()),
             to_fp_db=float(psnr(np.mean(errors))),
-            truth_db=self._truth(_pixels(model, told.image), border),
+            truth_db=self._truth(pixels(model, told.image), border),
             truth_fp_db=self._truth(self.full_evaluated, border),
             fab=float(told.feature_average_bits.float().mean()),
         )
@@ -125,12 +124,6 @@ def _traced(task: ModelTask, held_out: Sequence[np.ndarray], evaluated: Sequence
     except FineTuningError as error:
         diverged = str(error)
     return dict(rounds=rounds, diverged=diverged)
-
-
-def _pixels(model: QuantizedSR, image: Tensor) -> np.ndarray:
-    """Return a network's output (N, C, H, W) as (N, H, W, 3) values 0 to 255, not rounded."""
-    values = image.float() * (255.0 / model.descriptor.value_range)
-    return values.clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _middle(path: Path, side: int) -> np.ndarray:
