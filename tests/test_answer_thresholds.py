@@ -10,12 +10,12 @@ from adabm.study.answers import thresholds
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import row
 
-METHODS = {"untuned": {"method": "adabm-own-bits", "changes": {"tune": None}, "seeds": [0, 1]}}
+METHODS = {"untuned": {"method": "adabm-own-bits", "changes": {"tune": None}}}
 BENCH = SimpleNamespace(choose=lambda strategy, count, run: (Path("picture.png"),) * count)
 
 
 def test_one_percentile_moves_and_the_other_stays():
-    found = thresholds.trials(BENCH, "W4A4 FQ", [20], 3, METHODS)
+    found = thresholds.trials(BENCH, "W4A4 FQ", [20], 3, METHODS, [0, 1])
     assert {(t.series, t.level) for t in found} == {
         *(("images, untuned", level) for level in ("0", "10", "20")),
         *(("layers, untuned", level) for level in ("0", "20", "30")),
@@ -34,9 +34,11 @@ def test_one_percentile_moves_and_the_other_stays():
 
 def test_a_method_may_have_percentiles_of_its_own_but_no_other_key():
     own = {"a": {**METHODS["untuned"], "percentiles": [45]}}
-    assert "45" in {t.level for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, own)}
+    assert "45" in {t.level for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, own, [0])}
+    fewer = {"a": {**METHODS["untuned"], "seeds": [1]}}
+    assert {t.run.seed for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, fewer, [0, 1])} == {1}
     with pytest.raises(ConfigError, match="levels"):
-        thresholds.trials(BENCH, "W4A4 FQ", [20], 3, {"a": {**METHODS["untuned"], "levels": [45]}})
+        thresholds.trials(BENCH, "W4A4 FQ", [20], 3, {"a": {**METHODS["untuned"], "levels": [45]}}, [0])
 
 
 def rows(psnr: dict[str, tuple], which="images", fab=lambda level: 4 + int(level) / 100) -> list[dict]:
@@ -54,10 +56,12 @@ def test_the_released_percentile_is_compared_with_the_best_and_with_none():
     psnr = {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69), "20": (30.0, 30.1, 30.21)}
     head, spans, advice, evidence = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
     assert head == (
-        "**Other percentiles are clearly better than the released ones: 20 for images, untuned (+0.50 dB); adapting clearly helps for images.**"
+        "**Other percentiles are clearly better than the released ones: 20 for images (+0.50 dB); adapting images clearly helps.**"
     )
-    assert spans == "Over all percentiles PSNR on Set5 spans 1.00 dB (FAB 4.00 to 4.20) for those of images, untuned."
-    assert advice == "*In practice:* try 20 instead of 10 for images, untuned."
+    assert spans == (
+        "Over all percentiles PSNR on Set5 spans 1.00 dB at most, for those of images; there FAB is from 4.00 to 4.20."
+    )
+    assert advice == "*In practice:* try 20 instead of 10 for images."
     best, extremes = evidence.splitlines()[2:]
     assert "the best, 20" in best and "| -0.50" in best and "the extremes, 0" in extremes and "| +0.50" in extremes
 
@@ -66,7 +70,7 @@ def test_what_the_seeds_cannot_tell_is_not_called_better():
     psnr = {"0": (29.0, 30.0), "10": (29.4, 29.8), "20": (30.0, 29.9)}
     head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
     assert head == (
-        "**No other percentile is clearly better than the released one; whether adapting helps for images the seeds cannot tell.**"
+        "**No other percentile is clearly better than the released one; whether adapting images helps the seeds cannot tell.**"
     )
     assert advice == "*In practice:* keep the released percentiles."
 
@@ -75,10 +79,24 @@ def test_images_and_layers_are_told_apart():
     layers = {"0": (28.0, 28.1, 28.21), "30": (29.0, 29.11, 29.2)}
     images = {"0": (29.5, 29.6, 29.7), "10": (29.0, 29.11, 29.2)}
     head = thresholds.conclusion(study_table([FULL, *rows(images), *rows(layers, "layers")]))[0]
-    assert "adapting clearly helps for layers; adapting clearly harms for images.**" in head
+    assert "adapting images clearly harms; adapting layers clearly helps.**" in head
 
 
 def test_what_changes_nothing_is_the_best_itself():
     same = rows({"0": (30.0, 30.0), "10": (30.0, 30.0)}, fab=lambda level: 4.2)
     evidence = thresholds.conclusion(study_table([FULL, *same]))[-1]
     assert "the best, itself, 10" in evidence and "| the extremes, 0      | 4.20      | +0.00" in evidence
+
+
+def test_what_helps_on_one_network_alone_names_it():
+    near, far = (
+        {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69)},
+        {"0": (29.0, 30.0, 29.5), "10": (29.4, 29.8, 29.6)},
+    )
+    other = [row | dict(backbone="other") for row in [FULL, *rows(far)]]
+    table = study_table([FULL, *rows(near), *other])
+    head, *_, evidence = thresholds.conclusion(table)
+    assert f"adapting images clearly helps, on {FULL['backbone']} alone.**" in head
+    assert "other" in evidence and len(evidence.splitlines()) == 6
+    drawn = thresholds.figures(table)[""]
+    assert [axis.get_title() for axis in drawn.axes[:2]] == [f"{FULL['backbone']}, Set5", "other, Set5"]

@@ -47,14 +47,18 @@ def worth(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreements(units: pd.DataFrame) -> pd.DataFrame:
-    """Return Spearman's rank correlation of each measure with benefit and harm: a row a network and measure."""
+    """Return Spearman's rank correlation of each measure with benefit and harm: a row a network and measure, seeds' mean."""
     rows = []
-    for backbone, here in units.groupby("backbone", sort=False):
+    for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
         truth = worth(here)
         for name in MEASURES:
             row = {side: here[name].corr(truth[side], method="spearman") for side in truth}
             rows.append(dict(backbone=backbone, measure=name, patches=len(here), **row))
-    return pd.DataFrame(rows)
+    return _mean_of_seeds(rows)
+
+
+def _mean_of_seeds(rows: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame(rows).groupby(["backbone", "measure"], sort=False, as_index=False).mean()
 
 
 def factors_by(score: np.ndarray, share: float) -> np.ndarray:
@@ -90,14 +94,14 @@ def rules(units: pd.DataFrame, share: float) -> pd.DataFrame:
     """Return what a bit more for ``share`` of a network's patches and one fewer for as many gives, by each measure.
 
     Columns ``to_fp_db`` and ``truth_db``: gain over the same bits for all, of the PSNR of the pooled error to the
-    full-precision output, and of the mean PSNR to ground truth. Chance is the mean of many draws.
+    full-precision output, and of the mean PSNR to ground truth; means over seeds. Chance is the mean of many draws.
     """
     rows = []
-    for backbone, here in units.groupby("backbone", sort=False):
+    for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
         for name, choices in _choices(here, share).items():
             gains = np.mean([_gains(here, factors) for factors in choices], axis=0)
             rows.append(dict(backbone=backbone, measure=name, to_fp_db=gains[0], truth_db=gains[1]))
-    return pd.DataFrame(rows)
+    return _mean_of_seeds(rows)
 
 
 def _gains(units: pd.DataFrame, factors: np.ndarray) -> tuple[float, float]:
@@ -116,9 +120,9 @@ def _chosen(units: pd.DataFrame, kind: str, factors: np.ndarray) -> np.ndarray:
 def table(units: pd.DataFrame, share: float) -> pd.DataFrame:
     """Return the question's table: PSNR to ground truth on each set, with bits by each measure at equal FAB."""
     rows, full = [], {}
-    for (backbone, dataset), here in units.groupby(["backbone", "dataset"], sort=False):
+    for (backbone, dataset, seed), here in units.groupby(["backbone", "dataset", "seed"], sort=False):
         full[backbone, dataset] = psnr(here["truth fp"].to_numpy()).mean()
-        whole = units[units["backbone"] == backbone]
+        whole = units[(units["backbone"] == backbone) & (units["seed"] == seed)]
         place = whole.index.get_indexer(here.index)
         choices = {"same for all": [np.zeros(len(whole), int)]} | _choices(whole, share)
         del choices[RANDOM]
@@ -126,7 +130,7 @@ def table(units: pd.DataFrame, share: float) -> pd.DataFrame:
             factors = all_factors[place]
             value = psnr(_chosen(here, "truth", factors)).mean()
             keys = dict(backbone=backbone, dataset=dataset, setting=here["setting"].iloc[0], series="Image2Bit")
-            keys |= dict(variable="measure", level=name, seed=int(here["seed"].iloc[0]), pictures=len(here))
+            keys |= dict(variable="measure", level=name, seed=int(seed), pictures=len(here))
             rows.append(keys | dict(psnr_y_db=value, fab=(here["fab"] + factors).mean()))
     return mapping_table(QUESTION.id, rows, full)
 
@@ -191,13 +195,18 @@ def _advice(fp: pd.Series, truth: pd.Series) -> str:
 def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
     """Whether a measure agrees better with the benefit of a bit than another in 97.5 % of 400 draws of patches.
 
-    Patches are drawn with replacement within their network. The better of many measures was chosen by looking, which
+    Patches are drawn with replacement within their network, the same for all its seeds. The better of many measures was chosen by looking, which
     this does not count.
     """
     rng, differences = np.random.default_rng(0), []
-    networks = [here.assign(benefit=worth(here)["benefit"]) for _, here in units.groupby("backbone", sort=False)]
+    units = units.assign(benefit=worth(units)["benefit"])
+    networks = [
+        [of_seed for _, of_seed in here.groupby("seed", sort=False)]
+        for _, here in units.groupby("backbone", sort=False)
+    ]
     for _ in range(_RESAMPLED):
-        drawn = [here.iloc[rng.integers(0, len(here), len(here))] for here in networks]
+        places = [rng.integers(0, len(seeds[0]), len(seeds[0])) for seeds in networks]
+        drawn = [of_seed.iloc[place] for seeds, place in zip(networks, places) for of_seed in seeds]
         gaps = [h[one].corr(h["benefit"], "spearman") - h[other].corr(h["benefit"], "spearman") for h in drawn]
         differences.append(np.mean(gaps))
     return bool(np.quantile(differences, 0.025) > 0)
@@ -215,5 +224,12 @@ def _first(units: pd.DataFrame, best: str, own: float) -> str:
 
 
 def _sizes(units: pd.DataFrame) -> str:
-    counts: Sequence[str] = [f"{len(here)} patches on {name}" for name, here in units.groupby("backbone", sort=False)]
+    counts: Sequence[str] = [
+        f"{len(here) // here['seed'].nunique()} patches on {name}{_seeds(here['seed'].nunique())}"
+        for name, here in units.groupby("backbone", sort=False)
+    ]
     return "; ".join(counts)
+
+
+def _seeds(number: int) -> str:
+    return f", {number} seeds" if number > 1 else ""

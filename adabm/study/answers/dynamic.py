@@ -30,12 +30,13 @@ _DRAWS = 2000
 
 
 def measure(
-    bench: Bench, setting: str, methods: Mapping[str, Mapping], pictures: int, side: int, count: int
+    bench: Bench, setting: str, methods: Mapping[str, Mapping], seed: int, pictures: int, side: int, count: int
 ) -> pd.DataFrame:
-    """Return a row a method, seed, patch and rule: its errors on Y, FAB and factors.
+    """Return a row a method, patch and rule: its errors on Y, FAB and factors.
 
     Args:
-        methods: by name: ``method``, ``changes``, ``seeds``; the first is the one that is concluded from.
+        methods: by name: ``method``, ``changes`` and, for one that has fewer than the others, ``seeds``; the first is
+            the one that is concluded from.
         pictures: random calibration pictures, others for each seed.
         side, count: of patches, see :func:`.probing.patches`.
 
@@ -44,21 +45,22 @@ def measure(
     """
     found = []
     for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method", "changes", "seeds"])
-        for seed in method["seeds"]:
-            run = Run.at(method["method"], setting, seed, method["changes"])
-            rows = Probe(bench, run, bench.choose("random", pictures, run)).found(outcomes, run, pictures, side, count)
-            told = dict(backbone=bench.backbone.stem, series=name, setting=setting, seed=seed)
-            found.append(pd.DataFrame(rows["rows"]).assign(**told))
+        check_keys(f"methods, {name}", method, ["method", "changes"], ["seeds"])
+        if seed not in method.get("seeds", [seed]):
+            continue
+        run = Run.at(method["method"], setting, seed, method["changes"])
+        rows = Probe(bench, run, bench.choose("random", pictures, run)).found(outcomes, run, pictures, side, count)
+        told = dict(backbone=bench.backbone.stem, series=name, setting=setting, seed=seed)
+        found.append(pd.DataFrame(rows["rows"]).assign(**told))
     return pd.concat(found, ignore_index=True)
 
 
 def timed(
-    bench: Bench, setting: str, methods: Mapping[str, Mapping], pictures: int, side: int, repeats: int
+    bench: Bench, setting: str, methods: Mapping[str, Mapping], seed: int, pictures: int, side: int, repeats: int
 ) -> pd.DataFrame:
     """Return measured seconds of upscaling a patch with fixed factors and by each dynamic rule: the first method's, all samples."""
     method = next(iter(methods.values()))
-    run = Run.at(method["method"], setting, method["seeds"][0], method["changes"])
+    run = Run.at(method["method"], setting, seed, method["changes"])
     rows = Probe(bench, run, bench.choose("random", pictures, run)).found(times, run, pictures, side, repeats)
     return pd.DataFrame(rows["rows"]).assign(backbone=bench.backbone.stem, seed=run.seed)
 

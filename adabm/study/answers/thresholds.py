@@ -12,7 +12,7 @@ from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import full_precision, measured, several
+from .measured import measured, several
 from .significance import Difference, paired_difference
 
 QUESTION = Question(
@@ -28,37 +28,55 @@ RELEASED = {IMAGES: 10, LAYERS: 30}
 
 
 def trials(
-    bench: Bench, setting: str, percentiles: Sequence[int], count: int, methods: Mapping[str, Mapping]
+    bench: Bench,
+    setting: str,
+    percentiles: Sequence[int],
+    count: int,
+    methods: Mapping[str, Mapping],
+    seeds: Sequence[int],
 ) -> list[Trial]:
     """Return the models to compare: the thresholds of images, then those of layers, moved with all else as released.
 
     Args:
         percentiles: below 50; 0, the extremes of what calibration saw, and the released ones are there in any case.
         count: random calibration pictures, others for each seed.
-        methods: by name: ``method``, ``seeds`` and, where they differ, ``changes``, ``percentiles`` of its own.
+        methods: by name: ``method`` and, where they differ, ``changes``, ``percentiles`` and ``seeds`` of its own, of those given.
 
     Raises:
         ConfigError: a method has an unknown key or lacks one.
     """
     for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method", "seeds"], ["changes", "percentiles"])
+        check_keys(f"methods, {name}", method, ["method"], ["changes", "percentiles", "seeds"])
     return [
         Trial(f"{which}, {name}", "percentile", str(level), run, bench.choose("random", count, run))
         for name, method in methods.items()
         for which, changed in _SETTINGS.items()
         for level in sorted({0, *method.get("percentiles", percentiles), RELEASED[which]})
-        for seed in method["seeds"]
+        for seed in seeds
+        if seed in method.get("seeds", seeds)
         for run in [Run.at(method["method"], setting, seed, {**method.get("changes", {}), changed: float(level)})]
     ]
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw PSNR and FAB against the percentile, a line for images and one for layers of each method."""
+    """Draw PSNR against the released percentiles and FAB, a line for images and one for layers of each method, a column a network."""
     swept = measured(table, "percentile")
+    several_networks = swept["backbone"].nunique() > 1
+    shown = [
+        here.assign(dataset=f"{name}, {dataset}" if several_networks else dataset, gained_db=_gained(here))
+        for (name, dataset), here in swept.groupby(["backbone", "dataset"], sort=False)
+    ]
     drawn = question_figures.plot_sweep(
-        swept, ["psnr_y_db", "fab"], "percentile of the thresholds", log=False, full=full_precision(table)
+        pd.concat(shown), ["gained_db", "fab"], "percentile of the thresholds", log=False
     )
     return {"": drawn}
+
+
+def _gained(swept: pd.DataFrame) -> pd.Series:
+    """PSNR against that of the same series and seed at the released percentile, in dB."""
+    released = swept["series"].str.partition(", ")[0].map(RELEASED).astype(str)
+    own = swept[swept["level"] == released].set_index(["series", "seed"])["psnr_y_db"]
+    return swept["psnr_y_db"] - own.reindex(pd.MultiIndex.from_frame(swept[["series", "seed"]])).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,7 @@ class Moved:
     """What moving one pair of thresholds does, over seeds: ``lost``, the released percentile against the best; ``worth``,
     against the extremes of what calibration saw; means by percentile."""
 
+    network: str
     which: str
     name: str
     psnr: pd.Series
@@ -75,35 +94,41 @@ class Moved:
     worth: Difference
     seeds: int
 
+    @property
+    def span(self) -> float:
+        """From the worst to the best percentile, in dB."""
+        return float(self.psnr.max() - self.psnr.min())
+
 
 def compared(table: pd.DataFrame) -> list[Moved]:
-    """Compare, on the first set, the released percentiles with the others, of images and of layers, for each method."""
+    """Compare, on the first set, the released percentiles with the others, of images and of layers, for each network and method."""
     swept = measured(table, "percentile").astype({"level": int})
     found = []
-    for series, here in swept[swept["dataset"] == swept["dataset"].iloc[0]].groupby("series", sort=False):
+    first = swept[swept["dataset"] == swept["dataset"].iloc[0]]
+    for (network, series), here in first.groupby(["backbone", "series"], sort=False):
         which, _, name = series.partition(", ")
         psnr = here.pivot_table(index="seed", columns="level", values="psnr_y_db")
         means, released = psnr.mean(), RELEASED[which]
         best = released if means[released] == means.max() else int(means.idxmax())
         lost, worth = (paired_difference(psnr[released], psnr[other]) for other in (best, 0))
-        found.append(Moved(which, name, means, here.groupby("level")["fab"].mean(), best, lost, worth, len(psnr)))
+        found.append(
+            Moved(network, which, name, means, here.groupby("level")["fab"].mean(), best, lost, worth, len(psnr))
+        )
     return found
 
 
 def conclusion(table: pd.DataFrame) -> list[str]:
     """Tell, on the first set, what the released percentiles lose against the best, and what they gain on the extremes."""
     found = compared(table)
-    spans = [
-        f"{moved.psnr.max() - moved.psnr.min():.2f} dB (FAB {moved.fab.min():.2f} to {moved.fab.max():.2f}) for those of "
-        f"{moved.which}, {moved.name}"
-        for moved in found
-    ]
     better = [moved for moved in found if moved.lost.sure]
+    widest = max(found, key=lambda moved: moved.span)
     return [
         answer(_verdict(found, better)),
-        f"Over all percentiles PSNR on {measured(table, 'percentile')['dataset'].iloc[0]} spans {several(spans)}.",
+        f"Over all percentiles PSNR on {measured(table, 'percentile')['dataset'].iloc[0]} spans {widest.span:.2f} dB at most, "
+        f"for those of {widest.which}{_where(widest, found)}; there FAB is from {widest.fab.min():.2f} to {widest.fab.max():.2f}.",
         practice(
-            several([f"try {m.best} instead of {RELEASED[m.which]} for {m.which}, {m.name}" for m in better]) + "."
+            several([f"try {m.best} instead of {RELEASED[m.which]} for {m.which}{_where(m, found)}" for m in better])
+            + "."
             if better
             else "keep the released percentiles."
         ),
@@ -111,25 +136,36 @@ def conclusion(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def _where(moved: Moved, found: Sequence[Moved]) -> str:
+    """Name the method and the network of a comparison, where there are several."""
+    method = f", {moved.name}" if len({other.name for other in found}) > 1 else ""
+    return method + (f", on {moved.network}" if len({other.network for other in found}) > 1 else "")
+
+
 def _verdict(found: Sequence[Moved], better: Sequence[Moved]) -> str:
     if better:
-        listed = several([f"{m.best} for {m.which}, {m.name} ({-m.lost.mean:+.2f} dB)" for m in better])
-        first = f"Other percentiles are clearly better than the released ones: {listed}"
+        listed = [f"{m.best} for {m.which}{_where(m, found)} ({-m.lost.mean:+.2f} dB)" for m in better]
+        first = f"Other percentiles are clearly better than the released ones: {several(listed)}"
     else:
         first = "No other percentile is clearly better than the released one"
-    worths = {which: [moved.worth for moved in found if moved.which == which] for which in (IMAGES, LAYERS)}
-    sides = {"adapting clearly helps for": 1, "adapting clearly harms for": -1}
-    told = {}
-    for verb, sign in sides.items():
-        told[verb] = [
-            which for which, all_of in worths.items() if all_of and all(w.sure and w.mean * sign > 0 for w in all_of)
-        ]
-    unsure = [
-        which for which, all_of in worths.items() if all_of and not any(which in names for names in told.values())
-    ]
-    texts = [f"{verb} {several(names)}" for verb, names in told.items() if names]
-    texts += [f"whether adapting helps for {several(unsure)} the seeds cannot tell"] if unsure else []
+    texts = [_worth(which, found) for which in (IMAGES, LAYERS) if any(moved.which == which for moved in found)]
     return f"{'; '.join([first, *texts])}."
+
+
+def _worth(which: str, found: Sequence[Moved]) -> str:
+    """What adapting images or layers is worth: for all alike, for some, or hidden by the spread over seeds."""
+    here = [moved for moved in found if moved.which == which]
+    sides = {
+        verb: [moved for moved in here if moved.worth.sure and moved.worth.mean * sign > 0]
+        for verb, sign in (("helps", 1), ("harms", -1))
+    }
+    for verb, clear in sides.items():
+        if len(clear) == len(here):
+            return f"adapting {which} clearly {verb}"
+    texts = [f"{verb}{several([_where(moved, found) for moved in clear])}" for verb, clear in sides.items() if clear]
+    if texts:
+        return f"adapting {which} clearly {several(texts)} alone"
+    return f"whether adapting {which} helps the seeds cannot tell"
 
 
 def _rows(moved: Moved) -> list[dict[str, str]]:
@@ -141,6 +177,7 @@ def _rows(moved: Moved) -> list[dict[str, str]]:
         others[released] = ("the best, itself", moved.lost)
     return [
         {
+            "network": moved.network,
             "thresholds of": f"{moved.which}, {moved.name}",
             "released": str(released),
             "PSNR-Y (dB)": f"{moved.psnr[released]:.2f}",
@@ -148,6 +185,7 @@ def _rows(moved: Moved) -> list[dict[str, str]]:
             "against": f"{name}, {level}",
             "its FAB": f"{moved.fab[level]:.2f}",
             **difference.cells("p (paired)"),
+            "all percentiles span (dB)": f"{moved.span:.2f}",
             "seeds": str(moved.seeds),
         }
         for level, (name, difference) in others.items()

@@ -13,6 +13,7 @@ from .series import UNTUNED, name_lines, series_styles
 
 LABELS = {
     "psnr_y_db": "PSNR-Y (dB)",
+    "gained_db": "PSNR against the\nreleased value (dB)",
     "loss_db": "loss against\nfull precision (dB)",
     "fab": "FAB\n(simulated bits)",
     "seconds": "measured time (s)",

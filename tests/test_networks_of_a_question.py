@@ -1,0 +1,58 @@
+"""The networks of a question: what each has of its own, and what is refused."""
+
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.study import Effort
+from adabm.study.running.networks import by_network, inputs, open_networks, seeds
+from helpers.study_files import write_network, write_study_with_pool
+
+EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
+WHERE = ("data", ["First"], "data/pool", EFFORT, "W4A4 FQ")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    write_study_with_pool(tmp_path, monkeypatch)
+    write_network(tmp_path / "other.safetensors", seed=1)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_network_has_patches_seeds_and_what_differs_of_its_own(root):
+    other = {"patches": 1, "seeds": [3], "setting": "W6A6 FQ", "side": 6, "patch_size": 8, "targets": [6.0]}
+    backbones = {"net.safetensors": {"patches": 4, "seeds": [0, 1]}, "other.safetensors": other}
+    units = open_networks(backbones, *WHERE, 10, ["targets"])
+    told = [(u.bench.backbone.stem, u.setting, u.patches, u.side, u.seed, u.bench.effort.patch_size) for u in units]
+    assert told == [
+        ("net", "W4A4 FQ", 4, 10, 0, 12),
+        ("net", "W4A4 FQ", 4, 10, 1, 12),
+        ("other", "W6A6 FQ", 1, 6, 3, 8),
+    ]
+    assert [unit.own for unit in units] == [{}, {}, {"targets": [6.0]}]
+    assert [len(of) for of in by_network(units)] == [2, 1] and seeds(units) == [0, 1, 3]
+    assert {"net.safetensors", "other.safetensors"} <= {path.name for path in inputs(units)}
+
+
+def test_whole_pictures_have_neither_patches_nor_side(root):
+    (unit,) = open_networks({"net.safetensors": {"seeds": [2]}}, *WHERE)
+    assert (unit.patches, unit.side, unit.seed) == (None, None, 2)
+    with pytest.raises(ConfigError, match="unknown key 'patches'"):
+        open_networks({"net.safetensors": {"seeds": [2], "patches": 3}}, *WHERE)
+
+
+@pytest.mark.parametrize(
+    "backbones, told",
+    [
+        ({}, "backbones = {}: must be networks, each with patches and seeds, not empty"),
+        ({"net.safetensors": 3}, "backbones = "),
+        ({"net.safetensors": {"patches": 3}}, "backbones, net.safetensors: 'seeds' is missing"),
+        ({"net.safetensors": {"patches": 3, "seeds": []}}, "backbones, net.safetensors: seeds"),
+        ({"net.safetensors": {"patches": 0, "seeds": [0]}}, "backbones, net.safetensors: patches"),
+        ({"net.safetensors": {"patches": 3, "seeds": [0], "sides": 3}}, "unknown key 'sides'"),
+    ],
+)
+def test_what_is_no_network_is_refused_before_anything_opens(root, backbones, told):
+    with pytest.raises(ConfigError) as caught:
+        open_networks(backbones, *WHERE, 10)
+    assert told in str(caught.value)
