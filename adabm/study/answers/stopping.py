@@ -28,9 +28,8 @@ _KEYS = ["backbone", "seed"]
 
 
 def measure(
-    benches: Mapping[Bench, Sequence[int]],
+    benches: Mapping[Bench, tuple[str, Sequence[int]]],
     method: str,
-    setting: str,
     pictures: int,
     held_out: int,
     side: int,
@@ -42,11 +41,11 @@ def measure(
     ``truth_fp_db`` (of full precision) on evaluated ones; ``diverged``, whether the run ended there before its last round.
 
     Args:
-        benches: seeds by bench.
+        benches: by bench, the setting (bits) and seeds.
         pictures, held_out, side, count: as in :func:`adabm.study.answers.stopping_traces.trace`.
     """
     rows = []
-    for bench, seeds in benches.items():
+    for bench, (setting, seeds) in benches.items():
         for seed in seeds:
             found = trace(bench, Run.at(method, setting, seed), pictures, held_out, side, count)
             dataset = " and ".join(pictures_of.name for pictures_of in bench.sets)
@@ -61,7 +60,7 @@ def check_network(name: str, options: Mapping) -> None:
     Raises:
         ConfigError: naming it.
     """
-    check_keys(f"networks, {name}", options, ["backbone", "data", "sets", "pool", "seeds"])
+    check_keys(f"networks, {name}", options, ["backbone", "data", "sets", "pool", "seeds"], ["setting"])
 
 
 def decide(held_out: Sequence[float], patience: int) -> tuple[int, int]:
