@@ -9,6 +9,7 @@ import adabm
 from adabm.engines.integer.layers import integer_layers
 from adabm.errors import ConfigError, EngineError
 from adabm.networks import NetworkDescriptor
+from adabm.quantization import bounds
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.bounds import least_error
 from adabm.quantization.domains import channel_affine
@@ -109,6 +110,15 @@ def test_the_range_of_least_error_is_chosen_and_never_an_empty_one():
     x = torch.linspace(0, 1, 16)
     ends = torch.tensor([0.0, 0.0, 0.5]), torch.tensor([2.0, 1.0, 0.5])
     assert [float(end) for end in least_error(x, *ends, 4)] == [0.0, 1.0]
+
+
+def test_few_great_weights_of_many_are_not_missed(monkeypatch):
+    monkeypatch.setattr(bounds, "_SAMPLE", 64)
+    network = Plain()
+    with torch.no_grad():
+        network.layers[2].weight.view(-1)[1] = 40.0  # between the values that a sample has
+    quantizer = quantize(network, "dobi", bits=8).layers["layers.2"].weight_quantizer
+    assert float(quantizer.scale) > 39
 
 
 def test_the_sparser_end_is_clipped():

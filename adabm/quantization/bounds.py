@@ -7,20 +7,23 @@ _SAMPLE = 1 << 14  # values that candidates are compared on
 
 
 @torch.no_grad()
-def least_error(values: Tensor, lowers: Tensor, uppers: Tensor, bits: float) -> tuple[Tensor, Tensor]:
-    """Return the range, one-element tensors, in which rounding some of the values has the least mean squared error.
+def least_error(
+    values: Tensor, lowers: Tensor, uppers: Tensor, bits: float, some: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return the range, one-element tensors, in which rounding the values has the least mean squared error.
 
     Args:
-        values: of any shape; every so many of them are looked at, always the same.
+        values: of any shape.
         lowers, uppers: (k,) ends of the candidates; empty ones are not chosen where there is another.
         bits: of the grid, 2^bits levels from one end to the other.
+        some: look at every so many of the values, always the same; else at all, so that few great ones are not missed.
     """
-    some = sampled(values)
+    seen = sampled(values) if some else values.detach().flatten().float()
     steps = 2.0**bits - 1
     errors = []
     for lower, upper in zip(lowers, uppers):
         step = (upper - lower) / steps
-        scaled = (some - lower) / step
+        scaled = (seen - lower) / step
         error = scaled.round().clamp_(0, steps).sub_(scaled).square_().mean() * step**2
         errors.append(error if step > 0 else torch.full_like(error, torch.inf))
     best = int(torch.stack(errors).argmin())

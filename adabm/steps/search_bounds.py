@@ -26,7 +26,7 @@ class SearchBounds(Step):
 
     Source: K. Liu et al., "2DQuant: Low-bit Post-Training Quantization for Image Super-Resolution", NeurIPS 2024, section
     3.2 (DOBI). Deviations: the values tell whether they are one-sided, not the kind of layer; a weight's range is
-    symmetric; the bounds are means over the calibration batches; the error is that of some ten thousand values of each.
+    symmetric; the bounds are means over the calibration batches; the error of activations is that of some ten thousand values of each batch.
 
     Attributes:
         points: candidates on the line.
@@ -67,7 +67,7 @@ class _Bounds(Watcher):
         if layer.weight_bits < FULL_PRECISION_BITS:
             weight = layer.weight_to_quantize
             widths = weight.abs().max() * _shares(self.settings.points).to(weight)
-            layer.weight_quantizer.set_scale(least_error(weight, -widths, widths, layer.weight_bits)[1])
+            layer.weight_quantizer.set_scale(least_error(weight, -widths, widths, layer.weight_bits, some=False)[1])
 
 
 def searched(x: Tensor, bits: int, settings: SearchBounds) -> tuple[Tensor, Tensor]:
