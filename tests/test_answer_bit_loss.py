@@ -102,6 +102,16 @@ def test_whether_the_target_is_met(off, told):
     )
 
 
+def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_ones():
+    higher = lambda frame: frame.assign(backbone="wide", target=frame["target"] + 2, fab=frame["fab"] + 2)
+    alone = units({RELEASED: 38.5}), bits({RELEASED: -0.7})
+    both = [pd.concat([frame, higher(frame)], ignore_index=True) for frame in alone]
+    first, *rest = bit_loss.conclusion(*alone)
+    told, *others = bit_loss.conclusion(*both)
+    assert "aiming at 4 bits it ends at 3.30." in told and others == rest
+    assert told.endswith(" wide aims at 6 bits; bits are told as if it aimed at 4.") and "as if" not in first
+
+
 def test_bits_by_weight_and_what_quantiles_are_worth():
     told = bit_loss.conclusion(units({RELEASED: 39.0}), bits({loss_of(0): 1.0, MULTIPLIER: -0.02}))[1]
     assert "weight 0: 5.00 and weight 50: 4.00" in told and "within 0.02 bits of its targets" in told

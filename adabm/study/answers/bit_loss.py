@@ -143,14 +143,36 @@ def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dic
     ]
     off = bits[bits["method"].isin([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES])]
     off = off.assign(off=off["fab"] - off["target"])
-    target, seed = trace["target"].iloc[0], trace["seed"].iloc[0]
-    shown, models = trace[(trace["target"] == target) & (trace["seed"] == seed)], at_equal_bits(units, "fp")
-    return {"": plot_bit_loss(shown, off, models[models["target"] == target], pd.concat(curves), RELEASED)}
+    shown, models = _at_first_target(trace), _at_first_target(at_equal_bits(units, "fp"))
+    shown = shown[shown["seed"] == shown["seed"].iloc[0]]
+    return {"": plot_bit_loss(shown, off, models, pd.concat(curves), RELEASED)}
+
+
+def _first_targets(frame: pd.DataFrame) -> pd.Series:
+    return frame["backbone"].map(frame.groupby("backbone", sort=False)["target"].first())
+
+
+def _at_first_target(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["target"] == _first_targets(frame)]
+
+
+def _as_the_first_network(frame: pd.DataFrame) -> pd.DataFrame:
+    """Move bits and targets of each network by as much as its first target is off that of the first network."""
+    apart = _first_targets(frame) - frame["target"].iloc[0]
+    return frame.assign(target=frame["target"] - apart, fab=frame["fab"] - apart)
 
 
 def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     """Tell whether the released loss meets its target, what that costs, and how to meet a budget."""
-    return [_first(units, bits), _others(units, bits), _advice(units, bits)]
+    units, moved = _as_the_first_network(units), _as_the_first_network(bits)
+    return [_first(units, moved) + _other_targets(bits), _others(units, moved), _advice(units, moved)]
+
+
+def _other_targets(bits: pd.DataFrame) -> str:
+    """Name the networks that aim at other bits than the first."""
+    firsts = bits.groupby("backbone", sort=False)["target"].first()
+    others = [f"{name} aims at {target:g} bits" for name, target in firsts.items() if target != firsts.iloc[0]]
+    return f" {several(others)}; bits are told as if it aimed at {firsts.iloc[0]:g}." if others else ""
 
 
 def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Series:
