@@ -1,4 +1,4 @@
-"""Quantize, evaluate and compare on a GPU in one command. Writes benchmarks/measured/gpu/: a table of seconds and memory.
+"""Quantize, evaluate and compare on a GPU in one command. Writes results/speed/gpu/: a table of seconds and memory.
 
 ``python -m benchmarks.gpu`` calibrates and fine-tunes a network to W4A4 FQ by recipe ``adabm``, evaluates it on the sets of
 stage prepare of the paper's profile, compares the device's numbers with the CPU's, and runs the tests against the released
@@ -7,7 +7,6 @@ code and the plain implementation. ``--device cpu --tiny`` does all that in seco
 
 import argparse
 import copy
-import json
 import subprocess
 import sys
 import time
@@ -28,14 +27,14 @@ from adabm.pictures.reading import list_images, read_rgb
 from adabm.pictures.resize import downscale
 from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
+from adabm.study.origin.provenance import CODE
 
-from .recording import machine, peak_memory, told
+from .recording import RESULTS, add_note, peak_memory, publish, run_of, runs_of, told
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 TESTS = ("tests/test_parity.py", "tests/test_against_naive.py")
 NEAR = {"calibration": 1e-4, "clipping": 1e-3}  # of a range's width: most that ranges of device and CPU may differ by
 TINY = {"tune.rounds": 3, "tune.steps_per_round": 1, "tune.patch_size": 16}
-OUT = Path(__file__).parent / "measured" / "gpu"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,20 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--network", help="name or file (default: edsr_f64b16_x4)")
     parser.add_argument("--data", type=Path, default=Path("data/prepared/x4"))
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "gpu")
     parser.add_argument("--tiny", action="store_true", help="few steps on a small network and made-up pictures")
-    parser.add_argument(
-        "--note", default="", help="what the reader has to know of the machine, such as that it was busy"
-    )
+    add_note(parser)
     args = parser.parse_args(arguments)
     if torch.device(args.device).type == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no GPU; --device cpu --tiny tries everything out without one")
     rows = list(measured(args))
     args.out.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(args.out / "results.csv", index=False)
-    about = machine(args.note, ("torch", "numpy")) | {"device": _device_name(args.device), "tiny": args.tiny}
-    (args.out / "machine.json").write_text(json.dumps(about, indent=1) + "\n")
-    (args.out / "README.md").write_text(page(rows, about))
+    table = args.out / "gpu.csv"
+    pd.DataFrame(rows).to_csv(table, index=False)
+    run = run_of(args, ("torch", "numpy")) | {"device": _device_name(args.device)}
+    publish(table, run, CODE, ["gpu.py"])
+    (args.out / "README.md").write_text(page(table))
     if failed := [row["what"] for row in rows if row["result"] == "failed"]:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -177,13 +175,16 @@ def _device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
 
 
-def page(rows: Sequence[Mapping[str, object]], about: Mapping) -> str:
-    """The page of results."""
-    table = pd.DataFrame(rows).round(2).astype(object).fillna("").to_markdown(index=False)
-    settings = " Tiny settings, which try the script out: their numbers tell nothing." if about["tiny"] else ""
+def page(path: Path) -> str:
+    """The page of results, from the table."""
+    (run,) = runs_of(path)
+    table = pd.read_csv(path).round(2).astype(object).fillna("").to_markdown(index=False)
+    settings = (
+        " Tiny settings, which try the script out: their numbers tell nothing." if run["arguments"]["tiny"] else ""
+    )
     return (
         "# On a GPU\n\n"
-        f"Made by `python -m benchmarks.gpu` on {about['device']}: recipe `adabm`, W4A4 FQ. {told(about)}{settings} "
+        f"Made by `python -m benchmarks.gpu` on {run['device']}: recipe `adabm`, W4A4 FQ. {told(path)}{settings} "
         "Kernels were loaded before the clock started.\n\n"
         f"{table}\n"
     )

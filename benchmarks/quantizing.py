@@ -1,4 +1,4 @@
-"""How fast does quantizing run against the released algorithm? Writes benchmarks/measured/quantizing/: tables, raw samples.
+"""How fast does quantizing run against the released algorithm? Writes results/speed/quantizing/: tables, provenance, page.
 
 ``python -m benchmarks.quantizing`` carries out calibration, clipping and one step of each group of fine-tuning, in turns:
 as the released code does (:mod:`benchmarks.released`), as recipe ``adabm`` does, and with the options that are faster. Each
@@ -6,7 +6,6 @@ starts from the same state. Nothing else should run meanwhile; ``--note`` says s
 """
 
 import argparse
-import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +22,9 @@ from adabm.pictures.reading import list_images, read_rgb
 from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
 from adabm.steps.tuner import FineTuner
+from adabm.study.origin.provenance import SPEED_CODE
 
-from .recording import machine, peak_memory, ratios, told
+from .recording import RESULTS, add_note, peak_memory, publish, ratios, run_of, runs_of, told
 from .released import Released
 
 BASE = "released"
@@ -36,7 +36,7 @@ OURS = {
 }
 GROUPS = ("weight", "activation", "mapping")
 PEAKS = [("calibration", BASE), ("calibration", "adabm"), *(("activation step", way) for way in (BASE, *OURS))]
-OUT = Path(__file__).parent / "measured" / "quantizing"
+SECONDS, MEMORY = "quantizing_seconds.csv", "quantizing_memory.csv"
 
 
 def main() -> None:
@@ -47,22 +47,19 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="of the patches")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument(
-        "--note", default="", help="what the reader has to know of the machine, such as that it was busy"
-    )
+    parser.add_argument("--out", type=Path, default=RESULTS / "quantizing")
+    add_note(parser)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     rows: list[dict] = []
     for row in timed(args):
         rows.append(row)
-        pd.DataFrame(rows).to_csv(args.out / "seconds.csv", index=False)
-    pd.DataFrame(peaks(args)).to_csv(args.out / "memory.csv", index=False)
-    about = machine(args.note, ("torch", "numpy")) | {
-        name: getattr(args, name) for name in ("network", "patches", "size", "threads")
-    }
-    (args.out / "machine.json").write_text(json.dumps(about, indent=1) + "\n")
+        pd.DataFrame(rows).to_csv(args.out / SECONDS, index=False)
+    pd.DataFrame(peaks(args)).to_csv(args.out / MEMORY, index=False)
+    for table in (SECONDS, MEMORY):
+        code = {"tuning": SPEED_CODE["tuning"]}
+        publish(args.out / table, run_of(args, ("torch", "numpy")), code, ["quantizing.py", "released.py"])
     (args.out / "README.md").write_text(page(args.out))
 
 
@@ -144,22 +141,23 @@ def _peak(args: argparse.Namespace, part: str, way: str) -> float:
 
 def page(folder: Path) -> str:
     """The page of results, from the tables."""
-    about = json.loads((folder / "machine.json").read_text())
-    times = ratios(pd.read_csv(folder / "seconds.csv"), ["part"], "way", BASE)
-    memory = pd.read_csv(folder / "memory.csv").pivot_table(index="part", columns="way", values="mib", sort=False)
+    (run,) = runs_of(folder / SECONDS)
+    about = run["arguments"]
+    times = ratios(pd.read_csv(folder / SECONDS), ["part"], "way", BASE)
+    memory = pd.read_csv(folder / MEMORY).pivot_table(index="part", columns="way", values="mib", sort=False)
     return (
         "\n".join(
             [
                 "# Quantizing: speed and memory against the released algorithm",
                 "",
                 f"Made by `python -m benchmarks.quantizing`: `{about['network']}` to W4A4 FQ, calibration on {about['patches']} patches, "
-                f"clipping and steps on 2, of {about['size']}x{about['size']}; {about['threads']} threads. {told(about)}",
+                f"clipping and steps on 2, of {about['size']}x{about['size']}; {about['threads']} threads. {told(folder / SECONDS)}",
                 "",
-                f"Columns: `{BASE}` is the released algorithm, operation by operation ([released.py](../../released.py)), in milliseconds. "
+                f"Columns: `{BASE}` is the released algorithm, operation by operation ([released.py](../../../benchmarks/released.py)), in milliseconds. "
                 "The others tell how many times as fast they are: by the fastest run / by the median over pairs in turns. `adabm` "
                 "is the recipe as it is; `pool` has the full-precision network's outputs kept for a pool of patches (a step behind the "
                 "pool's first turn), `bfloat16` the student's convolutions in that type: options of the step `tune`. Raw samples: "
-                "[seconds.csv](seconds.csv).",
+                f"[{SECONDS}]({SECONDS}).",
                 "",
                 times.to_markdown(index=False),
                 "",

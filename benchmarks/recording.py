@@ -1,13 +1,24 @@
 """What a benchmark notes beside its numbers: the machine, and how the page tells it."""
 
+import argparse
+import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+import torch
+
+from adabm.files import write_atomically
+from adabm.study import write_provenance
+from adabm.study.origin.provenance import provenance_path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "speed"
+OF_CODE = ("code_sha256", "inputs_sha256", "git_commit", "git_dirty", "carried_over")  # of a provenance
 
 
 def machine(note: str, packages: Sequence[str]) -> dict[str, object]:
@@ -28,11 +39,57 @@ def _processors() -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def told(about: dict) -> str:
-    """One paragraph of what :func:`machine` gave."""
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    note = f" {about['note']}." if about["note"] else ""
-    return f"{about['date']}, {about['processor']}, {about['cores']} cores, load {about['load']}; {versions}.{note}"
+def run_of(args: argparse.Namespace, packages: Sequence[str]) -> dict[str, object]:
+    """One run, for the provenance: the machine, its note, and the other arguments but folders."""
+    given = {name: value for name, value in vars(args).items() if name != "note" and not isinstance(value, Path)}
+    return machine(args.note, packages) | {"arguments": given}
+
+
+def add_note(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--note``."""
+    parser.add_argument(
+        "--note", default="", help="what the reader has to know of the machine, such as that it was busy"
+    )
+
+
+def publish(
+    table: Path, run: Mapping, code: Mapping[str, tuple[str, ...]], scripts: Sequence[str], added: bool = False
+) -> None:
+    """Write the provenance of a table that was just written.
+
+    Args:
+        run: what :func:`run_of` gave.
+        code: of the package, groups of modules.
+        scripts: files of this folder that measured.
+        added: rows of earlier runs stay. The table then counts as one of the earliest code, so that a change since is told.
+    """
+    path = provenance_path(table)
+    earlier = json.loads(path.read_text()) if added and path.exists() else {}
+    runs = [*earlier.get("parameters", {}).get("runs", []), dict(run)]
+    write_provenance(table, ROOT, {"runs": runs}, [ROOT / "benchmarks" / name for name in scripts], 0, code=code)
+    record = json.loads(path.read_text()) | {name: earlier[name] for name in OF_CODE if name in earlier}
+    record["packages"] |= run["versions"]
+    record["threads_per_run"] = run["arguments"].get("threads", torch.get_num_threads())
+    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def runs_of(table: Path) -> list[dict]:
+    """The runs that a table's rows are from, the earliest first."""
+    return json.loads(provenance_path(table).read_text())["parameters"]["runs"]
+
+
+def told(table: Path) -> str:
+    """One paragraph of the runs that a table's rows are from."""
+    runs = runs_of(table)
+    versions = lambda run: ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    machines = dict.fromkeys(f"{run['processor']}, {run['cores']} cores, {versions(run)}" for run in runs)
+    notes = dict.fromkeys(f" {run['note']}." for run in runs if run["note"])
+    return f"{_span(runs, 'date')}, load {_span(runs, 'load')}; {' and '.join(machines)}.{''.join(notes)}"
+
+
+def _span(runs: Sequence[Mapping], name: str) -> str:
+    values = sorted({run[name] for run in runs})
+    return " to ".join(str(value) for value in dict.fromkeys((values[0], values[-1])))
 
 
 def ratios(samples: pd.DataFrame, case: Sequence[str], way: str, base: str) -> pd.DataFrame:

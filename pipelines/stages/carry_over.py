@@ -24,7 +24,7 @@ from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package
 from adabm.study.origin.history import tree_at
-from adabm.study.origin.provenance import STUDY_CODE, notebook_code_hash, read_block_values, study_code
+from adabm.study.origin.provenance import SPEED_CODE, STUDY_CODE, notebook_code_hash, read_block_values, study_code
 from adabm.study.origin.reading import read_provenance
 
 EQUAL = "equal syntax trees"
@@ -38,7 +38,7 @@ class Layout:
     neutral: tuple[str, ...]
 
 
-NOW = Layout(STUDY_CODE, NEUTRAL)
+NOW = Layout(STUDY_CODE | SPEED_CODE, NEUTRAL)
 # All modules side by side, until the folders quantization, steps, pictures and engines.
 FLAT = Layout(
     {
@@ -109,7 +109,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
         raise TableError(f"it ran on Python {record['python']}, whose syntax trees are others; use the same Python")
     groups = record["code_sha256"]
-    roots = study_code(path.parent.name)
+    roots = study_code(path.parent.name) | SPEED_CODE
     today = {name: code_hash(*roots[name], torch_version=torch_version) for name in groups if name in roots}
     notebook = _notebook_hash(root, record)
     if today == groups and notebook == record.get("notebook_code_sha256"):

@@ -39,6 +39,11 @@ STUDY_CODE = CODE | {
     "interventions": INTERVENING,
     "study": STUDYING,
 }  # and those of the questions
+# What the benchmarks of speed depend on (results/speed): they time parts of the package, without the study.
+SPEED_CODE = {
+    "engines": ("engines.integer", "engines.simulated"),
+    "tuning": ("steps.calibrate", "steps.clip", "steps.tuner"),
+}
 _PACKAGES = "site-packages"  # folder of installed packages
 OUTSIDE = "..."  # begins the names of inputs outside the repository; no file is looked for under them
 _TRACKED = (
@@ -74,7 +79,7 @@ def write_provenance(
         parameters: what the numbers were computed with, JSON-ready.
         inputs: files and folders that were read.
         device: where the networks were computed.
-        code: what the numbers depend on, groups of roots of ``STUDY_CODE``.
+        code: what the numbers depend on, groups of roots of ``STUDY_CODE`` or ``SPEED_CODE``.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
             given: the environment tells them.

@@ -17,7 +17,15 @@ from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import code_hash, sha256
 from .history import tell_definitions
 from .manifest import read_manifest
-from .provenance import OUTSIDE, notebook_code_hash, provenance_path, read_block_values, study_code, table_id
+from .provenance import (
+    OUTSIDE,
+    SPEED_CODE,
+    notebook_code_hash,
+    provenance_path,
+    read_block_values,
+    study_code,
+    table_id,
+)
 from .published import Published, verify_files, verify_pages
 from .reading import read_provenance
 from .table_changes import tell_changes
@@ -148,7 +156,7 @@ def _code(record: Mapping, root: Path, manifest: dict | None) -> list[Finding]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
         return [Finding("code", NOTE, what, "verify with the same Python")]
     found, commit = _carried_over(record), record["git_commit"]
-    groups = study_code(str(record.get("table")).rpartition("/")[2])
+    groups = study_code(str(record.get("table")).rpartition("/")[2]) | SPEED_CODE
     for name, then in record["code_sha256"].items():
         torch_version = str(record["packages"].get("torch"))
         if name not in groups or then != code_hash(*groups[name], torch_version=torch_version):
