@@ -1,6 +1,5 @@
 """The benchmarks run: tiny networks and settings, no statement about time."""
 
-import json
 import subprocess
 import sys
 
@@ -14,7 +13,7 @@ from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
 from adabm.steps.tuner import FineTuner
 from benchmarks import gpu, quantizing
-from benchmarks.recording import ratios
+from benchmarks.recording import ratios, runs_of
 from benchmarks.released import Released
 from helpers.cli_files import smooth
 from helpers.pages import ROOT
@@ -66,7 +65,7 @@ def test_quantizing(network, tmp_path, monkeypatch):
     command = ["quantizing", "--network", str(network), "--pictures", str(tmp_path / "pictures"), "--patches", "2"]
     monkeypatch.setattr(sys, "argv", [*command, "--size", "12", "--repeats", "1", "--out", str(tmp_path / "out")])
     quantizing.main()
-    rows = pd.read_csv(tmp_path / "out" / "seconds.csv")
+    rows = pd.read_csv(tmp_path / "out" / quantizing.SECONDS)
     ways = {"released", *quantizing.OURS}
     assert set(zip(rows["part"], rows["way"])) == {
         *((part, way) for part in ("calibration", "clipping") for way in ("released", "adabm")),
@@ -77,10 +76,10 @@ def test_quantizing(network, tmp_path, monkeypatch):
 
 def test_a_gpus_script_on_the_cpu(tmp_path):
     gpu.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)])
-    rows = pd.read_csv(tmp_path / "results.csv")
+    rows = pd.read_csv(tmp_path / "gpu.csv")
     assert not (rows["result"] == "failed").any() and len(rows) == 6
     assert "Tiny settings" in (tmp_path / "README.md").read_text()
-    assert json.loads((tmp_path / "machine.json").read_text())["device"] == "cpu"
+    assert runs_of(tmp_path / "gpu.csv")[0]["device"] == "cpu"
 
 
 def test_without_a_gpu_its_script_says_so():

@@ -22,6 +22,9 @@ SHOWN = {
     ("docs/results.md", "reference"): ("results/paper/report/reference.md", True),
     ("docs/results.md", "comparison"): ("results/paper/report/comparison.md", True),
     ("docs/results.md", "answers"): ("results/paper/report/answers.md", True),
+    ("docs/engines.md", "speed"): ("results/speed/engines/README.md", False),
+    ("docs/engines.md", "equality"): ("results/speed/engines/README.md", False),
+    ("docs/engines.md", "quantizing"): ("results/speed/quantizing/README.md", False),
 }
 
 
