@@ -100,7 +100,12 @@ def write_report(
             short_board=shortened(board) if board is not None else None,
             advice=advice(board, study) if board is not None else [],
             board_figures=_board_figures(results),
-            board_links=_links(results, ("all networks, sets and settings", results / REPORT / "leaderboard.csv")),
+            board_links=_links(
+                results,
+                ("all networks, sets and settings", results / REPORT / "leaderboard.csv"),
+                ("how fast engines in 8-bit integers are", results.parent / "speed" / "engines" / "README.md"),
+                ("how fast quantizing is", results.parent / "speed" / "quantizing" / "README.md"),
+            ),
             sections=sections,
             study_links=_links(
                 results,
