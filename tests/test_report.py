@@ -22,6 +22,7 @@ from adabm.study.pages.embedding import embedded
 from adabm.study.pages.report import studied, write_report
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
+from helpers.pages import ROOT
 from helpers.study_tables import row, write_results
 
 VOID = {"meta", "img", "br", "hr"}
@@ -120,6 +121,15 @@ def test_texts_are_escaped(results):
     assert all(not link["href"].startswith("javascript") for link in page.all("a")) and "example.org" not in "".join(
         i["src"] for i in page.all("img")
     )
+
+
+def test_the_leaderboard_leads_to_the_tables_of_speed(results):
+    (results / "report").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "results" / "demo" / "report" / "leaderboard.csv", results / "report")
+    link = 'href="../../speed/engines/README.md"'
+    assert link not in render(results)
+    shutil.copytree(ROOT / "results" / "speed" / "engines", results.parent / "speed" / "engines")
+    assert link in render(results)
 
 
 def test_each_question_tells_its_state(results):
