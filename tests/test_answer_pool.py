@@ -2,19 +2,22 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from adabm.errors import ConfigError
 from adabm.pictures.reading import read_rgb
 from adabm.study import Run
 from adabm.study.answers import pool
-from adabm.study.answers.pool_outliers import OUTLIERS
+from adabm.study.answers.layer_probes import adaptive_layers
+from adabm.study.answers.pool_losses import losses as losses_of
+from adabm.study.answers.pool_measures import ALIKE, IMAGES_ALIKE, OWN, all_alike, quality
+from adabm.study.answers.pool_outliers import ADAPTIVE, CLEAN, OUTLIERS, calibration
+from adabm.study.tables.conclusion import take_apart
 from adabm.study.tables.schema import study_table
 from helpers.probed import probed
 from helpers.study_tables import row
 
 PHOTOGRAPH = np.full((40, 48, 3), 120, dtype=np.uint8)
-METHODS = {"AdaBM": {"method": "adabm", "changes": {"tune": None}, "seeds": [0]}}
+ADABM = {"method": "adabm-own-bits", "changes": {"tune": None}}
 
 
 @pytest.mark.parametrize("kind", OUTLIERS)
@@ -30,53 +33,144 @@ def test_text_is_black_on_white_and_night_is_dark():
     assert OUTLIERS["night"](PHOTOGRAPH, rng).mean() < 10
 
 
-def table(losses: dict[str, float], seeds=(0, 1, 2), jitter=0.0):
-    full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
+def table(adabm, fast=None, ranges=1.0, jitter=0.0, networks=("net",), fab=4.0, pictures=20):
+    """PSNR by pool: what each loses in dB; at the same bits for all, the share ``ranges`` of it. Seeds are 0.2 dB apart."""
     rows = [
-        row(series=series, variable="pool", level=level, seed=seed, psnr_y_db=30 - loss + seed / 5 + jitter * seed * (level != pool.CLEAN))
-        for series in ("AdaBM", "Fast")
-        for level, loss in {pool.CLEAN: 0.0, **losses}.items()
-        for seed in seeds
-    ]  # fmt: skip
-    return study_table(
-        [full, *(r | ({"psnr_y_db": 30.0 + r["seed"] / 5} if r["series"] == "Fast" else {}) for r in rows)]
+        row(backbone=name, setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0)
+        for name in networks
+    ]
+    for series, losses in (("AdaBM", adabm), ("Fast", fast or {})):
+        kinds = {OWN: 1.0, IMAGES_ALIKE: 1.0, ALIKE: ranges} if series == "AdaBM" else {OWN: 1.0}
+        for network in networks if losses else ():
+            for bits, part in kinds.items():
+                for level, loss in {CLEAN: 0.0, **losses}.items():
+                    for seed in range(4):
+                        noise = (0.001 + jitter) * (-1) ** seed * (level != CLEAN)
+                        db = 30 - part * loss + seed / 5 + noise
+                        keys = dict(
+                            backbone=network, series=series, variable="pool" if bits == OWN else f"pool, {bits}"
+                        )
+                        keys |= dict(level=level, seed=seed, psnr_y_db=db, fab=4.0 if level == CLEAN else fab)
+                        rows.append(row(**keys, calibration_pictures=pictures if level == ADAPTIVE else 20))
+    return study_table(rows)  # fmt: skip
+
+
+def told(*args, **options):
+    return take_apart("\n\n".join(pool.conclusion(table(*args, **options), 0.25)))
+
+
+def test_losses_are_paired_by_seed_and_split():
+    found = losses_of(table({"noise": 2.0, "text": -0.5}, ranges=0.25)).set_index("pool")
+    assert found.loc["noise", ["loss", "ranges", "bits"]].tolist() == pytest.approx([2, 0.5, 1.5], abs=0.002)
+    assert found.loc["noise", "spread"] < 0.01 and found.loc["text", "loss"] == pytest.approx(-0.5, abs=0.002)
+    assert found["hurts"].tolist() == [False, True, False]
+
+
+def test_what_hurts_is_named_with_its_method_and_network():
+    parts = told({"text": 0.5, "noise": 2.0, "night alone": 3.0}, {"noise": 0.02}, fab=3.5)
+    assert parts.answer == (
+        "What the calibration set holds matters: AdaBM is clearly hurt by text and noise among the photographs, and by night "
+        "alone in their place; Fast is clearly hurt by none of its pools."
+    )
+    assert "loses at worst 2.00 dB with outliers (noise on net, at FAB 3.50 against 4.00 with" in parts.details
+    assert "and 3.00 dB with another domain (night alone on net" in parts.details
+    assert "With the same pictures (noise) Fast loses 0.02 dB in the mean where AdaBM loses 2.00." in parts.details
+    assert parts.practice.startswith(
+        "Keep text and noise out of the calibration set and calibrate on pictures like those to come. Fast bears noise."
+    )
+    assert parts.evidence.count("\n") == 7 and "p (adjusted)" in parts.evidence
+    both = table({"noise": 1.0}, networks=("one", "two"))
+    both.loc[(both["backbone"] == "two") & (both["level"] == "noise"), "psnr_y_db"] += 1
+    assert "by noise (on one) among" in pool.conclusion(both, 0.25)[0]
+
+
+@pytest.mark.parametrize("ranges, blamed", [(1.0, "mostly ranges"), (0.5, "ranges and bits"), (0.0, "mostly bits")])
+def test_ranges_or_bits_are_blamed(ranges, blamed):
+    details = told({"noise": 2.0, "documents alone": 1.0}, ranges=ranges, fab=4.25).details
+    assert "moves by up to 0.25 (noise on net)." in details
+    assert (
+        f"AdaBM loses there {2 * ranges:.2f} of 2.00 dB with outliers ({blamed}) and {ranges:.2f} of 1.00 dB with "
+        f"documents alone ({blamed})." in details
     )
 
 
-def test_losses_are_paired_by_seed():
-    found = pool.losses(table({"noise": 2.0, "text": -0.5})).set_index(["series", "pool"])
-    assert found.loc[("AdaBM", "noise"), "loss"] == pytest.approx(2)
-    assert found.loc[("AdaBM", "noise"), "spread"] == pytest.approx(0, abs=1e-9)
-    assert found.loc[("AdaBM", "text"), "loss"] == pytest.approx(-0.5)
-    assert found.loc[("AdaBM", pool.CLEAN), "std"] == pytest.approx(0.2)
-
-
-def test_what_hurts_is_named_worst_first_and_what_bears_it_too():
-    told = pool.conclusion(table({"text": 0.5, "noise": 2.0}), 0.25)
-    assert "AdaBM is hurt by noise (2.00 dB) and text (0.50 dB); Fast by none." in told[0]
-    assert "AdaBM has 30.20 dB at FAB 3.90 (standard deviation over 3 seeds 0.20)" in told[0]
-    assert "noise +2.00 dB (spread 0.00" in told[1] and told[2].startswith("Outliers are 25%")
-
-
-@pytest.mark.parametrize("losses, jitter", [({"noise": 0.05}, 0), ({"noise": 0.3}, 1), ({"noise": -1.0}, 0)])
+@pytest.mark.parametrize("losses, jitter", [({"noise": 0.03}, 0), ({"noise": 0.3}, 1), ({"noise": -1.0}, 0)])
 def test_little_spread_and_gain_are_no_harm(losses, jitter):
-    assert "hardly matters" in pool.conclusion(table(losses, jitter=jitter), 0.25)[0]
+    parts = told(losses, jitter=jitter)
+    assert parts.answer.startswith("What the calibration set holds hardly matters")
+    assert parts.practice.startswith("Take the pictures that are at hand.") and "At equal FAB" not in parts.details
+    assert ("Clearly better than photographs alone: noise for AdaBM on net" in parts.details) == (losses["noise"] < 0)
 
 
-def test_the_figure_has_a_panel_a_method():
-    assert [axis.get_title() for axis in pool.figures(table({"noise": 1.0}))[""].axes] == ["AdaBM", "Fast"]
+@pytest.mark.parametrize(
+    "loss, verdict, advice",
+    [
+        (0.0, "It is nowhere clearly different from 20 random photographs.", "is not needed"),
+        (0.2, "it is clearly worse for AdaBM on net.", "is not needed"),
+        (-0.2, "it is clearly better for AdaBM on net.", ""),
+    ],
+)
+def test_the_adaptive_strategy_is_told_apart(loss, verdict, advice):
+    parts = told({"noise": 1.0, ADAPTIVE: loss}, pictures=14)
+    assert (
+        "takes 14 to 14 photographs of the same random order, the other pools 20" in parts.details
+        and verdict in parts.details
+    )
+    assert "adaptive" not in parts.answer and advice in parts.practice
+    assert ("not needed" in parts.practice) == bool(advice)
+
+
+def test_the_figure_has_a_row_a_network_and_a_column_a_method_and_one_at_equal_bits():
+    drawn = pool.figures(table({"noise": 1.0}, {"noise": 1.0}, networks=("one", "two")))[""].axes
+    assert [axis.get_title() for axis in drawn[:3]] == ["AdaBM", f"AdaBM,\n{ALIKE}", "Fast"] and len(drawn) == 6
+
+
+def test_the_pictures_of_each_pool(tmp_path):
+    _, bench = probed(tmp_path)
+    run, count = Run.at("adabm", "W4A4 FQ", 0, {"tune": None}), len(bench.pool)
+    clean, mixed, foreign, night, adaptive = (
+        calibration(bench, run, name, 2, 0.5, tmp_path)
+        for name in (CLEAN, "noise", "documents alone", "night alone", ADAPTIVE)
+    )
+    assert mixed[0] == clean[0] and mixed[1].name == "noise-0-1.png"  # in the middle of what they stand for
+    assert read_rgb(mixed[1]).shape == read_rgb(clean[1]).shape
+    assert [path.name for path in foreign] == ["drawings-0-0.png", "text-0-1.png"]
+    assert all(path.name.startswith("night-") for path in night) and 1 <= len(adaptive) <= count
+    assert adaptive[0] == clean[0]
+
+
+def test_the_same_bits_for_all_and_the_model_as_it_was(tmp_path):
+    model, bench = probed(tmp_path)
+    for layer, factor in zip(adaptive_layers(model).values(), (-1.0, 1.0, 1.0)):
+        layer.layer2bit.factor.fill_(factor)
+    rows = {r["bits"]: r for r in quality(model, bench, 12, 2)["rows"]}
+    assert rows[ALIKE]["fab"] == 4 and rows[IMAGES_ALIKE]["fab"] > 4
+    assert len({r["psnr_y_db"] for r in rows.values()}) > 1 and len({r["full_db"] for r in rows.values()}) == 1
+    with all_alike(model):
+        pass
+    assert quality(model, bench, 12, 2)["rows"][0] == rows[OWN]
 
 
 def test_a_tiny_study(tmp_path):
     _, bench = probed(tmp_path)
-    run, folder = Run.at("adabm", "W4A4 FQ", 0, {"tune": None}), tmp_path / "outliers"
-    folder.mkdir()
-    clean = pool.calibration(bench, run, pool.CLEAN, 2, 0.5, folder)
-    mixed = pool.calibration(bench, run, "noise", 2, 0.5, folder)
-    assert mixed[1:] == clean[1:] and read_rgb(mixed[0]).shape == read_rgb(clean[0]).shape
-    assert len(pool.calibration(bench, run, pool.FOREIGN, 2, 0.5, folder)) == 2 and len(list(folder.iterdir())) == 3
-    assert Image.open(mixed[0]).format == "PNG"
-    found = pool.measure(bench, "W4A4 FQ", ["noise"], METHODS, 2, 0.5, 12, 2, folder)
-    assert list(found["level"]) == ["none", pool.CLEAN, "noise"] and found["psnr_y_db"].notna().all()
-    with pytest.raises(ConfigError, match="nois"):
-        pool.measure(bench, "W4A4 FQ", ["nois"], METHODS, 2, 0.5, 12, 2, folder)
+    backbones, methods = {"net": {"patches": 2, "seeds": [0, 1]}}, {"AdaBM": ADABM | {"seeds": [1]}}
+    given = ("W4A4 FQ", ["noise"], methods, 2, 0.5, 12, tmp_path)
+    found = pool.measure({"net": bench}, backbones, *given)
+    assert found["psnr_y_db"].notna().all() and set(found["seed"][1:]) == {1} and len(found) == 1 + 2 * 3
+    assert list(found["level"][1::3]) == [CLEAN, "noise"]
+
+
+@pytest.mark.parametrize(
+    "backbones, pools, methods, message",
+    [
+        ({}, ["nois"], {}, "unknown 'nois'"),
+        ({"net": {"seeds": [0]}}, [], {}, "'patches' is missing"),
+        ({"net": {"patches": 2, "seeds": []}}, [], {}, "backbones, net: seeds"),
+        ({"net": {"patches": 2, "seeds": [0], "pools": ["dark"]}}, [], {}, "backbones, net: pools: unknown 'dark'"),
+        ({}, [], {"AdaBM": {"method": "adabm", "backbones": ["net"]}}, "methods, AdaBM: backbones: unknown 'net'"),
+        ({}, [], {"AdaBM": {}}, "'method' is missing"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(backbones, pools, methods, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        pool.measure({}, backbones, "W4A4 FQ", pools, methods, 2, 0.5, 12, tmp_path)

@@ -50,6 +50,7 @@ def test_questions_come_in_the_order_of_their_numbers():
         "gradient",
         "dynamic",
         "stopping",
+        "pool",
         "pictures",
     ]
     assert [q.notebook for q in questions()][:2] == ["03_set_size.ipynb", "04_sampling.ipynb"]

@@ -18,6 +18,7 @@ from adabm.study.answers import (
     fine_tuning,
     gradient,
     pictures,
+    pool,
     questions,
     sampling,
     sensitivity,
@@ -108,6 +109,8 @@ class Committed:
             return separability.conclusion(units, policies)
         if question == "thresholds":
             return thresholds.conclusion(table)
+        if question == "pool":
+            return pool.conclusion(table, block["share"])
         if question == "stopping":
             traces = pd.read_csv(self.results / question / "stopping_traces.csv")
             return stopping.conclusion(traces, block["patience"])

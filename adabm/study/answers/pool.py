@@ -1,7 +1,6 @@
 """How sensitive is the result to the calibration set?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +13,11 @@ from ..plan.options import check_choices, check_keys
 from ..running.bench import Bench
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import measured, several
-from .pool_measures import ALIKE, IMAGES_ALIKE, OWN, quality
+from .measured import several
+from .pool_losses import Lost, clear, compared, variable
+from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration
 from .probing import Probe, mapping_table
-from .significance import Difference, adjust, paired_difference
 
 QUESTION = Question(
     "pool",
@@ -27,9 +26,7 @@ QUESTION = Question(
     "Photographs to calibrate on, some or all of them replaced by drawings, text, noise or night; and pictures chosen by the adaptive strategy.",
     "PSNR lost against a pool of photographs alone, by what else the pool holds",
 )
-_LITTLE = 0.05  # dB; smaller losses are none
 _MOSTLY = 0.75  # of a loss
-_POOL = "pool"  # the variable of the table, at the bits that a model chooses
 
 
 def measure(
@@ -75,7 +72,7 @@ def measure(
                     where = dict(backbone=bench.backbone.stem, setting=setting, series=series)
                     where |= dict(level=pool, seed=seed, calibration_pictures=len(chosen))
                     for found in Probe(bench, run, chosen).found(quality, side, given["patches"])["rows"]:
-                        told = dict(variable=_variable(found["bits"]), dataset=found["dataset"])
+                        told = dict(variable=variable(found["bits"]), dataset=found["dataset"])
                         told |= dict(psnr_y_db=found["psnr_y_db"], fab=found["fab"], pictures=found["patches"])
                         rows.append(where | told)
                         full[bench.backbone.stem, found["dataset"]] = found["full_db"]
@@ -93,83 +90,6 @@ def _check(backbones: Mapping, pools: Sequence[str], methods: Mapping) -> None:
         check_choices(f"methods, {name}: pools", method.get("pools", ()), POOLS)
 
 
-def _variable(bits: str) -> str:
-    return _POOL if bits == OWN else f"{_POOL}, {bits}"
-
-
-@dataclass(frozen=True)
-class Lost:
-    """What a method loses on a network with a pool, against photographs alone, over seeds.
-
-    Attributes:
-        psnr, fab: means.
-        clean_fab: with photographs alone.
-        pictures: least and most calibration pictures.
-        loss: dB, at the bits that the model chooses; its p value is adjusted for the number of pools.
-        images_alike, alike: likewise at the same bits for all images, and for all layers too, where FAB is equal and only
-            ranges differ; None for a method without bit mappings.
-    """
-
-    backbone: str
-    series: str
-    pool: str
-    psnr: float
-    fab: float
-    clean_fab: float
-    pictures: tuple[int, int]
-    seeds: int
-    loss: Difference
-    images_alike: Difference | None
-    alike: Difference | None
-
-    @property
-    def hurts(self) -> bool:
-        """Whether the loss is clear and not too small to matter."""
-        return self.loss.sure and self.loss.mean > _LITTLE
-
-
-def compared(table: pd.DataFrame) -> list[Lost]:
-    """Compare every pool with photographs alone, by network, method and pool; seeds are paired, sets count alike."""
-    found = []
-    own = measured(table, _POOL)
-    for (backbone, series), here in own.groupby(["backbone", "series"], sort=False):
-        losses = {bits: _losses(table, backbone, series, bits) for bits in (OWN, IMAGES_ALIKE, ALIKE)}
-        clean_fab = here.loc[here["level"] == CLEAN, "fab"].mean()
-        for pool, rows in here.groupby("level", sort=False):
-            counts = rows["calibration_pictures"]
-            means = (rows["psnr_y_db"].mean(), rows["fab"].mean(), clean_fab)
-            sizes = ((int(counts.min()), int(counts.max())), rows["seed"].nunique())
-            found.append(Lost(backbone, series, pool, *means, *sizes, *(of.get(pool) for of in losses.values())))
-    return found
-
-
-def _losses(table: pd.DataFrame, backbone: str, series: str, bits: str) -> dict[str, Difference]:
-    """Loss by pool at these bits; nothing where they were not measured."""
-    here = measured(table, _variable(bits))
-    here = here[(here["backbone"] == backbone) & (here["series"] == series)]
-    if here.empty:
-        return {}
-    psnr = here.pivot_table(index="seed", columns="level", values="psnr_y_db", sort=False)  # mean over sets
-    pools = [pool for pool in psnr.columns if pool != CLEAN]
-    lost = adjust({pool: paired_difference(psnr[CLEAN], psnr[pool]) for pool in pools})
-    return {CLEAN: paired_difference(psnr[CLEAN], psnr[CLEAN])} | lost
-
-
-def losses(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what :func:`compared` finds as numbers, a row a network, method and pool: dB, means over seeds.
-
-    ``bits`` is what bits add to the loss that remains at the same bits for all, ``ranges``; NaN for a method without mappings.
-    """
-    rows = []
-    for lost in compared(table):
-        told = dict(backbone=lost.backbone, series=lost.series, pool=lost.pool, psnr_y_db=lost.psnr, fab=lost.fab)
-        told |= dict(loss=lost.loss.mean, spread=lost.loss.spread, p=lost.loss.p_value, hurts=lost.hurts)
-        if lost.alike is not None:
-            told |= dict(ranges=lost.alike.mean, bits=lost.loss.mean - lost.alike.mean)
-        rows.append(told)
-    return pd.DataFrame(rows)
-
-
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw what each pool loses: a row a network, a column a method, and one where all images and layers have the same bits."""
     rows = []
@@ -179,29 +99,26 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
             if loss is not None:
                 fab = f"FAB {lost.fab:.2f}" if loss is lost.loss else ""
                 told = dict(network=lost.backbone, column=column, pool=lost.pool, loss=loss.mean, spread=loss.spread)
-                rows.append(told | dict(sure=loss.sure and loss.mean > _LITTLE, fab=fab))
+                rows.append(told | dict(sure=clear(loss), fab=fab))
     return {"": plot_pools(pd.DataFrame(rows))}
 
 
 def conclusion(table: pd.DataFrame, share: float) -> list[str]:
     """Tell which pools clearly hurt which method, whether by ranges or by bits, and whether the adaptive strategy is better."""
-    found = [lost for lost in compared(table) if lost.pool != CLEAN]
-    pools = [lost for lost in found if lost.pool != ADAPTIVE]
+    found = compared(table)
+    pools = [lost for lost in found if lost.pool not in (CLEAN, ADAPTIVE)]
     adaptive = [lost for lost in found if lost.pool == ADAPTIVE]
+    kinds = several([f"*{name}* are {several(list(of))} and nothing else" for name, of in ALONE.items() if len(of) > 1])
     return [
         answer(_first(pools)),
-        *_sizes(pools),
+        _sizes(pools),
         *_parts(pools),
-        *_adaptive(adaptive),
-        f"Outliers are {share:.0%} of the calibration pictures; {_alone()}. Models are not fine-tuned. A loss is called clear if it "
-        "exceeds its spread over seeds and p, adjusted for the number of pools, is below 0.05.",
+        *_adaptive(adaptive, found[0].pictures[0]),
+        f"Outliers are {share:.0%} of the calibration pictures; {kinds}. No model is fine-tuned. A loss is clear if it exceeds its "
+        "spread over seeds and p, adjusted for the number of pools, is below 0.05.",
         practice(_advice(pools, adaptive)),
         *evidence([_row(lost) for lost in found]),
     ]
-
-
-def _alone() -> str:
-    return several([f"*{name}* is {several(list(kinds))} and nothing else" for name, kinds in ALONE.items()])
 
 
 def _by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
@@ -216,75 +133,105 @@ def _first(pools: Sequence[Lost]) -> str:
         return "What the calibration set holds hardly matters: no pool is clearly worse than photographs alone."
     told = []
     for series, here in _by(pools, "series").items():
-        names = []
-        for pool, of in _by(here, "pool").items():
-            hurt = [lost.backbone for lost in of if lost.hurts]
-            if hurt:
-                names.append(pool + f" (on {several(hurt)})" * (len(hurt) < len(of)))
-        told.append(f"{series}: {several(names)}" if names else f"{series}: none of its pools")
-    return f"What the calibration set holds matters; clearly worse than photographs alone are, with {'; with '.join(told)}."
+        mixed = _hurting([lost for lost in here if lost.pool in OUTLIERS])
+        alone = _hurting([lost for lost in here if lost.pool in ALONE])
+        parts = [f"{several(mixed)} among the photographs"] if mixed else []
+        parts += [f"{several(alone)} in their place"] if alone else []
+        told.append(
+            f"{series} is clearly hurt by {', and by '.join(parts)}"
+            if parts
+            else f"{series} is clearly hurt by none of its pools"
+        )
+    return f"What the calibration set holds matters: {'; '.join(told)}."
 
 
-def _sizes(pools: Sequence[Lost]) -> list[str]:
-    """The worst pool of each method, with its FAB, and where a pool is clearly better than photographs."""
+def _hurting(pools: Sequence[Lost]) -> list[str]:
+    """Names of the pools that hurt, with their networks where not all suffer."""
+    names = []
+    for pool, of in _by(pools, "pool").items():
+        hurt = [lost.backbone for lost in of if lost.hurts]
+        if hurt:
+            names.append(pool + f" (on {several(hurt)})" * (len(hurt) < len(of)))
+    return names
+
+
+def _sizes(pools: Sequence[Lost]) -> str:
+    """The worst of each method, with FAB, how methods compare, and what is clearly better than photographs."""
     told = []
     for series, here in _by(pools, "series").items():
-        worst = max(here, key=lambda lost: lost.loss.mean)
-        told.append(
-            f"With {series} the worst is {worst.pool} on {worst.backbone}: {worst.loss.mean:.2f} dB less, at FAB {worst.fab:.2f} "
-            f"against {worst.clean_fab:.2f} with photographs alone."
-        )
-    better = [f"{lost.pool} with {lost.series} on {lost.backbone}" for lost in pools if _gains(lost)]
-    return [" ".join(told + ([f"Clearly better than photographs alone: {several(better)}."] if better else []))]
+        worst = []
+        for kind, names in (("outliers", OUTLIERS), ("another domain", ALONE)):
+            of = [lost for lost in here if lost.pool in names]
+            if of:
+                most = max(of, key=lambda lost: lost.loss.mean)
+                fab = f"at FAB {most.fab:.2f} against {most.clean_fab:.2f} with photographs alone"
+                worst.append(f"{most.loss.mean:.2f} dB with {kind} ({most.pool} on {most.backbone}, {fab})")
+        told.append(f"{series} loses at worst {several(worst)}.")
+    better = [f"{lost.pool} for {lost.series} on {lost.backbone}" for lost in pools if lost.gains]
+    told += [f"Clearly better than photographs alone: {several(better)}."] if better else []
+    return " ".join([*told, *_side_by_side(pools)])
 
 
-def _gains(lost: Lost) -> bool:
-    return lost.loss.sure and lost.loss.mean < -_LITTLE
-
-
-def _parts(pools: Sequence[Lost]) -> list[str]:
-    """How far FAB drifts, and what remains of the losses at the same bits for all, by method with bit mappings."""
+def _side_by_side(pools: Sequence[Lost]) -> list[str]:
+    """What two methods lose with the same pools of the same networks, where it hurts one of them."""
+    one, *others = _by(pools, "series").items()
     told = []
-    for series, here in _by([lost for lost in pools if lost.alike is not None], "series").items():
-        drifted = max(here, key=lambda lost: abs(lost.fab - lost.clean_fab))
-        moved = f"{series} chooses bits by what it was calibrated on, so FAB on the same pictures moves by up to {abs(drifted.fab - drifted.clean_fab):.2f} ({drifted.pool} on {drifted.backbone})"
-        hurt = [lost for lost in here if lost.hurts]
-        if not hurt:
-            told.append(f"{moved}, without a clear loss.")
-            continue
-        loss, ranges = (
-            sum(d.mean for d in kind) / len(hurt) for kind in ([h.loss for h in hurt], [h.alike for h in hurt])
-        )
-        told.append(
-            f"{moved}. But where it is clearly hurt ({loss:.2f} dB in the mean) {_blame(ranges / loss)}: at equal FAB, the same bits "
-            f"for all images and layers, it loses {ranges:.2f} dB."
-        )
+    for series, here in others:
+        pairs = [(a, b) for a in one[1] for b in here if (a.backbone, a.pool) == (b.backbone, b.pool)]
+        pairs = [pair for pair in pairs if any(lost.hurts for lost in pair)]
+        if pairs:
+            own, other = (sum(lost.loss.mean for lost in side) / len(pairs) for side in zip(*pairs))
+            names = several(list(dict.fromkeys(lost.pool for lost, _ in pairs)))
+            told.append(
+                f"With the same pictures ({names}) {series} loses {other:.2f} dB in the mean where {one[0]} loses {own:.2f}."
+            )
     return told
 
 
-def _blame(part: float) -> str:
-    if part >= _MOSTLY:
-        return "the ranges are to blame, not the bits"
-    if part <= 1 - _MOSTLY:
-        return "the bits are to blame, not the ranges"
-    return "both ranges and bits are to blame"
+def _parts(pools: Sequence[Lost]) -> list[str]:
+    """How far FAB drifts, and what remains of clear losses at the same bits for all, by method with bit mappings."""
+    told = []
+    for series, here in _by([lost for lost in pools if lost.alike is not None], "series").items():
+        drifted = max(here, key=lambda lost: abs(lost.fab - lost.clean_fab))
+        moved = (
+            f"{series} chooses bits by what it was calibrated on: FAB on the same pictures moves by up to "
+            f"{abs(drifted.fab - drifted.clean_fab):.2f} ({drifted.pool} on {drifted.backbone})."
+        )
+        hurt = [lost for lost in here if lost.hurts]
+        groups = {"outliers": [lost for lost in hurt if lost.pool in OUTLIERS]}
+        groups |= _by([lost for lost in hurt if lost.pool in ALONE], "pool")
+        parts = [_part(name, group) for name, group in groups.items() if group]
+        equal = f"At equal FAB, the same bits for all images and layers, ranges alone make a difference: {series} loses there"
+        told.append(f"{moved} {equal} {several(parts)}." if parts else moved)
+    return told
 
 
-def _adaptive(adaptive: Sequence[Lost]) -> list[str]:
+def _part(name: str, hurt: Sequence[Lost]) -> str:
+    loss = sum(lost.loss.mean for lost in hurt) / len(hurt)
+    ranges = sum(lost.alike.mean for lost in hurt) / len(hurt)
+    if ranges >= _MOSTLY * loss:
+        blamed = "mostly ranges"
+    elif ranges <= (1 - _MOSTLY) * loss:
+        blamed = "mostly bits"
+    else:
+        blamed = "ranges and bits"
+    return f"{ranges:z.2f} of {loss:.2f} dB with {name} ({blamed})"
+
+
+def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:
     if not adaptive:
         return []
     least, most = min(lost.pictures[0] for lost in adaptive), max(lost.pictures[1] for lost in adaptive)
-    better, worse = [lost for lost in adaptive if _gains(lost)], [lost for lost in adaptive if lost.hurts]
+    better, worse = [lost for lost in adaptive if lost.gains], [lost for lost in adaptive if lost.hurts]
+    takes = (
+        f"The adaptive strategy takes {least} to {most} photographs of the same random order, the other pools {number}"
+    )
+    if not better and not worse:
+        return [f"{takes}. It is nowhere clearly different from {number} random photographs."]
     verdicts = [f"clearly {word} for {_where(some)}" for word, some in (("better", better), ("worse", worse)) if some]
     if len(better) + len(worse) < len(adaptive):
-        verdicts.append(f"{'not clearly different for the others' if verdicts else 'nowhere clearly different'}")
-    return [
-        f"The adaptive strategy takes {least} to {most} photographs, the first of the same random order. It is {several(verdicts)} "
-        "from a fixed number of them."
-        if verdicts == ["nowhere clearly different"]
-        else f"The adaptive strategy takes {least} to {most} photographs, the first of the same random order. Against a fixed number "
-        f"of them it is {several(verdicts)}."
-    ]
+        verdicts.append("not clearly different for the others")
+    return [f"{takes}. Against {number} random photographs it is {several(verdicts)}."]
 
 
 def _where(found: Sequence[Lost]) -> str:
@@ -305,7 +252,7 @@ def _advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
             borne = any_hurt & {lost.pool for lost in pools if lost.series == series}
             if borne and not pool_names:
                 told += f" {series} bears {several([p for p in POOLS if p in borne])}."
-    if adaptive and not any(_gains(lost) for lost in adaptive):
+    if adaptive and not any(lost.gains for lost in adaptive):
         told += " A fixed number of random photographs does; the adaptive strategy is not needed."
     return told
 
@@ -317,11 +264,13 @@ def _row(lost: Lost) -> dict[str, str]:
         "pool": lost.pool,
         "PSNR-Y (dB)": f"{lost.psnr:.2f}",
         "FAB": f"{lost.fab:.2f}",
-        "FAB, photographs": f"{lost.clean_fab:.2f}",
-        **{name.replace("difference", "loss"): value for name, value in lost.loss.cells("p (adjusted)").items()},
+        "seeds": str(lost.seeds),
     }
+    if lost.pool == CLEAN:
+        return cells
+    cells |= {name.replace("difference", "loss"): value for name, value in lost.loss.cells("p (adjusted)").items()}
     if lost.alike is not None:
-        cells |= {"at the same bits for images (dB)": f"{lost.images_alike.mean:+.2f}"}
-        cells |= {"of it by ranges (dB)": f"{lost.alike.mean:+.2f}"}
-        cells |= {"by bits (dB)": f"{lost.loss.mean - lost.alike.mean:+.2f}"}
-    return cells | {"seeds": str(lost.seeds)}
+        cells |= {"same bits for all images": f"{lost.images_alike.mean:+.2f}"}
+        cells |= {"same bits for all: by ranges": f"{lost.alike.mean:+.2f}"}
+        cells |= {"the rest: by bits": f"{lost.loss.mean - lost.alike.mean:+.2f}"}
+    return cells

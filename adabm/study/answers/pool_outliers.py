@@ -54,7 +54,7 @@ OUTLIERS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "night": night,
 }
 CLEAN, ADAPTIVE = "photographs", "adaptive"
-ALONE = {"no photographs": ("drawings", "text"), "night alone": ("night",)}  # other domains, by the kinds they mix
+ALONE = {"documents alone": ("drawings", "text"), "night alone": ("night",)}  # other domains, by the kinds they mix
 POOLS = (CLEAN, *OUTLIERS, *ALONE, ADAPTIVE)
 
 

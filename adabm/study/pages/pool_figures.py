@@ -6,6 +6,9 @@ from matplotlib.figure import Figure
 
 from .figures import study_style
 
+_LINEAR = 1.0  # dB up to which the axis is linear; logarithmic beyond
+_TICKS = (-1, 0, 1, 3, 10)
+
 
 def plot_pools(losses: pd.DataFrame) -> Figure:
     """Draw a bar a pool, the mean loss in dB, with its spread and, written beside it, value and FAB; clear losses in a colour.
@@ -32,6 +35,11 @@ def plot_pools(losses: pd.DataFrame) -> Figure:
                 for place, loss, fab in zip(places, here["loss"], here["fab"]):
                     told = fab if place == 0 else f"{loss:+.2f}" + f", {fab}" * bool(fab)
                     axis.annotate(told, (1.0, place), xytext=(4, 0), annotation_clip=False, **beside)
+                for place in set(range(len(pools))) - set(places):
+                    axis.annotate("not measured", (1.0, place), xytext=(4, 0), color="0.6", **beside)
+                axis.set_xscale("symlog", linthresh=_LINEAR)
+                axis.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+                axis.minorticks_off()
                 axis.axvline(0, color="0.3", lw=0.8)
                 axis.grid(axis="y", visible=False)
                 axis.set_yticks(range(len(pools)), pools)
