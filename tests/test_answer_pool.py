@@ -11,6 +11,7 @@ from adabm.study.answers.layer_probes import adaptive_layers
 from adabm.study.answers.pool_losses import losses as losses_of
 from adabm.study.answers.pool_measures import ALIKE, IMAGES_ALIKE, OWN, all_alike, quality
 from adabm.study.answers.pool_outliers import ADAPTIVE, CLEAN, OUTLIERS, calibration
+from adabm.study.running.networks import Unit
 from adabm.study.tables.conclusion import take_apart
 from adabm.study.tables.schema import study_table
 from helpers.probed import probed
@@ -151,26 +152,29 @@ def test_the_same_bits_for_all_and_the_model_as_it_was(tmp_path):
     assert quality(model, bench, 12, 2)["rows"][0] == rows[OWN]
 
 
+def unit(bench, seed=0, **own):
+    return Unit(bench, "W4A4 FQ", 2, 12, seed, own)
+
+
 def test_a_tiny_study(tmp_path):
     _, bench = probed(tmp_path)
-    backbones, methods = {"net": {"patches": 2, "seeds": [0, 1]}}, {"AdaBM": ADABM | {"seeds": [1]}}
-    given = ("W4A4 FQ", ["noise"], methods, 2, 0.5, 12, tmp_path)
-    found = pool.measure({"net": bench}, backbones, *given)
+    units = [unit(bench, 0), unit(bench, 1)]
+    found = pool.measure(units, ["noise"], {"AdaBM": ADABM | {"seeds": [1]}}, 2, 0.5, tmp_path)
     assert found["psnr_y_db"].notna().all() and set(found["seed"][1:]) == {1} and len(found) == 1 + 2 * 3
     assert list(found["level"][1::3]) == [CLEAN, "noise"]
 
 
 @pytest.mark.parametrize(
-    "backbones, pools, methods, message",
+    "own, pools, methods, message",
     [
         ({}, ["nois"], {}, "unknown 'nois'"),
-        ({"net": {"seeds": [0]}}, [], {}, "'patches' is missing"),
-        ({"net": {"patches": 2, "seeds": []}}, [], {}, "backbones, net: seeds"),
-        ({"net": {"patches": 2, "seeds": [0], "pools": ["dark"]}}, [], {}, "backbones, net: pools: unknown 'dark'"),
-        ({}, [], {"AdaBM": {"method": "adabm", "backbones": ["net"]}}, "methods, AdaBM: backbones: unknown 'net'"),
+        ({"pools": ["dark"]}, [], {}, "backbones, net: pools: unknown 'dark'"),
+        ({}, [], {"AdaBM": {"method": "adabm", "backbones": ["nett"]}}, "methods, AdaBM: backbones: unknown 'nett'"),
+        ({}, [], {"AdaBM": {"method": "adabm", "seeds": []}}, "methods, AdaBM: seeds"),
         ({}, [], {"AdaBM": {}}, "'method' is missing"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(backbones, pools, methods, message, tmp_path):
+def test_what_cannot_be_measured_is_refused(own, pools, methods, message, tmp_path):
+    _, bench = probed(tmp_path)
     with pytest.raises(ConfigError, match=message):
-        pool.measure({}, backbones, "W4A4 FQ", pools, methods, 2, 0.5, 12, tmp_path)
+        pool.measure([unit(bench, **own)], pools, methods, 2, 0.5, tmp_path)

@@ -6,11 +6,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...validation import Count
 from ..pages.pool_figures import plot_pools
 from ..plan.cells import Run
 from ..plan.options import check_choices, check_keys
-from ..running.bench import Bench
+from ..running.networks import Unit
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from .measured import several
@@ -30,63 +29,55 @@ _MOSTLY = 0.75  # of a loss
 
 
 def measure(
-    benches: Mapping[str, Bench],
-    backbones: Mapping[str, Mapping],
-    setting: str,
+    units: Sequence[Unit],
     pools: Sequence[str],
     methods: Mapping[str, Mapping],
     number: int,
     share: float,
-    side: int,
     folder: Path,
 ) -> pd.DataFrame:
     """Return the question's table: PSNR to ground truth on patches and FAB, by network, method, bits, pool and seed.
 
     Args:
-        benches: by the names of ``backbones``.
-        backbones: of each, ``patches`` of each set, ``seeds`` and, where they differ, ``pools``.
+        units: networks and seeds; a network may have ``pools`` of its own.
         pools: of ``POOLS``; photographs alone, the reference, come first in any case.
-        methods: by series: ``method`` and, where they differ, ``changes``; ``backbones``, ``pools`` and ``seeds``, which
-            limit it to some of them.
+        methods: by series: ``method`` and, where they differ, ``changes``; ``backbones`` (names of the files), ``pools``
+            and ``seeds``, which limit it to some of them.
         number: calibration pictures; the adaptive strategy takes as many as it needs.
         share: of the pictures that outliers replace.
-        side: of an evaluated patch, LR pixels.
         folder: where outliers are written.
 
     Raises:
         ConfigError: a pool or network is unknown, or an entry has an unknown key or lacks one.
     """
-    _check(backbones, pools, methods)
+    _check(units, pools, methods)
     rows, full = [], {}
-    for name, bench in benches.items():
-        given = backbones[name]
+    for unit in units:
+        network = unit.bench.backbone.stem
         for series, method in methods.items():
-            if name not in method.get("backbones", backbones):
+            if network not in method.get("backbones", [network]) or unit.seed not in method.get("seeds", [unit.seed]):
                 continue
-            wanted = [pool for pool in given.get("pools", pools) if pool in method.get("pools", POOLS)]
-            seeds = [seed for seed in given["seeds"] if seed in method.get("seeds", given["seeds"])]
+            run = Run.at(method["method"], unit.setting, unit.seed, method.get("changes"))
+            wanted = [pool for pool in unit.own.get("pools", pools) if pool in method.get("pools", POOLS)]
             for pool in dict.fromkeys([CLEAN, *wanted]):
-                for seed in seeds:
-                    run = Run.at(method["method"], setting, seed, method.get("changes"))
-                    chosen = calibration(bench, run, pool, number, share, folder)
-                    where = dict(backbone=bench.backbone.stem, setting=setting, series=series)
-                    where |= dict(level=pool, seed=seed, calibration_pictures=len(chosen))
-                    for found in Probe(bench, run, chosen).found(quality, side, given["patches"])["rows"]:
-                        told = dict(variable=variable(found["bits"]), dataset=found["dataset"])
-                        told |= dict(psnr_y_db=found["psnr_y_db"], fab=found["fab"], pictures=found["patches"])
-                        rows.append(where | told)
-                        full[bench.backbone.stem, found["dataset"]] = found["full_db"]
+                chosen = calibration(unit.bench, run, pool, number, share, folder)
+                where = dict(backbone=network, setting=unit.setting, series=series, level=pool, seed=unit.seed)
+                for found in Probe(unit.bench, run, chosen).found(quality, unit.side, unit.patches)["rows"]:
+                    told = dict(variable=variable(found["bits"]), dataset=found["dataset"], pictures=found["patches"])
+                    told |= dict(psnr_y_db=found["psnr_y_db"], fab=found["fab"], calibration_pictures=len(chosen))
+                    rows.append(where | told)
+                    full[network, found["dataset"]] = found["full_db"]
     return mapping_table(QUESTION.id, rows, full)
 
 
-def _check(backbones: Mapping, pools: Sequence[str], methods: Mapping) -> None:
+def _check(units: Sequence[Unit], pools: Sequence[str], methods: Mapping) -> None:
     check_choices("pools", pools, POOLS)
-    for name, given in backbones.items():
-        check_keys(f"backbones, {name}", given, ["patches", "seeds"], ["pools"], {"patches": Count})
-        check_choices(f"backbones, {name}: pools", given.get("pools", ()), POOLS)
+    networks = {unit.bench.backbone.stem for unit in units}
+    for unit in units:
+        check_choices(f"backbones, {unit.bench.backbone.stem}: pools", unit.own.get("pools", ()), POOLS)
     for name, method in methods.items():
         check_keys(f"methods, {name}", method, ["method"], ["changes", "backbones", "pools", "seeds"])
-        check_choices(f"methods, {name}: backbones", method.get("backbones", ()), backbones)
+        check_choices(f"methods, {name}: backbones", method.get("backbones", ()), networks)
         check_choices(f"methods, {name}: pools", method.get("pools", ()), POOLS)
 
 
@@ -259,7 +250,7 @@ def _advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
 
 def _row(lost: Lost) -> dict[str, str]:
     cells = {
-        "network": lost.backbone,
+        "network": f"{lost.backbone}, {lost.setting}",
         "method": lost.series,
         "pool": lost.pool,
         "PSNR-Y (dB)": f"{lost.psnr:.2f}",

@@ -37,6 +37,7 @@ class Lost:
     """
 
     backbone: str
+    setting: str
     series: str
     pool: str
     psnr: float
@@ -70,7 +71,17 @@ def compared(table: pd.DataFrame) -> list[Lost]:
             counts = rows["calibration_pictures"]
             means = (rows["psnr_y_db"].mean(), rows["fab"].mean(), clean_fab)
             sizes = ((int(counts.min()), int(counts.max())), rows["seed"].nunique())
-            found.append(Lost(backbone, series, pool, *means, *sizes, *(of.get(pool) for of in losses.values())))
+            found.append(
+                Lost(
+                    backbone,
+                    rows["setting"].iloc[0],
+                    series,
+                    pool,
+                    *means,
+                    *sizes,
+                    *(of.get(pool) for of in losses.values()),
+                )
+            )
     return found
 
 
