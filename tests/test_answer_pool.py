@@ -90,8 +90,8 @@ def test_ranges_or_bits_are_blamed(ranges, blamed):
     details = told({"noise": 2.0, "documents alone": 1.0}, ranges=ranges, fab=4.25).details
     assert "moves by up to 0.25 (noise on net)." in details
     assert (
-        f"AdaBM loses there {2 * ranges:.2f} of 2.00 dB with outliers ({blamed}) and {ranges:.2f} of 1.00 dB with "
-        f"documents alone ({blamed})." in details
+        f"AdaBM loses {2 * ranges:.2f} dB with outliers (2.00 at its own bits: {blamed}) and {ranges:.2f} dB with documents "
+        f"alone (1.00 at its own bits: {blamed})." in details
     )
 
 

@@ -85,7 +85,6 @@ BEYOND = (
     "pictures.writing",
     "repair_environment",
     "study.tables.executable",
-    "study.running.networks",
     "study.running.simulation",
     "study.tables.methods",
     "study.tables.presentation",

@@ -192,7 +192,7 @@ def _parts(pools: Sequence[Lost]) -> list[str]:
         groups = {"outliers": [lost for lost in hurt if lost.pool in OUTLIERS]}
         groups |= _by([lost for lost in hurt if lost.pool in ALONE], "pool")
         parts = [_part(name, group) for name, group in groups.items() if group]
-        equal = f"At equal FAB, the same bits for all images and layers, ranges alone make a difference: {series} loses there"
+        equal = f"At equal FAB, the same bits for all images and layers, where ranges alone make a difference, {series} loses"
         told.append(f"{moved} {equal} {several(parts)}." if parts else moved)
     return told
 
@@ -206,7 +206,7 @@ def _part(name: str, hurt: Sequence[Lost]) -> str:
         blamed = "mostly bits"
     else:
         blamed = "ranges and bits"
-    return f"{ranges:z.2f} of {loss:.2f} dB with {name} ({blamed})"
+    return f"{ranges:z.2f} dB with {name} ({loss:.2f} at its own bits: {blamed})"
 
 
 def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:
