@@ -138,12 +138,12 @@ def _first(pools: Sequence[Lost]) -> str:
 
 def _hurting(pools: Sequence[Lost]) -> list[str]:
     """Names of the pools that hurt, with their networks where not all suffer."""
-    names = []
+    names: dict[str, list[str]] = {}  # by where
     for pool, of in _by(pools, "pool").items():
         hurt = [lost.backbone for lost in of if lost.hurts]
         if hurt:
-            names.append(pool + f" (on {several(hurt)})" * (len(hurt) < len(of)))
-    return names
+            names.setdefault(f" (on {several(hurt)})" if len(hurt) < len(of) else "", []).append(pool)
+    return [several(some) + where for where, some in names.items()]
 
 
 def _sizes(pools: Sequence[Lost]) -> str:
