@@ -28,7 +28,7 @@ from ..tables.methods import in_order, label, method
 
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 _SHARP = 160  # pixels an inch
-_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast")  # they have the same colours in every figure
+_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast", "Best")  # they have the same colours in every figure
 FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
 
@@ -233,7 +233,7 @@ def family_colors(methods: Iterable[str]) -> dict[str, tuple]:
     """Colours of methods: one for a family, the same in every figure."""
     methods = list(methods)
     palette = _family_palette(_families(methods))
-    return {name: palette[method(name).family] for name in methods}
+    return {name: palette[_family(name)] for name in methods}
 
 
 def family_color(family: str) -> tuple:
@@ -242,7 +242,12 @@ def family_color(family: str) -> tuple:
 
 
 def _families(methods: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys([*_FAMILIES, *(method(name).family for name in in_order(methods))]))
+    return list(dict.fromkeys([*_FAMILIES, *(_family(name) for name in in_order(methods))]))
+
+
+def _family(name: str) -> str:
+    """The family of a method; ``best`` is told apart from ``fast``, with which it is compared."""
+    return "Best" if name == "best" else method(name).family
 
 
 def _family_palette(families: Sequence[str]) -> dict[str, tuple]:
@@ -265,47 +270,33 @@ def label_beside(axis: Axes, name: str, point: tuple[float, float], place: float
 
 
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
-    """PSNR against theoretical BitOPs, a panel a setting, with full precision as a line."""
+    """PSNR of each method, best first, a panel a setting with its theoretical BitOPs; full precision as a line."""
     reference = means[means["method"] == FULL_PRECISION].iloc[0]
     settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
-    families = _families(name for name in means["method"] if name != FULL_PRECISION)
-    markers = dict(zip(families, itertools.cycle("sD^ovP*X")))
+    counts = [max(4, int((means["setting"] == setting).sum())) for setting in settings]
     with study_style():
-        figure = Figure(figsize=(4.6 * len(settings), 3.6))
-        axes = figure.subplots(1, len(settings), squeeze=False)
-        colors = _family_palette(families)
-        for axis, setting in zip(axes[0], settings):
-            chosen = means[means["setting"] == setting].sort_values("psnr_y_db")
-            places = np.linspace(0.04, 0.96, len(chosen))
-            low, high = chosen["psnr_y_db"].min(), max(reference["psnr_y_db"], chosen["psnr_y_db"].max())
-            pad = 0.06 * (high - low)
-            axis.set_ylim(low - pad, high + 2 * pad)
-            for (_, row), place in zip(chosen.iterrows(), places):
-                told = method(row["method"])
-                family, tuned = told.family, told.tuned
-                axis.plot(
-                    row["bitops_g"] / 1000,
-                    row["psnr_y_db"],
-                    markers[family],
-                    color=colors[family],
-                    ms=7,
-                    mfc=colors[family] if tuned else "white",
-                    zorder=3,
-                )
-                name = told.label.replace("AdaBM, ", "").replace("AdaBM ", "")
-                label_beside(axis, name, (row["bitops_g"] / 1000, row["psnr_y_db"]), place)
-            axis.axhline(reference["psnr_y_db"], color="black", lw=0.8, ls=":")
-            axis.text(
-                0.02,
-                reference["psnr_y_db"],
-                " full precision",
-                transform=axis.get_yaxis_transform(),
-                fontsize=7,
-                va="bottom",
+        figure = Figure(figsize=(6.4, 0.5 * len(settings) + 0.19 * sum(counts) + 0.4))
+        axes = figure.subplots(len(settings), 1, squeeze=False, height_ratios=counts)[:, 0]
+        colors = family_colors(name for name in means["method"] if name != FULL_PRECISION)
+        for axis, setting in zip(axes, settings):
+            _rank(axis, means[means["setting"] == setting].sort_values("psnr_y_db", kind="stable"), colors)
+            axis.axvline(reference["psnr_y_db"], color="black", lw=0.8, ls=":")
+            ends = [f"{value:.3g}" for value in np.unique(means.loc[means["setting"] == setting, "bitops_g"]) / 1000]
+            axis.set_title(
+                f"{setting}: {' to '.join(dict.fromkeys([ends[0], ends[-1]]))} T BitOPs (theoretical, 720p output)"
             )
-            axis.set(title=setting, xlabel="theoretical BitOPs at 720p output (T)", ylabel="PSNR-Y (dB)")
-            axis.margins(x=0.25)
-        handles = [Line2D([], [], marker=markers[f], color=colors[f], ls="", label=f) for f in families]
-        handles += [Line2D([], [], marker="o", color="0.4", mfc="white", ls="", label="not fine-tuned")]
-        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+        axes[-1].set_xlabel("PSNR-Y (dB); dotted: full precision")
     return figure
+
+
+def _rank(axis: Axes, chosen: pd.DataFrame, colors: Mapping[str, tuple]) -> None:
+    """Draw a dot a method, from bottom to top as the rows are, with its name and value."""
+    for place, (_, row) in enumerate(chosen.iterrows()):
+        value = row["psnr_y_db"]
+        axis.plot(value, place, "o", color=colors[row["method"]], ms=5, zorder=3)
+        beside = dict(textcoords="offset points", fontsize=7, va="center", color="0.3")
+        axis.annotate(f"{value:.2f}", (value, place), (-6, 0), ha="right", **beside)
+    axis.set_yticks(range(len(chosen)), [label(name) for name in chosen["method"]], fontsize=7)
+    axis.set_ylim(-0.7, len(chosen) - 0.3)
+    axis.margins(x=0.14)
+    axis.grid(axis="x", visible=False)
