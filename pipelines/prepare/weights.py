@@ -6,6 +6,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError, DataError
 from adabm.networks import import_weights, save_network
+from adabm.process import as_command
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 from ..downloads.uses import find_use
@@ -70,4 +71,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("weights", main))

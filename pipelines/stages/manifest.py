@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from adabm.errors import AdabmError
+from adabm.process import as_command
 from adabm.study.origin.manifest import write_manifest
 
 
@@ -26,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("manifest", main))

@@ -19,7 +19,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ from traitlets import default
 
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
+from adabm.process import as_command
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
 from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block, read_executor
@@ -254,13 +254,9 @@ def main(arguments: list[str] | None = None) -> int:
     except NotebookFailed as error:
         print(f"run_notebook: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"run_notebook: {options.notebook} interrupted, nothing written", file=sys.stderr)
-        return 130
     print(f"{options.notebook} -> {options.out} ({time.monotonic() - begun:.1f} s)")
     return 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwind: remove the scratch folder, stop the kernel
-    sys.exit(main())
+    sys.exit(as_command("run_notebook", main, "no notebook is written, what its cells completed is kept"))
