@@ -11,6 +11,6 @@ from ..process import leave_imports
 if sys.argv[0].endswith(("/adabm", "/adabm/__main__.py")):  # the command itself, whose imports take a moment
     leave_imports()
 
-from .entry import main  # noqa: E402
+from .entry import main
 
 __all__ = ["main"]
