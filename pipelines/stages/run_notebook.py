@@ -40,7 +40,14 @@ from adabm.files import write_atomically
 from adabm.process import as_command
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
-from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block, read_executor
+from .notebook_parameters import (
+    check_parameters,
+    declared_parameters,
+    optional_collections,
+    parse_overrides,
+    read_block,
+    read_executor,
+)
 from .sums import write_sums
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +75,29 @@ class _OwnKernel(AsyncKernelManager):
     def _native_kernel_only(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
 
+    @default("connection_file")
+    def _within_the_scratch_folder(self) -> str:
+        """A file of its own beside others' temporary ones would stay after an interruption while the kernel starts."""
+        return str(Path(os.environ["IPYTHONDIR"], "connection.json"))
+
+    @classmethod
+    @contextlib.contextmanager
+    def ended(cls) -> Iterator[type["_OwnKernel"]]:
+        """Give a class whose kernels do not outlive the block: papermill leaves one that it was interrupted in starting."""
+        made = []
+
+        class Kernel(cls):
+            def __init__(self, *values: object, **named: object) -> None:
+                super().__init__(*values, **named)
+                made.append(self)
+
+        try:
+            yield Kernel
+        finally:
+            for process in filter(None, (getattr(kernel.provisioner, "process", None) for kernel in made)):
+                process.kill()
+                process.wait()
+
 
 def run_notebook(
     source: Path, out: Path, given: dict[str, Any], params: Path | None = None, block: str | None = None
@@ -82,7 +112,11 @@ def run_notebook(
     """
     notebook = read_notebook(source)
     values = check_parameters(
-        declared_parameters(notebook, str(source)), given, str(source), complete=block is not None
+        declared_parameters(notebook, str(source)),
+        given,
+        str(source),
+        complete=block is not None,
+        optional=optional_collections(notebook, str(source)),
     )
     failed = out.with_suffix(".failed.ipynb")
     if source.resolve() in (out.resolve(), failed.resolve()):
@@ -92,6 +126,7 @@ def run_notebook(
         _kernel_environment(
             scratch, _stage(source, params, block), read_executor(params) if params and block else None
         ),
+        _OwnKernel.ended() as kernel,
     ):
         working_copy = Path(scratch) / "notebook.ipynb"
         try:
@@ -103,7 +138,7 @@ def run_notebook(
                 language="python",
                 cwd=ROOT,
                 progress_bar=False,
-                kernel_manager_class=_OwnKernel,
+                kernel_manager_class=kernel,
                 stderr_file=sys.stderr,
             )  # progress bars of the cells, as they move
             _check_complete(executed)
