@@ -55,12 +55,11 @@ def unwinding() -> Iterator[Callable[[], int | None]]:
 
 
 def of_the_system(error: Exception) -> str | None:
-    """Tell an error of the system in one line; only that of a standard stream names no file."""
-    return (
-        one_line(f"{error.filename or 'standard output'}: {error.strerror or error}")
-        if isinstance(error, OSError)
-        else None
-    )
+    """Tell an error of the system in one line."""
+    if not isinstance(error, OSError):
+        return None
+    reason = error.strerror or str(error)
+    return one_line(reason if error.filename is None else f"{error.filename}: {reason}")
 
 
 def as_command(name: str, main: Callable[[], int | None], kept: str = "run it again") -> int:
@@ -104,8 +103,9 @@ def _status(main: Callable[[], int | None]) -> int:
         status = main() or 0
     except SystemExit as stop:  # argparse has printed help, the version or what is wrong
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    with naming_standard_output():
+        if sys.stdout is not None:
+            sys.stdout.flush()
     return status
 
 
@@ -125,6 +125,17 @@ def leave_imports() -> None:
     """Until a command begins nothing is written: let Ctrl-C end the process as the system does, without a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def naming_standard_output() -> Iterator[None]:
+    """Let an error of the system, such as a full device, name standard output, which has no file name."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def tell(line: str) -> None:

@@ -183,6 +183,10 @@ def test_the_manifest_depends_on_files_and_code_alone(root, monkeypatch, capsys)
     assert stage.main() == 0 and path.read_bytes() == before
     monkeypatch.setattr("sys.argv", ["manifest", "results/nowhere"])
     assert stage.main() == 1 and "nowhere: is no folder of results" in capsys.readouterr().err
+    for text in ("", 'a,b\n"x'):
+        (path.parent / "more.csv").write_text(text)
+        with pytest.raises(DataError, match=r"more\.csv: is no CSV table; delete it, or"):
+            write_manifest(path.parent)
     with pytest.raises(DataError, match="cannot be read"):
         path.write_bytes(b"\xff")
         read_manifest(path.parent)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Self
 
-from ..process import tell
+from ..process import naming_standard_output, tell
 
 
 class Console:
@@ -97,12 +97,8 @@ class _Lines:
 
 
 def _print(text: str) -> None:
-    try:
+    with naming_standard_output():
         print(text, flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # such as a full disk; it names no file
-        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:

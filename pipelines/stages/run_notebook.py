@@ -35,6 +35,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
+from adabm import errors
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
 from adabm.process import as_command
@@ -213,13 +214,15 @@ def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
     started = [i for i, c in enumerate(cells) if c.metadata.papermill.get("start_time")]
     raised = [i for i, c in enumerate(cells) if any(o.output_type == "error" for o in c.get("outputs", []))]
     number = (raised or started[-1:])[0]
+    count = cells[number].get("execution_count")  # a kernel that dies at once may not have told it
+    place = f"cell {number + 1} of {len(cells)}" + (f" (In [{count}])" if count else "")
     if isinstance(error, PapermillExecutionError):
         reason, text = f"{error.ename}: {error.evalue}", "\n".join(error.traceback)
+        if issubclass(getattr(errors, error.ename, object), errors.AdabmError):
+            return f"{source}: {place} failed: {error.evalue}"  # tells what is wrong and what to do
         lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-TRACEBACK_LINES:]
     else:
         reason, lines = "the kernel died (out of memory, or a crash in compiled code)", []
-    count = cells[number].get("execution_count")  # a kernel that dies at once may not have told it
-    place = f"cell {number + 1} of {len(cells)}" + (f" (In [{count}])" if count else "")
     return "\n".join([f"{source}: {place} failed: {reason}", "", cells[number].source, "", *lines])
 
 
@@ -289,6 +292,9 @@ def main(arguments: list[str] | None = None) -> int:
     except NotebookFailed as error:
         print(f"run_notebook: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # what names no file is of the scratch folder
+        print(f"run_notebook: {error.filename or tempfile.gettempdir()}: {error.strerror or error}", file=sys.stderr)
+        return 2
     print(f"{options.notebook} -> {options.out} ({time.monotonic() - begun:.1f} s)")
     return 0
 
