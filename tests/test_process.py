@@ -83,7 +83,7 @@ def test_what_is_ignored_stays_so():
 
 
 PROGRAM = """
-import os, sys
+import os, subprocess, sys
 from adabm.process import as_command
 
 def main():
@@ -93,6 +93,7 @@ def main():
         print("told")
         print("told", file=sys.stderr)
         file.write(b"right")
+    assert subprocess.run([sys.executable, "-c", "import sys; sys.exit(None in (sys.stdin, sys.stdout))"]).returncode == 0
 
 sys.exit(as_command("x", main))
 """

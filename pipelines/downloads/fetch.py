@@ -222,6 +222,8 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"fetch: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # nobody reads the list
+        raise
     except OSError as error:
         what = f"{error.filename}: {error.strerror}"
         print(f"fetch: {what}; complete files stay, run the same command again", file=sys.stderr)

@@ -60,13 +60,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("data/prepared/weights"), help="folder to write to")
     args = parser.parse_args(arguments)
-    try:
-        sources = read_sources(args.manifest)
-        for name in args.names:
-            print(convert(name, args.downloads, args.output, sources), flush=True)
-    except (AdabmError, OSError) as error:
-        print(f"weights: {error}", file=sys.stderr)
-        return 1
+    for name in args.names:
+        try:
+            written = convert(name, args.downloads, args.output, read_sources(args.manifest))
+        except (AdabmError, OSError) as error:
+            print(f"weights: {error}", file=sys.stderr)
+            return 1
+        print(written, flush=True)
     return 0
 
 

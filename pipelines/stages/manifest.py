@@ -17,12 +17,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("results", type=Path, nargs="+", metavar="FOLDER", help="folder of a profile's results")
     args = parser.parse_args()
-    try:
-        for results in args.results:
-            print(write_manifest(results))
-    except (AdabmError, OSError) as error:
-        print(f"manifest: {error}", file=sys.stderr)
-        return 1
+    for results in args.results:
+        try:
+            written = write_manifest(results)
+        except (AdabmError, OSError) as error:
+            print(f"manifest: {error}", file=sys.stderr)
+            return 1
+        print(written)
     return 0
 
 

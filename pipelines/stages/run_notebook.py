@@ -148,6 +148,8 @@ def run_notebook(
             shutil.copyfile(working_copy, failed)
             description = _describe(error, read_notebook(working_copy), source)
             raise NotebookFailed(f"{description}\n\nkept as {failed}") from None
+        except RuntimeError as error:  # of jupyter_client
+            raise NotebookFailed(f"{source}: no cell ran, its kernel did not start: {error}") from None
     write_atomically(out, (nbformat.writes(canonical(executed)) + "\n").encode())
     failed.unlink(missing_ok=True)
 
