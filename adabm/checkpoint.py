@@ -62,7 +62,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         preset: name of the recipe to be recorded instead of its own.
 
     Raises:
-        CheckpointError: the model is not calibrated.
+        CheckpointError: the model is not calibrated, or holds what no file could be loaded with: NaN, an empty range.
         ConfigError: an argument of another type.
     """
     check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
@@ -83,6 +83,11 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         ),
     }
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    fault = next(_unsound(model, tensors), None)
+    if fault is not None:
+        raise CheckpointError(
+            f"{path}: is not written, since {fault}; the settings were too extreme, such as a learning rate"
+        )
     if model.descriptor.source:  # the network is recognized again by its own tensors
         left_out = rebuildable(model.network, own)
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
@@ -209,10 +214,17 @@ def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Te
     for name, tensor in tensors.items():  # one parameter may have two names, and the last one would win
         if not torch.equal(state[name], tensor.to(state[name])):
             raise CheckpointError(f"{path}: {name} contradicts a tensor that is the same one; the file is damaged")
+    fault = next(_unsound(model, tensors), None)
+    if fault is not None:
+        raise CheckpointError(f"{path}: {fault}; the file is damaged")
+
+
+def _unsound(model: QuantizedSR, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    """What would make pictures wrong or NaN without a word."""
+    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
+        yield "it holds NaN or infinite values"
     for name, layer in model.layers.items():
-        faults = list(_faults(layer, tuned=model.config.step("tune") is not None))
-        if faults:
-            raise CheckpointError(f"{path}: {faults[0]} of {name!r}; the file is damaged")
+        yield from (f"{fault} of {name!r}" for fault in _faults(layer, tuned=model.config.step("tune") is not None))
 
 
 def _faults(layer: QuantizedLayer, tuned: bool) -> Iterator[str]:

@@ -61,5 +61,9 @@ class TableError(AdabmError, ValueError):
     """A result table is missing, damaged or does not fit its schema."""
 
 
+class StudyError(AdabmError, RuntimeError):
+    """A task of a study failed; what was completed is kept."""
+
+
 class FineTuningError(AdabmError, RuntimeError):
     """Fine-tuning diverged; the model was put back to its last good state."""

@@ -99,14 +99,22 @@ def write_kept(path: str | Path, content: bytes) -> None:
     write_atomically(path, _headline(content) + content)
 
 
-def read_kept(path: str | Path) -> bytes:
+def read_kept(path: str | Path, most: int | None = None) -> bytes:
     """Return what :func:`write_kept` kept, byte for byte.
 
+    The sha256 tells damage, not intent: who changes a file and writes its sha256 anew is believed.
+
+    Args:
+        most: bytes that such a file may have; more are not read, which takes seconds a gigabyte.
+
     Raises:
-        KeptFileError: any bit of the file differs from what was written, or another format; naming ``path``.
+        KeptFileError: any bit of the file differs from what was written, another format, or more than ``most``; naming ``path``.
         FileNotFoundError: there is no such file.
     """
     with open_regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise KeptFileError(f"{path}: its {size:,} bytes are more than any such file has")
         line = file.readline(len(_headline(b"")))
         if not line.startswith(_KEPT):
             raise KeptFileError(f"{path}: does not begin with the sha256 of its content")

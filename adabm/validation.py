@@ -5,6 +5,7 @@ NaN. A text in it replaces the words that :func:`rule` would find.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, ConfigDict, PydanticUserError, TypeAdapter,
 
 from .errors import ConfigError
 
+_LARGEST = 1e30  # of numbers, in size
 Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
@@ -73,6 +75,8 @@ def check(name: str, value: object, kind: object) -> object:
     given = value.item() if isinstance(value, np.generic) else value
     if isinstance(given, int) and given.bit_length() > 63:  # neither torch nor a file could hold it
         raise ConfigError(f"{name} = {shown(value)}: must be {rule(kind)}, of 63 bits at most")
+    if isinstance(given, float) and _LARGEST < abs(given) < math.inf:  # optimizers could not hold a multiple of it
+        raise ConfigError(f"{name} = {shown(value)}: must be {rule(kind)}, of {_LARGEST:g} at most")
     if isinstance(given, list) and tuple in map(origin, alternatives(kind)):
         given = tuple(given)
     try:

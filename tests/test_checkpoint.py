@@ -216,3 +216,25 @@ def test_an_interrupted_write_leaves_the_old_file(path, monkeypatch):
     monkeypatch.undo()
     save_quantized(quantized(weight_bits=8), path)
     assert load_quantized(path).config.weight_bits == 8
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda layer: layer.activation.upper.fill_(float("nan")), "it holds NaN or infinite values"),
+        (
+            lambda layer: layer.activation.upper.copy_(layer.activation.lower),
+            "the activation range is empty of 'body.0",
+        ),
+        (lambda layer: layer.weight_quantizer.scale.fill_(0), "the range of the weights is empty of 'body.0"),
+    ],
+    ids=["NaN", "range", "weights"],
+)
+def test_what_could_not_be_loaded_is_not_written(path, spoil, message):
+    """As an extreme learning rate leaves it."""
+    model = quantized()
+    with torch.no_grad():
+        spoil(model.layers["body.0.conv1"])
+    with pytest.raises(CheckpointError, match=f"is not written, since {message}"):
+        save_quantized(model, path)
+    assert not list(path.parent.iterdir())

@@ -74,12 +74,13 @@ def test_tiles_come_out_as_the_whole_picture(files, tmp_path, capsys):
         return read_raw(tmp_path / "o.png"), json.loads(out)["pictures"][0], err
 
     whole, told, err = enlarged()
-    assert told["overlap"] is None and told["tiles_like_whole"] and "note" not in err
+    assert told["overlap"] is None and told["tiles_like_whole"] and "warning" not in err
     tiled, told, err = enlarged("--tile", "75")
-    assert np.array_equal(whole, tiled) and told["overlap"] == 8 and told["tiles_like_whole"] and "note" not in err
+    assert np.array_equal(whole, tiled) and told["overlap"] == 8 and told["tiles_like_whole"] and "warning" not in err
     _, told, err = enlarged("--tile", "75", "--overlap", "2")
     assert told["overlap"] == 2 and not told["tiles_like_whole"]
-    assert err.count("note: the network sees 8 pixels far, the tiles have 2 pixels of context") == 1
+    assert err.count("warning: the network sees 8 pixels far, the tiles have 2 pixels of context") == 1
+    assert "102 at most with 4 bits" in err and "--overlap 8 or --tile 0 computes it" in err
     assert not enlarged("--tile", "75", "--bits-per", "tile")[1]["tiles_like_whole"]
 
 

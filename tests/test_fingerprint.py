@@ -83,6 +83,7 @@ BEYOND = (
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",
+    "process",
     "repair_environment",
     "study.tables.executable",
     "study.running.simulation",

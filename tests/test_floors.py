@@ -9,7 +9,7 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_torchvision", "full_precision"},
-    {"_compat", "files", "validation"},
+    {"_compat", "files", "process", "validation"},
     {"repair_environment", "yaml_files"},
     {"plugins", "registry", "serialization", "metadata", "pictures"},
     {"networks"},

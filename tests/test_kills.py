@@ -1,14 +1,16 @@
-"""``kill -9`` at any moment: what stands under a final name is complete, and a second run completes to the same bytes.
+"""``kill -9``, Ctrl-C, SIGTERM and SIGHUP at any moment: what stands under a final name is complete, and a second run completes to the same bytes.
 
 Commands run in processes that are forked from one which has imported the libraries and done nothing else, so that a run costs
 no start of torch. ``make fuzz`` kills for longer.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import os
 import random
 import re
+import signal
 import sys
 import time
 import traceback
@@ -22,12 +24,14 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from adabm.pictures.writing import write_image
+from adabm.process import as_command
 from helpers.cli_files import TINY, smooth, write_files
 from helpers.fuzzing import times, told
 from helpers.study_tables import write_results
 
 ROOT = Path(__file__).parents[1]
 _DATE = re.compile(rb"20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
+_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LONGEST_S = 120  # of a run that is not killed
 _CONTEXT = multiprocessing.get_context("forkserver")
 _PRELOADED = ["torch", "torch._dynamo", "torchvision", "basicsr", "cv2", "pandas"]
@@ -59,10 +63,11 @@ class Command:
 def _carry_out(folder: Path, module: str, words: list[str]) -> None:
     torch.set_num_threads(1)
     os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with (folder / "log").open("w") as sys.stdout:
         sys.stderr, sys.argv = sys.stdout, [module, *words]
         try:
-            status = importlib.import_module(module).main()
+            status = as_command("x", importlib.import_module(module).main)
         except BaseException:
             traceback.print_exc()
             status = 70
@@ -94,8 +99,13 @@ def survives(request, command: Command, output: Path, kills: int, whole: bool = 
                 path.unlink() if path.is_file() else path.rmdir()
         process = command.started()
         time.sleep(rng.uniform(0, lasts))
-        process.kill()
+        number = _SIGNALS[turn % len(_SIGNALS)]
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(process.pid, number)
         process.join()
+        assert process.exitcode in (0, -number, 128 + number), (number, (command.folder / "log").read_text()[-3000:])
+        if process.exitcode == 128 + number:
+            assert not [*output.rglob("*.adabm-tmp"), *output.parent.glob("*.replaced")], "a temporary file is left"
         left = visible(output)
         for name, content in left.items():
             assert content == expected.get(name), f"{name} is half-written"

@@ -4,12 +4,13 @@ import ast
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
 from adabm.errors import ConfigError
 from adabm.study.answers import questions
-from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
+from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, optional_collections, read_block
 from pipelines.stages.run_notebook import read_notebook
 
 ROOT = Path(__file__).parents[1]
@@ -133,3 +134,29 @@ def test_what_a_parameter_holds_is_checked(kind, right, wrong):
     for value in wrong:
         with pytest.raises(ConfigError, match="cannot take"):
             check_parameters(declared, {"x": value}, "n")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_may_not_be_empty_is_refused_by_name(name):
+    notebook = read_notebook(ROOT / "notebooks" / name)
+    declared, optional = declared_parameters(notebook, name), optional_collections(notebook, name)
+    given = read_block(ROOT / "params.yaml", block_of(name))
+    assert check_parameters(declared, given, name, optional=optional).keys() == declared.keys()
+    for key in ("backbones", "sets", "methods", "seeds", "plan", "networks", "sizes", "strategies", "compared"):
+        if key in declared:
+            for value in ([], {}):
+                with pytest.raises(ConfigError, match=f"'{key}' is empty|'{key}: .* cannot take"):
+                    check_parameters(declared, given | {key: value}, name, optional=optional)
+
+
+def test_which_parameters_may_be_empty():
+    cell = nbformat.v4.new_code_cell(
+        "a: list[int] = []\nb: dict[str, list[int]] = {'x': [1]}\nchanges: dict = {'y': 1}"
+    )
+    cell.metadata.tags = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    declared, optional = declared_parameters(notebook, "n"), optional_collections(notebook, "n")
+    check_parameters(declared, {"a": [], "b": {"x": [1]}, "changes": {}}, "n", optional=optional)
+    for value in ({}, {"x": []}, {"x": [1], "y": []}):
+        with pytest.raises(ConfigError, match="n: 'b' is empty .* name at least one"):
+            check_parameters(declared, {"a": [], "b": value, "changes": {}}, "n", optional=optional)

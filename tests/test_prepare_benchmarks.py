@@ -18,7 +18,7 @@ from pipelines.downloads.fetch import fetch
 from pipelines.downloads.sources import MANIFEST, read_sources
 from pipelines.downloads.uses import SET_KEYS
 from pipelines.prepare.benchmarks import main, select
-from pipelines.prepare.replaced import MARKER
+from pipelines.prepare.replaced import MARKER, replaced_folder
 
 PHOTOGRAPHS = [f"{i}.png" for i in range(10, 16)] + ["pexels-photo-7.png"]
 DIAGRAMS = ["Pie chart (1).png", "1454613116.png"]
@@ -269,6 +269,37 @@ def test_replaced_as_a_whole(prepare, tmp_path):
     assert prepare("--sets", "Set5") == 0
     assert "old" not in listing(tmp_path / "out") and "left over" not in listing(tmp_path / "out")
     assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+@pytest.mark.parametrize("place", ["in the block", "rename", "unlink"])
+def test_an_interruption_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, place, earlier):
+    out, taken = tmp_path / "out", []
+    if earlier:
+        with replaced_folder(out) as folder:
+            (folder / "old").touch()
+
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        with replaced_folder(out) as folder:
+            (folder / "new").touch()
+            if place == "in the block":
+                raise KeyboardInterrupt
+            original = getattr(Path, place)
+            patch.setattr(Path, place, lambda path, *more: interrupting(original, taken, path, *more))
+        if place == "unlink" and not earlier:
+            raise KeyboardInterrupt  # there was nothing to delete
+    assert [path.name for path in tmp_path.iterdir()] == (["out"] if earlier or place != "in the block" else [])
+    if out.exists():
+        assert listing(out) == (["old"] if place == "in the block" else ["new"])
+
+
+def interrupting(method, taken: list, path: Path, *more):
+    """Do what a method does, and be interrupted the first time."""
+    method(path, *more)
+    if not taken:
+        taken.append(path)
+        raise KeyboardInterrupt
+    return path
 
 
 def test_a_pair_of_wrong_size(prepare, capsys):

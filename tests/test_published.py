@@ -54,7 +54,13 @@ def verify(capsys, *more: str, status: int = 1) -> str:
 
 def test_untouched_results_verify_in_few_lines(root, capsys):
     out = verify(capsys, status=0).splitlines()
-    assert out == ["2 of 2 tables verified; 10 published files and parts of pages compared, 0 problems with them"]
+    assert out[0] == "2 of 2 tables verified; 10 published files and parts of pages compared, 0 problems with them"
+    assert out[1:] == [
+        "note (manifest): git has no results/test/manifest.json to compare it with; "
+        "results that were changed together with it are not noticed"
+    ]
+    commit(root)
+    assert verify(capsys, status=0).splitlines() == out[:1]
     out = verify(capsys, "--verbose", status=0)
     assert f"ok        {TABLE}  " in out and "ok        results/test/timing/timing.csv" in out
 
@@ -150,7 +156,24 @@ def test_a_manifest_other_than_the_committed_one_is_told(root, capsys):
     commit(root)
     (root / "results/test/set_size/conclusion.md").write_text("other")
     assert stage.write_manifest(root / "results/test")
-    assert "warning (manifest): results/test/manifest.json is not the committed one" in verify(capsys, status=0)
+    told = (
+        "(manifest): results/test/manifest.json is not the committed one: it has other sums of 'set_size/conclusion.md'"
+    )
+    assert f"problem {told}; restore it (git checkout), or commit what was made anew" in verify(capsys)
+    assert f"warning {told}" in verify(capsys, "--regenerated", status=0)
+    (root / "results/test" / MANIFEST).write_text("{}")
+    assert "problem (manifest)" in verify(capsys, "--regenerated")
+
+
+def test_a_table_its_provenance_and_the_manifest_changed_together_are_noticed(root, capsys):
+    commit(root)
+    replace(root / TABLE, "30.0", "31.0")
+    parameters = dict(params_file="params.yaml", block="set_size", notebook=root / "notebooks" / "set_size.ipynb")
+    write_provenance(root / TABLE, root, dict(seeds=[0, 1]), [root / "input.txt"], [0, 1], **parameters)
+    write_manifest(root / "results/test")
+    out = verify(capsys)
+    assert "2 of 2 tables verified" in out and "1 problems with them" in out
+    assert "it has other sums of 'set_size/set_size.csv', 'set_size/set_size.provenance.json'; restore it" in out
 
 
 def test_the_manifest_depends_on_files_and_code_alone(root, monkeypatch, capsys):
@@ -160,6 +183,10 @@ def test_the_manifest_depends_on_files_and_code_alone(root, monkeypatch, capsys)
     assert stage.main() == 0 and path.read_bytes() == before
     monkeypatch.setattr("sys.argv", ["manifest", "results/nowhere"])
     assert stage.main() == 1 and "nowhere: is no folder of results" in capsys.readouterr().err
+    for text in ("", 'a,b\n"x'):
+        (path.parent / "more.csv").write_text(text)
+        with pytest.raises(DataError, match=r"more\.csv: is no CSV table; delete it, or"):
+            write_manifest(path.parent)
     with pytest.raises(DataError, match="cannot be read"):
         path.write_bytes(b"\xff")
         read_manifest(path.parent)

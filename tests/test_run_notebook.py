@@ -211,8 +211,17 @@ def test_cell_that_ends_the_kernel(tmp_path, capsys, source, message):
     assert not (tmp_path / "o.ipynb").exists() and (tmp_path / "o.failed.ipynb").exists()
 
 
+def test_a_failure_that_tells_its_remedy_has_no_traceback(tmp_path, capsys):
+    source = "from adabm.errors import StudyError\nraise StudyError('net, adabm at W4A4: disk full. What was completed is kept')"
+    notebook = write_notebook(tmp_path, source, parameters=None)
+    assert main([str(notebook), str(tmp_path / "o.ipynb")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("failed: net, adabm at W4A4: disk full. What was completed is kept")
+    assert lines[1:] == ["", f"kept as {tmp_path / 'o.failed.ipynb'}"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interruption_leaves_nothing(tmp_path, number, status):
     flag = tmp_path / "pid"
     notebook = write_notebook(

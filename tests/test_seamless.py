@@ -43,7 +43,7 @@ def unshuffling() -> torch.nn.Module:
     return build_network("RRDBNet", num_feat=16, num_block=1, num_grow_ch=2, scale=2)
 
 
-@pytest.mark.parametrize("size", [(130, 171), (30, 300)])
+@pytest.mark.parametrize("size", [(130, 171), (40, 500)])
 @pytest.mark.parametrize("network", ["EDSR", "SRResNet", "RDN", "SRVGGNetCompact", "unshuffling"])
 def test_tiles_equal_the_whole_picture(network, size):
     torch.manual_seed(0)
@@ -101,6 +101,7 @@ def test_context():
     found = context_of(deep)
     assert found.overlap == MOST < found.reach and "--overlap 68" in found.shortage and not found.exact
     assert context_of(deep, 68).exact and context_of(deep, 3).overlap == 3
+    assert context_of(deep, tile=136).exact and not context_of(deep, tile=135).exact  # half a tile is affordable
     pooled = context_of(SimulatedEngine(QuantizedSR(tiny("RCAN"), configured())))
     assert pooled.reach is None and "--tile 0" in pooled.shortage
 
@@ -209,9 +210,10 @@ def test_a_picture_no_larger_than_a_tile_with_its_context_is_computed_whole():
     """EDSR's tiles have 8 pixels of context; where each tile decides, it is a tile."""
     model = quantized(tiny("EDSR"))
     assert len(upscale(model, half_smooth(100, 116), 100).tile_bits) == 1
-    assert len(upscale(model, half_smooth(100, 117), 100).tile_bits) == 2
+    assert len(upscale(model, half_smooth(64, 210), 100).tile_bits) == 1  # 64 * 210 < 116 * 116
+    assert len(upscale(model, half_smooth(64, 211), 100).tile_bits) > 1
     assert len(upscale(model, half_smooth(100, 116), 100, bits_per="tile").tile_bits) == 2
-    assert len(upscale(model, half_smooth(100, 116), 100, 7).tile_bits) == 2
+    assert len(upscale(model, half_smooth(100, 132), 100, 7).tile_bits) == 2
 
 
 class Faulty:

@@ -485,3 +485,10 @@ def test_options_of_questions_have_one_kind_everywhere(key, wrong):
     right = {"seeds": [0, 1], "changes": {"tune": None}, "bits": [4], "series": ["AdaBM"], "run": False, "sizes": [1]}
     right |= {"method": "adabm", "preset": "adabm", "steps": [1], "percentiles": [0, 2.5], "weight_bits": 4}
     check_keys("methods, AdaBM", {key: right[key]}, [], [key])
+
+
+@pytest.mark.parametrize("value", [1e31, -1e300, np.float64(1.7e308)])
+def test_numbers_that_optimizers_could_not_hold(value):
+    with pytest.raises(ConfigError, match=r"lr = .*: must be a number, of 1e\+30 at most"):
+        check("lr", value, float)
+    assert check("lr", 1e30, float) == 1e30

@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Self
 
+from ..process import naming_standard_output, tell
+
 
 class Console:
     """Print as ``--json`` and ``--quiet`` ask for.
@@ -20,21 +22,21 @@ class Console:
     def say(self, text: str) -> None:
         """Print what is good to know, unless quiet."""
         if not (self.json or self.quiet):
-            print(text, flush=True)
+            _print(text)
 
     def result(self, text: str) -> None:
         """Print what the command was run for."""
         if not self.json:
-            print(text, flush=True)
+            _print(text)
 
     def note(self, text: str) -> None:
         """Print a warning or an error that does not end the run, on standard error."""
-        print(f"adabm: {text}", file=sys.stderr, flush=True)
+        tell(f"adabm: {text}")
 
     def document(self, value: object) -> None:
         """Print the JSON document, if asked for; numbers that JSON lacks become null."""
         if self.json:
-            print(json.dumps(_finite(value), indent=2, allow_nan=False), flush=True)
+            _print(json.dumps(_finite(value), indent=2, allow_nan=False))
 
     def stage(self, text: str) -> None:
         """Tell on standard error what begins now, where no bar shows it: in a log, behind a pipe."""
@@ -92,6 +94,11 @@ class _Lines:
         if self._done // self._every > (self._done - steps) // self._every or time.monotonic() - self._told > 30:
             self._console.note(f"{self._what}: {self._done} of {self._total}{self._postfix}")
             self._told = time.monotonic()
+
+
+def _print(text: str) -> None:
+    with naming_standard_output():
+        print(text, flush=True)
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:

@@ -31,11 +31,11 @@ class Contexts:
         if not in_tiles(picture, tile):
             return None
         if self._found is None:
-            self._found = context_of(self._engine, self._overlap)
-        if bits_per == "picture" and not in_tiles(picture, tile + 2 * self._found.overlap):
+            self._found = context_of(self._engine, self._overlap, tile)
+        if bits_per == "picture" and self._found.takes_in(*picture.shape[:2], tile):
             return None
         if not self._found.exact and not self._noted:
-            self._note(f"note: {self._found.shortage}")
+            self._note(f"warning: {self._found.shortage}")
             self._noted = True
         return self._found
 

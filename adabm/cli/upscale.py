@@ -70,7 +70,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--overlap",
         type=whole(0),
         metavar="N",
-        help="input pixels of context around a tile (default: as far as the network sees, at most 64)",
+        help="input pixels of context around a tile (default: as far as the network sees, or 64 where that is more than half a tile)",
     )
     parser.add_argument(
         "--bits-per",

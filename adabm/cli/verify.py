@@ -21,7 +21,8 @@ _DETAILS = """\
 Compares every table with the .provenance.json beside it (the table itself, the code that its numbers depend on, its
 parameters, notebook and inputs), every published file with the manifest.json of its profile, and the marked parts of
 pages with the results that they show. A changed cell, definition or line is named where git or the manifest knows the
-earlier one. Exit status 0: all fit; 1: some do not, and each is named with the remedy.
+earlier one. A manifest that differs from the committed one is a problem, unless --regenerated says why.
+Exit status 0: all fit; 1: some do not, and each is named with the remedy.
 """
 
 
@@ -36,6 +37,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="folders of results (default: results/ of the repository)",
     )
     parser.add_argument("--verbose", action="store_true", help="all findings table by table, those that fit too")
+    parser.add_argument(
+        "--regenerated",
+        action="store_true",
+        help="results were made anew and are not committed yet: a manifest that differs from the committed one is a warning",
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,7 +50,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..study.origin.verification import verify_published, verify_results
 
     verdicts = verify_results(args.folders)
-    published = verify_published(args.folders)
+    published = verify_published(args.folders, args.regenerated)
     failed = [verdict for verdict in verdicts if not verdict.verified]
     fits = not failed and all(part.verified for part in published)
     compared = sum(part.compared for part in published)

@@ -12,11 +12,15 @@ from ..quantization.layers import BitContext
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
 
-MOST = 64  # pixels of context by default at most: deep networks see farther than anyone would compute for each tile
+# Pixels of context by default where the network sees farther than half a tile: all of its context would make a tile more than
+# four times as large, in time and memory.
+MOST = 64
 UNKNOWN = 32  # pixels where no bound is known
 # Up to so many values of its input, torch computes a convolution on the CPU by another algorithm, whose sums round
 # otherwise; at low bits the smallest difference becomes visible.
 _SMALL = 20480
+# by `python -m benchmarks.seams`, see "Memory and tiles" in docs/use.md
+_MEASURED = "near seams RRDBNet then differs by 14 of 255 in the mean and 102 at most with 4 bits, by 2 and 18 with 6"
 _KEPT = "_known_reach"  # attribute of a model
 Span = tuple[int, int]  # begin and end
 
@@ -54,9 +58,12 @@ class Context:
             )
         return (
             f"the network sees {self.reach} pixels far, the tiles have {self.overlap} pixels of context and come near to "
-            "the whole picture only, at low bits with seams that may show; "
-            f"--overlap {self.reach} or --tile 0 computes it, with more time and memory"
+            f"the whole picture only; {_MEASURED}; --overlap {self.reach} or --tile 0 computes it, with more time and memory"
         )
+
+    def takes_in(self, height: int, width: int, tile: int) -> bool:
+        """Whether a picture has no more pixels than a tile of at most ``tile`` pixels a side has with its context."""
+        return height * width <= (tile + 2 * self.overlap) ** 2
 
     def around(self, rows: Span, columns: Span, height: int, width: int) -> tuple[Span, Span]:
         """Rows and columns of a picture that a tile of ``rows`` and ``columns`` takes in with its context."""
@@ -76,14 +83,16 @@ class Context:
         return max(0, begin) // self.alignment * self.alignment, min(length, end + -end % self.alignment)
 
 
-def context_of(engine: Engine, overlap: int | None = None) -> Context:
+def context_of(engine: Engine, overlap: int | None = None, tile: int | None = None) -> Context:
     """Return the context that the tiles of an engine get.
 
     How far the engine sees is what it says itself (``reach``, a :class:`adabm.networks.reach.Reach`), or is found from the
     network that it shows (``model``).
 
     Args:
-        overlap: pixels on each side; by default as far as the network sees, 64 at most, or 32 where no bound is known.
+        overlap: pixels on each side; by default as far as the network sees, or 64 where that is more than 64 and more
+            than half a tile, or 32 where no bound is known.
+        tile: largest side of the tiles without their context.
 
     Raises:
         ConfigError: a negative overlap.
@@ -92,7 +101,8 @@ def context_of(engine: Engine, overlap: int | None = None) -> Context:
         raise ConfigError(f"overlap = {overlap}: must not be negative")
     reach = _reach(engine)
     if overlap is None:
-        overlap = UNKNOWN if reach.pixels is None else min(reach.pixels, MOST)
+        affordable = max(MOST, (tile or 0) // 2)
+        overlap = UNKNOWN if reach.pixels is None else reach.pixels if reach.pixels <= affordable else MOST
     return Context(
         overlap,
         math.lcm(reach.alignment, engine.size_multiple),

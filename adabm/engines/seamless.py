@@ -36,7 +36,7 @@ def upscale(
         model: an engine; or a calibrated model, or one inside ``model.full_precision()``.
         image: (H, W, C) of values 0 to 255, C the network's input channels.
         tile: largest side of the tiles in input pixels, without their context; None for the whole picture at once, as it is
-            computed, too, where it is no larger than a tile with its context.
+            computed, too, where it has no more pixels than a tile with its context.
         overlap: input pixels of context computed around each tile and cut off again; by default as many as the network
             needs, see :func:`adabm.engines.context.context_of`.
         bits_per: ``"picture"``: the whole picture decides the bits of all its tiles; ``"tile"``: each tile its own.
@@ -77,9 +77,9 @@ def seamless_tiles(
     height, width = image.shape[:2]
     context = Context(0)
     if in_tiles(image, tile):
-        context = overlap if isinstance(overlap, Context) else context_of(engine, overlap)
-        if bits_per == "picture" and not in_tiles(image, tile + 2 * context.overlap):
-            tile = None  # a tile with its context may be as large as the picture
+        context = overlap if isinstance(overlap, Context) else context_of(engine, overlap, tile)
+        if bits_per == "picture" and context.takes_in(height, width, tile):
+            tile = None
     rows, columns = _even_spans(height, tile), _even_spans(width, tile)
     with decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext():
         for (top, bottom), (left, right) in itertools.product(rows, columns):

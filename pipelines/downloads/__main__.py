@@ -2,7 +2,6 @@
 
 import sys
 
-from .fetch import handle_termination, main
+from .fetch import command
 
-handle_termination()
-sys.exit(main())
+sys.exit(command())

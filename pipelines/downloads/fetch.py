@@ -7,7 +7,6 @@ download folder has the layout of a mirror, so copying it to another machine ser
 import argparse
 import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from adabm.errors import DataError, one_line
 from adabm.files import file_sha256
+from adabm.process import as_command
 
 from .acquire import STAGING, Acquired, Transfers, staging
 from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources
@@ -198,19 +198,6 @@ def _list(sources: dict[str, Source], ids: list[str]) -> None:
             print(f"{file.sha256}  {'-' if file.size is None else file.size}  {file.path}", *file.urls, sep="\n  ")
 
 
-class _Terminated(KeyboardInterrupt):
-    """The process was asked to end; is handled like an interrupt from the keyboard."""
-
-
-def _terminate(*_: object) -> None:
-    raise _Terminated
-
-
-def handle_termination() -> None:
-    """Let a request to end the process stop the transfers as an interrupt from the keyboard does."""
-    signal.signal(signal.SIGTERM, _terminate)
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("ids", nargs="*", metavar="ID", help="entries of data/sources.yaml")
@@ -235,16 +222,19 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"fetch: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # nobody reads the list
+        raise
     except OSError as error:
         what = f"{error.filename}: {error.strerror}"
         print(f"fetch: {what}; complete files stay, run the same command again", file=sys.stderr)
         return 1
-    except KeyboardInterrupt as error:
-        print("fetch: interrupted; complete files stay, run the same command again to go on", file=sys.stderr)
-        return 143 if isinstance(error, _Terminated) else 130
     return 0
 
 
+def command() -> int:
+    """Carry out :func:`main` as all that this process does."""
+    return as_command("fetch", main, "complete files stay, run the same command again to go on")
+
+
 if __name__ == "__main__":
-    handle_termination()
-    sys.exit(main())
+    sys.exit(command())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from adabm.errors import DataError
 from adabm.files import file_sha256, write_atomically
+from adabm.process import as_command
 
 from .sources import MANIFEST, mirror_prefix, read_manifest
 
@@ -44,4 +45,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("record_checksums", main))

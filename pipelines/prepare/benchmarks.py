@@ -20,6 +20,7 @@ from adabm.files import write_atomically
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
 from adabm.pictures.writing import write_image
+from adabm.process import as_command
 
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set
@@ -208,4 +209,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("prepare_benchmarks", main))

@@ -10,6 +10,7 @@ from adabm.errors import AdabmError
 from adabm.networks.backbones import verify_backbones
 from adabm.pictures.bundled import prepare_bundled, read_manifest
 from adabm.pictures.folders import SCENE_SEPARATOR
+from adabm.process import as_command
 
 from .excerpts import write_crops, write_pool
 from .replaced import files_below, replaced_folder
@@ -57,4 +58,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("prepare", main))

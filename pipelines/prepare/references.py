@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError
 from adabm.files import write_atomically
+from adabm.process import as_command
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 
@@ -43,4 +44,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("references", main))

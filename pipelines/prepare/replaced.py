@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adabm.errors import DataError
@@ -14,7 +14,7 @@ _TEXT = "The pipeline wrote this folder and replaces it as a whole. Keep nothing
 
 @contextmanager
 def replaced_folder(output: Path, earlier: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
-    """Give a new folder to fill; it takes the place of ``output`` when the block ends without an error.
+    """Give a new folder to fill; it takes the place of ``output`` when the block ends without an error, and else goes.
 
     Args:
         output: does not exist, is empty, or is a folder that this function wrote: it then holds the file ``MARKER``.
@@ -31,15 +31,30 @@ def replaced_folder(output: Path, earlier: Callable[[Path], bool] = lambda folde
     _delete(partial)
     partial.mkdir(parents=True)
     (partial / MARKER).write_text(_TEXT)
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        with suppress(OSError):  # what ended the block is what is told
+            _delete(partial)
+        raise
     _check(output, earlier)  # the block may have taken minutes
     # set aside first: a run that is killed on the way leaves the whole folder or none
     replaced = output.with_name(output.name + ".replaced")
     _check(replaced, earlier)
     _delete(replaced)
-    if output.exists():
-        output.rename(replaced)
-    partial.rename(output)
+    try:
+        _exchange(output, partial, replaced)
+    except KeyboardInterrupt:  # a moment, whatever it interrupted
+        _exchange(output, partial, replaced)
+        raise
+
+
+def _exchange(output: Path, partial: Path, replaced: Path) -> None:
+    """Go on from wherever an earlier call was interrupted."""
+    if partial.exists():
+        if output.exists():
+            output.rename(replaced)
+        partial.rename(output)
     _delete(replaced)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError, DataError
 from adabm.networks import import_weights, save_network
+from adabm.process import as_command
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 from ..downloads.uses import find_use
@@ -59,15 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("data/prepared/weights"), help="folder to write to")
     args = parser.parse_args(arguments)
-    try:
-        sources = read_sources(args.manifest)
-        for name in args.names:
-            print(convert(name, args.downloads, args.output, sources), flush=True)
-    except (AdabmError, OSError) as error:
-        print(f"weights: {error}", file=sys.stderr)
-        return 1
+    for name in args.names:
+        try:
+            written = convert(name, args.downloads, args.output, read_sources(args.manifest))
+        except (AdabmError, OSError) as error:
+            print(f"weights: {error}", file=sys.stderr)
+            return 1
+        print(written, flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("weights", main))

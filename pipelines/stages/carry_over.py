@@ -19,6 +19,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError, ConfigError, DataError, TableError
 from adabm.files import write_atomically
+from adabm.process import as_command
 from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
@@ -196,4 +197,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("carry_over", main))

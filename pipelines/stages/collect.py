@@ -11,6 +11,7 @@ import pandas as pd
 from adabm.errors import AdabmError, TableError
 from adabm.files import write_atomically
 from adabm.full_precision import FULL_PRECISION
+from adabm.process import as_command
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.answers import questions
 from adabm.study.pages import figures
@@ -186,4 +187,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("collect", main))

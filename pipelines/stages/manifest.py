@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from adabm.errors import AdabmError
+from adabm.process import as_command
 from adabm.study.origin.manifest import write_manifest
 
 
@@ -16,14 +17,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("results", type=Path, nargs="+", metavar="FOLDER", help="folder of a profile's results")
     args = parser.parse_args()
-    try:
-        for results in args.results:
-            print(write_manifest(results))
-    except (AdabmError, OSError) as error:
-        print(f"manifest: {error}", file=sys.stderr)
-        return 1
+    for results in args.results:
+        try:
+            written = write_manifest(results)
+        except (AdabmError, OSError) as error:
+            print(f"manifest: {error}", file=sys.stderr)
+            return 1
+        print(written)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("manifest", main))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError
 from adabm.files import remove_stale_temporaries
+from adabm.process import as_command
 from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
 from adabm.study.variables import EXECUTOR_VARIABLE
@@ -49,9 +50,6 @@ def main() -> int:
     except (AdabmError, OSError, RuntimeError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("measure: interrupted; what was completed is kept", file=sys.stderr)
-        return 130
     for result in results:
         if result.reason is not None:
             run = result.cell.run
@@ -63,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("measure", main, "what was completed is kept"))

@@ -8,6 +8,7 @@ import ast
 import contextlib
 import difflib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from adabm.yaml_files import parse_yaml, read_yaml
 if TYPE_CHECKING:
     from nbformat import NotebookNode  # takes longer than all else of what only reads parameters
 
+_CHANGING = {"changes", "counts"}  # of settings, and of a number by strategy: none where all is as usual
+
 
 def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, ast.expr]:
     """Return the annotation of each variable that the cell tagged ``parameters`` assigns.
@@ -25,15 +28,8 @@ def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, ast.ex
     A variable without annotation takes the type of its default. ``papermill.inspect_notebook``
     is not asked: it silently drops ``int | None`` and every line with two equals signs.
     """
-    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    if not cells:
-        return {}
-    try:
-        statements = ast.parse(cells[0].source).body
-    except SyntaxError as error:
-        raise ConfigError(f"{name}: the parameters cell is not plain Python: {error}") from None
     declared = {}
-    for statement in statements:
+    for statement in _statements(notebook, name):
         match statement:
             case ast.AnnAssign(target=ast.Name(id=variable), annotation=annotation):
                 declared[variable] = annotation
@@ -45,6 +41,21 @@ def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, ast.ex
                     f"move `{ast.unparse(statement)}` to the next cell"
                 )
     return declared
+
+
+def optional_collections(notebook: "NotebookNode", name: str) -> set[str]:
+    """Return the parameters that may be empty: what a notebook's own default leaves empty, and what only changes others."""
+    assigned = [statement for statement in _statements(notebook, name) if hasattr(statement, "value")]
+    targets = [s.target if isinstance(s, ast.AnnAssign) else s.targets[0] for s in assigned]
+    return {target.id for target, s in zip(targets, assigned) if ast.unparse(s.value) in ("[]", "{}")} | _CHANGING
+
+
+def _statements(notebook: "NotebookNode", name: str) -> list[ast.stmt]:
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    try:
+        return ast.parse(cells[0].source).body if cells else []
+    except SyntaxError as error:
+        raise ConfigError(f"{name}: the parameters cell is not plain Python: {error}") from None
 
 
 def _literal_type(value: ast.expr) -> str:
@@ -86,14 +97,21 @@ def read_executor(params: Path) -> str | None:
 
 
 def check_parameters(
-    declared: dict[str, ast.expr], given: dict[str, Any], name: str, complete: bool = True
+    declared: dict[str, ast.expr],
+    given: dict[str, Any],
+    name: str,
+    complete: bool = True,
+    optional: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Return ``given`` with integers turned into floats where floats are declared.
 
     Unless it is to be ``complete``, what is not given keeps the notebook's default.
 
+    Args:
+        optional: see :func:`optional_collections`; None: all may be empty.
+
     Raises:
-        ConfigError: a name is unknown or missing, or a value does not fit its annotation.
+        ConfigError: a name is unknown or missing, or a value does not fit its annotation, or is empty and may not be.
     """
     if given and not declared:
         raise ConfigError(f"{name} has no cell tagged 'parameters' that could take {', '.join(map(str, given))}")
@@ -112,7 +130,24 @@ def check_parameters(
                 f"{name}: '{key}: {ast.unparse(declared[key])}' cannot take {shown(value)} ({type(value).__name__}); "
                 "a type is int, float, str, bool, dict, list, list[...], dict[str, ...] or `... | None`"
             ) from None
+        if optional is not None and key not in optional and _lacks_all(checked[key], declared[key]):
+            raise ConfigError(
+                f"{name}: '{key}' is empty ({shown(value)}), and nothing could be measured; name at least one"
+            )
     return checked
+
+
+def _lacks_all(value: Any, annotation: ast.expr) -> bool:
+    """Whether a list or dictionary is empty, or one of the lists in it."""
+    match annotation:
+        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[_, item])):
+            lists = () if ast.unparse(item) == "dict" else value.values()
+            return not value or any(_lacks_all(inner, item) for inner in lists)
+        case ast.Name(id="list") | ast.Subscript(value=ast.Name(id="list")):
+            return value == []
+        case ast.Name(id="dict"):
+            return value == {}
+    return False
 
 
 def _fit(value: Any, annotation: ast.expr) -> Any:

@@ -19,7 +19,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -36,11 +35,20 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
+from adabm import errors
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
+from adabm.process import as_command
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
-from .notebook_parameters import check_parameters, declared_parameters, parse_overrides, read_block, read_executor
+from .notebook_parameters import (
+    check_parameters,
+    declared_parameters,
+    optional_collections,
+    parse_overrides,
+    read_block,
+    read_executor,
+)
 from .sums import write_sums
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +76,29 @@ class _OwnKernel(AsyncKernelManager):
     def _native_kernel_only(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
 
+    @default("connection_file")
+    def _within_the_scratch_folder(self) -> str:
+        """A file of its own beside others' temporary ones would stay after an interruption while the kernel starts."""
+        return str(Path(os.environ["IPYTHONDIR"], "connection.json"))
+
+    @classmethod
+    @contextlib.contextmanager
+    def ended(cls) -> Iterator[type["_OwnKernel"]]:
+        """Give a class whose kernels do not outlive the block: papermill leaves one that it was interrupted in starting."""
+        made = []
+
+        class Kernel(cls):
+            def __init__(self, *values: object, **named: object) -> None:
+                super().__init__(*values, **named)
+                made.append(self)
+
+        try:
+            yield Kernel
+        finally:
+            for process in filter(None, (getattr(kernel.provisioner, "process", None) for kernel in made)):
+                process.kill()
+                process.wait()
+
 
 def run_notebook(
     source: Path, out: Path, given: dict[str, Any], params: Path | None = None, block: str | None = None
@@ -82,7 +113,11 @@ def run_notebook(
     """
     notebook = read_notebook(source)
     values = check_parameters(
-        declared_parameters(notebook, str(source)), given, str(source), complete=block is not None
+        declared_parameters(notebook, str(source)),
+        given,
+        str(source),
+        complete=block is not None,
+        optional=optional_collections(notebook, str(source)),
     )
     failed = out.with_suffix(".failed.ipynb")
     if source.resolve() in (out.resolve(), failed.resolve()):
@@ -92,6 +127,7 @@ def run_notebook(
         _kernel_environment(
             scratch, _stage(source, params, block), read_executor(params) if params and block else None
         ),
+        _OwnKernel.ended() as kernel,
     ):
         working_copy = Path(scratch) / "notebook.ipynb"
         try:
@@ -103,7 +139,7 @@ def run_notebook(
                 language="python",
                 cwd=ROOT,
                 progress_bar=False,
-                kernel_manager_class=_OwnKernel,
+                kernel_manager_class=kernel,
                 stderr_file=sys.stderr,
             )  # progress bars of the cells, as they move
             _check_complete(executed)
@@ -112,6 +148,8 @@ def run_notebook(
             shutil.copyfile(working_copy, failed)
             description = _describe(error, read_notebook(working_copy), source)
             raise NotebookFailed(f"{description}\n\nkept as {failed}") from None
+        except RuntimeError as error:  # of jupyter_client
+            raise NotebookFailed(f"{source}: no cell ran, its kernel did not start: {error}") from None
     write_atomically(out, (nbformat.writes(canonical(executed)) + "\n").encode())
     failed.unlink(missing_ok=True)
 
@@ -178,13 +216,15 @@ def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
     started = [i for i, c in enumerate(cells) if c.metadata.papermill.get("start_time")]
     raised = [i for i, c in enumerate(cells) if any(o.output_type == "error" for o in c.get("outputs", []))]
     number = (raised or started[-1:])[0]
+    count = cells[number].get("execution_count")  # a kernel that dies at once may not have told it
+    place = f"cell {number + 1} of {len(cells)}" + (f" (In [{count}])" if count else "")
     if isinstance(error, PapermillExecutionError):
         reason, text = f"{error.ename}: {error.evalue}", "\n".join(error.traceback)
+        if issubclass(getattr(errors, error.ename, object), errors.AdabmError):
+            return f"{source}: {place} failed: {error.evalue}"  # tells what is wrong and what to do
         lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-TRACEBACK_LINES:]
     else:
         reason, lines = "the kernel died (out of memory, or a crash in compiled code)", []
-    count = cells[number].get("execution_count")  # a kernel that dies at once may not have told it
-    place = f"cell {number + 1} of {len(cells)}" + (f" (In [{count}])" if count else "")
     return "\n".join([f"{source}: {place} failed: {reason}", "", cells[number].source, "", *lines])
 
 
@@ -254,13 +294,12 @@ def main(arguments: list[str] | None = None) -> int:
     except NotebookFailed as error:
         print(f"run_notebook: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"run_notebook: {options.notebook} interrupted, nothing written", file=sys.stderr)
-        return 130
+    except OSError as error:  # what names no file is of the scratch folder
+        print(f"run_notebook: {error.filename or tempfile.gettempdir()}: {error.strerror or error}", file=sys.stderr)
+        return 2
     print(f"{options.notebook} -> {options.out} ({time.monotonic() - begun:.1f} s)")
     return 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwind: remove the scratch folder, stop the kernel
-    sys.exit(main())
+    sys.exit(as_command("run_notebook", main, "no notebook is written, what its cells completed is kept"))

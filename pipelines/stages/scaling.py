@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adabm.errors import AdabmError
+from adabm.process import as_command
 from adabm.study import find_root
 from adabm.study.running.simulation import Job, critical_path, makespan
 
@@ -96,4 +97,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("scaling", main))

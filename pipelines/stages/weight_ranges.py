@@ -15,6 +15,7 @@ import torch
 
 from adabm.engines.evaluation import measure
 from adabm.errors import AdabmError
+from adabm.process import as_command
 from adabm.quantization.layers import Policy
 from adabm.study import Effort, ModelTask, ResultCache, find_root, plan_inputs, read_plan, write_provenance, write_table
 
@@ -78,4 +79,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_command("weight_ranges", main))

@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from adabm._compat import basicsr_module
 from adabm.files import file_sha256, write_atomically
 from adabm.pictures.reading import list_images, read_raw
 from adabm.pictures.resize import downscale, modcrop
+from adabm.process import as_command
 from adabm.serialization import safetensors_bytes
 
 from .growing import grow_edsr
@@ -218,4 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(as_command("train_backbone", main))

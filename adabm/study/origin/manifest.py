@@ -1,5 +1,6 @@
 """The manifest of a profile: the sha256 of every published file, and the code that they were made with."""
 
+import csv
 import json
 import os
 import subprocess
@@ -23,16 +24,23 @@ def write_manifest(results: Path) -> Path:
     The same files and the same code give the same bytes.
 
     Raises:
-        DataError: no such folder.
+        DataError: no such folder, or a file in it that is no table though its name says so.
     """
     if not results.is_dir():
         raise DataError(f"{results}: is no folder of results; run the pipeline first")
     files = published_files(results)
     content = {"format": _FORMAT, "files": {name: sha256(results / name) for name in files}}
-    content["tables"] = {name: sums_of((results / name).read_bytes()) for name in files if name.endswith(".csv")}
+    content["tables"] = {name: _sums(results / name) for name in files if name.endswith(".csv")}
     content |= code_state(STUDY_CODE | SPEED_CODE | answer_code())
     write_atomically(results / MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return results / MANIFEST
+
+
+def _sums(table: Path) -> dict[str, object]:
+    try:
+        return sums_of(table.read_bytes())
+    except (UnicodeDecodeError, csv.Error, StopIteration):
+        raise DataError(f"{table}: is no CSV table; delete it, or run the stage that writes it again") from None
 
 
 def read_manifest(results: Path) -> dict | None:

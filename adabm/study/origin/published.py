@@ -1,9 +1,10 @@
 """Are the published files of a profile, and what pages show of them, still those that its manifest names?"""
 
+import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import sha256
 from .manifest import MANIFEST, differing_files, published_files, read_manifest, read_sums
 from .table_changes import tell_changes
+
+_NAMED = 3  # files named with a manifest that is not the committed one
 
 # What stands between <!-- marker:start --> and <!-- marker:end --> of a page, and whether it is all of the file or rows of it.
 SHOWN = {
@@ -42,12 +45,15 @@ class Published(Judged):
     findings: tuple[Finding, ...] = ()
 
 
-def verify_files(results: Path, root: Path, below: Sequence[Path], hashed: Hashed = sha256) -> Published:
+def verify_files(
+    results: Path, root: Path, below: Sequence[Path], hashed: Hashed = sha256, regenerated: bool = False
+) -> Published:
     """Compare the files of a profile's results with its manifest or, where there is none, with the sums of its questions.
 
     Args:
         root: of the repository.
         below: folders to which the comparison is restricted.
+        regenerated: a manifest that differs from the committed one is a warning only.
     """
     try:
         manifest = read_manifest(results)
@@ -59,7 +65,7 @@ def verify_files(results: Path, root: Path, below: Sequence[Path], hashed: Hashe
     inside = [real(folder) for folder in below]
     # by its name, not by where it leads: a file that became a link to another place is still a published one
     concerned = lambda name: any(Path(os.path.normpath(real(results) / name)).is_relative_to(f) for f in inside)
-    found = [*_manifest(results, root, manifest is not None), *_elsewhere(results, expected)]
+    found = [*_manifest(results, root, manifest, regenerated), *_elsewhere(results, expected)]
     expected = {name: digest for name, digest in expected.items() if concerned(name)}
     for name, how in differing_files(results, expected, hashed).items():
         path = results / name
@@ -96,8 +102,9 @@ def verify_pages(root: Path, below: Sequence[Path]) -> list[Published]:
     ]
 
 
-def _manifest(results: Path, root: Path, there: bool) -> Iterator[Finding]:
-    path = results / MANIFEST
+def _manifest(results: Path, root: Path, manifest: Mapping | None, regenerated: bool) -> Iterator[Finding]:
+    """Compare the manifest with the committed one: else table, provenance and manifest could be changed together."""
+    path, there = results / MANIFEST, manifest is not None
     shown = _relative(path, root)
     committed = _committed(root, shown)
     if not there and committed is not None:
@@ -105,10 +112,24 @@ def _manifest(results: Path, root: Path, there: bool) -> Iterator[Finding]:
     elif not there:
         what = f"{shown} is absent: the report is not compared, nor whether tables were changed together with their provenance"
         yield Finding("manifest", WARNING, what, f"python -m pipelines.stages.manifest {_relative(results, root)}")
-    elif committed is not None and committed != read_bytes(path):
-        yield Finding(
-            "manifest", WARNING, f"{shown} is not the committed one", "git diff tells how; commit or restore it"
-        )
+    elif committed is None:
+        what = f"git has no {shown} to compare it with; results that were changed together with it are not noticed"
+        yield Finding("manifest", NOTE, what)
+    elif committed != read_bytes(path):
+        what = f"{shown} is not the committed one{_other_sums(manifest, committed)}"
+        remedy = "restore it (git checkout), or commit what was made anew; until then --regenerated takes it as it is"
+        yield Finding("manifest", WARNING if regenerated else PROBLEM, what, remedy)
+
+
+def _other_sums(manifest: Mapping, committed: bytes) -> str:
+    """Name the files that a manifest and the committed one do not agree upon."""
+    try:
+        before = dict(json.loads(committed)["files"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    names = sorted(name for name in {*before, *manifest["files"]} if before.get(name) != manifest["files"].get(name))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f": it has other sums of {', '.join(map(told, names[:_NAMED]))}{more}" if names else ""
 
 
 def _elsewhere(results: Path, names: Iterable[str]) -> Iterator[Finding]:

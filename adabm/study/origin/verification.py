@@ -66,8 +66,12 @@ def verify_results(folders: Sequence[Path] = ()) -> list[Verdict]:
     return [verdicts[path] for path in sorted(verdicts)]
 
 
-def verify_published(folders: Sequence[Path] = ()) -> list[Published]:
-    """Verify all published files of the profiles to which the folders belong, and the pages that show parts of them."""
+def verify_published(folders: Sequence[Path] = (), regenerated: bool = False) -> list[Published]:
+    """Verify all published files of the profiles to which the folders belong, and the pages that show parts of them.
+
+    Args:
+        regenerated: a manifest that differs from the committed one is a warning only.
+    """
     folders = [Path(folder) for folder in folders] or [find_root() / "results"]
     roots: dict[Path, list[Path]] = {}
     for folder in folders:
@@ -76,7 +80,9 @@ def verify_published(folders: Sequence[Path] = ()) -> list[Published]:
     for root, below in roots.items():
         records = sorted(path for folder in below for path in folder.rglob(f"*{_SUFFIX}"))
         profiles = dict.fromkeys(real(path).parents[1] for path in records)
-        found += [verify_files(profile, root, below, _hashed) for profile in profiles] + verify_pages(root, below)
+        found += [verify_files(profile, root, below, _hashed, regenerated) for profile in profiles] + verify_pages(
+            root, below
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from ...files import file_sha256, open_regular_file, read_kept, write_atomically
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
 
+_MOST_RECORD = 2**26  # bytes of a kept measurement, which has some thousand
 _LONGEST_SECONDS = 100  # bytes of a kept duration
 
 
@@ -130,7 +131,7 @@ class ResultCache:
     @staticmethod
     def _kept(path: Path, of: str) -> dict | None:
         try:
-            content = json.loads(read_kept(path))
+            content = json.loads(read_kept(path, _MOST_RECORD))
             if content["of"] != of:
                 raise KeptFileError(f"{path}: is that of another key")
         except FileNotFoundError:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
+from ...errors import StudyError
 from .executors import Request, Workers, chosen, open_workers
 from .graph import Node, Task, TaskGraph
 from .tasks import ModelTask
@@ -34,7 +35,7 @@ def carry_out(graph: TaskGraph, executor: str | None, workers: int | None, devic
         folder: shared by all workers.
 
     Raises:
-        RuntimeError: a task failed, or lost its workers again and again; its message names the run.
+        StudyError: a task failed, or lost its workers again and again; its message names the run.
         ConfigError: there is no such executor.
     """
     if not graph.nodes:
@@ -116,8 +117,8 @@ def _lost(error: BaseException, tries: int) -> str:
     return f"its worker was killed {times}, perhaps for lack of memory; fewer workers a machine need less ({told})"
 
 
-def _failure(node: Node, reason: str) -> RuntimeError:
-    return RuntimeError(
+def _failure(node: Node, reason: str) -> StudyError:
+    return StudyError(
         f"{_name(node.task)}: {reason.rstrip('.')}. What was completed is kept; the next run goes on from there."
     )
 
