@@ -128,6 +128,12 @@ def test_without_a_manifest_the_sums_are_compared_and_its_absence_is_told(root, 
     assert "problem (file): results/test/set_size/conclusion.md is not the published one" in verify(capsys)
 
 
+def test_a_profile_without_any_record_is_not_passed_over(root, capsys):
+    for path in (root / "results").rglob("*.provenance.json"):
+        path.unlink()
+    assert ".provenance.json is missing" in verify(capsys, status=1)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "other", "files": {}}', "[" * 100_000])
 def test_a_damaged_manifest_is_a_problem(root, capsys, text):
     (root / "results/test" / MANIFEST).write_text(text)

@@ -16,7 +16,7 @@ from ..plan.root import find_root
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import code_hash, sha256
 from .history import tell_definitions
-from .manifest import read_manifest
+from .manifest import MANIFEST, read_manifest
 from .provenance import (
     OUTSIDE,
     SPEED_CODE,
@@ -79,7 +79,9 @@ def verify_published(folders: Sequence[Path] = (), regenerated: bool = False) ->
     found = []
     for root, below in roots.items():
         records = sorted(path for folder in below for path in folder.rglob(f"*{_SUFFIX}"))
-        profiles = dict.fromkeys(real(path).parents[1] for path in records)
+        # a profile that lost all its records is still told of by its manifest
+        manifests = sorted(path for folder in below for path in folder.rglob(MANIFEST))
+        profiles = dict.fromkeys([real(p).parents[1] for p in records] + [real(p).parent for p in manifests])
         found += [verify_files(profile, root, below, _hashed, regenerated) for profile in profiles] + verify_pages(
             root, below
         )
