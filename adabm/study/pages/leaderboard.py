@@ -1,15 +1,12 @@
 """Figures of the leaderboard: loss against time, and loss against bits."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..tables.leaderboard import first_board
 from ..tables.methods import in_order, label
-from .figures import family_colors, label_beside, study_style
+from .figures import family_colors, study_style
+from .series import name_lines
 
 _SHOWN_BEST = 2
 _ALWAYS_SHOWN = ("adabm", "minmax", "omse")  # with the best, few enough lines to be told apart
@@ -28,7 +25,12 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         for _, row in rows.iterrows():
             axis.plot(row["seconds"], row["loss_db"], "o", color=colors[row["method"]], ms=7, zorder=3)
             axis.annotate(
-                row["label"], (row["seconds"], row["loss_db"]), (7, 3), textcoords="offset points", fontsize=8
+                row["label"],
+                (row["seconds"], row["loss_db"]),
+                (7, 3),
+                textcoords="offset points",
+                fontsize=8,
+                color=colors[row["method"]],
             )
         axis.margins(x=0.15)
         axis.set(xscale="log", ylim=(0, None), xlabel="time to quantize (s, measured on one thread, logarithmic)")
@@ -54,21 +56,14 @@ def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
         figure = Figure(figsize=(6.4, 3.8))
         axis = figure.subplots()
         colors = family_colors(several)
-        ends = []
+        ends = {}
         for name in several:
             line = rows[rows["method"] == name].sort_values("fab")
             axis.plot(line["fab"], line["loss_db"], "o-", color=colors[name], ms=4, lw=1.3)
-            ends.append(line.iloc[-1])
-        _label_all(axis, [end["fab"] for end in ends], [end["loss_db"] for end in ends], [label(n) for n in several])
+            ends[label(name)] = (line["fab"].iloc[-1], line["loss_db"].iloc[-1])
         axis.set(yscale="log", xlabel="FAB (simulated bits)", ylabel="loss of PSNR-Y (dB, logarithmic)")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.set_title(f"{first['backbone']}, {first['dataset']}, fully quantized: lower left is better")
+        axis.autoscale_view()
+        name_lines(axis, ends, {label(name): {"color": colors[name]} for name in several})
     return figure
-
-
-def _label_all(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
-    """Write the names at the right edge, from top to bottom in the order of the points."""
-    points = sorted(zip(y, x, names), reverse=True)
-    places = np.linspace(0.96, 0.04, len(points)) if len(points) > 1 else [0.5]
-    for (height, left, name), place in zip(points, places):
-        label_beside(axis, name, (left, height), place)

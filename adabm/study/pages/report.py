@@ -64,6 +64,7 @@ class Section:
     tables: tuple[ReadableTable, ...] = ()
     links: tuple[tuple[str, str], ...] = ()  # (text, path relative to the page)
     version: str | None = None
+    measured: str = ""  # on which networks, with how many seeds, on which sets
 
     @property
     def open_figures(self) -> int:
@@ -87,7 +88,7 @@ def write_report(
     board = _read(results / REPORT / "leaderboard.csv", "collect")
     evaluated = results / "evaluation" / "evaluation_summary.csv"
     sections = [*_calibration(results), _evaluation(results, evaluated)]
-    sections += [_section(results, question, summary) for question in questions]
+    sections += [_section(results, question, summary, study) for question in questions]
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -137,11 +138,25 @@ def studied(study: pd.DataFrame) -> str:
     )
 
 
+def measured_on(rows: pd.DataFrame) -> str:
+    """Return how much a question's rows measured: networks with their seeds, and the sets; empty where nothing was.
+
+    Full precision is left out: it has no seeds.
+    """
+    rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
+    if rows.empty:
+        return ""
+    seeds = rows.groupby("backbone", sort=False)["seed"].nunique()
+    networks = [f"{name} ({count} {'seed' if count == 1 else 'seeds'})" for name, count in seeds.items()]
+    pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
+    return f"Measured on {_listed(networks)}" + (f"; {_listed(list(pictured))}." if len(pictured) else ".")
+
+
 def _by_bits(setting: str) -> tuple[list[int], str]:
     return [int(bits) for bits in re.findall(r"\d+", setting)], setting
 
 
-def _section(results: Path, question: Question, summary: pd.DataFrame) -> Section:
+def _section(results: Path, question: Question, summary: pd.DataFrame, study: pd.DataFrame) -> Section:
     rows = summary[summary["question"] == question.id]
     if rows.empty:
         return Section(question, False, Told(""))
@@ -158,6 +173,7 @@ def _section(results: Path, question: Question, summary: pd.DataFrame) -> Sectio
             ("provenance", question.provenance(results)),
         ),
         _provenance(question.table(results)).get("version"),
+        measured_on(study[study["question"] == question.id]),
     )
 
 
