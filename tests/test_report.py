@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,7 +20,7 @@ from adabm.errors import TableError
 from adabm.study import save_figure
 from adabm.study.answers import questions
 from adabm.study.pages.embedding import embedded
-from adabm.study.pages.report import studied, write_report
+from adabm.study.pages.report import measured_on, studied, write_report
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.pages import ROOT
@@ -214,3 +215,24 @@ def test_studied_names_networks_settings_sets_and_seeds():
     assert studied(study_table(rows)).startswith(
         "AdaBM quantizes net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. "
     )
+
+
+def test_a_question_tells_networks_seeds_and_pictures():
+    def rows(backbone, seeds, pictures, setting="W4A4 FQ"):
+        return [
+            {"backbone": backbone, "dataset": name, "setting": setting, "seed": seed, "status": "measured"}
+            | {"pictures": count, "psnr_y_db": 30.0}
+            for seed in range(seeds)
+            for name, count in pictures.items()
+        ]
+
+    table = [
+        *rows("one", 5, {"Set5": 5, "Urban100": 3}),
+        *rows("two", 1, {"Set5": 1}),
+        *rows("one", 9, {"X": 9}, "FP32"),
+    ]
+    told = "Measured on one (5 seeds, 8 pictures or patches) and two (1 seed, 1 picture); Set5 and Urban100."
+    assert measured_on(pd.DataFrame(table)) == told
+    assert measured_on(pd.DataFrame(table).assign(status="not run")) == ""
+    timed = pd.DataFrame(rows("one", 1, {"none": None})).assign(psnr_y_db=float("nan"))
+    assert measured_on(timed) == "Measured on one (1 seed)."

@@ -29,6 +29,7 @@ from ..tables.methods import in_order, label, method
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 _SHARP = 160  # pixels an inch
 _FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast", "Best")  # they have the same colours in every figure
+_PALE = 0.65  # least channel of a colour from which on names written in it cannot be read
 FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
 
@@ -251,7 +252,8 @@ def _family(name: str) -> str:
 
 
 def _family_palette(families: Sequence[str]) -> dict[str, tuple]:
-    return dict(zip(families, itertools.cycle(sns.color_palette("colorblind"))))
+    legible = [color for color in sns.color_palette("colorblind") if min(color) < _PALE]
+    return dict(zip(families, itertools.cycle(legible)))
 
 
 def label_beside(axis: Axes, name: str, point: tuple[float, float], place: float, color: str | tuple = "black") -> None:

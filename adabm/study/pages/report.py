@@ -139,17 +139,23 @@ def studied(study: pd.DataFrame) -> str:
 
 
 def measured_on(rows: pd.DataFrame) -> str:
-    """Return how much a question's rows measured: networks with their seeds, and the sets; empty where nothing was.
+    """Return how much a question's rows measured: networks with seeds and pictures, and the sets; empty where nothing was.
 
-    Full precision is left out: it has no seeds.
+    Full precision is left out: it has no seeds. A picture may be a patch.
     """
     rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
     if rows.empty:
         return ""
-    seeds = rows.groupby("backbone", sort=False)["seed"].nunique()
-    networks = [f"{name} ({count} {'seed' if count == 1 else 'seeds'})" for name, count in seeds.items()]
+    networks = [f"{name} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
     pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
     return f"Measured on {_listed(networks)}" + (f"; {_listed(list(pictured))}." if len(pictured) else ".")
+
+
+def _extent(rows: pd.DataFrame) -> str:
+    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most."""
+    seeds, pictures = rows["seed"].nunique(), int(rows.groupby("dataset")["pictures"].max().sum())
+    told = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
 
 
 def _by_bits(setting: str) -> tuple[list[int], str]:
