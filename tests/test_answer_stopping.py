@@ -46,7 +46,7 @@ def test_what_the_rule_has_and_what_there_was():
 @pytest.mark.parametrize(
     "truth, held_out, told",
     [
-        ([30, 29, 27, 26], [1, 2, 3, 4], "harms net (2 of 2 seeds), and the rule prevents it."),
+        ([30, 29, 27, 26], [1, 2, 3, 4], "harms net (2 of 2 seeds), and in the mean the rule prevents it."),
         ([30, 29, 27, 26], [4, 3, 2, 1], "does not tell when to stop: fine-tuning harms net (2 of 2 seeds) and"),
         ([28, 29, 30, 31], [1, 2, 3, 4], "The rule stops too early: on net"),
         (

@@ -166,8 +166,14 @@ def _first(units: pd.DataFrame) -> str:
     }
     wide = f"the range found for {high} bits costs {cost.loc[high, low]:.1f} dB at {low}"
     narrow = f"the range found for {low} bits costs {cost.loc[low, high]:.1f} dB at {high}"
+    better = [
+        f"{best} at {used} ({-cost.loc[best, used]:+.1f} dB)"
+        for used, best in cost.idxmin().items()
+        if cost.loc[best, used] < -_LITTLE
+    ]
     if all(sure.values()):
-        head = f"**Clipping must follow the bits: {wide}, and {narrow}.**"
+        roughly = ", if not to the bit" if better else ""
+        head = f"**Clipping must follow the bits{roughly}: {wide}, and {narrow}.**"
     elif sure[high, low]:
         head = f"**Clipping must follow the bits down, not up: {wide}; the range found for {low} bits does at {high} too.**"
     elif sure[low, high]:
@@ -176,11 +182,6 @@ def _first(units: pd.DataFrame) -> str:
         head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
     steps = [cost.loc[a, b] for a, b in zip(cost.index, cost.index[1:])] + [
         cost.loc[b, a] for a, b in zip(cost.index, cost.index[1:])
-    ]
-    better = [
-        f"{best} at {used} ({-cost.loc[best, used]:+.1f} dB)"
-        for used, best in cost.idxmin().items()
-        if cost.loc[best, used] < -_LITTLE
     ]
     told = (
         f"This is PSNR to the full-precision output; to ground truth it is {truth.loc[high, low]:.1f} and "
@@ -232,8 +233,9 @@ def _of_searches(units: pd.DataFrame, method: str) -> str:
     if best == RELEASED:
         return f"{told}\n\n{practice('The released search is the best: keep it.')}"
     sure = clear(values, ("search", best), ("search", RELEASED))
-    advice = f"Search at: {best}" if sure else f"Nothing is clearly better than the released search (first: {best})"
-    advised = practice(f"{advice}, {found[best] - found[RELEASED]:+.1f} dB.")
+    gain = f"{found[best] - found[RELEASED]:+.1f} dB"
+    kept = f"Keep the released search: nothing is clearly better. First is the search at: {best}, {gain}."
+    advised = practice(f"Search at: {best}, {gain}." if sure else kept)
     return f"{told}\n\n{advised}"
 
 

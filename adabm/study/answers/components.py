@@ -21,6 +21,7 @@ QUESTION = Question(
     "Quality and average bits with parts of AdaBM switched off or moved",
 )
 _LEAST_TOLD = 0.01  # dB; clear differences of series are told from here on
+_NO_EFFECT = 0.005  # dB, and bits
 _PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words
 _LAYERS = f"layer mapping{UNTUNED}"
 _RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
@@ -163,6 +164,10 @@ def _told_of_weights(weights: pd.DataFrame) -> list[str]:
     if means.empty:
         return []
     spans = means.max() - means.min()
+    if spans.max() < _NO_EFFECT:
+        return [
+            "The weight of the bit loss changes nothing in so few steps; the question on the bit loss gives it enough to act."
+        ]
     return [f"Over all weights of the bit loss PSNR spans {spans['psnr_y_db']:.2f} dB and FAB {spans['fab']:.2f}."]
 
 

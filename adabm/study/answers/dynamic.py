@@ -138,7 +138,7 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     everything = gains(units)
     gained = main(everything)
     found = summary(gained)
-    sizes = several([f"{here['patch'].nunique()} patches on {name}" for name, here in gained.groupby("backbone")])
+    sizes = several([f"{_patches(here)} patches on {name}" for name, here in gained.groupby("backbone", sort=False)])
     told = [f"**{_verdict(found)}** {_numbers(found)} ({sizes}; {_seeds(main(units))})."]
     networks = gained.groupby("backbone", sort=False)
     if networks.ngroups > 1:
@@ -157,6 +157,10 @@ def conclusion(units: pd.DataFrame) -> list[str]:
         if name != gained["series"].iloc[0]:
             told[-1] += f" {name}, percentiles change PSNR by {_both(here).replace(' and ', ' dB and thresholds by ')}."
     return [*told, practice(_advice(found))]
+
+
+def _patches(gained: pd.DataFrame) -> int:
+    return len(gained[["dataset", "patch"]].drop_duplicates())  # patches of two sets may have one name
 
 
 def _advice(found: pd.DataFrame) -> str:

@@ -153,7 +153,7 @@ def _first(found: pd.DataFrame) -> str:
     if len(harmed):
         return (
             f"Stop by the teacher loss on held-out calibration pictures: fine-tuning to the end harms {_harmed(found, harmed.index)}, "
-            f"and the rule prevents it{f', but costs {several(worse)} quality' if worse else ''}."
+            f"and in the mean the rule prevents it{f', but costs {several(worse)} quality' if worse else ''}."
         )
     if worse and (means["lowest_db"] >= means["last_db"] - _LITTLE).all():
         return (
