@@ -44,7 +44,7 @@ def plot_separability(shares: pd.DataFrame, gains: pd.DataFrame) -> Figure:
         for place, network in enumerate(networks):
             here = gains[gains["backbone"] == network].set_index("policy").reindex(policies)
             rows = [row + (place - (len(networks) - 1) / 2) * height for row in range(len(policies))]
-            shade = sns.desaturate(palette[2], 1 - 0.6 * place)
+            shade = sns.desaturate(palette[2], 1 - 0.6 * place / max(1, len(networks) - 1))
             last.barh(rows, here["to_fp_db"], xerr=here["to_fp_db_std"], height=height, color=shade, ecolor="0.3")
             ticks |= {
                 row: f"{policy}, {network}" if len(networks) > 1 else policy for row, policy in zip(rows, policies)
