@@ -26,6 +26,7 @@ from adabm.study.answers.layer_factors import (
     outcomes,
     times,
 )
+from adabm.study.answers.measured import told_seeds
 from adabm.study.answers.probing import batch_of, output, patches
 from helpers.probed import probed
 
@@ -154,3 +155,9 @@ def test_the_table_keeps_each_rule_at_its_own_bits():
     table = dynamic.table(units(0.5))
     assert list(table["level"]) == ["none", *RULES] and table.loc[0, "psnr_y_db"] == pytest.approx(31.141)
     assert table.set_index("level").loc[THRESHOLDS, "fab"] == 4.5
+
+
+def test_networks_of_other_numbers_of_seeds_are_told():
+    table = pd.DataFrame(dict(backbone=["a", "a", "b"], seed=[0, 1, 0]))
+    told = [told_seeds(table), told_seeds(table[:2]), told_seeds(table[2:])]
+    assert told == ["1 to 2 seeds", "2 seeds", "one seed"]

@@ -88,6 +88,8 @@ def test_table_and_figure():
         set(rows.index) == {SAME, ADABM, SEPARATE, JOINT} and rows.loc[SAME, "psnr_y_db"] < rows.loc[JOINT, "psnr_y_db"]
     )
     assert len(separability.figures(units(), policies)[""].axes) == 2
+    of_each = lambda frame: pd.concat([frame.assign(backbone=name) for name in ("net", "wide", "deep")])
+    assert len(separability.figures(of_each(units()), of_each(policies))[""].axes) == 4
 
 
 def test_on_a_tiny_network(tmp_path):

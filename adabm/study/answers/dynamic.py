@@ -14,7 +14,7 @@ from ..tables.conclusion import practice
 from ..tables.question import Question
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
-from .measured import several
+from .measured import several, told_seeds
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -139,7 +139,7 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     gained = main(everything)
     found = summary(gained)
     sizes = several([f"{_patches(here)} patches on {name}" for name, here in gained.groupby("backbone", sort=False)])
-    told = [f"**{_verdict(found)}** {_numbers(found)} ({sizes}; {_seeds(main(units))})."]
+    told = [f"**{_verdict(found)}** {_numbers(found)} ({sizes}; {told_seeds(main(units))})."]
     networks = gained.groupby("backbone", sort=False)
     if networks.ngroups > 1:
         listed = [f"{_both(here)} on {name}" for name, here in networks]
@@ -169,11 +169,6 @@ def _advice(found: pd.DataFrame) -> str:
     if dynamic.loc[best, "least"] > 0:
         return f"Compute each picture's factors ({best}) where its time allows."
     return "Leave each layer's factor as calibration found it."
-
-
-def _seeds(units: pd.DataFrame) -> str:
-    count = units["seed"].nunique()
-    return f"{count} seeds" if count > 1 else "one seed"
 
 
 def _verdict(found: pd.DataFrame) -> str:

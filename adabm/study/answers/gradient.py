@@ -15,7 +15,7 @@ from ..running.bench import Bench
 from ..tables.conclusion import practice
 from ..tables.question import Question
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
-from .measured import several
+from .measured import several, told_seeds
 from .probing import Probe, mapping_table, psnr
 from .surrogates import RELEASED, SURROGATES
 
@@ -247,5 +247,4 @@ def _bits(steps: pd.DataFrame) -> str:
 def _sizes(tables: Mapping[str, pd.DataFrame]) -> str:
     patches = tables["patches"]
     counted = [f"{here['patch'].nunique()} patches on {name}" for name, here in patches.groupby("backbone", sort=False)]
-    seeds = patches["seed"].nunique()
-    return f"{several(counted)}; {seeds} seeds" if seeds > 1 else f"{several(counted)}; one seed"
+    return f"{several(counted)}; {told_seeds(patches)}"

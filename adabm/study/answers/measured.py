@@ -15,6 +15,14 @@ def measured(table: pd.DataFrame, variable: str) -> pd.DataFrame:
     return table[(table["variable"] == variable) & (table["status"] == MEASURED)]
 
 
+def told_seeds(table: pd.DataFrame) -> str:
+    """Tell how many seeds the networks of a table with ``backbone`` and ``seed`` have: ``one seed``, ``1 to 3 seeds``."""
+    counts = table.groupby("backbone")["seed"].nunique()
+    if counts.max() == 1:
+        return "one seed"
+    return f"{counts.max()} seeds" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()} seeds"
+
+
 def several(texts: list[str]) -> str:
     """Join texts as a sentence lists them: ``a, b and c``."""
     return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else texts[0]
