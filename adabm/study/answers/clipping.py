@@ -243,5 +243,6 @@ def _sizes(units: pd.DataFrame) -> str:
     parts = []
     for name, here in units.groupby("backbone", sort=False):
         patches = len(here[["dataset", "patch"]].drop_duplicates())
-        parts.append(f"{patches} patches and {here['seed'].nunique()} seeds on {name}")
+        seeds = here["seed"].nunique()
+        parts.append(f"{patches} patches and {seeds} seed{'s' * (seeds > 1)} on {name}")
     return "; ".join(parts)
