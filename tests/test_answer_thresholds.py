@@ -96,7 +96,17 @@ def test_what_helps_on_one_network_alone_names_it():
     other = [row | dict(backbone="other") for row in [FULL, *rows(far)]]
     table = study_table([FULL, *rows(near), *other])
     head, *_, evidence = thresholds.conclusion(table)
-    assert f"adapting images clearly helps, on {FULL['backbone']} alone.**" in head
+    assert f"adapting images clearly helps on {FULL['backbone']} alone.**" in head
     assert "other" in evidence and len(evidence.splitlines()) == 6
     drawn = thresholds.figures(table)[""]
     assert [axis.get_title() for axis in drawn.axes[:2]] == [f"{FULL['backbone']}, Set5", "other, Set5"]
+
+
+def test_what_helps_on_one_network_and_harms_on_another_names_both():
+    up, down = (
+        {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69)},
+        {"0": (29.5, 29.61, 29.69), "10": (29.0, 29.1, 29.2)},
+    )
+    other = [row | dict(backbone="other") for row in [FULL, *rows(down)]]
+    head = thresholds.conclusion(study_table([FULL, *rows(up), *other]))[0]
+    assert f"adapting images clearly helps on {FULL['backbone']} and harms on other.**" in head

@@ -162,9 +162,10 @@ def _worth(which: str, found: Sequence[Moved]) -> str:
     for verb, clear in sides.items():
         if len(clear) == len(here):
             return f"adapting {which} clearly {verb}"
-    texts = [f"{verb}{several([_where(moved, found) for moved in clear])}" for verb, clear in sides.items() if clear]
+    named = lambda moved: _where(moved, found).removeprefix(", ")
+    texts = [f"{verb} {several([named(moved) for moved in clear])}" for verb, clear in sides.items() if clear]
     if texts:
-        return f"adapting {which} clearly {several(texts)} alone"
+        return f"adapting {which} clearly {several(texts)}{' alone' * (len(texts) == 1)}"
     return f"whether adapting {which} helps the seeds cannot tell"
 
 
