@@ -15,6 +15,16 @@ ROOT = Path(__file__).parents[1]
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def signals():
+    """As a terminal leaves them, whatever the tests were started with: ``nohup`` and a shell's background ignore some."""
+    handlers = dict.fromkeys(SIGNALS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def raising(error: BaseException):
     def command():
         raise error
@@ -23,7 +33,9 @@ def raising(error: BaseException):
 
 
 def sent(number: int) -> None:
-    os.kill(os.getpid(), number)
+    signal.raise_signal(
+        number
+    )  # reaches this thread at once; os.kill may choose another, and arrive after the handlers left
 
 
 @pytest.mark.parametrize(
