@@ -12,6 +12,7 @@ from adabm.cli import main
 from adabm.process import Interrupted, ended, unwinding
 
 ROOT = Path(__file__).parents[1]
+ALONE = pytest.mark.slow  # a signal may end a worker that shares its process with other tests
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
@@ -49,7 +50,10 @@ def sent(number: int) -> None:
         (raising(BrokenPipeError()), 141, ""),
         (raising(OSError(28, "No space left on device", "a\nb")), 2, "x: a\\nb: No space left on device\n"),
         (raising(OSError(28, "No space left on device")), 2, "x: No space left on device\n"),
-        *[(lambda n=n: sent(n), status, "x: interrupted; run it again\n") for n, status in SIGNALS.items()],
+        *[
+            pytest.param(lambda n=n: sent(n), status, "x: interrupted; run it again\n", marks=ALONE)
+            for n, status in SIGNALS.items()
+        ],
     ],
 )
 def test_statuses(capsys, command, status, line):
@@ -64,6 +68,7 @@ def test_a_defect_is_raised():
         ended("x", lambda: 1 / 0)
 
 
+@ALONE
 def test_a_signal_that_became_another_error_on_the_way(capsys):
     """As a library makes an ImportError of what interrupts its import."""
 
@@ -76,6 +81,7 @@ def test_a_signal_that_became_another_error_on_the_way(capsys):
     assert ended("x", command) == 143 and capsys.readouterr().err == "x: interrupted\n"
 
 
+@ALONE
 def test_further_signals_do_not_disturb_the_unwinding():
     with unwinding() as asked, pytest.raises(Interrupted):
         try:
@@ -85,6 +91,7 @@ def test_further_signals_do_not_disturb_the_unwinding():
             assert asked() == 129
 
 
+@ALONE
 def test_what_is_ignored_stays_so():
     """``nohup`` ignores SIGHUP, a shell SIGINT in the background."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
