@@ -12,18 +12,15 @@ from adabm.cli import main
 from adabm.process import Interrupted, ended, unwinding
 
 ROOT = Path(__file__).parents[1]
-ALONE = pytest.mark.slow  # a signal may end a worker that shares its process with other tests
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 @pytest.fixture(autouse=True)
-def signals():
-    """As a terminal leaves them, whatever the tests were started with: ``nohup`` and a shell's background ignore some."""
-    handlers = dict.fromkeys(SIGNALS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+def hangup():
+    """As a terminal leaves it: ``nohup`` ignores SIGHUP, which the tests may have been started with."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGHUP, before)
 
 
 def raising(error: BaseException):
@@ -34,9 +31,7 @@ def raising(error: BaseException):
 
 
 def sent(number: int) -> None:
-    signal.raise_signal(
-        number
-    )  # reaches this thread at once; os.kill may choose another, and arrive after the handlers left
+    signal.raise_signal(number)  # to this thread: os.kill may choose another, which takes it later
 
 
 @pytest.mark.parametrize(
@@ -50,10 +45,7 @@ def sent(number: int) -> None:
         (raising(BrokenPipeError()), 141, ""),
         (raising(OSError(28, "No space left on device", "a\nb")), 2, "x: a\\nb: No space left on device\n"),
         (raising(OSError(28, "No space left on device")), 2, "x: No space left on device\n"),
-        *[
-            pytest.param(lambda n=n: sent(n), status, "x: interrupted; run it again\n", marks=ALONE)
-            for n, status in SIGNALS.items()
-        ],
+        *[(lambda n=n: sent(n), status, "x: interrupted; run it again\n") for n, status in SIGNALS.items()],
     ],
 )
 def test_statuses(capsys, command, status, line):
@@ -68,7 +60,6 @@ def test_a_defect_is_raised():
         ended("x", lambda: 1 / 0)
 
 
-@ALONE
 def test_a_signal_that_became_another_error_on_the_way(capsys):
     """As a library makes an ImportError of what interrupts its import."""
 
@@ -81,7 +72,6 @@ def test_a_signal_that_became_another_error_on_the_way(capsys):
     assert ended("x", command) == 143 and capsys.readouterr().err == "x: interrupted\n"
 
 
-@ALONE
 def test_further_signals_do_not_disturb_the_unwinding():
     with unwinding() as asked, pytest.raises(Interrupted):
         try:
@@ -91,7 +81,6 @@ def test_further_signals_do_not_disturb_the_unwinding():
             assert asked() == 129
 
 
-@ALONE
 def test_what_is_ignored_stays_so():
     """``nohup`` ignores SIGHUP, a shell SIGINT in the background."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -74,7 +74,7 @@ def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndar
     def request(factor: int, threads: int) -> openvino.InferRequest:
         name = f"factor{factor:+d}"
         constants = openvino.Tensor(np.frombuffer(contents[f"{name}.bin"], np.uint8).copy())
-        model = openvino.Core().read_model(contents[f"{name}.xml"], constants)
+        model = _core().read_model(contents[f"{name}.xml"], constants)
         return compiled(model, threads).create_infer_request()
 
     def run(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -92,7 +92,17 @@ def compiled(model: openvino.Model, threads: int, precision: str = "f32") -> ope
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,
     }
-    return library("openvino").Core().compile_model(model, "CPU", settings)
+    return _core().compile_model(model, "CPU", settings)
+
+
+@cache
+def _core() -> openvino.Core:
+    """The one that computes, kept while the process lives.
+
+    Each gives its thread a stack for signals and restores, when it goes, the one that it found: of two that do not go in
+    reverse order the thread is left with memory that is free, and the next signal, Ctrl-C for one, is a segmentation fault.
+    """
+    return library("openvino").Core()
 
 
 def lowered(graph: onnx.ModelProto, layers: Mapping[str, IntegerConv]) -> openvino.Model:
