@@ -40,7 +40,19 @@ TINY_STUDY = {
         bit_weights=[5, 50], seeds=[0, 1],
     ),
     "fine_tuning": dict(pictures=2, steps=[1, 3], seeds=[0, 1]),
+    "complexity": dict(pictures=2, side=16),
+    "thresholds": dict(percentiles=[20], count=2),
+    "sensitivity": dict(pictures=2, side=16, directions=1, draws=2),
+    "separability": dict(pictures=2, side=16),
+    "clipping": dict(pictures=2, side=16, bits=[2, 8], owed=[[8, 2]]),
+    "bit_loss": dict(pictures=4, side=16, weights=[0, 50], steps=3),
+    "gradient": dict(pictures=4, side=12, compared=dict(size=2, batches=1), tuned=dict(size=2, steps=2, lr=0.03)),
+    "dynamic": dict(pictures=2, side=16, repeats=1),
+    "stopping": dict(pictures=2, held_out=2, side=16, count=2),
+    "pool": dict(number=4, side=16),
+    "pictures": dict(count=2),
 }  # fmt: skip
+FEW = dict(patches=4, seeds=[0, 1])  # of a network, where a question has patches
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +76,15 @@ def project(tmp_path_factory) -> Path:
     params["evaluation"].update(plan=[part], workers=1)
     params["prepare"].update(tile=16, tiles=2, crop=32)  # a crop is at least as large as what a figure shows
     for question, changes in TINY_STUDY.items():
-        params[question].update(changes, patch_size=12, rounds=3, steps_per_round=1)
-        for method in params[question].get("methods", {}).values():
-            method["seeds"] = [0, 1]
+        block = params[question]
+        rounds = dict(rounds=3, steps_per_round=1) if "rounds" in block else {}
+        block.update(changes, patch_size=12, **rounds)
+        methods = block.get("methods", {})
+        for method in methods.values() if isinstance(methods, dict) else ():
+            if isinstance(method, dict):
+                method["seeds"] = [0, 1]
+        for network in (block.get("backbones") or block.get("networks") or {}).values():
+            network.update({name: value for name, value in FEW.items() if name in network})
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     return root
