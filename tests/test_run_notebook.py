@@ -16,8 +16,9 @@ from adabm.errors import ConfigError
 from adabm.study.origin.provenance import notebook_code_hash
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 from pipelines.stages import run_notebook
+from pipelines.stages.canonical_notebook import canonical
 from pipelines.stages.notebook_parameters import read_executor
-from pipelines.stages.run_notebook import ROOT, canonical, main
+from pipelines.stages.run_notebook import ROOT, main
 
 PARAMETERS = """steps: int = 3
 rate: float = 0.5  # papermill's own inspection misses this line, since a = b

@@ -41,6 +41,7 @@ from adabm.files import write_atomically
 from adabm.process import as_command
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
+from .canonical_notebook import canonical
 from .notebook_parameters import (
     check_parameters,
     declared_parameters,
@@ -52,16 +53,6 @@ from .notebook_parameters import (
 from .sums import write_sums
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNEL = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "pygments_lexer": "ipython3",
-    },
-}
-WIDGET = "application/vnd.jupyter.widget-view+json"
 TRACEBACK_LINES = 20
 
 
@@ -226,43 +217,6 @@ def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
     else:
         reason, lines = "the kernel died (out of memory, or a crash in compiled code)", []
     return "\n".join([f"{source}: {place} failed: {reason}", "", cells[number].source, "", *lines])
-
-
-def canonical(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy without anything that differs between two runs of a deterministic notebook.
-
-    Progress bars and warnings (standard error, widgets) go as well: they are meant for the person
-    who watches the run.
-    """
-    kept = {k: v for k, v in notebook.metadata.items() if k not in ("papermill", "widgets")}
-    notebook = nbformat.from_dict({**notebook, "nbformat": 4, "nbformat_minor": 5, "metadata": {**kept, **KERNEL}})
-    count = 0
-    for index, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{index:03d}"
-        cell.metadata = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution") and v != []}
-        if cell.cell_type != "code":
-            continue
-        if cell.execution_count is not None:
-            cell.execution_count = count = count + 1
-        cell.outputs = _canonical_outputs(cell.outputs, count)
-    return notebook
-
-
-def _canonical_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode]:
-    kept: list[NotebookNode] = []
-    for output in outputs:
-        data = output.get("data", {})
-        if output.get("name") == "stderr" or WIDGET in data:
-            continue
-        if output.output_type == "execute_result":
-            output.execution_count = count
-        if "text/plain" in data:
-            data["text/plain"] = re.sub(r"\bat 0x[0-9a-fA-F]+", "at 0x0", data["text/plain"])
-        if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
-            kept[-1].text += output.text  # how a text is cut into messages is a matter of timing
-        else:
-            kept.append(output)
-    return kept
 
 
 def main(arguments: list[str] | None = None) -> int:
