@@ -264,6 +264,7 @@ def test_profiles_have_the_same_stages_and_notebooks():
         ("results", "results/demo/report/evaluation.md"),
         ("reference", "results/paper/report/reference.md"),
         ("comparison", "results/paper/report/comparison.md"),
+        ("networks", "results/paper/report/networks.md"),
         ("answers", "results/paper/report/answers.md"),
     ],
 )

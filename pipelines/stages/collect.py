@@ -20,6 +20,7 @@ from adabm.study.pages.report import REPORT, write_report
 from adabm.study.running.runs import MEASURED
 from adabm.study.tables.conclusion import is_table, paragraphs
 from adabm.study.tables.leaderboard import leaderboard, readable_board, verdict
+from adabm.study.tables.network_board import network_board
 from adabm.study.tables.presentation import readable
 from adabm.study.tables.question import Question
 from adabm.study.tables.schema import read_study_table, study_table
@@ -72,6 +73,9 @@ def collect_leaderboard(results: Path, summary: pd.DataFrame) -> None:
     write_table(board, report / "leaderboard.csv")
     write_provenance(report / "leaderboard.csv", find_root(), {}, sources, [])
     _write(report / "leaderboard.md", f"{verdict(board)}\n\n{readable_board(board).markdown()}")
+    networks = network_board(board)
+    if networks is not None:
+        _write(report / "networks.md", networks.markdown())
     for name, figure in (("seconds", plot_loss_seconds(board)), ("bits", plot_loss_bits(board))):
         if figure is not None:
             save_figure(figure, report / f"leaderboard_{name}")

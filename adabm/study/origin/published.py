@@ -24,6 +24,7 @@ SHOWN = {
     ("docs/results.md", "results"): ("results/demo/report/evaluation.md", True),
     ("docs/results.md", "reference"): ("results/paper/report/reference.md", True),
     ("docs/results.md", "comparison"): ("results/paper/report/comparison.md", True),
+    ("docs/results.md", "networks"): ("results/paper/report/networks.md", True),
     ("docs/results.md", "answers"): ("results/paper/report/answers.md", True),
     ("docs/engines.md", "speed"): ("results/speed/engines/README.md", False),
     ("docs/engines.md", "equality"): ("results/speed/engines/README.md", False),

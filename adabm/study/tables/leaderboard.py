@@ -99,7 +99,7 @@ def readable_board(board: pd.DataFrame) -> ReadableTable:
     first = rows.iloc[0]
     cells = {
         "recipe": list(rows["label"]),
-        "loss (dB)": [_spread(row) for _, row in rows.iterrows()],
+        "loss (dB)": [loss_text(row) for _, row in rows.iterrows()],
         "FAB (simulated bits)": [f"{value:.2f}" for value in rows["fab"]],
         "BitOPs of FP32 (theoretical)": [f"{value:.3f}" for value in rows["relative_bitops"]],
         "size (KiB, theoretical)": [f"{value:.0f}" for value in rows["size_kib"]],
@@ -120,6 +120,7 @@ def shortened(board: pd.DataFrame) -> ReadableTable:
     return readable_board(rows[(rows.index.isin(rows.index[:_SHOWN_BEST])) | rows["method"].isin(_ALWAYS_SHOWN)])
 
 
-def _spread(row: pd.Series) -> str:
+def loss_text(row: pd.Series) -> str:
+    """Return the loss of a row of the leaderboard in dB, with its spread over seeds where there is one."""
     spread = f" ± {row['psnr_std_db']:.2f}" if pd.notna(row["psnr_std_db"]) else ""
     return f"{row['loss_db']:.2f}{spread}"

@@ -1,0 +1,49 @@
+"""The loss of each recipe on each network: does what is best on one hold on the others?"""
+
+import pandas as pd
+
+from .leaderboard import loss_text
+from .methods import in_order, label
+from .presentation import ReadableTable
+
+_NETWORKS = 2  # on which a recipe was measured to be shown
+
+
+def network_board(board: pd.DataFrame) -> ReadableTable | None:
+    """Return a row for each network and setting, with the loss of every recipe that two or more networks were quantized with.
+
+    Of each network its first set is shown, each recipe against the network's own full precision; a number of seeds stands
+    behind what was measured with more than one.
+
+    Args:
+        board: what :func:`adabm.study.tables.leaderboard.leaderboard` returned.
+
+    Returns:
+        None where no recipe was measured on two networks.
+    """
+    first = board.groupby("backbone", sort=False)[["dataset", "tile"]].first()
+    places = pd.MultiIndex.from_frame(board[["backbone", "dataset", "tile"]])
+    rows = board[places.isin(list(first.itertuples(name=None)))]
+    networks = rows.groupby("method")["backbone"].nunique()
+    recipes = in_order(name for name in rows["method"] if networks[name] >= _NETWORKS)
+    rows = rows[rows["method"].isin(recipes)]
+    if rows.empty:
+        return None
+    cells = []
+    order = rows["backbone"].map({name: place for place, name in enumerate(rows["backbone"].unique())})
+    for (network, setting), own in rows.loc[order.sort_values(kind="stable").index].groupby(
+        ["backbone", "setting"], sort=False
+    ):
+        by_recipe = {row["method"]: _cell(row) for _, row in own.iterrows()}
+        place = {"network": network, "set": own["dataset"].iloc[0], "setting": setting}
+        cells.append(place | {label(name): by_recipe.get(name, "") for name in recipes})
+    table = pd.DataFrame(cells)
+    shared = "Loss in dB against the network's own full precision; in brackets the seeds, where more than one."
+    if table["set"].nunique() == 1:
+        shared = f"{table['set'].iloc[0]}. {shared}"
+        table = table.drop(columns="set")
+    return ReadableTable(table, "All networks.", table.shape[1] - len(recipes), shared)
+
+
+def _cell(row: pd.Series) -> str:
+    return loss_text(row) + (f" ({row['seeds']:.0f})" if row["seeds"] > 1 else "")
