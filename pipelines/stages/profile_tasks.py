@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from adabm.full_precision import FULL_PRECISION
 from adabm.study import Bench, Effort, ModelTask, ResultCache, Run, Trial, read_plan
 from adabm.study.answers import fine_tuning, sampling, set_size
+from adabm.study.answers.asked import Asked, open_asked
 from adabm.study.answers.component_trials import Trials, all_combinations
 from adabm.study.plan.cells import EvaluationSet
 from adabm.study.running.graph import Task, chunks
@@ -113,9 +114,15 @@ def phases(params: Path, root: Path, durations: Durations, everything: bool = Fa
             planned[name] = [_evaluation(planner, block, root, cache)]
         elif name == "fine_tuning":
             planned[name] = _fine_tuning(planner, block, _bench(block))
-        elif name in _TRIALS:
+        elif name == "components":
             bench = _bench(block)
-            planned[name] = [_measured(planner, name, _TRIALS[name](bench, block), bench)]
+            planned[name] = [_measured(planner, name, _components(bench, block), bench)]
+        elif name in _TRIALS:
+            own, trials = _TRIALS[name]
+            planned[name] = [
+                _measured(planner, f"{name}, {network.name}", trials(network, block), network.bench)
+                for network in _asked(block, own)
+            ]
         elif name == "timing":
             planned[name] = [Phase("alone on the machine", [Job("timing", durations.samples(block["repeats"]))])]
     return planned
@@ -124,6 +131,14 @@ def phases(params: Path, root: Path, durations: Durations, everything: bool = Fa
 def _bench(block: Mapping) -> _Planning:
     effort = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
     return _Planning.open(block["backbone"], block["data"], block["sets"], block["pool"], effort)
+
+
+def _asked(block: Mapping, own: str) -> list[Asked]:
+    effort = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
+    given = (block[name] for name in ("backbones", "data", "sets", "pool"))
+    networks = open_asked(*given, effort, block["setting"], block["methods"], [own])
+    planning = (_Planning(**{f.name: getattr(network.bench, f.name) for f in fields(Bench)}) for network in networks)
+    return [replace(network, bench=bench) for network, bench in zip(networks, planning)]
 
 
 def _evaluation(planner: _Planner, block: Mapping, root: Path, cache: ResultCache) -> Phase:
@@ -167,13 +182,12 @@ def _model(bench: Bench, run: Run, calibration: tuple[Path, ...]) -> ModelTask:
     return ModelTask(bench.backbone, calibration, run, bench.effort, bench.cache, "cpu")
 
 
-def _set_size(bench: Bench, block: Mapping) -> list[Trial]:
-    return set_size.trials(bench, block["setting"], block["sizes"], block["methods"])
+def _set_size(network: Asked, block: Mapping) -> list[Trial]:
+    return set_size.trials(network, block["sizes"], block["methods"])
 
 
-def _sampling(bench: Bench, block: Mapping) -> list[Trial]:
-    names = ("setting", "strategies", "count", "counts", "methods")
-    return sampling.trials(bench, *(block[name] for name in names))
+def _sampling(network: Asked, block: Mapping) -> list[Trial]:
+    return sampling.trials(network, *(block[name] for name in ("strategies", "count", "counts", "methods")))
 
 
 def _components(bench: Bench, block: Mapping) -> list[Trial]:
@@ -182,8 +196,8 @@ def _components(bench: Bench, block: Mapping) -> list[Trial]:
     return trials + make.frontier(block["frontier"]) + make.bit_weights(block["bit_weights"])
 
 
-_TRIALS: dict[str, Callable[[Bench, Mapping], list[Trial]]] = {
-    "set_size": _set_size,
-    "sampling": _sampling,
-    "components": _components,
+# Questions on several networks: what a network may have of its own, and its trials.
+_TRIALS: dict[str, tuple[str, Callable[[Asked, Mapping], list[Trial]]]] = {
+    "set_size": ("sizes", _set_size),
+    "sampling": ("strategies", _sampling),
 }

@@ -28,6 +28,7 @@ from adabm.study.answers import (
     thresholds,
     timing,
 )
+from adabm.study.answers.asked import Asked
 from adabm.study.answers.estimates import tell_left_out
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +42,11 @@ class Drawn:
 
     table: pd.DataFrame
     effort: Effort
+    backbone: Path
 
     def choose(self, strategy: str, count: int, run: Run) -> tuple[Path, ...]:
-        here = self.table[(self.table["level"] == strategy) & (self.table["seed"] == run.seed)]
+        of = self.table["backbone"].str.lower() == self.backbone.stem.lower()
+        here = self.table[of & (self.table["level"] == strategy) & (self.table["seed"] == run.seed)]
         return (Path("picture.png"),) * int(here["calibration_pictures"].min() if len(here) else count)
 
 
@@ -56,18 +59,28 @@ class Committed:
         self.blocks = yaml.safe_load((ROOT / PARAMETERS[profile]).read_text())
         self.tables = {q.id: read_study_table(q.table(self.results)) for q in questions()}
 
-    def bench(self, question: str) -> Drawn:
+    def bench(self, question: str, backbone: str | None = None) -> Drawn:
         block = self.blocks[question]
         recipe = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
-        return Drawn(self.tables[question], recipe)
+        return Drawn(self.tables[question], recipe, Path(block["backbone"] if backbone is None else backbone))
+
+    def asked(self, question: str) -> list[Asked]:
+        """The networks of a question that compares whole models on several."""
+        block = self.blocks[question]
+        return [
+            Asked(self.bench(question, name), given.get("setting", block["setting"]), tuple(given["seeds"]), given)
+            for name, given in block["backbones"].items()
+        ]
 
     def trials(self, question: str) -> list[Trial]:
-        block, bench = self.blocks[question], self.bench(question)
+        block = self.blocks[question]
         given = lambda *names: [block[name] for name in names]
         if question == "set_size":
-            return set_size.trials(bench, *given("setting", "sizes", "methods"))
+            return [t for of in self.asked(question) for t in set_size.trials(of, *given("sizes", "methods"))]
         if question == "sampling":
-            return sampling.trials(bench, *given("setting", "strategies", "count", "counts", "methods"))
+            names = ("strategies", "count", "counts", "methods")
+            return [t for of in self.asked(question) for t in sampling.trials(of, *given(*names))]
+        bench = self.bench(question)
         if question == "components":
             make = component_trials.Trials(bench, *given("preset", "setting", "pictures", "seeds", "run_tuned"))
             return [
@@ -109,6 +122,10 @@ class Committed:
             return separability.conclusion(units, policies)
         if question == "thresholds":
             return thresholds.conclusion(table)
+        if question == "set_size":
+            return set_size.conclusion(table, self.pool)
+        if question == "sampling":
+            return sampling.conclusion(sampling.compared(table))
         if question == "pool":
             return pool.conclusion(table, block["share"])
         if question == "stopping":
@@ -117,11 +134,7 @@ class Committed:
         if question == "pictures":
             return pictures.conclusion(table, block["pictures"])
         steps = block["rounds"] * block["steps_per_round"]
-        if question == "set_size":
-            told = set_size.conclusion(table, block["sizes"], block["methods"], self.pool)
-        elif question == "sampling":
-            told = sampling.conclusion(sampling.compared(table), block["methods"])
-        elif question == "components":
+        if question == "components":
             told = components.conclusion(table, steps)
         elif question == "fine_tuning":
             told = fine_tuning.conclusion(table, block["runs"], block["steps"], block["steps_per_round"])

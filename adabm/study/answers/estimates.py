@@ -35,14 +35,18 @@ def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], effort: Effort) ->
     return total / 3600
 
 
-def tell_left_out(trials: Sequence[Trial], effort: Effort, timing: Path) -> list[str]:
-    """Return a sentence on the models that were planned and not run, and how long they would take; none where all were run."""
+def tell_left_out(trials: Sequence[Trial], effort: Effort, timing: Path | None) -> list[str]:
+    """Return a sentence on the models that were planned and not run, and how long they would take; none where all were run.
+
+    Args:
+        timing: file of the times of the same network; None where trials are of several networks, and no time is told.
+    """
     left_out = [trial for trial in trials if not trial.wanted]
     if not left_out:
         return []
     names = ", ".join(dict.fromkeys(trial.series for trial in left_out))
     text = f"Planned and not run: {len(left_out)} models ({names})"
-    if timing.is_file():
+    if timing is not None and timing.is_file():
         hours = core_hours(read_study_table(timing), left_out, effort)
         text += f"; quantizing them takes about {hours:.1f} core-hours by the measured times"
     return [text + "."]

@@ -6,14 +6,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...sampling import STRATEGIES
-from ..pages import question_figures
-from ..plan.cells import Run
-from ..plan.options import check_choices, check_keys
-from ..running.bench import Bench, Trial
+from ..pages.strategy_figure import plot_strategies
+from ..plan.options import check_choices
+from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import full_precision, measured, several
-from .significance import SIGNIFICANT, adjusted, difference
+from .asked import Asked
+from .measured import measured, several
+from .significance import SIGNIFICANT
+from .strategy_gains import KEYS, REFERENCE, clear, compared
 
 QUESTION = Question(
     "sampling",
@@ -23,7 +24,6 @@ QUESTION = Question(
     "Quality for each strategy of choosing calibration pictures",
 )
 _NO_BETTER = "No way of choosing is clearly better than random pictures"
-REFERENCE = "random"  # what the other strategies are compared with
 
 
 def check_strategies(strategies: Sequence[str]) -> pd.DataFrame:
@@ -38,132 +38,104 @@ def check_strategies(strategies: Sequence[str]) -> pd.DataFrame:
 
 
 def trials(
-    bench: Bench,
-    setting: str,
-    strategies: Sequence[str],
-    count: int,
-    counts: Mapping[str, int],
-    methods: Mapping[str, Mapping],
+    network: Asked, strategies: Sequence[str], count: int, counts: Mapping[str, int], methods: Mapping[str, Mapping]
 ) -> list[Trial]:
-    """Return the models to compare: each method with the pictures of each strategy and seed.
+    """Return the models of a network: each method with the pictures of each strategy and seed.
 
     Args:
+        network: it may have ``strategies`` of its own.
         count, counts: pictures that a strategy chooses, and those of single strategies where they differ.
-        methods: by series: ``method``, ``seeds`` and, where they differ, ``changes``, ``strategies`` of its own, ``run``.
+        methods: by series: ``method`` and, where they differ, ``changes``, ``run``; ``backbones`` (names of the files),
+            ``strategies`` and ``seeds``, which limit it to some of them.
 
     Raises:
-        ConfigError: a method has an unknown key or lacks one.
+        ConfigError: a strategy is unknown, or a method is left without the reference.
     """
-    for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method", "seeds"], ["changes", "strategies", "run"])
+    chosen = {series: network.levels("strategies", strategies, m) for series, m in network.methods(methods).items()}
+    for names in chosen.values():
+        check_strategies(names)
     return [
         Trial(
-            name,
+            series,
             "strategy",
             strategy,
             run,
-            bench.choose(strategy, counts.get(strategy, count), run),
-            method.get("run", True),
+            network.bench.choose(strategy, counts.get(strategy, count), run),
+            methods[series].get("run", True),
         )
-        for name, method in methods.items()
-        for strategy in method.get("strategies", strategies)
-        for seed in method["seeds"]
-        for run in [Run.at(method["method"], setting, seed, method.get("changes"))]
+        for series, names in chosen.items()
+        for strategy in names
+        for run in network.runs(methods[series])
     ]
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw PSNR for each strategy."""
-    swept = measured(table, "strategy")
-    return {"": question_figures.plot_levels(swept, "psnr_y_db", "PSNR-Y (dB)", full_precision(table))}
+    """Draw PSNR against that of random pictures for each strategy, a panel a network, method and set."""
+    swept, comparison = measured(table, "strategy"), compared(table)
+    random = comparison[comparison["strategy"] == REFERENCE].set_index(KEYS)["psnr_y_db"]
+    points = swept.assign(gained=swept["psnr_y_db"] - random.loc[pd.MultiIndex.from_frame(swept[KEYS])].to_numpy())
+    means = comparison.assign(gained=comparison["against random"].fillna(0.0), clear=clear(comparison))
+    return {"": plot_strategies(points.rename(columns={"level": "strategy"}), means)}
 
 
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Compare each strategy with random pictures by Welch's t-test over seeds: a row a series, set and strategy.
-
-    Best PSNR (dB) first in each series and set. ``p adjusted`` accounts for the number of strategies (Benjamini and
-    Hochberg); ``within the spread`` says that the difference is smaller than the spread over seeds. The comparison is
-    empty where a row is that of random pictures itself.
-    """
-    swept = measured(table, "strategy")
-    parts = [_compared(here, *keys) for keys, here in swept.groupby(["series", "dataset"], sort=False)]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _compared(here: pd.DataFrame, series: str, dataset: str) -> pd.DataFrame:
-    values = {level: rows["psnr_y_db"] for level, rows in here.groupby("level", sort=False)}
-    found = {level: difference(psnr, values[REFERENCE]) for level, psnr in values.items() if level != REFERENCE}
-    corrected = dict(zip(found, adjusted([d.p_value for d in found.values()])))
-    rows = []
-    for level, psnr in values.items():
-        row = dict(
-            series=series,
-            dataset=dataset,
-            strategy=level,
-            seeds=len(psnr),
-            psnr_y_db=psnr.mean(),
-            std=psnr.std(),
-            fab=here.loc[here["level"] == level, "fab"].mean(),
-            pictures=here.loc[here["level"] == level, "calibration_pictures"].mean(),
-        )
-        if level in found:
-            row |= {
-                "against random": found[level].mean,
-                "p": found[level].p_value,
-                "p adjusted": corrected[level],
-                "within the spread": not found[level].clear,
-            }
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values("psnr_y_db", ascending=False)
-
-
-def conclusion(comparison: pd.DataFrame, methods: Mapping[str, Mapping]) -> list[str]:
-    """Tell, on the first set, whether a strategy beats random pictures, the best and the worst, and where the adaptive one stops.
+def conclusion(comparison: pd.DataFrame) -> list[str]:
+    """Tell, on each network's first set, whether a strategy beats random pictures, the best and the worst, and where the adaptive one stops.
 
     Args:
         comparison: what :func:`compared` returned.
-        methods: as in :func:`trials`; what was not run is not told of.
     """
-    dataset = comparison["dataset"].iloc[0]
-    told, adaptive = [], []
-    series = [name for name, method in methods.items() if method.get("run", True)]
-    here = comparison[(comparison["dataset"] == dataset) & comparison["series"].isin(series)]
-    for name in series:
-        rows = here[here["series"] == name].set_index("strategy")
-        best, worst = rows.index[0], rows.index[-1]
-        told.append(
-            f"**{name}** on {dataset}: random has {_told(rows.loc[REFERENCE])}; best is {best} with "
-            f"{_told(rows.loc[best])}, worst {worst} with {_told(rows.loc[worst])}."
-        )
-        if "adaptive" in rows.index:
-            row = rows.loc["adaptive"]
-            adaptive.append(f"{row['pictures']:.0f} pictures in the mean ({name}): {_told(row)}")
-    stops = [f"The adaptive strategy stops at {several(adaptive)}."] if adaptive else []
+    first = comparison.drop_duplicates("backbone").set_index("backbone")["dataset"]
+    here = comparison[comparison["dataset"] == comparison["backbone"].map(first)]
     better, worse = _differing(here, 1), _differing(here, -1)
     return [
         answer(_verdict(here, better, worse)),
-        " ".join(told),
-        *stops,
+        _span(here),
+        *_adaptive(here),
         practice(_advice(better, worse)),
         *evidence([_tested(row) for _, row in here.iterrows()]),
     ]
 
 
+def _units(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Networks and series, in order of appearance."""
+    return list(dict.fromkeys(zip(rows["backbone"], rows["series"])))
+
+
+def _place(of: Sequence[tuple[str, str]], every: Sequence[tuple[str, str]]) -> str:
+    """Name networks and series as far as they tell apart: those alone of which there are several."""
+    if len({network for network, _ in every}) == 1:
+        return several([series for _, series in of])
+    texts = []
+    for network in dict.fromkeys(network for network, _ in of):
+        own = [series for name, series in of if name == network]
+        whole = len(own) == sum(name == network for name, _ in every)
+        texts.append(f"on {network}" + ("" if whole else f" with {several(own)}"))
+    return several(texts)
+
+
 def _differing(here: pd.DataFrame, sign: int) -> list[str]:
-    """Strategies that are clearly better (1) or worse (-1) than random pictures; the series is told where it is not so in all."""
-    sure = ~here["within the spread"].fillna(True).astype(bool) & (here["p adjusted"] < SIGNIFICANT)
-    rows = here[sure & (here["against random"] * sign > 0)]
-    found = rows.groupby("strategy", sort=False)["series"].agg(tuple)
-    every = here["series"].nunique()
-    alike = found.index.to_series().groupby(found, sort=False).agg(list)
-    return [several(names) + ("" if len(of) == every else f" ({several(list(of))})") for of, names in alike.items()]
+    """Strategies that are clearly better (1) or worse (-1) than random pictures; where it is not so everywhere, with networks and series."""
+    rows = here[clear(here) & (here["against random"] * sign > 0)]
+    every = _units(here)
+    alike: dict[tuple, list[str]] = {}
+    for strategy in dict.fromkeys(rows["strategy"]):
+        found = _units(rows[rows["strategy"] == strategy])
+        alike.setdefault(tuple(unit for unit in every if unit in found), []).append(strategy)
+    return [
+        several(names) + ("" if len(of) == len(every) else f" ({_place(of, every)})") for of, names in alike.items()
+    ]
 
 
 def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
-    if here["p adjusted"].isna().all():
+    networks = here["backbone"].nunique()
+    tested = here.groupby("backbone", sort=False)["p adjusted"].apply(lambda p: p.notna().any())
+    if not tested.any():
         return "One seed cannot tell whether any choice beats random pictures."
-    text = "Clearly better than random pictures is " + several(better) if better else _NO_BETTER
-    return f"{text}; clearly worse: {several(worse)}." if worse else f"{text}, and none is clearly worse."
+    where = f" on any of {networks} networks" if networks > 1 else ""
+    text = "Clearly better than random pictures is " + several(better) if better else _NO_BETTER + where
+    text += f"; clearly worse: {several(worse)}" if worse else ", and none is clearly worse"
+    untold = list(tested.index[~tested])
+    return text + (f"; on {several(untold)} one seed cannot tell." if untold else ".")
 
 
 def _advice(better: list[str], worse: list[str]) -> str:
@@ -171,31 +143,63 @@ def _advice(better: list[str], worse: list[str]) -> str:
     return f"{text}; avoid {several(worse)}." if worse else f"{text}."
 
 
-def _tested(row: pd.Series) -> dict[str, str]:
-    cells = {"series": row["series"], "strategy": row["strategy"], "seeds": str(row["seeds"])}
-    cells |= {
-        "PSNR-Y (dB)": f"{row['psnr_y_db']:.2f}",
-        "spread over seeds (dB)": f"{row['std']:.2f}",
-        "FAB": f"{row['fab']:.2f}",
-    }
-    if row["strategy"] == REFERENCE or pd.isna(row["p adjusted"]):
-        return cells
-    return cells | {
-        "against random (dB)": f"{row['against random']:+.2f}",
-        "p (Welch)": f"{row['p']:.2g}",
-        "p adjusted (Benjamini and Hochberg)": f"{row['p adjusted']:.2g}",
-    }
+def _span(here: pd.DataFrame) -> str:
+    """From the worst to the best strategy, by network."""
+    sets = several(list(dict.fromkeys(here["dataset"])))
+    texts = []
+    for network, rows in here.dropna(subset=["against random"]).groupby("backbone", sort=False):
+        rows = rows.sort_values("against random", kind="stable")
+        ends = list(dict.fromkeys(_told(row) for row in (rows.iloc[0], rows.iloc[-1])))
+        where = f" on {network}" if here["backbone"].nunique() > 1 else ""
+        texts.append(f"{'from ' if len(ends) > 1 else 'by '}{' to '.join(ends)}{where}")
+    if not texts:
+        return f"Random pictures alone were tried on {sets}."
+    return f"Against random pictures PSNR on {sets} changes {'; '.join(texts)}. Bits are not the same, see FAB below."
 
 
 def _told(row: pd.Series) -> str:
-    """PSNR and FAB of a strategy (the name of ``row``) and how it compares with random pictures."""
-    text = f"{row['psnr_y_db']:.2f} dB at FAB {row['fab']:.2f}"
-    if row.name == REFERENCE:
-        return text
+    """Difference, strategy and verdict."""
     if pd.isna(row["p adjusted"]):
         verdict = "one seed"
     elif row["within the spread"]:
         verdict = "within the spread over seeds"
     else:
         verdict = "clearly" if row["p adjusted"] < SIGNIFICANT else "not clearly"
-    return f"{text} ({row['against random']:+.2f} dB against random, {verdict})"
+    return f"{row['against random']:+.2f} dB ({row['strategy']}, {verdict})"
+
+
+def _adaptive(here: pd.DataFrame) -> list[str]:
+    """Where the adaptive strategy stops and what that changes, by network."""
+    texts = []
+    for network, rows in here[here["strategy"] == "adaptive"].groupby("backbone", sort=False):
+        counts = list(dict.fromkeys(f"{count:.0f}" for count in sorted(rows["pictures"])))
+        changes = list(dict.fromkeys(f"{change:+.2f}" for change in sorted(rows["against random"])))
+        where = f" on {network}" if here["backbone"].nunique() > 1 else ""
+        texts.append(
+            f"{' to '.join([counts[0], *counts[1:][-1:]])} pictures{where} ({' to '.join([changes[0], *changes[1:][-1:]])} dB against random)"
+        )
+    return [f"The adaptive strategy stops, in the mean over seeds, at {several(texts)}."] if texts else []
+
+
+def _tested(row: pd.Series) -> dict[str, str]:
+    cells = {
+        "network": row["backbone"],
+        "series": row["series"],
+        "strategy": row["strategy"],
+        "seeds": str(row["seeds"]),
+    }
+    cells |= {
+        "pictures": f"{row['pictures']:.0f}",
+        "PSNR-Y (dB)": f"{row['psnr_y_db']:.2f}",
+        "spread over seeds (dB)": "" if pd.isna(row["std"]) else f"{row['std']:.2f}",
+        "FAB": f"{row['fab']:.2f}",
+    }
+    if row["strategy"] == REFERENCE:
+        return cells
+    cells["against random (dB)"] = f"{row['against random']:+.2f}"
+    if pd.isna(row["p adjusted"]):
+        return cells
+    return cells | {
+        "p (Welch)": f"{row['p']:.2g}",
+        "p adjusted (Benjamini and Hochberg)": f"{row['p adjusted']:.2g}",
+    }

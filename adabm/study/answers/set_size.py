@@ -6,13 +6,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..pages import question_figures
-from ..plan.cells import Run
-from ..plan.options import check_keys
-from ..running.bench import Bench, Trial
+from ..pages.size_figure import plot_sizes
+from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .measured import full_precision, measured
-from .significance import Difference, difference
+from .asked import Asked
+from .measured import measured, several, told_seeds
+from .size_gaps import ENOUGH, LUCK, Swept, compared
 
 QUESTION = Question(
     "set_size",
@@ -21,86 +21,62 @@ QUESTION = Question(
     "Calibration and fine-tuning see fewer or more low-resolution pictures; everything else stays the same.",
     "Quality against the number of calibration pictures",
 )
-_ENOUGH = 0.05  # dB; PSNR is the same to within this, or the spread over seeds
 
 
-def trials(bench: Bench, setting: str, sizes: Sequence[int], methods: Mapping[str, Mapping]) -> list[Trial]:
-    """Return the models to compare: each method with random subsets of each size, another one for each seed.
+def trials(network: Asked, sizes: Sequence[int], methods: Mapping[str, Mapping]) -> list[Trial]:
+    """Return the models of a network: each method with random subsets of each size, another one for each seed.
 
     Args:
-        methods: by series: ``method``, ``seeds`` and, where they differ, ``changes``, ``sizes`` of its own, ``run``.
-
-    Raises:
-        ConfigError: a method has an unknown key or lacks one.
+        network: it may have ``sizes`` of its own.
+        methods: by series: ``method`` and, where they differ, ``changes``, ``run``; ``backbones`` (names of the files),
+            ``sizes`` and ``seeds``, which limit it to some of them.
     """
-    for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method", "seeds"], ["changes", "sizes", "run"])
     return [
-        Trial(name, "pictures", str(size), run, bench.choose("random", size, run), method.get("run", True))
-        for name, method in methods.items()
-        for size in method.get("sizes", sizes)
-        for seed in method["seeds"]
-        for run in [Run.at(method["method"], setting, seed, method.get("changes"))]
+        Trial(name, "pictures", str(size), run, network.bench.choose("random", size, run), method.get("run", True))
+        for name, method in network.methods(methods).items()
+        for size in network.levels("sizes", sizes, method)
+        for run in network.runs(method)
     ]
 
 
 def figures(table: pd.DataFrame, timing: pd.DataFrame | None = None) -> dict[str, Figure]:
-    """Draw PSNR and FAB against the number of pictures and, from the table of times if there is one, how long it takes."""
+    """Draw loss and FAB against the number of pictures, a column a network and set, with how many are enough there.
+
+    From the table of times, if there is one, also how long it takes.
+    """
     swept = measured(table, "pictures")
-    values, label = ["psnr_y_db", "fab"], "calibration pictures"
-    drawn = {"": question_figures.plot_sweep(swept, values, label, full=full_precision(table))}
+    enough: dict[tuple[str, str], int] = {}
+    for one in compared(table):
+        if one.gaps:
+            place = one.network, one.dataset
+            enough[place] = max(enough.get(place, 0), one.enough)
+    drawn = {"": plot_sizes(swept, enough)}
     if timing is not None:
+        label = "calibration pictures"
         times = timing[(timing["variable"] == label) & timing["seconds"].notna()]
         drawn["time"] = question_figures.plot_sweep(times, ["seconds"], label)
     return drawn
 
 
-def conclusion(table: pd.DataFrame, sizes: Sequence[int], methods: Mapping[str, Mapping], pool: int) -> list[str]:
-    """Tell, on the first set, from how many pictures on PSNR is that of the most, and what the fewest lose.
+def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
+    """Tell, on each network's first set, from how many pictures on PSNR is that of the most, and what the fewest lose.
 
     Args:
-        sizes, methods: as in :func:`trials`; what was not run is not told of.
         pool: how many pictures there are to choose from.
     """
     swept = measured(table, "pictures")
-    dataset = swept["dataset"].iloc[0]
-    enough, told, few, tested = {}, [], [], []
-    seeds = swept["seed"].nunique()
-    for name, method in methods.items():
-        if not method.get("run", True):
-            continue
-        counts = sorted(method.get("sizes", sizes))
-        here = swept[(swept["series"] == name) & (swept["dataset"] == dataset)]
-        at = {size: here[here["level"] == str(size)].sort_values("seed") for size in counts}
-        most = at[counts[-1]]
-        gaps = {size: difference(at[size]["psnr_y_db"], most["psnr_y_db"]) for size in counts[:-1]}
-        enough[name] = (saturated(gaps, counts), counts[-1])
-        told.append(
-            f"**{name}** on {dataset}: {pictures_of(enough[name][0])} {'gives' if enough[name][0] == 1 else 'give'} the PSNR of "
-            f"{counts[-1]} ({most['psnr_y_db'].mean():.2f} ± {most['psnr_y_db'].std():.2f} dB)."
-        )
-        if gaps:
-            few.append(_told_of_few(name, counts[0], gaps[counts[0]], at[counts[0]], most))
-        tested += [
-            {
-                "series": name,
-                "pictures": str(size),
-                "against": str(counts[-1]),
-                **gap.cells("p (Welch)"),
-                "seeds": str(len(at[size])),
-            }
-            for size, gap in gaps.items()
-        ]
-    told.append(
-        f"The pool has {pool} pictures; the same is what differs by no more than {_ENOUGH} dB or the spread over seeds."
-    )
-    second = [" ".join(few)] if few else []
+    first = swept.drop_duplicates("backbone").set_index("backbone")["dataset"]
+    found = [one for one in compared(table) if one.dataset == first[one.network]]
+    networks: dict[str, list[Swept]] = {}
+    for one in found:
+        networks.setdefault(one.network, []).append(one)
     return [
-        answer(_enough(enough, seeds)),
-        " ".join(told),
-        *second,
-        practice(_advice(enough, tested)),
-        *evidence(tested),
+        answer(_verdict(networks, told_seeds(swept))),
+        *_told_of_few(found),
+        f"The pool has {pool} pictures. The same is what differs by no more than {ENOUGH} dB or the spread over seeds; where that "
+        f"exceeds {LUCK} dB, it depends on which pictures were drawn, and they are not enough.",
+        practice(_advice(networks)),
+        *evidence([_row(one, size) for one in found for size in one.rows]),
     ]
 
 
@@ -109,52 +85,129 @@ def pictures_of(count: int) -> str:
     return "one picture" if count == 1 else f"{count} pictures"
 
 
-def _enough(enough: Mapping[str, tuple[int, int]], seeds: int) -> str:
-    least, most = max(enough.values())
-    if least == most:
-        return f"The most that was tried, {pictures_of(most)}, is needed: no fewer do as well."
-    text = f"{pictures_of(least)} {'is' if least == 1 else 'are'} enough: more of them, up to {most}, change PSNR no more than chance does ({seeds} seeds)."
-    return text[0].upper() + text[1:]
+def _needed(swept: Sequence[Swept]) -> int:
+    """How many pictures the method that needs most does with."""
+    return max(one.enough for one in swept)
 
 
-def _told_of_few(name: str, fewest: int, gap: Difference, few: pd.DataFrame, most: pd.DataFrame) -> str:
-    return (
-        f"With {pictures_of(fewest)} PSNR of {name} changes by {gap.in_words()}; FAB is {few['fab'].mean():.2f} ± "
-        f"{few['fab'].std():.2f} instead of {most['fab'].mean():.2f} ± {most['fab'].std():.2f}, and the worst of "
-        f"{len(few)} seeds loses {few['loss_db'].max():.2f} dB against full precision."
+def _verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
+    enough: dict[int, list[str]] = {}
+    needed, alone = [], []  # the most that was tried; nothing else was tried
+    for name, swept in networks.items():
+        count, most = _needed(swept), max(one.most for one in swept)
+        if not any(one.gaps for one in swept):
+            alone.append(_on(name, networks, f"{pictures_of(count)} alone {'was' if count == 1 else 'were'} tried"))
+        elif count == most:
+            needed.append(_on(name, networks, f"the most that was tried, {pictures_of(most)}, is needed"))
+        else:
+            enough.setdefault(count, []).append(name)
+    texts = []
+    if enough:
+        chance = f"by no more than {ENOUGH} dB" if seeds == "one seed" else "no more than chance does"
+        up_to = f", up to {max(one.most for one in next(iter(networks.values())))}," if len(networks) == 1 else ""
+        texts.append(f"{_groups(enough, len(networks))}: more of them{up_to} change PSNR {chance} ({seeds})")
+    if needed:
+        texts.append(several(needed) + ("" if enough else ": no fewer do as well"))
+    if alone:
+        texts.append(several(alone) + ", so that fewer may do")
+    text = "; ".join(texts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _on(name: str, networks: Mapping, text: str) -> str:
+    return f"on {name} {text}" if len(networks) > 1 else text
+
+
+def _groups(enough: Mapping[int, list[str]], networks: int) -> str:
+    """Tell how many pictures are enough on which networks: ``5 pictures are enough on a and b, 20 on c``."""
+    if networks == 1:
+        places = dict.fromkeys(enough, "")
+    elif len(enough) == 1 and len(next(iter(enough.values()))) == networks:
+        places = dict.fromkeys(enough, f" on all {networks} networks" if networks > 2 else " on both networks")
+    else:
+        places = {count: f" on {several(names)}" for count, names in enough.items()}
+    first, *others = sorted(enough)
+    told = [f"{'one' if count == 1 else count}{places[count]}" for count in others]
+    return ", ".join([f"{pictures_of(first)} {'is' if first == 1 else 'are'} enough{places[first]}", *told])
+
+
+def _told_of_few(found: Sequence[Swept]) -> list[str]:
+    """What the fewest pictures change, for the method of each network that they change most; and the worst seed."""
+    few = {}
+    for one in found:
+        if one.gaps and (one.network not in few or abs(one.least.mean) > abs(few[one.network].least.mean)):
+            few[one.network] = one
+    if not few:
+        return []
+    texts = [
+        f"by {one.least.in_words()}, with {pictures_of(min(one.rows))} instead of {one.most}{_place(one, found)}"
+        for one in few.values()
+    ]
+    worst = max((one for one in found if one.gaps), key=lambda one: one.worst)
+    sets = several(list(dict.fromkeys(one.dataset for one in found)))
+    where = f" on {worst.network}" if len({one.network for one in found}) > 1 else ""
+    return [
+        f"PSNR on {sets} changes {'; '.join(texts)}. With so few the worst seed loses {worst.worst:.2f} dB against full precision{where}."
+    ]
+
+
+def _place(one: Swept, found: Sequence[Swept]) -> str:
+    """Name the network and the method in brackets, where there are several."""
+    names = [one.network] if len({other.network for other in found}) > 1 else []
+    if len({other.series for other in found if other.network == one.network}) > 1:
+        names.append(one.series)
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _advice(networks: Mapping[str, Sequence[Swept]]) -> str:
+    least = max(_needed(swept) for swept in networks.values())
+    if not any(one.gaps for swept in networks.values() for one in swept):
+        return f"use {pictures_of(least)} until fewer were tried."
+    if least == 1:
+        return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
+    fewer = [
+        (gap.mean, one)
+        for swept in networks.values()
+        for one in swept
+        for size, gap in one.gaps.items()
+        if size < _needed(swept)
+    ]
+    lost, one = min(fewer, key=lambda of: of[0], default=(0.0, None))
+    where = f" on {one.network}" if one is not None and len(networks) > 1 else ""
+    return f"use {pictures_of(least)} or more" + (
+        f"; fewer lose up to {-lost:.2f} dB in the mean{where}." if lost < 0 else "."
     )
 
 
-def _advice(enough: Mapping[str, tuple[int, int]], tested: Sequence[Mapping]) -> str:
-    least, most = max(enough.values())
-    if least == most:
-        return f"use {pictures_of(most)} or more."
-    if least == 1:
-        return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
-    fewer = [float(row["difference (dB)"]) for row in tested if int(row["pictures"]) < least]
-    lost = f"; fewer lose up to {-min(fewer):.2f} dB in the mean" if fewer else ""
-    return f"use {pictures_of(least)} or more{lost}."
-
-
-def saturated(gaps: Mapping[int, object], counts: Sequence[int]) -> int:
-    """Return the least size from which on no size differs from the largest by more than 0.05 dB beyond the spread.
-
-    Args:
-        gaps: difference in PSNR to the largest, by size.
-        counts: all sizes in ascending order.
-    """
-    within = {size: abs(gap.mean) <= max(_ENOUGH, gap.spread) for size, gap in gaps.items()}
-    return next(size for size in counts if all(within[other] for other in counts[:-1] if other >= size))
+def _row(one: Swept, size: int) -> dict[str, str]:
+    rows = one.rows[size]
+    cells = {
+        "network": one.network,
+        "series": one.series,
+        "pictures": str(size),
+        "PSNR-Y (dB)": f"{rows['psnr_y_db'].mean():.2f}",
+        "FAB": f"{rows['fab'].mean():.2f}",
+        "worst loss (dB)": f"{rows['loss_db'].max():.2f}",
+        "seeds": str(len(rows)),
+    }
+    return cells | ({"against": str(one.most)} | one.gaps[size].cells("p (Welch)") if size in one.gaps else {})
 
 
 def spread_over_seeds(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the standard deviation of PSNR over seeds in dB: a row a set and series, a column a size."""
-    return summary.pivot_table(index=["dataset", "series"], columns="level", values="psnr_std_db", sort=False)
+    """Return the standard deviation of PSNR over seeds in dB: a row a network, set and series, a column a size."""
+    return summary.pivot_table(
+        index=["backbone", "dataset", "series"], columns="level", values="psnr_std_db", sort=False
+    )
 
 
 def fewest_and_most(table: pd.DataFrame) -> pd.DataFrame:
-    """Return FAB and PSNR of each seed with the fewest and with the most pictures, on the first set."""
-    swept = measured(table, "pictures").astype({"level": int})
-    here = swept[swept["dataset"] == swept["dataset"].iloc[0]]
-    ends = here[here["level"].isin([here["level"].min(), here["level"].max()])]
-    return ends.pivot_table(index=["series", "seed"], columns="level", values=["fab", "psnr_y_db"], sort=False)
+    """Return FAB and PSNR of each seed with the fewest and with the most pictures, on each network's first set."""
+    first = measured(table, "pictures").drop_duplicates("backbone").set_index("backbone")["dataset"]
+    rows = [
+        one.rows[size].assign(pictures=name)
+        for one in compared(table)
+        if one.dataset == first[one.network]
+        for name, size in (("fewest", min(one.rows)), ("most", one.most))
+    ]
+    index = ["backbone", "series", "seed"]
+    return pd.concat(rows).pivot_table(index=index, columns="pictures", values=["fab", "psnr_y_db"], sort=False)

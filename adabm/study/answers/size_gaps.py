@@ -1,0 +1,66 @@
+"""How PSNR with fewer calibration pictures differs from that with the most, and how many are enough."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .measured import measured
+from .significance import Difference, difference
+
+ENOUGH = 0.05  # dB; PSNR is the same to within this, or the spread over seeds
+LUCK = 0.5  # dB; where seeds spread over more, the drawn pictures decide, and no mean is "the same"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One method on one network and set: its measured ``rows`` by size, ascending, and the PSNR of each size against the most."""
+
+    network: str
+    series: str
+    dataset: str
+    rows: dict[int, pd.DataFrame]
+    gaps: dict[int, Difference]
+
+    @property
+    def most(self) -> int:
+        """The most pictures that were tried."""
+        return max(self.rows)
+
+    @property
+    def least(self) -> Difference:
+        """Of the fewest pictures against the most."""
+        return self.gaps[min(self.rows)]
+
+    @property
+    def worst(self) -> float:
+        """What the worst seed loses with the fewest pictures against full precision, in dB."""
+        return float(self.rows[min(self.rows)]["loss_db"].max())
+
+    @property
+    def enough(self) -> int:
+        """See :func:`saturated`."""
+        return saturated(self.gaps, list(self.rows))
+
+
+def saturated(gaps: Mapping[int, Difference], sizes: Sequence[int]) -> int:
+    """Return the least size from which on PSNR is that of the most: within 0.05 dB or the spread over seeds, if that is below 0.5 dB.
+
+    Args:
+        gaps: difference in PSNR to the most, by size.
+        sizes: in ascending order.
+    """
+    within = {size: abs(gap.mean) <= max(ENOUGH, gap.spread) and gap.spread <= LUCK for size, gap in gaps.items()}
+    return next(size for size in sizes if all(within[other] for other in sizes[:-1] if other >= size))
+
+
+def compared(table: pd.DataFrame) -> list[Swept]:
+    """Compare each size with the most, for each network, set and method."""
+    swept = measured(table, "pictures").astype({"level": int})
+    found = []
+    for (network, series, dataset), here in swept.groupby(["backbone", "series", "dataset"], sort=False):
+        rows = {size: of.sort_values("seed") for size, of in here.groupby("level")}
+        most = rows[max(rows)]["psnr_y_db"]
+        gaps = {size: difference(of["psnr_y_db"], most) for size, of in rows.items() if size < max(rows)}
+        found.append(Swept(network, series, dataset, rows, gaps))
+    return found

@@ -1,0 +1,84 @@
+"""Figure of calibration-set sizes: loss and bits against the number of pictures, and how many of them are enough."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from .figures import study_style
+from .question_figures import LABELS, logarithmic_loss
+from .series import series_styles
+
+_GREEN = (0.0, 0.62, 0.45)
+_LEAST = 0.01  # dB; the axis is logarithmic
+
+
+def plot_sizes(swept: pd.DataFrame, enough: Mapping[tuple[str, str], int]) -> Figure:
+    """Draw a column a network and set, the loss (logarithmic) above FAB, a line a series; bars: a standard deviation over seeds.
+
+    Args:
+        swept: measured rows; ``level`` is the number of pictures.
+        enough: pictures that are enough, by network and set; from there on the panel is shaded, and it tells the number.
+    """
+    data = swept.assign(x=pd.to_numeric(swept["level"]))
+    panels = list(data.groupby(["backbone", "dataset"], sort=False))
+    styles = series_styles(dict.fromkeys(data["series"]))
+    sizes = sorted(data["x"].unique())
+    with study_style():
+        figure = Figure(figsize=(1.0 + 2.4 * max(len(panels), 1.4), 4.2))
+        grid = figure.subplots(2, len(panels), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 2))
+        for (place, here), axes in zip(panels, grid.T):
+            for axis, value in zip(axes, ("loss_db", "fab")):
+                _lines(axis, here, value, styles)
+            _tell(axes, enough.get(place), max(here["x"]), sizes)
+            axes[0].set_title("{}\n{}".format(*place), fontsize=9)
+            _name(axes[0], list(dict.fromkeys(here["series"])), styles)
+        logarithmic_loss(grid[0, 0])
+        means = data.groupby(["backbone", "dataset", "series", "x"])["loss_db"].mean().clip(lower=_LEAST)
+        grid[0, 0].set_ylim(means.min() * 0.5, means.max() * 2.5)
+        for axis, value in zip(grid[:, 0], ("loss_db", "fab")):
+            axis.set_ylabel(LABELS[value])
+        grid[0, 0].set_xscale("log")
+        grid[0, 0].set_xlim(min(sizes) * 0.8, max(sizes) * 1.3)
+        grid[0, 0].xaxis.set_major_locator(FixedLocator(sizes))
+        grid[0, 0].xaxis.set_minor_locator(NullLocator())
+        grid[0, 0].xaxis.set_major_formatter(lambda size, _: f"{size:g}")
+        figure.supxlabel("calibration pictures", fontsize=9)
+    return figure
+
+
+def _lines(axis: Axes, here: pd.DataFrame, value: str, styles: Mapping[str, Mapping]) -> None:
+    for name, rows in here.groupby("series", sort=False):
+        grouped = rows.groupby("x")[value]
+        means, spreads = grouped.mean(), grouped.std().fillna(0.0)
+        drawn = axis.errorbar(
+            means.index, means, spreads, **styles[name], ms=4, lw=1.3, capsize=2, elinewidth=1, label=name
+        )
+        for part in (*drawn[1], *drawn[2]):
+            part.set_alpha(0.45)
+
+
+def _name(axis: Axes, series: Sequence[str], styles: Mapping[str, Mapping]) -> None:
+    """Name the lines of a panel, where there are several, in their colours."""
+    for index, name in enumerate(series if len(series) > 1 else ()):
+        place = dict(
+            xycoords="axes fraction", ha="right", va="top", bbox=dict(fc="white", ec="none", pad=0.5, alpha=0.7)
+        )
+        axis.annotate(name, (0.97, 0.97 - 0.08 * index), fontsize=7.5, color=styles[name]["color"], **place)
+
+
+def _tell(axes: Sequence[Axes], enough: int | None, most: int, sizes: Sequence[int]) -> None:
+    """Shade what is enough and say so; nothing where no sizes can be compared."""
+    if enough is None:
+        return
+    if enough < most:
+        for axis in axes:
+            axis.axvspan(enough, most * 1.3 if most == max(sizes) else most, color=_GREEN, alpha=0.12, lw=0)
+    text = (
+        f"{enough} {'is' if enough == 1 else 'are'} enough" if enough < most else f"{most}, the most\ntried, are needed"
+    )
+    axes[0].annotate(
+        text, (0.97, 0.03), xycoords="axes fraction", ha="right", va="bottom", fontsize=9, color=_GREEN, weight="bold"
+    )
