@@ -1,116 +1,165 @@
-"""Which pictures: strategies against random ones, told from tables whose answer is known."""
+"""Which pictures: strategies against random ones, told from tables whose answer is known, of one network and of several."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from adabm.errors import ConfigError
 from adabm.study.answers import sampling
+from adabm.study.answers.asked import Asked
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import not_run, row
 
-METHODS = {"adabm": {"method": "adabm", "seeds": [0, 1, 2]}}
 PSNR = {"random": (30.0, 30.1, 30.2), "worse": (28.0, 28.1, 28.2), "alike": (30.05, 30.15, 30.25)}
+ALIKE = {"random": (30.0, 30.1, 30.2), "alike": (30.05, 30.15, 30.25)}
+BETTER = {"random": (30.0, 30.1, 30.2), "better": (32.0, 32.1, 32.2)}
+ONE_SEED = {"random": (30.0,), "worse": (28.0,)}
 
 
-def table(psnr=PSNR, **changes):
-    return study_table(
+def rows(psnr=PSNR, **changes) -> list[dict]:
+    return [
         row(question="sampling", variable="strategy", level=level, seed=seed, psnr_y_db=value, **changes)
         for level, values in psnr.items()
         for seed, value in enumerate(values)
-    )
+    ]
+
+
+def table(*parts: list[dict]):
+    return study_table([row for part in parts or [rows()] for row in part])
+
+
+def told(*networks: dict, more: list[dict] = ()) -> list[str]:
+    """The conclusion of networks called a, b and so on, or of one alone."""
+    names = "abcdef" if len(networks) > 1 else ["net_x4"]
+    parts = [rows(psnr, backbone=name) for psnr, name in zip(networks, names)]
+    return sampling.conclusion(sampling.compared(table(*parts, list(more))))
 
 
 def test_best_comes_first_and_random_is_compared_with_nothing():
     found = sampling.compared(table())
     assert list(found["strategy"]) == ["alike", "random", "worse"]
-    rows = found.set_index("strategy")
-    assert rows["against random"].round(3).to_dict() == pytest.approx(
+    by_strategy = found.set_index("strategy")
+    assert by_strategy["against random"].round(3).to_dict() == pytest.approx(
         {"alike": 0.05, "random": float("nan"), "worse": -2.0}, nan_ok=True
     )
-    assert bool(rows.loc["alike", "within the spread"]) and not rows.loc["worse", "within the spread"]
-    assert rows.loc["worse", "p adjusted"] == pytest.approx(2 * rows.loc["worse", "p"]), (
+    assert bool(by_strategy.loc["alike", "within the spread"]) and not by_strategy.loc["worse", "within the spread"]
+    assert by_strategy.loc["worse", "p adjusted"] == pytest.approx(2 * by_strategy.loc["worse", "p"]), (
         "the less of two p values, twice"
     )
 
 
-def test_each_series_and_set_is_compared_with_its_own_random_pictures():
-    other = table({"random": (20.0,), "worse": (19.0,)}, dataset="Set14")
-    found = sampling.compared(study_table([*table().to_dict("records"), *other.to_dict("records")]))
-    assert list(found["dataset"]) == ["Set5"] * 3 + ["Set14"] * 2
+@pytest.mark.parametrize("other", [{"dataset": "Set14"}, {"backbone": "other"}, {"series": "b"}])
+def test_each_network_series_and_set_is_compared_with_its_own_random_pictures(other):
+    found = sampling.compared(table(rows(), rows({"random": (20.0,), "worse": (19.0,)}, **other)))
+    (name, value) = next(iter(other.items()))
+    assert list(found[name] == value) == [False] * 3 + [True] * 2
     assert found.iloc[-1]["against random"] == -1.0
 
 
-def told(psnr=PSNR, methods=METHODS) -> list[str]:
-    return sampling.conclusion(sampling.compared(table(psnr)), methods)
-
-
 def test_the_answer_is_whether_any_choice_beats_chance():
-    assert told()[0] == "**No way of choosing is clearly better than random pictures; clearly worse: worse.**"
-    alike = {"random": (30.0, 30.1, 30.2), "alike": (30.05, 30.15, 30.25)}
-    assert told(alike)[0] == "**No way of choosing is clearly better than random pictures, and none is clearly worse.**"
-    better = {"random": (30.0, 30.1, 30.2), "better": (32.0, 32.1, 32.2)}
-    assert told(better)[0] == "**Clearly better than random pictures is better, and none is clearly worse.**"
-    assert told(better)[-2] == "*In practice:* choose by better."
-    assert told()[-2] == "*In practice:* draw pictures at random; avoid worse."
-    assert told({"random": (30.0,), "worse": (28.0,)})[0].startswith("**One seed cannot tell")
+    assert told(PSNR)[0] == "**No way of choosing is clearly better than random pictures; clearly worse: worse.**"
+    assert told(ALIKE)[0] == "**No way of choosing is clearly better than random pictures, and none is clearly worse.**"
+    assert told(BETTER)[0] == "**Clearly better than random pictures is better, and none is clearly worse.**"
+    assert told(BETTER)[-2] == "*In practice:* choose by better."
+    assert told(PSNR)[-2] == "*In practice:* draw pictures at random; avoid worse."
+    assert told(ONE_SEED)[0] == "**One seed cannot tell whether any choice beats random pictures.**"
+
+
+def test_networks_that_agree_are_told_together():
+    assert told(PSNR, PSNR)[0] == (
+        "**No way of choosing is clearly better than random pictures on any of 2 networks; clearly worse: worse.**"
+    )
+    assert told(BETTER, BETTER, BETTER)[0].startswith("**Clearly better than random pictures is better, and none")
+
+
+def test_networks_that_differ_are_told_apart():
+    assert told(PSNR, ALIKE, PSNR)[0] == (
+        "**No way of choosing is clearly better than random pictures on any of 3 networks; "
+        "clearly worse: worse (on a and on c).**"
+    )
+    found = told(BETTER, PSNR)
+    assert found[0] == "**Clearly better than random pictures is better (on a); clearly worse: worse (on b).**"
+    assert found[-2] == "*In practice:* choose by better (on a); avoid worse (on b)."
+    assert told(PSNR, ONE_SEED)[0].endswith("clearly worse: worse (on a); on b one seed cannot tell.**")
 
 
 def test_what_is_so_in_one_series_alone_says_so():
-    rows = table().to_dict("records") + table({"random": (20.0, 20.4), "worse": (20.1, 20.5)}, series="b").to_dict(
-        "records"
-    )
-    methods = METHODS | {"b": {"method": "adabm", "seeds": [0, 1]}}
-    first = sampling.conclusion(sampling.compared(study_table(rows)), methods)[0]
+    other = {"random": (20.0, 20.4), "worse": (20.1, 20.5)}
+    first = told(PSNR, more=rows(other, series="b"))[0]
     assert first == "**No way of choosing is clearly better than random pictures; clearly worse: worse (adabm).**"
+    first = told(PSNR, PSNR, more=rows(other, backbone="a", series="b"))[0]
+    assert first.endswith("clearly worse: worse (on a with adabm and on b).**")
 
 
 def test_conclusion_names_best_and_worst_and_leaves_p_values_to_the_table():
-    _, prose, _, evidence = told()
+    _, prose, _, evidence = told(PSNR)
     assert prose == (
-        "**adabm** on Set5: random has 30.10 dB at FAB 3.90; best is alike with 30.15 dB at FAB 3.90 "
-        "(+0.05 dB against random, within the spread over seeds), worst worse with 28.10 dB at FAB 3.90 "
-        "(-2.00 dB against random, clearly)."
+        "Against random pictures PSNR on Set5 changes from -2.00 dB (worse, clearly) to +0.05 dB (alike, within the spread "
+        "over seeds). Bits are not the same, see FAB below."
     )
-    (row,) = [line for line in evidence.splitlines() if line.startswith("| adabm    | worse")]
+    (line,) = [line for line in evidence.splitlines() if "| worse" in line]
     found = sampling.compared(table()).set_index("strategy").loc["worse"]
-    assert [cell.strip() for cell in row.split("|")[3:-1]] == [
-        "3", "28.10", "0.10", "3.90", "-2.00", f"{found['p']:.2g}", f"{found['p adjusted']:.2g}"
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == [
+        "net_x4", "adabm", "worse", "3", "20", "28.10", "0.10", "3.90", "-2.00", f"{found['p']:.2g}", f"{found['p adjusted']:.2g}"
     ]  # fmt: skip
-
-
-def test_one_seed_tells_so_and_random_may_be_best():
-    prose = told({"random": (30.0,), "worse": (28.0,)})[1]
-    assert "best is random with 30.00 dB at FAB 3.90, worst" in prose and "(-2.00 dB against random, one seed)" in prose
+    assert told(ALIKE, ONE_SEED)[1] == (
+        "Against random pictures PSNR on Set5 changes by +0.05 dB (alike, within the spread over seeds) on a; "
+        "by -2.00 dB (worse, one seed) on b. Bits are not the same, see FAB below."
+    )
+    assert told({"random": (30.0, 30.2)})[1] == "Random pictures alone were tried on Set5."
 
 
 def test_a_clear_difference_that_is_not_significant():
     psnr = {"random": (30.0, 30.4), "worse": (29.3, 29.7)}
-    assert "not clearly)" in told(psnr)[1] and "none is clearly worse" in told(psnr)[0]
+    assert "worse, not clearly)" in told(psnr)[1] and "none is clearly worse" in told(psnr)[0]
 
 
 def test_the_adaptive_strategy_tells_where_it_stops():
-    rows = table({"random": (30.0, 30.1)}).to_dict("records")
-    rows += [
-        row(
-            question="sampling",
-            variable="strategy",
-            level="adaptive",
-            seed=seed,
-            calibration_pictures=count,
-            psnr_y_db=30 + seed / 5,
-        )
-        for seed, count in enumerate((10, 13))
-    ]
-    told = sampling.conclusion(sampling.compared(study_table(rows)), METHODS)
-    assert told[2].startswith("The adaptive strategy stops at 12 pictures in the mean (adabm): 30.10 dB at FAB 3.90 (")
+    stops = [
+        row(question="sampling", variable="strategy", level="adaptive", backbone=name, seed=seed, series=series,
+            calibration_pictures=count + seed, psnr_y_db=30 + seed / 5)
+        for name, series, count in (("a", "adabm", 10), ("a", "b", 20), ("b", "adabm", 30)) for seed in (0, 1)
+    ]  # fmt: skip
+    random = {"random": (30.0, 30.1)}
+    found = told(random, random, more=[*rows(random, backbone="a", series="b"), *stops])
+    assert found[2] == (
+        "The adaptive strategy stops, in the mean over seeds, at 10 to 20 pictures on a (+0.05 dB against random) and "
+        "30 pictures on b (+0.05 dB against random)."
+    )
 
 
-def test_what_was_not_run_is_not_told():
-    rows = [
-        *table().to_dict("records"),
+def test_the_first_set_of_each_network_tells_and_what_was_not_run_does_not():
+    more = [
         not_run(question="sampling", variable="strategy", series="later", level="random"),
+        *rows(BETTER, dataset="Set14"),
     ]
-    methods = METHODS | {"later": {"method": "adabm", "seeds": [0], "run": False}}
-    assert "later" not in "".join(sampling.conclusion(sampling.compared(study_table(rows)), methods))
+    text = "".join(told(PSNR, more=more))
+    assert "later" not in text and "better |" not in text and "Set14" not in text
+
+
+def test_a_panel_of_the_figure_tells_every_difference():
+    drawn = sampling.figures(table(rows(), rows(ALIKE, backbone="other")))[""]
+    one, other = drawn.axes[:2]
+    assert [one.get_title(), other.get_title()] == ["net_x4, Set5\nadabm", "other, Set5\nadabm"]
+    assert [text.get_text() for text in one.texts] == ["reference", "-2.00", "+0.05"]
+    assert [text.get_text() for text in other.texts] == ["reference", "not tried", "+0.05"]
+    assert [text.get_weight() for text in one.texts] == ["normal", "bold", "normal"]
+
+
+def test_a_network_has_its_own_strategies_and_a_method_fewer():
+    bench = SimpleNamespace(
+        backbone=Path("b.safetensors"), choose=lambda strategy, count, run: (Path(strategy),) * count
+    )
+    network = Asked(bench, "W4A4 FQ", (0, 1), {"strategies": ["random", "diverse"]})
+    methods = {"one": {"method": "minmax", "seeds": [1], "strategies": ["random"]}, "two": {"method": "minmax"}}
+    found = sampling.trials(network, ["random", "hardest"], 3, {"diverse": 5}, methods)
+    assert [(t.series, t.level, t.run.seed, len(t.calibration)) for t in found] == [
+        ("one", "random", 1, 3),
+        *(("two", name, seed, count) for name, count in (("random", 3), ("diverse", 5)) for seed in (0, 1)),
+    ]
+    with pytest.raises(ConfigError, match="the reference: unknown 'random'"):
+        sampling.trials(network, ["random"], 3, {}, {"one": {"method": "minmax", "strategies": ["diverse"]}})
 
 
 def test_strategies_are_checked():
@@ -119,5 +168,3 @@ def test_strategies_are_checked():
         sampling.check_strategies(["randon"])
     with pytest.raises(ConfigError, match="the reference: unknown 'random'"):
         sampling.check_strategies(["diverse"])
-    with pytest.raises(ConfigError, match="methods, AdaBM: 'seeds' is missing"):
-        sampling.trials(None, "W4A4 FQ", ["random"], 5, {}, {"AdaBM": {"method": "adabm"}})

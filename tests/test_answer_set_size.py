@@ -1,94 +1,145 @@
-"""How many pictures: the conclusion of tables whose answer is known."""
+"""How many pictures: the conclusion of tables whose answer is known, for one network and for several."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from adabm.errors import ConfigError
 from adabm.study.answers import set_size
+from adabm.study.answers.asked import Asked
 from adabm.study.answers.significance import Difference
+from adabm.study.answers.size_gaps import compared, saturated
 from adabm.study.tables.schema import study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.study_tables import not_run, row
 
 PSNR = {"1": (25.0, 27.0), "5": (29.95, 30.05), "20": (30.0, 30.1)}  # two seeds
-METHODS = {"adabm": {"method": "adabm", "seeds": [0, 1]}}
+ONE = {"1": (30.0, 30.1), "20": (30.0, 30.1)}  # one picture is enough
+ALL = {"1": (27.0, 27.1), "20": (30.0, 30.1)}  # the most is needed
 
 
-def table(psnr=PSNR, **changes):
-    full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
-    return study_table([
-        full,
+def rows(psnr=PSNR, **changes) -> list[dict]:
+    full = dict(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
+    return [
+        row(**{**changes, **full}),
         *(
             row(level=level, seed=seed, psnr_y_db=value, loss_db=31 - value, fab=4 + seed, **changes)
             for level, values in psnr.items()
             for seed, value in enumerate(values)
         ),
-    ])  # fmt: skip
+    ]
+
+
+def told(*networks: dict, more: list[dict] = ()) -> list[str]:
+    """The conclusion of networks called a, b and so on, or of one alone."""
+    names = ["net_x4"] if len(networks) == 1 else "abcdef"
+    whole = [row for psnr, name in zip(networks, names) for row in rows(psnr, backbone=name)]
+    return set_size.conclusion(study_table([*whole, *more]), pool=40)
 
 
 def test_enough_is_the_first_size_from_which_nothing_changes():
-    head, first, second, advice, evidence = set_size.conclusion(table(), [20, 1, 5], METHODS, pool=40)
+    head, few, rule, advice, evidence = told(PSNR)
     assert head == "**5 pictures are enough: more of them, up to 20, change PSNR no more than chance does (2 seeds).**"
-    assert first == (
-        "**adabm** on Set5: 5 pictures give the PSNR of 20 (30.05 ± 0.07 dB). "
-        "The pool has 40 pictures; the same is what differs by no more than 0.05 dB or the spread over seeds."
+    assert few == (
+        "PSNR on Set5 changes by -4.05 ± 1.00 dB, not clearly, with one picture instead of 20. "
+        "With so few the worst seed loses 6.00 dB against full precision."
     )
-    assert second == (
-        "With one picture PSNR of adabm changes by -4.05 ± 1.00 dB, not clearly; "
-        "FAB is 4.50 ± 0.71 instead of 4.50 ± 0.71, and the worst of 2 seeds loses 6.00 dB against full precision."
-    )
+    assert rule.startswith("The pool has 40 pictures. The same is what differs by no more than 0.05 dB or the spread")
     assert advice == "*In practice:* use 5 pictures or more; fewer lose up to 4.05 dB in the mean."
-    assert "| adabm    | 5          | 20        | -0.05             |" in evidence and "p (Welch)" in evidence
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in evidence.splitlines()]
+    assert cells[3][:9] == ["net_x4", "adabm", "5", "30.00", "4.50", "1.05", "2", "20", "-0.05"]
+    assert "p (Welch)" in cells[0] and cells[4][7:] == [""] * 4, "the most is compared with nothing"
 
 
 def test_a_size_that_falls_back_puts_it_off():
-    psnr = {"1": (30.0, 30.1), "5": (27.0, 27.1), "20": (30.0, 30.1)}
-    told = set_size.conclusion(table(psnr), [1, 5, 20], METHODS, 40)
-    assert told[0] == "**The most that was tried, 20 pictures, is needed: no fewer do as well.**"
-    assert told[3] == "*In practice:* use 20 pictures or more."
-    psnr = {"1": (30.0, 30.1), "5": (30.0, 30.1)}
-    told = set_size.conclusion(table(psnr), [1, 5], METHODS, 40)
-    assert told[0].startswith("**One picture is enough") and "a few pictures do" in told[3]
+    first, *_, advice, _ = told({"1": (30.0, 30.1), "5": (27.0, 27.1), "20": (30.0, 30.1)})
+    assert first == "**The most that was tried, 20 pictures, is needed: no fewer do as well.**"
+    assert advice == "*In practice:* use 20 pictures or more; fewer lose up to 3.00 dB in the mean."
+    first, *_, advice, _ = told(ONE)
+    assert first.startswith("**One picture is enough: more of them, up to 20,") and "a few pictures do" in advice
 
 
-def test_smaller_than_one_picture_is_told_as_a_number():
-    told = set_size.conclusion(table({"2": (29.0, 29.2), "5": (30.0, 30.2)}), [2, 5], METHODS, 40)
-    assert "5 pictures give" in told[1] and told[2].startswith("With 2 pictures PSNR of adabm changes by -1.00")
+def test_fewer_that_lose_nothing_are_not_said_to():
+    *_, advice, _ = told({"1": (31.0, 31.1), "20": (30.0, 30.1)})
+    assert advice == "*In practice:* use 20 pictures or more."
 
 
-def test_the_method_that_needs_most_decides():
-    others = table({"1": (30.0, 30.1), "20": (30.0, 30.1)}, series="b")
-    rows = table().to_dict("records") + others[others["setting"] != "FP32"].to_dict("records")
-    methods = METHODS | {"b": {"method": "adabm", "seeds": [0, 1], "sizes": [1, 20]}}
-    told = set_size.conclusion(study_table(rows), [1, 5, 20], methods, 40)
-    assert told[0].startswith("**5 pictures are enough") and "**b** on Set5: one picture gives" in told[1]
+def test_networks_that_need_as_many_are_told_together():
+    both = told(PSNR, PSNR)
+    assert both[0] == (
+        "**5 pictures are enough on both networks: more of them change PSNR no more than chance does (2 seeds).**"
+    )
+    assert told(ONE, ONE, ONE)[0].startswith("**One picture is enough on all 3 networks: more of them change")
+    assert both[1].count("with one picture instead of 20 (") == 2 and both[1].endswith("against full precision on a.")
+
+
+def test_networks_that_differ_are_told_apart():
+    first, *_, advice, _ = told(PSNR, ONE, PSNR)
+    assert first == (
+        "**One picture is enough on b, 5 on a and c: more of them change PSNR no more than chance does (2 seeds).**"
+    )
+    assert advice == "*In practice:* use 5 pictures or more; fewer lose up to 4.05 dB in the mean on a."
+    assert told(PSNR, ALL, ONE)[0] == (
+        "**One picture is enough on c, 5 on a: more of them change PSNR no more than chance does (2 seeds); "
+        "on b the most that was tried, 20 pictures, is needed.**"
+    )
+    assert told(ALL, {"2": (27.0, 27.1), "10": (30.0, 30.1)})[0] == (
+        "**On a the most that was tried, 20 pictures, is needed and on b the most that was tried, 10 pictures, is needed: "
+        "no fewer do as well.**"
+    )
 
 
 def test_a_single_size_has_nothing_to_compare():
-    told = set_size.conclusion(table({"5": (30.0, 30.2)}), [5], METHODS, 40)
-    assert told[0].startswith("**The most that was tried") and len(told) == 3
+    first, rule, advice, _ = told({"5": (30.0, 30.2)})
+    assert first == "**5 pictures alone were tried, so that fewer may do.**" and rule.startswith("The pool")
+    assert advice == "*In practice:* use 5 pictures; fewer were not tried."
+    first = told(PSNR, {"1": (30.0, 30.2)})[0]
+    assert first.endswith("(2 seeds); on b one picture alone was tried, so that fewer may do.**")
 
 
-def test_own_sizes_and_methods_not_run():
-    methods = {
-        "adabm": METHODS["adabm"] | {"sizes": [5, 20]},
-        "later": {"method": "adabm", "seeds": [0], "run": False},
-    }
-    told = "".join(set_size.conclusion(table(), [1, 5, 20], methods, 40))
-    assert "With 5 pictures" in told and "later" not in told
+def test_one_seed_tells_no_chance():
+    first, few, *_ = told({"1": (29.0,), "5": (30.02,), "20": (30.0,)})
+    assert first == "**5 pictures are enough: more of them, up to 20, change PSNR by no more than 0.05 dB (one seed).**"
+    assert few.startswith("PSNR on Set5 changes by -1.00 dB, one seed, with one picture")
 
 
-def test_the_spread_excuses_a_gap():
+def test_the_method_that_needs_most_decides():
+    more = rows(ONE, backbone="net_x4", series="b")[1:]
+    first, few, *_ = told(PSNR, more=more)
+    assert first.startswith("**5 pictures are enough") and "instead of 20 (adabm)" in few
+
+
+def test_the_first_set_of_each_network_tells_and_what_was_not_run_does_not():
+    more = [*rows(ONE, backbone="net_x4", dataset="Set14"), not_run(series="later", level="1")]
+    text = "".join(told(PSNR, more=more))
+    assert "Set14" not in text and "later" not in text and "5 pictures are enough" in text
+
+
+def test_the_spread_excuses_a_gap_but_no_luck():
     gaps = {1: Difference(-0.3, 0.1, 0.01), 2: Difference(-0.3, 0.4, 0.5), 5: Difference(0.05, 0.0, 0.5)}
-    assert set_size.saturated(gaps, [1, 2, 5, 9]) == 2
+    assert saturated(gaps, [1, 2, 5, 9]) == 2
+    assert saturated({1: Difference(-2.0, 2.3, 0.4), 5: Difference(0.0, 0.1, 0.9)}, [1, 5, 9]) == 5
 
 
 def test_views_of_the_table():
-    rows = study_table([*table().to_dict("records"), not_run(level="50")])
-    ends = set_size.fewest_and_most(rows)
-    assert list(ends.columns) == [("fab", 1), ("fab", 20), ("psnr_y_db", 1), ("psnr_y_db", 20)]
-    assert ends["psnr_y_db"].to_numpy().tolist() == [[25.0, 30.0], [27.0, 30.1]]
-    spread = set_size.spread_over_seeds(summarize_study(rows[rows["status"] == "measured"]))
-    assert spread.loc[("Set5", "adabm"), "1"] == pytest.approx(1.414)
+    table = study_table([*rows(), *rows(ONE, backbone="other"), not_run(level="50")])
+    ends = set_size.fewest_and_most(table)
+    assert list(ends.columns) == [(v, n) for v in ("fab", "psnr_y_db") for n in ("fewest", "most")]
+    assert ends["psnr_y_db"].loc["net_x4"].to_numpy().tolist() == [[25.0, 30.0], [27.0, 30.1]]
+    spread = set_size.spread_over_seeds(summarize_study(table[table["status"] == "measured"]))
+    assert spread.loc[("net_x4", "Set5", "adabm"), "1"] == pytest.approx(1.414)
+
+
+def test_a_panel_of_the_figure_tells_how_many_are_enough():
+    table = study_table([
+        *rows(), *rows(ONE, series="b")[1:], *rows(ALL, backbone="other"), *rows({"5": (30.0, 30.2)}, backbone="third")
+    ])  # fmt: skip
+    drawn = set_size.figures(table)[""]
+    above = drawn.axes[:3]
+    assert [axis.get_title() for axis in above] == ["net_x4\nSet5", "other\nSet5", "third\nSet5"]
+    texts = [[text.get_text() for text in axis.texts] for axis in above]
+    assert texts == [["5 are enough", "adabm", "b"], ["20, the most\ntried, are needed"], []]
+    assert max(one.enough for one in compared(table) if one.network == "net_x4") == 5
 
 
 def test_figures_with_and_without_times():
@@ -97,9 +148,19 @@ def test_figures_with_and_without_times():
             psnr_y_db=None, ssim_y=None, loss_db=None, fab=None)
         for n in ("1", "5") for s in (0, 1)
     ])  # fmt: skip
-    assert list(set_size.figures(table())) == [""] and list(set_size.figures(table(), times)) == ["", "time"]
+    table = study_table(rows())
+    assert list(set_size.figures(table)) == [""] and list(set_size.figures(table, times)) == ["", "time"]
 
 
-def test_a_misspelt_key_of_a_method_is_named():
-    with pytest.raises(ConfigError, match=r"methods, AdaBM: unknown key 'seed'"):
-        set_size.trials(None, "W4A4 FQ", [1], {"AdaBM": {"method": "adabm", "seed": [0]}})
+def test_a_network_has_its_own_sizes_and_a_method_fewer():
+    bench = SimpleNamespace(
+        backbone=Path("b.safetensors"), choose=lambda strategy, count, run: (Path("picture.png"),) * count
+    )
+    methods = {"one": {"method": "minmax", "sizes": [5]}, "later": {"method": "minmax", "run": False}}
+    found = set_size.trials(Asked(bench, "W6A6 FQ", (3,), {"sizes": [1, 5]}), [1, 2, 5, 20], methods)
+    told = [(t.series, t.level, t.run.seed, t.run.setting, t.wanted, len(t.calibration)) for t in found]
+    assert told == [
+        ("one", "5", 3, "W6A6 FQ", True, 5),
+        ("later", "1", 3, "W6A6 FQ", False, 1),
+        ("later", "5", 3, "W6A6 FQ", False, 5),
+    ]

@@ -9,7 +9,7 @@ import yaml
 from adabm.study import ModelTask, ResultCache, read_plan, run_plan
 from adabm.study.running.graph import TaskGraph
 from adabm.study.running.simulation import Job, critical_path, makespan
-from helpers.study_files import EFFORT, part, write_study_with_pool
+from helpers.study_files import EFFORT, part, write_network, write_study_with_pool
 from pipelines.stages import scaling
 from pipelines.stages.durations import Durations
 from pipelines.stages.profile_tasks import phases
@@ -44,10 +44,11 @@ def test_what_has_more_value_comes_first():
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     write_study_with_pool(tmp_path, monkeypatch)
+    write_network(tmp_path / "other.safetensors", seed=1)
     for name in ("timing", "evaluation"):
         (tmp_path / "results" / "tiny" / name).mkdir(parents=True)
         shutil.copy(ROOT / "results" / "paper" / name / f"{name}.csv", tmp_path / "results" / "tiny" / name)
-    shared = dict(backbone="net.safetensors", data="data", pool="data/pool", sets=["First"], setting="W4A4 FQ")
+    shared = dict(data="data", pool="data/pool", sets=["First"], setting="W4A4 FQ")
     shared |= dict(patch_size=12, rounds=3, steps_per_round=2)
     runs = {"released": {"preset": "adabm"}, "left out": {"preset": "adabm", "seeds": [7], "run": False}}
     blocks = dict(
@@ -57,12 +58,16 @@ def root(tmp_path, monkeypatch):
         timing=dict(repeats=1),
         sampling=dict(
             **shared,
+            backbones={
+                "net.safetensors": {"seeds": [0]},
+                "other.safetensors": {"seeds": [0], "strategies": ["random"]},
+            },
             strategies=["random", "diverse"],
             count=2,
             counts={},
-            methods={"a": {"method": "minmax", "seeds": [0]}},
+            methods={"a": {"method": "minmax"}},
         ),
-        fine_tuning=dict(**shared, pictures=2, runs=runs, steps=[1, 6], seeds=[0]),
+        fine_tuning=dict(**shared, backbone="net.safetensors", pictures=2, runs=runs, steps=[1, 6], seeds=[0]),
         other={},
     )
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(blocks, sort_keys=False))
@@ -84,8 +89,9 @@ def test_what_is_simulated_is_what_is_scheduled(root):
     (phase,) = questions["evaluation"]
     assert [(job.order, job.after) for job in phase.jobs] == [(node.order, node.after) for node in graph.nodes]
     assert list(questions) == ["evaluation", "timing", "sampling", "fine_tuning"]
-    (sampling,) = questions["sampling"]
+    sampling, of_other = questions["sampling"]
     assert len(sampling.jobs) == 4, "full precision is measured already"
+    assert (of_other.name, len(of_other.jobs)) == ("sampling, other", 3)
     assert [len(phase.jobs) for phase in questions["fine_tuning"]] == [2, 1]
     assert [len(phase.jobs) for phase in planned(root, everything=True)["fine_tuning"]] == [4, 2]
 

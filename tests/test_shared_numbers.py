@@ -21,14 +21,21 @@ def committed(request) -> Committed:
 def alike(committed: Committed, *questions: str, but: tuple[str, ...] = ()) -> bool:
     """Whether the questions are asked of the same network, sets, pool, setting and fine-tuning."""
     keys = {"backbone", "data", "sets", "pool", "setting", "patch_size", "rounds", "steps_per_round"} - set(but)
-    first, *others = ({key: committed.blocks[question][key] for key in keys} for question in questions)
+    blocks = [committed.blocks[question] for question in questions]
+    blocks = [{"backbone": first_network(block)} | block for block in blocks]
+    first, *others = ({key: block[key] for key in keys} for block in blocks)
     return all(first == other for other in others)
+
+
+def first_network(block: dict) -> str:
+    """The first network of a question that is asked on several, which has the question's own sets and setting."""
+    return next(iter(block.get("backbones", [block.get("backbone")])))
 
 
 def rows(committed: Committed, question: str, variable: str, series: str, level: object) -> pd.DataFrame:
     table = measured(committed.tables[question], variable)
     here = table[(table["series"] == series) & (table["level"] == str(level))]
-    return here.set_index(["dataset", "seed"])[QUALITY].sort_index()
+    return here.set_index(["backbone", "dataset", "seed"])[QUALITY].sort_index()
 
 
 def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:

@@ -162,7 +162,7 @@ def _place(one: Swept, found: Sequence[Swept]) -> str:
 def _advice(networks: Mapping[str, Sequence[Swept]]) -> str:
     least = max(_needed(swept) for swept in networks.values())
     if not any(one.gaps for swept in networks.values() for one in swept):
-        return f"use {pictures_of(least)} until fewer were tried."
+        return f"use {pictures_of(least)}; fewer were not tried."
     if least == 1:
         return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
     fewer = [

@@ -1,0 +1,74 @@
+"""The networks of a question whose answer compares whole models: their own sets, seeds, methods; the table of all."""
+
+import pytest
+
+from adabm.errors import ConfigError
+from adabm.study import Effort
+from adabm.study.answers import sampling, set_size
+from adabm.study.answers.asked import inputs, measure, open_asked
+from helpers.study_files import write_network, write_study_with_pool
+
+EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
+WHERE = ("data", ["First", "Second"], "data/pool", EFFORT, "W4A4 FQ")
+METHODS = {"uniform": {"method": "minmax"}, "fewer": {"method": "omse", "backbones": ["net"], "seeds": [1]}}
+BACKBONES = {
+    "net.safetensors": {"seeds": [1, 0]},
+    "other.safetensors": {"seeds": [2], "setting": "W6A6 FQ", "patch_size": 8, "sets": ["Second"], "sizes": [1]},
+}
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    write_study_with_pool(tmp_path, monkeypatch)
+    write_network(tmp_path / "other.safetensors", seed=1)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_network_has_sets_seeds_and_what_differs_of_its_own(root):
+    one, other = open_asked(BACKBONES, *WHERE, METHODS, ["sizes"], 1)
+    told = [
+        (n.name, n.setting, n.seeds, [s.name for s in n.bench.sets], n.bench.effort.patch_size) for n in (one, other)
+    ]
+    assert told == [
+        ("net", "W4A4 FQ", (1, 0), ["First", "Second"], 12),
+        ("other", "W6A6 FQ", (2,), ["Second"], 8),
+    ]
+    assert list(one.methods(METHODS)) == ["uniform", "fewer"] and list(other.methods(METHODS)) == ["uniform"]
+    assert [run.seed for run in one.runs(METHODS["uniform"])] == [1, 0]
+    assert [run.seed for run in one.runs(METHODS["fewer"])] == [1]
+    assert {"net.safetensors", "other.safetensors"} <= {path.name for path in inputs([one, other])}
+
+
+def test_the_table_of_all_networks_holds_what_each_alone_gives(root):
+    backbones = BACKBONES | {"net.safetensors": {"seeds": [1], "sizes": [2]}}
+    networks = open_asked(backbones, *WHERE, METHODS, ["sizes"], 1)
+    found = measure("set_size", networks, [set_size.trials(network, [1, 2], METHODS) for network in networks])
+    low = found[found["setting"] != "FP32"]
+    assert low.groupby(["backbone", "dataset", "level"], sort=False).size().to_dict() == {
+        ("net", "First", "2"): 2,
+        ("net", "Second", "2"): 2,
+        ("other", "Second", "1"): 1,
+    }
+    alone = networks[0].bench.measure("set_size", set_size.trials(networks[0], [], METHODS))
+    of_net = found[found["backbone"] == "net"].reset_index(drop=True)
+    assert of_net.equals(alone.astype(of_net.dtypes)), "what is kept is kept for both"
+    (trial,) = sampling.trials(networks[1], ["random"], 2, {}, METHODS)
+    assert trial.calibration == networks[1].bench.choose("random", 2, trial.run)
+
+
+@pytest.mark.parametrize(
+    "own, methods, told",
+    [
+        ({"sets": ["Third"]}, METHODS, "backbones, net: sets: unknown 'Third'"),
+        ({"sizes": [0]}, METHODS, "backbones, net.safetensors: sizes"),
+        ({"levels": [1]}, METHODS, "backbones, net.safetensors: unknown key 'levels'"),
+        ({}, {"a": {"method": "minmax", "seed": [0]}}, "methods, a: unknown key 'seed'"),
+        ({}, {"a": {"seeds": [0]}}, "methods, a: 'method' is missing"),
+        ({}, {"a": {"method": "minmax", "backbones": ["nut"]}}, "methods, a: backbones: unknown 'nut'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(root, own, methods, told):
+    with pytest.raises(ConfigError) as caught:
+        open_asked({"net.safetensors": {"seeds": [0], **own}}, *WHERE, methods, ["sizes"])
+    assert told in str(caught.value)
