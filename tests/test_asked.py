@@ -6,6 +6,7 @@ from adabm.errors import ConfigError
 from adabm.study import Effort
 from adabm.study.answers import sampling, set_size
 from adabm.study.answers.asked import inputs, measure, open_asked
+from adabm.study.answers.estimates import tell_left_out
 from helpers.study_files import write_network, write_study_with_pool
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
@@ -55,6 +56,12 @@ def test_the_table_of_all_networks_holds_what_each_alone_gives(root):
     assert of_net.equals(alone.astype(of_net.dtypes)), "what is kept is kept for both"
     (trial,) = sampling.trials(networks[1], ["random"], 2, {}, METHODS)
     assert trial.calibration == networks[1].bench.choose("random", 2, trial.run)
+
+
+def test_what_several_networks_leave_out_is_told_without_a_time(root):
+    methods = {"later": {"method": "minmax", "run": False}}
+    trials = [t for n in open_asked(BACKBONES, *WHERE, methods, ["sizes"]) for t in set_size.trials(n, [2], methods)]
+    assert tell_left_out(trials, EFFORT, None) == ["Planned and not run: 3 models (later)."]
 
 
 @pytest.mark.parametrize(
