@@ -13,6 +13,7 @@ from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.model import QuantizedSR
 from ..steps import Step
 from ..validation import Checked, check, shown
+from .idle_groups import check_tuned_groups
 from .recipe import Changes, Recipe, read_recipe
 
 Bits = Annotated[
@@ -66,6 +67,7 @@ class QuantizationConfig(Checked):
             step.install(model)
         for step in self.recipe.steps:
             step.check_model(model)
+        check_tuned_groups(model, self.recipe.steps)
 
     def to_dict(self) -> dict:
         """Return a JSON-ready dictionary; :meth:`from_dict` reads it back."""

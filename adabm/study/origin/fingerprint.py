@@ -44,6 +44,7 @@ NEUTRAL = (
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",
+    "recipes.idle_groups",  # refuses, before anything is computed
     "recipes.names",
     "recipes.recipe",  # what a recipe's file says enters the keys
     "registry",  # finds a function by its name, which enters the keys with the function's file
@@ -59,6 +60,7 @@ NEUTRAL = (
     "study.running.working",
     "study.tables.conclusion",  # how a conclusion is told
     "study.tables.leaderboard",  # in which order methods are told
+    "study.tables.network_board",  # which of its rows are shown together
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
