@@ -88,6 +88,7 @@ BEYOND = (
     "study.tables.executable",
     "study.running.simulation",
     "study.tables.methods",
+    "study.tables.network_board",
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",

@@ -60,7 +60,6 @@ NEUTRAL = (
     "study.running.working",
     "study.tables.conclusion",  # how a conclusion is told
     "study.tables.leaderboard",  # in which order methods are told
-    "study.tables.network_board",  # which of its rows are shown together
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
