@@ -73,7 +73,7 @@ def test_what_hurts_is_named_with_its_method_and_network():
         "What the calibration set holds matters: AdaBM is clearly hurt by text and noise among the photographs, and by night "
         "alone in their place; Fast is clearly hurt by none of its pools."
     )
-    assert "loses at worst 2.00 dB with outliers (noise on net, at FAB 3.50 against 4.00 with" in parts.details
+    assert "loses at worst 2.00 dB with outliers (noise on net)" in parts.details
     assert "and 3.00 dB with another domain (night alone on net" in parts.details
     assert "With the same pictures (noise) Fast loses 0.02 dB in the mean where AdaBM loses 2.00." in parts.details
     assert parts.practice.startswith(
@@ -90,8 +90,8 @@ def test_ranges_or_bits_are_blamed(ranges, blamed):
     details = told({"noise": 2.0, "documents alone": 1.0}, ranges=ranges, fab=4.25).details
     assert "moves by up to 0.25 (noise on net)." in details
     assert (
-        f"AdaBM loses {2 * ranges:.2f} dB with outliers (2.00 at its own bits: {blamed}) and {ranges:.2f} dB with documents "
-        f"alone (1.00 at its own bits: {blamed})." in details
+        f"AdaBM loses {2 * ranges:.2f} dB with outliers ({blamed}) and {ranges:.2f} dB with documents alone ({blamed})."
+        in details
     )
 
 
