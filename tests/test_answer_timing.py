@@ -54,4 +54,4 @@ def test_conclusion():
 
 
 def test_figures():
-    assert list(timing.figures(study_table(parts() + memory()))) == ["", "steps", "quantize", "upscale"]
+    assert list(timing.figures(study_table(parts() + memory()))) == ["", "pictures", "steps"]

@@ -171,10 +171,9 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw gain and agreement of each surrogate; and, apart, FAB along the tuning."""
     titles = {
         "truth": "gain of tuning at equal\nFAB (dB to ground truth)",
-        "fab": "FAB after\ntuning (bits)",
-        "layer cosine": "layers: cosine with\nfinite differences",
-        "threshold cosine": "thresholds: cosine with\nfinite differences",
+        "layer cosine": "gradients of layers: cosine\nwith finite differences",
     }
+    tables = {name: named(table) for name, table in tables.items()}
     ranked = summary(tables).rename(columns={"surrogate": "measure"})
     steps = tables["steps"].groupby(["backbone", "surrogate", "step"], sort=False, as_index=False)["fab"].mean()
     along = steps.groupby(["surrogate", "step"], sort=False, as_index=False)["fab"].mean()

@@ -10,8 +10,7 @@ from ...engines.evaluation import Picture
 from ...engines.metrics import psnr_y
 from ...engines.tiles import round_to_uint8, upscale
 from ...errors import ConfigError
-from ..pages.comparison import plot_differences
-from ..pages.figures import worst_block
+from ..pages.comparison import plot_differences, worst_block
 from ..plan.cells import Run
 from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence

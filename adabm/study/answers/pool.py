@@ -83,14 +83,21 @@ def _check(units: Sequence[Unit], pools: Sequence[str], methods: Mapping) -> Non
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw what each pool loses: a row a network, a column a method, and one where all images and layers have the same bits."""
-    rows = []
-    for lost in compared(named(table)):
-        kinds = {lost.series: lost.loss, f"{lost.series},\n{ALIKE}": lost.alike}
+    """Draw what each pool loses, by network: at the method's own bits, and where all images and layers have the same bits.
+
+    Pools of methods beside the first, of which there are few, stand below those of the first and have its name.
+    """
+    rows, found = [], compared(named(table))
+    for lost in sorted(found, key=lambda lost: lost.series != found[0].series):
+        other = lost.series != found[0].series
+        if other and lost.pool == CLEAN:
+            continue
+        kinds = {f"{found[0].series},\nown bits": lost.loss, f"{found[0].series},\n{ALIKE}": lost.alike}
+        pool = f"{lost.pool}, {lost.series}" if other else lost.pool
         for column, loss in kinds.items():
             if loss is not None:
                 fab = f"FAB {lost.fab:.2f}" if loss is lost.loss else ""
-                told = dict(network=lost.backbone, column=column, pool=lost.pool, loss=loss.mean, spread=loss.spread)
+                told = dict(network=lost.backbone, column=column, pool=pool, loss=loss.mean, spread=loss.spread)
                 rows.append(told | dict(sure=clear(loss), fab=fab))
     return {"": plot_pools(pd.DataFrame(rows))}
 

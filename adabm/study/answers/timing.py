@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from ...pictures.reading import read_rgb
 from ..pages import question_figures
+from ..pages.timing_figure import plot_parts
 from ..running.runs import MEASURED
 from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
 from ..tables.conclusion import answer, evidence, practice
@@ -20,7 +21,10 @@ QUESTION = Question(
     "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; low-bit inference itself is only simulated.",
     "Measured time of the parts of quantization",
 )
-_COUNTED = {"": "calibration pictures", "steps": "fine-tuning steps"}  # variables, by the suffix of their figure
+_COUNTED = {
+    "pictures": "calibration pictures",
+    "steps": "fine-tuning steps",
+}  # variables, by the suffix of their figure
 
 
 def measure(workload: Workload, repeats: int) -> tuple[pd.DataFrame, float]:
@@ -66,21 +70,32 @@ def _row(workload: Workload, part: Part, sample: int, **values: float) -> dict:
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw time against the number of pictures and of steps, then by part of quantizing and of upscaling."""
+    """Draw time by part of quantizing and of upscaling, then against the number of pictures and of steps, and whole recipes."""
     timed = table[table["seconds"].notna()]
-    drawn = {
+    drawn = {"": plot_parts(_parts(timed))}
+    drawn |= {
         suffix: question_figures.plot_sweep(timed[timed["variable"] == variable], ["seconds"], variable, log=False)
         for suffix, variable in _COUNTED.items()
-    }
-    by_part = timed[timed["variable"] == "part"]
-    drawn |= {
-        series: question_figures.plot_levels(by_part[by_part["series"] == series], "seconds", "measured time (s)")
-        for series in ("quantize", "upscale")
     }
     whole = timed[timed["series"] == WHOLE]
     if len(whole):
         drawn["recipes"] = question_figures.plot_levels(whole, "seconds", "measured time (s)")
     return drawn
+
+
+def _parts(timed: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    """Samples in seconds by part: calibration with the most pictures, clipping and single steps; then upscaling."""
+    samples = lambda here: {name: list(rows["seconds"]) for name, rows in here.groupby("level", sort=False)}
+    calibration = samples(timed[timed["series"] == "calibration"])
+    most = max(calibration, key=int)
+    upscaling = timed[timed["series"] == "upscale"]
+    return {
+        "quantizing": {
+            f"calibration, {most} pictures": calibration[most],
+            **samples(timed[timed["series"] == "quantize"]),
+        },
+        f"upscaling {upscaling['dataset'].iloc[0]}": samples(upscaling),
+    }
 
 
 def conclusion(

@@ -47,3 +47,24 @@ def plot_differences(
                     below.imshow(difference, cmap="gray", vmin=0, vmax=_WHITEST, interpolation="nearest")
                     below.set_title(f"{difference.mean():.1f} of 255 in the mean", fontsize=7)
     return figure
+
+
+def worst_block(image: np.ndarray, reference: np.ndarray, side: int) -> tuple[slice, slice]:
+    """Return the ``side`` x ``side`` block of the picture where two (H, W, C) pictures differ most."""
+    difference = np.abs(image.astype(float) - reference).mean(2)
+    rows, columns = (length // side for length in difference.shape)
+    blocks = difference[: rows * side, : columns * side].reshape(rows, side, columns, side).mean((1, 3))
+    row, column = np.unravel_index(blocks.argmax(), blocks.shape)
+    return np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+
+
+def plot_crops(crops: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> Figure:
+    """Show crops of the same place side by side, enlarged without smoothing."""
+    with study_style():
+        figure = Figure(figsize=(2.3 * len(crops), 2.6))
+        axes = figure.subplots(1, len(crops), squeeze=False)[0]
+        for axis, (name, crop) in zip(axes, crops.items()):
+            axis.imshow(crop, interpolation="nearest")
+            axis.set_title(f"{name}\n{captions.get(name, '')}", fontsize=8)
+            axis.set_axis_off()
+    return figure
