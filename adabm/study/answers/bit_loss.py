@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..pages.bit_loss_figures import plot_bit_loss
+from ..pages.bit_loss_figures import plot_along, plot_missed, plot_quality
 from ..plan.cells import Run
 from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
@@ -136,7 +136,7 @@ def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dict[str, Figure]:
-    """Draw bits along the tunings, bits off the target, and PSNR against bits: a row a network."""
+    """Draw bits along the tunings; and, apart, bits off the target, and PSNR against bits."""
     units, bits, trace = named(units), named(bits), named(trace)
     is_forced = units["method"].str.startswith("factor ")
     curves = [
@@ -147,7 +147,11 @@ def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dic
     off = off.assign(off=off["fab"] - off["target"])
     shown, models = _at_first_target(trace), _at_first_target(at_equal_bits(units, "fp"))
     shown = shown[shown["seed"] == shown["seed"].iloc[0]]
-    return {"": plot_bit_loss(shown, off, models, pd.concat(curves), RELEASED)}
+    return {
+        "": plot_along(shown, RELEASED),
+        "missed": plot_missed(off, RELEASED),
+        "quality": plot_quality(models, pd.concat(curves), RELEASED),
+    }
 
 
 def _first_targets(frame: pd.DataFrame) -> pd.Series:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..pages.clipping_figures import plot_clipping, plot_owed
+from ..pages.clipping_figures import plot_clipping, plot_kept, plot_owed
 from ..plan.cells import Run
 from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
@@ -146,10 +146,13 @@ def pairs(layers: pd.DataFrame) -> list[str]:
 
 
 def figures(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> dict[str, Figure]:
-    """Draw shares kept, the cost of other ranges and the searches; and what each layer owes."""
+    """Draw the cost of other ranges and the searches; and, apart, shares kept and what each layer owes."""
     gains, layers = searches(units, method, "fp"), named(layers)
-    drawn = {"": plot_clipping(layers[layers["layer"] != EVERY], gaps(units, "fp"), gains - gains[MINMAX])}
-    return drawn | {"layers": plot_owed({pair: shares_owed(layers, pair) for pair in pairs(layers)})}
+    return {
+        "": plot_clipping(gaps(units, "fp"), gains - gains[MINMAX]),
+        "kept": plot_kept(layers[layers["layer"] != EVERY]),
+        "layers": plot_owed({pair: shares_owed(layers, pair) for pair in pairs(layers)}),
+    }
 
 
 def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[str]:

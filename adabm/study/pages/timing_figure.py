@@ -30,7 +30,7 @@ def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
                 axis.plot(samples, [y] * len(samples), "o", color=color, ms=3, alpha=0.5, mew=0)
                 axis.plot(middle, y, "o", color=color, ms=6)
                 told = f"{middle:.2g} s" if middle < 10 else f"{middle:.0f} s"
-                axis.annotate(told, (middle, y), (7, 0), textcoords="offset points", va="center", fontsize=8)
+                axis.annotate(told, (max(samples), y), (7, 0), textcoords="offset points", va="center", fontsize=8)
         axis.set_yticks(list(names), list(names.values()))
         axis.set_ylim(max(names) + 0.6, -0.6)
         axis.margins(x=0.12)
