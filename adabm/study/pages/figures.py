@@ -41,14 +41,16 @@ def study_style() -> Iterator[None]:
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write ``path`` as PNG and SVG (any suffix is replaced), without dates, atomically.
 
-    PNGs are sharp enough for print; those that hold pictures, which are larger and gain nothing by it, are less fine.
+    PNGs are sharp enough for print; those that hold pictures, which are larger and gain nothing by it, are less fine and
+    not cut, so that their pixels stay where they are.
     """
-    dpi = "figure" if any(axis.images for axis in figure.axes) else _SHARP
-    png = {"metadata": {"Software": None}, "dpi": dpi}
+    pictures = any(axis.images for axis in figure.axes)
+    png = {"metadata": {"Software": None}, "dpi": "figure" if pictures else _SHARP}
+    box = None if pictures else "tight"
     for suffix, options in ((".png", png), (".svg", {"metadata": {"Date": None}})):
         buffer = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "adabm"}):
-            figure.savefig(buffer, format=suffix[1:], bbox_inches="tight", **options)
+            figure.savefig(buffer, format=suffix[1:], bbox_inches=box, **options)
         write_atomically(Path(path).with_suffix(suffix), buffer.getvalue())
 
 
