@@ -140,7 +140,11 @@ def test_the_table_and_the_figure():
     )
     table = bit_loss.table(units())
     assert len(table) == 1 + 2 * (6 + 3) and set(table["series"]) > {RELEASED, MULTIPLIER, "factor +1"}
-    assert len(bit_loss.figures(units(), bits({RELEASED: -0.5}), trace)[""].axes) == 3
+    drawn = bit_loss.figures(units(), bits({RELEASED: -0.5}), trace)
+    assert {name: [axis.get_title() for axis in figure.axes] for name, figure in drawn.items()} == {
+        "": ["net"], "missed": ["net"], "quality": ["net"]
+    }  # fmt: skip
+    assert {"weight 0", "weight 50", "multiplier", "target"} == {text.get_text() for text in drawn[""].axes[0].texts}
 
 
 def test_three_ways_on_a_tiny_network(tmp_path):

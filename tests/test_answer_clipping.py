@@ -133,7 +133,7 @@ def test_the_other_recipe_is_told_too():
 def test_the_table_and_the_figures():
     table = clipping.table(units(WIDE))
     assert set(table["variable"]) == {"none", "bits used", "search"} and len(table) == 2 * (9 + len(RULES)) + 1
-    assert set(clipping.figures(units(WIDE), LAYERS, "own")) == {"", "layers"}
+    assert set(clipping.figures(units(WIDE), LAYERS, "own")) == {"", "kept", "layers"}
 
 
 def test_ranges_of_a_tiny_network(tmp_path):

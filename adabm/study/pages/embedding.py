@@ -6,15 +6,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from .figures import PICTURES
+
 _COLORS = 48  # of a drawing: no difference that is seen, a third of the size
-_OF_PICTURES = 1 << 13  # colours from which on a figure holds pictures, whose pixels stay as they are
 
 
 def embedded(path: Path) -> str:
     """Return a figure as a data address: a drawing in 48 colours of its own, one that holds pictures pixel by pixel."""
-    with Image.open(path) as figure:
-        figure = figure.convert("RGB")
-    if figure.getcolors(_OF_PICTURES) is not None:
+    with Image.open(path) as opened:
+        figure, holds_pictures = opened.convert("RGB"), PICTURES.items() <= opened.info.items()
+    if not holds_pictures:
         figure = figure.quantize(_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     buffer = io.BytesIO()
     figure.save(buffer, "WEBP", lossless=True, quality=80, method=4)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from ...files import write_atomically
 from ..tables.methods import in_order, method
 
+PICTURES = {"Comment": "holds pictures"}  # what the PNG of such a figure says
 _SHARP = 160  # pixels an inch
 _FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast", "Best")  # they have the same colours in every figure
 _PALE = 0.65  # least channel of a colour from which on names written in it cannot be read
@@ -42,10 +43,10 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Write ``path`` as PNG and SVG (any suffix is replaced), without dates, atomically.
 
     PNGs are sharp enough for print; those that hold pictures, which are larger and gain nothing by it, are less fine and
-    not cut, so that their pixels stay where they are.
+    not cut, so that their pixels stay where they are; their PNG says so.
     """
     pictures = any(axis.images for axis in figure.axes)
-    png = {"metadata": {"Software": None}, "dpi": "figure" if pictures else _SHARP}
+    png = {"metadata": {"Software": None} | (PICTURES if pictures else {}), "dpi": "figure" if pictures else _SHARP}
     box = None if pictures else "tight"
     for suffix, options in ((".png", png), (".svg", {"metadata": {"Date": None}})):
         buffer = io.BytesIO()
