@@ -13,7 +13,7 @@ from ...engines.tiles import round_to_uint8, upscale
 from ...pictures.patches import to_batch
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord, TuningStep
-from ..pages.comparison import plot_crops, worst_block
+from ..pages import comparison as figures
 from ..tables.conclusion import answer
 from ..tables.writing import layer_table
 
@@ -73,10 +73,10 @@ def plot_before_and_after(
     outputs: Mapping[str, np.ndarray], quality: Mapping[str, float], picture: Picture, side: int = 120
 ) -> Figure:
     """Draw the same crop of the original and of the outputs: the block of ``side`` pixels where MinMax does most harm."""
-    crop = worst_block(outputs["MinMax"], outputs[FULL_PRECISION], side)
+    crop = figures.worst_block(outputs["MinMax"], outputs[FULL_PRECISION], side)
     crops = {"original": picture.high[crop]} | {name: output[crop] for name, output in outputs.items()}
     captions = {"original": picture.name} | {name: f"{value:.2f} dB" for name, value in quality.items()}
-    return plot_crops(crops, captions)
+    return figures.plot_crops(crops, captions)
 
 
 def average_bits(model: QuantizedSR, pictures: Sequence[Picture]) -> float:
