@@ -7,7 +7,6 @@ import pytest
 from adabm.errors import ConfigError
 from adabm.study.answers import complexity
 from adabm.study.answers.complexity_measures import MEASURES, OWN, errors
-from helpers.evidence import cells
 from helpers.probed import probed
 
 RNG = np.random.default_rng(0)
@@ -57,14 +56,13 @@ def test_equal_bits_and_the_gain_by_hand():
 
 
 def test_the_conclusion_names_the_best_measure():
-    *told, table, extents = complexity.conclusion(units(flip=OWN), 0.1)
-    told = " ".join(told)
+    told = " ".join(complexity.conclusion(units(flip=OWN), 0.1))
     assert (
         "hardly predicts who needs bits; variance does it best; but moving bits by the gradient gains nothing" in told
+        and "AdaBM's mean gradient -1.00" in told
     )
-    assert cells(table, len(complexity.MEASURES) - 1)[:2] == [OWN, "-1.00"] and cells(extents, 0)[0] == "net"
     assert "*In practice:* at equal FAB give all images the same bits" in told
-    head, _, advice, *_ = complexity.conclusion(units(), 0.1)
+    head, *_, advice = complexity.conclusion(units(), 0.1)
     assert head == "**AdaBM's mean gradient predicts best who needs bits.**"
     assert advice.startswith("*In practice:* let bits follow the gradient: +") or "not to both" in advice
     assert complexity.figures(units(), 0.1)[""].axes

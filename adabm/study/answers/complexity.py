@@ -1,5 +1,7 @@
 """What is image complexity, and does it predict who needs bits?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,11 +10,9 @@ from ...errors import ConfigError
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import answer, evidence, practice
-from ..tables.networks import named
+from ..tables.conclusion import answer, practice
 from ..tables.question import Question
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
-from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -137,7 +137,6 @@ def table(units: pd.DataFrame, share: float) -> pd.DataFrame:
 
 def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
     """Draw the rank correlations beside what each measure gains."""
-    units = named(units)
     both = agreements(units).merge(rules(units, share), how="right", on=["backbone", "measure"])
     titles = {
         "benefit": "rank correlation with\nthe benefit of one more bit",
@@ -148,43 +147,28 @@ def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
 
 def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     """Tell which measure follows the worth of a bit best, and what it is worth at equal FAB."""
-    units = named(units)
     mean = agreements(units).groupby("measure", sort=False)[["benefit", "harm"]].mean()
     gains = rules(units, share).groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
-    best, fp, truth = mean["benefit"].idxmax(), gains["to_fp_db"], gains["truth_db"]
-    told = (
-        f"Best is what agrees best with the measured benefit of one more bit. Then bits are dealt out by each: a bit more for {share:.0%} "
-        "of the patches and one fewer for as many, so that FAB stays."
+    best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
+    own = mean.loc[OWN, "benefit"]
+    told = [
+        answer(_first(units, best, own) + _gained(gains)),
+        f"Rank correlation with the measured benefit of one more bit: {best} {mean.loc[best, 'benefit']:.2f}, "
+        f"AdaBM's mean gradient {own:.2f}, {mean['benefit'].idxmin()}, the worst, {mean['benefit'].min():.2f} ({_sizes(units)}).",
+    ]
+    fp, truth = gains["to_fp_db"], gains["truth_db"]
+    told.append(
+        f"With a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays, PSNR to the full-precision "
+        f"output (pooled) changes by {fp[OWN]:+.2f} dB with the gradient, {fp[paid]:+.2f} dB with the best measure ({paid}), "
+        f"{fp[RANDOM]:+.2f} dB by chance and {fp[ORACLE]:+.2f} dB if the worth of bits were known; the mean PSNR to ground truth by "
+        f"{truth[OWN]:+.2f}, {truth[paid]:+.2f}, {truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB."
     )
     if truth[OWN] < 0:
-        told += (
-            " With the gradient the mean PSNR to ground truth falls: the patches that give up a bit lose more decibels together than "
-            "those that get one gain. The bits known to be best here are those of the pooled squared error."
+        told[-1] += (
+            " With the gradient the mean PSNR falls: the patches that give up a bit lose more decibels together than those that "
+            "get one gain. The bits known to be best here are those of the pooled squared error."
         )
-    return [
-        answer(_first(units, best, mean.loc[OWN, "benefit"]) + _gained(gains)),
-        told,
-        practice(_advice(fp, truth)),
-        *evidence(_rows(mean, gains)),
-        *evidence(extents(units)),
-    ]
-
-
-def _rows(agreed: pd.DataFrame, gains: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by measure, what agrees best first, then what bits by chance and by their known worth give."""
-    order = [*agreed.sort_values("benefit", ascending=False, kind="stable").index, RANDOM, ORACLE]
-    known = agreed.reindex(order)
-    told = lambda value: "" if np.isnan(value) else f"{value:.2f}"
-    return [
-        {
-            "bits by": name,
-            "rank correlation with the benefit of one more": told(known.loc[name, "benefit"]),
-            "with the harm of one fewer": told(known.loc[name, "harm"]),
-            "gain to full precision, pooled (dB)": signed(gains.loc[name, "to_fp_db"]),
-            "gain to ground truth, mean (dB)": signed(gains.loc[name, "truth_db"]),
-        }
-        for name in order
-    ]
+    return [*told, practice(_advice(fp, truth))]
 
 
 def _gained(gains: pd.DataFrame) -> str:
@@ -237,3 +221,15 @@ def _first(units: pd.DataFrame, best: str, own: float) -> str:
     if sure:
         return f"AdaBM's gradient predicts who needs bits, and {best} does it better"
     return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}"
+
+
+def _sizes(units: pd.DataFrame) -> str:
+    counts: Sequence[str] = [
+        f"{len(here) // here['seed'].nunique()} patches on {name}{_seeds(here['seed'].nunique())}"
+        for name, here in units.groupby("backbone", sort=False)
+    ]
+    return "; ".join(counts)
+
+
+def _seeds(number: int) -> str:
+    return f", {number} seeds" if number > 1 else ""
