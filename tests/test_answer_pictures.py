@@ -45,7 +45,7 @@ def test_the_least_loss_is_told_first():
 def test_the_block_where_the_first_method_does_most_harm_is_drawn():
     high = np.zeros((256, 384, 3), np.uint8)
     broken = high.copy()
-    broken[96:192, 288:] = 200  # the last whole block
+    broken[88:176, 264:] = 200  # the last whole block
     low = np.zeros((64, 96, 3), np.uint8)
     made = {
         ("a", "W4A4", name): image for name, image in (("full precision", high), ("MinMax", broken), ("Fast", high))

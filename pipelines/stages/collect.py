@@ -46,7 +46,9 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
     first = summary[summary["backbone"] == summary["backbone"].iloc[0]]
     save_figure(evaluation_figures.plot_losses(first), report / "loss")
     one_set = first[(first["dataset"] == first["dataset"].iloc[0]) & (first["tile"] == first["tile"].iloc[0])]
-    save_figure(evaluation_figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops")
+    save_figure(
+        evaluation_figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops"
+    )
     collect_leaderboard(results, summary)
     comparison = comparison_markdown(summary)
     if comparison:

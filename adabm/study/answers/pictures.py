@@ -28,7 +28,7 @@ QUESTION = Question(
     gallery=True,
 )
 _SEEN = 3.0  # dB lost; noise is then plain in the pictures
-_SIDE = 96  # of a crop, pixels of the upscaled picture
+_SIDE = 88  # of a crop, pixels of the upscaled picture
 _HARMED = 0  # the first method tells where to look
 
 

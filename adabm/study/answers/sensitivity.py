@@ -100,7 +100,10 @@ def table(patches: pd.DataFrame) -> pd.DataFrame:
 
 def figures(layers: pd.DataFrame, patches: pd.DataFrame) -> dict[str, Figure]:
     """Draw the rank correlations beside what each measure gains."""
-    both = agreements(named(layers)).merge(gains(named(patches)), how="right", on=[*_KEYS, "measure"])
+    layers = named(layers)
+    both = agreements(layers).merge(gains(named(patches)), how="right", on=[*_KEYS, "measure"])
+    place = {name: number for number, name in enumerate(layers["backbone"].unique())}
+    both = both.sort_values("backbone", key=lambda names: names.map(place), kind="stable")
     both = both.groupby(["backbone", "measure"], sort=False)[["both", "to_fp_db"]].mean().reset_index()
     titles = {
         "both": "rank correlation with the\nmeasured worth of a layer's bits",
