@@ -18,6 +18,7 @@ from adabm.study.answers.bit_loss_measures import (
     released,
     thresholds,
 )
+from helpers.evidence import cells
 from helpers.probed import probed
 
 
@@ -96,10 +97,7 @@ def test_a_model_beyond_the_curve_has_no_gain():
 )
 def test_whether_the_target_is_met(off, told):
     first = bit_loss.conclusion(units({RELEASED: 38.5}), bits({RELEASED: off}))[0]
-    assert told in first and first.startswith("**") and "2 seeds on net" in first
-    assert (
-        "it uses 0.00 bits fewer, and its PSNR changes by -1.5 dB to the full" in first and "+0.0 dB to ground" in first
-    )
+    assert told in first and first.startswith("**") and "it uses 0.00 bits fewer;" in first
 
 
 def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_ones():
@@ -108,14 +106,16 @@ def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_
     both = [pd.concat([frame, higher(frame)], ignore_index=True) for frame in alone]
     first, *rest = bit_loss.conclusion(*alone)
     told, *others = bit_loss.conclusion(*both)
-    assert "aiming at 4 bits it ends at 3.30." in told and others == rest
+    assert "aiming at 4 bits it ends at 3.30." in told and others[:2] == rest[:2]
     assert told.endswith(" wide aims at 6 bits; bits are told as if it aimed at 4.") and "as if" not in first
 
 
 def test_bits_by_weight_and_what_quantiles_are_worth():
-    told = bit_loss.conclusion(units({RELEASED: 39.0}), bits({loss_of(0): 1.0, MULTIPLIER: -0.02}))[1]
-    assert "weight 0: 5.00 and weight 50: 4.00" in told and "within 0.02 bits of its targets" in told
-    assert "the released loss has -1.0 dB (-1.0 to -1.0)" in told and "and the multiplier +0.0 dB" in told
+    *_, table, extents = bit_loss.conclusion(units({RELEASED: 39.0}), bits({loss_of(0): 1.0, MULTIPLIER: -0.02}))
+    found = {cells(table, row)[0]: cells(table, row)[1:] for row in range(table.count("\n") - 1)}
+    assert found[loss_of(0)][0] == "5.00" and found[MULTIPLIER][:2] == ["3.98", "3.98 to 3.98"]
+    assert found[RELEASED][0] == "4.00" and found[RELEASED][-1] == "-1.0 (-1.0 to -1.0)"
+    assert found[MULTIPLIER][-1].startswith("+0.0") and cells(extents, 0)[0] == "net" and cells(extents, 0)[-1] == "2"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_bits_by_weight_and_what_quantiles_are_worth():
     ],
 )
 def test_the_advice(gain, own, told):
-    assert told in bit_loss.conclusion(units({MULTIPLIER: 40.0 + gain}), bits({}, own))[2]
+    assert told in bit_loss.conclusion(units({MULTIPLIER: 40.0 + gain}), bits({}, own))[1]
 
 
 def test_the_table_and_the_figure():
@@ -140,7 +140,11 @@ def test_the_table_and_the_figure():
     )
     table = bit_loss.table(units())
     assert len(table) == 1 + 2 * (6 + 3) and set(table["series"]) > {RELEASED, MULTIPLIER, "factor +1"}
-    assert len(bit_loss.figures(units(), bits({RELEASED: -0.5}), trace)[""].axes) == 3
+    drawn = bit_loss.figures(units(), bits({RELEASED: -0.5}), trace)
+    assert {name: [axis.get_title() for axis in figure.axes] for name, figure in drawn.items()} == {
+        "": ["net"], "missed": ["net"], "quality": ["net"]
+    }  # fmt: skip
+    assert {"weight 0", "weight 50", "multiplier", "target"} == {text.get_text() for text in drawn[""].axes[0].texts}
 
 
 def test_three_ways_on_a_tiny_network(tmp_path):

@@ -111,14 +111,13 @@ def test_effects_are_of_a_part_beside_the_other_two():
     rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=30.2, image_clipping=29.0)
     head, told, advice, evidence = components.conclusion(study_table(rows), steps=30)
     assert head == (
-        "**Of image mapping (-0.20 dB) and layer mapping (+1.00 dB) the seeds cannot tell (not fine-tuned).**"
+        "**On net_x4 of image mapping (-0.20 dB) and layer mapping (+1.00 dB) the seeds cannot tell (not fine-tuned).**"
     ), "differences that do not vary have no test"
-    assert told == (
-        "**Not fine-tuned** on Set5, AdaBM has 30.05 ± 0.07 dB; the effect of each component beside the other two, base bits "
-        "being the same, is: -0.20 dB, one seed (image) and +1.00 dB, one seed (layer). The best combination is layer+clipping (30.25 dB)."
+    assert told.startswith(
+        "A part's effect is what it adds to the other two at the same base bits, on Set5. This is one network, net_x4:"
     )
     assert advice == (
-        "*In practice:* use layer+clipping, the best combination: +0.20 ± 0.00 dB against all of AdaBM (chosen by looking, out of 3)."
+        "*In practice:* on net_x4 use layer+clipping, the best combination: +0.20 ± 0.00 dB against all of AdaBM (chosen by looking, out of 3)."
     )
     assert "| AdaBM, not fine-tuned | without layer mapping |" in evidence
 
@@ -127,8 +126,8 @@ def test_only_what_is_sure_is_called_clear():
     effects = {
         "image": Difference(-0.3, 0.1, 0.03), "layer": Difference(0.4, 0.1, 0.01), "clipping": Difference(0.3, 0.1, 0.06)
     }  # fmt: skip
-    assert components._verdict(effects, "fine-tuned") == (
-        "Layer mapping (+0.40 dB) clearly earns its place; image mapping (-0.30 dB) clearly costs quality; "
+    assert components._verdict(effects, "fine-tuned", "net") == (
+        "On net layer mapping (+0.40 dB) clearly earns its place; image mapping (-0.30 dB) clearly costs quality; "
         "of clipping (+0.30 dB) the seeds cannot tell (fine-tuned)."
     )
 
@@ -136,7 +135,7 @@ def test_only_what_is_sure_is_called_clear():
 def test_all_parts_together_may_be_best():
     rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
     told = components.conclusion(study_table(rows), 30)
-    assert "**Fine-tuned** (30 steps) on Set5" in told[1] and "use all of AdaBM" in told[2]
+    assert "on Set5; fine-tuning takes 30 steps." in told[1] and "use all of AdaBM" in told[2]
 
 
 def test_what_has_nothing_to_compare_is_left_out():
@@ -162,10 +161,14 @@ def test_sensitivity_is_compared_at_equal_bits():
     assert list(found) == ["4", "10"] and found["4"].mean == pytest.approx(1.0)
     told = components.conclusion(table, 30)
     assert told[0] == "**The parts of AdaBM were not compared with each other.**"
-    assert told[1] == "Layer mapping, not fine-tuned, differs most from uniform bits by +1.00 dB, one seed, at 4 bits."
-    rows = of("bits", {"4": 30.0}, one) + of("bits", {"4": 29.995}, other)
-    assert told[1].partition("from")[0] in components.conclusion(study_table(rows), 30)[1]
-    assert "by less than 0.01 dB." in components.conclusion(study_table(rows), 30)[1]
+    assert told[1] == "Layer mapping, not fine-tuned, is clearly better than uniform bits at none of 2 base bits."
+    seeds = lambda gain: [
+        r | dict(psnr_y_db=r["psnr_y_db"] + gain + 0.01 * r["seed"]) for r in rows if r["series"] == one
+    ]
+    sure = study_table([*seeds(1.0), *(r for r in rows if r["series"] == other)])
+    assert "than uniform bits at 2 of 2 base bits." in components.conclusion(sure, 30)[1]
+    worse = study_table([*seeds(-3.0), *(r for r in rows if r["series"] == other)])
+    assert "at none of 2 base bits and clearly worse at 2." in components.conclusion(worse, 30)[1]
 
 
 def test_equal_fab_is_interpolated_seed_by_seed():
@@ -176,7 +179,7 @@ def test_equal_fab_is_interpolated_seed_by_seed():
     assert list(gaps) == ["4"], "9 is beyond the other curve"
     np.testing.assert_allclose(gaps["4"], [[4.0, 2.0], [4.0, 2.0]])
     _, told, evidence = components.conclusion(front, 30)
-    assert told == "AdaBM differs from uniform bits of equal FAB (interpolated) by +2.00 dB at FAB 4.00."
+    assert told == "AdaBM is better than uniform bits of equal FAB (interpolated) at 1 of 1 base bits."
     assert "| AdaBM          | 4.00  | +2.00                       | 0.00" in evidence
 
 

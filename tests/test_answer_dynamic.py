@@ -28,6 +28,7 @@ from adabm.study.answers.layer_factors import (
 )
 from adabm.study.answers.measured import told_seeds
 from adabm.study.answers.probing import batch_of, output, patches
+from helpers.evidence import cells
 from helpers.probed import probed
 
 RUN = Run.at("adabm-own-bits", "W4A4 FQ", 0, {"tune": None})
@@ -136,18 +137,23 @@ def test_gains_at_equal_bits_by_hand():
 )
 def test_the_verdict(own, thresholds, noise, verdict):
     told = dynamic.conclusion(units(own, thresholds, noise=noise))
-    assert told[0].startswith(f"**{verdict}") and "(8 patches on net; one seed)" in told[0]
-    assert "50% of the layers" in told[1] and "By network" not in told[0] and "Without" not in told[1]
+    assert told[0].startswith(f"**{verdict}") and cells(told[-1], 0) == ["net", "8", "1"]
+    assert "50% of the layers" in told[0]
 
 
 def test_networks_and_other_methods_are_told_apart():
     both = pd.concat([units(0.5), units(2.0).assign(backbone="other"), units(4.0).assign(series="Without clipping")])
     told = dynamic.conclusion(both)
-    assert (
-        "By network, with percentiles and with thresholds: +3.01 and -3.01 dB on net and -3.01 and -3.01 dB on other."
-        in told[0]
-    )
-    assert told[1].endswith("Without clipping, percentiles change PSNR by -6.02 dB and thresholds by -3.01 dB.")
+    networks = told[3]
+    assert cells(networks, 0)[:4] == ["net", "AdaBM", "+3.01", "-3.01"] and cells(networks, 1)[:3] == [
+        "other",
+        "AdaBM",
+        "-3.01",
+    ]
+    assert cells(networks, 2)[:4] == ["net", "Without clipping", "-6.02", "-3.01"]
+    better = units(0.5)
+    better.loc[better["rule"] == SAME, "truth"] /= 1000
+    assert dynamic.conclusion(better)[0].endswith("The same bits for all layers are better than fixed factors on net.")
     assert len(dynamic.figures(both)[""].axes) == 2
 
 

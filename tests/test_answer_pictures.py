@@ -1,13 +1,20 @@
 """What it looks like: which block is drawn, and the sentences about the table."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from adabm.errors import ConfigError
 from adabm.pictures.picture import Picture
-from adabm.study import Bench, Effort
+from adabm.study import Bench, Effort, save_figure
 from adabm.study.answers import pictures as answer
+from adabm.study.pages.comparison import plot_differences
+from adabm.study.pages.embedding import embedded
 from adabm.study.tables.schema import study_table
+from helpers.evidence import cells
 from helpers.study_files import write_study_with_pool
 from helpers.study_tables import row
 
@@ -27,20 +34,18 @@ def test_the_least_loss_is_told_first():
         for setting, losses in (("W4A4 FQ", (2.0, 0.5)), ("W3A3 FQ", (6.0, 7.0)))
         for series, loss in zip(("MinMax", "Fast"), losses)
     ]
-    head, both, last = answer.conclusion(study_table([full, *rows]), ["a", "b"])
+    head, drawn, losses = answer.conclusion(study_table([full, *rows]), ["a", "b"])
     assert head == (
         "**Nearest to full precision comes Fast at W4A4 FQ and MinMax at W3A3 FQ; what Fast does at W3A3 FQ (7.00 dB lost) is seen at once.**"
     )
-    first, second = both.split(". At ")
-    assert first == "At W4A4 FQ, in the mean over 7 photographs, Fast loses 0.50 dB, MinMax loses 2.00 dB"
-    assert second == "W3A3 FQ, in the mean over 7 photographs, MinMax loses 6.00 dB, Fast loses 7.00 dB."
-    assert last == "Drawn are the blocks of a and b where MinMax does most harm."
+    assert [cells(losses, place) for place in (0, 1)] == [["MinMax", "2.00", "6.00"], ["Fast", "0.50", "7.00"]]
+    assert drawn == "Drawn are the blocks of a and b where MinMax does most harm."
 
 
 def test_the_block_where_the_first_method_does_most_harm_is_drawn():
     high = np.zeros((256, 384, 3), np.uint8)
     broken = high.copy()
-    broken[128:, 256:] = 200  # the last block
+    broken[88:176, 264:] = 200  # the last whole block
     low = np.zeros((64, 96, 3), np.uint8)
     made = {
         ("a", "W4A4", name): image for name, image in (("full precision", high), ("MinMax", broken), ("Fast", high))
@@ -51,6 +56,31 @@ def test_the_block_where_the_first_method_does_most_harm_is_drawn():
     assert (drawn["MinMax"].images[0].get_array() == 200).all()
     told = [axis.get_title() for axis in figure.axes if "in the mean" in axis.get_title()]
     assert told == ["200.0 of 255 in the mean", "0.0 of 255 in the mean"]
+    both = made | {("b", *key[1:]): image for key, image in made.items()}
+    both |= {(name, "W3A3", series): image for (name, _, series), image in both.items()}
+    first, second = answer.figures(both, [Picture("a", high, low), Picture("b", high, low)]).values()
+    shown = lambda figure: [text.get_text().partition(":")[0] for text in figure.texts]
+    assert shown(first) == ["W4A4", "W3A3"] and shown(second) == ["W3A3"], "the others at the last setting alone"
+
+
+def test_each_pixel_of_a_crop_is_drawn_as_whole_pixels(tmp_path):
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 256, (20, 30, 3), np.uint8) for name in ("original", "full precision", "Fast")}
+    quality = {"W4A4": {"full precision": 30.0, "Fast": 29.0}}
+    drawn = plot_differences({"W4A4": images}, quality, "full precision", np.s_[4:20, 6:30])
+    save_figure(drawn, tmp_path / "crops")
+    for path in (
+        tmp_path / "crops.png",
+        io.BytesIO(base64.b64decode(embedded(tmp_path / "crops.png").partition(",")[2])),
+    ):
+        found = np.asarray(Image.open(path).convert("RGB"))
+        for image in images.values():
+            large = image[4:20, 6:30].repeat(2, 0).repeat(2, 1)
+            places = np.lib.stride_tricks.sliding_window_view(found[..., 0], large.shape[:2])
+            rows, columns = np.nonzero(
+                (places[..., 0, 0] == large[0, 0, 0]) & (places[..., -1, -1] == large[-1, -1, 0])
+            )
+            assert any((found[r : r + 32, c : c + 48] == large).all() for r, c in zip(rows, columns))
 
 
 def test_models_of_the_cache_make_the_pictures(tmp_path, monkeypatch):

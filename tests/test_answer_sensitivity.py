@@ -6,6 +6,7 @@ import pytest
 
 from adabm.study.answers import sensitivity
 from adabm.study.answers.sensitivity_measures import FISHER, MEASURES, ORACLE, OWN, PROJECTED, RANDOM, UNIFORM, look
+from helpers.evidence import cells
 from helpers.probed import probed
 
 
@@ -52,8 +53,8 @@ def test_draws_are_pooled_one_by_one():
     ],
 )
 def test_the_first_sentence_follows_the_ranks(falling, told):
-    found = sensitivity.conclusion(layers(*falling), patches(), 0.3)[0]
-    assert told in found and "10 layers of net, 1 seed)" in found
+    found, *_, extents = sensitivity.conclusion(layers(*falling), patches(), 0.3)
+    assert told in found and cells(extents, 0) == ["net", "10", "1"]
 
 
 def test_better_is_not_clear_by_one_exchange():
@@ -74,20 +75,20 @@ def test_better_is_not_clear_by_one_exchange():
     ],
 )
 def test_practice_follows_the_gains(errors, told):
-    assert told.lower() in sensitivity.conclusion(layers(), patches(**errors), 0.3)[2].lower()
+    assert told.lower() in sensitivity.conclusion(layers(), patches(**errors), 0.3)[1].lower()
     assert sensitivity.figures(layers(), patches(**errors))[""].axes
 
 
 def test_networks_that_differ_are_told_apart():
     both = pd.concat([layers(), layers(OWN).assign(backbone="other")])
-    first, second, practice = sensitivity.conclusion(
+    first, practice, _, by_network, _ = sensitivity.conclusion(
         both,
         pd.concat([patches(**{OWN: 9.0, FISHER: 8.0}), patches(**{OWN: 11.0, FISHER: 8.0}).assign(backbone="other")]),
         0.3,
     )
     assert "tells on net alone which layers need bits; range does it best." in first
     assert "gain on net alone; Fisher is worth 0.95 dB more in the mean" in practice
-    assert "(+0.46 on net, -0.41 on other)" in second
+    assert cells(by_network, 0)[:2] == ["net", "+0.46"] and cells(by_network, 1)[:2] == ["other", "-0.41"]
 
 
 def test_a_model_is_looked_into_and_left_as_it_was(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from adabm.study.answers import separability
 from adabm.study.answers.separability import ADABM, ADDED, JOINT, SAME, SEPARATE
 from adabm.study.answers.separability_measures import best_joint, best_separate, errors, policies
+from helpers.evidence import cells
 from helpers.probed import probed
 
 
@@ -77,7 +78,11 @@ def test_all_policies_have_the_bits_of_the_same_for_all():
 def test_the_conclusion_tells_what_the_numbers_say(interaction, gains, said):
     told = separability.conclusion(units(interaction), measured(*gains))
     assert said in told[0]
-    assert "3 patches, 4 layers and 1 seed on net" in told[0] and "10^3 separate choices and 10^8 joint ones" in told[1]
+    *_, parts, extents = told
+    assert cells(extents, 0) == ["net", "3", "4", "1"] and cells(parts, 0)[-2:] == ["10^3", "10^8"]
+    of_each = lambda frame: pd.concat([frame.assign(backbone=name) for name in ("net", "wide")])
+    both = separability.conclusion(of_each(units(interaction)), of_each(measured(*gains)))
+    assert both[0] == told[0] and "all, in the mean" in cells(both[2], 0) and len(both[2].splitlines()) == 2 + 9
 
 
 def test_table_and_figure():

@@ -19,8 +19,10 @@ from test_summary import summary as evaluation_summary
 from adabm.errors import TableError
 from adabm.study import save_figure
 from adabm.study.answers import questions
+from adabm.study.pages import sections
 from adabm.study.pages.embedding import embedded
-from adabm.study.pages.report import measured_on, studied, write_report
+from adabm.study.pages.report import write_report
+from adabm.study.pages.sections import measured_on, studied
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.pages import ROOT
@@ -78,7 +80,7 @@ def test_page_needs_nothing_outside(results):
     page = Page(text)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
     assert "url(" not in text and "@import" not in text
-    drawn = [pixels(base64.b64decode(i["src"].removeprefix("data:image/png;base64,"))) for i in page.all("img")]
+    drawn = [pixels(base64.b64decode(i["src"].removeprefix("data:image/webp;base64,"))) for i in page.all("img")]
     for image, name in zip(drawn, ("set_size/set_size", "set_size/set_size_spread", "timing/timing"), strict=True):
         expected = pixels((results / f"{name}.png").read_bytes())
         assert image.shape == expected.shape and np.abs(image - expected).max() < 32, name
@@ -170,7 +172,7 @@ def test_main_results_are_shown_by_method_and_set(results):
     evaluation_summary(*measured).to_csv(results / "evaluation" / "evaluation_summary.csv", index=False)
     text = render(results)
     assert "net: PSNR-Y (dB)" in text
-    assert re.search(r"<td>AdaBM</td><td class=\"number\">31.50</td><td class=\"number\">28.25</td>", text)
+    assert re.search(r"<td>AdaBM</td><td class=\"n\">31.50</td><td class=\"n\">28.25</td>", text)
 
 
 def test_a_page_has_the_answer_in_front_and_the_rest_folded_away(results):
@@ -187,13 +189,24 @@ def test_a_page_has_the_answer_in_front_and_the_rest_folded_away(results):
     assert "What follows for practice" not in text.partition('id="timing"')[2], "nothing is said where nothing follows"
 
 
-def test_pictures_are_embedded_in_few_colours(tmp_path):
+def test_drawings_are_embedded_in_few_colours_and_pictures_as_they_are(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "noise.png")
-    data = base64.b64decode(embedded(tmp_path / "noise.png").partition(",")[2])
-    assert len(data) < (tmp_path / "noise.png").stat().st_size / 2
-    assert Image.open(io.BytesIO(data)).size == (64, 64)
-    assert embedded(tmp_path / "noise.png") == embedded(tmp_path / "noise.png")
+    drawing, picture = tmp_path / "drawing.png", tmp_path / "picture.png"
+    Image.fromarray(noise).save(drawing)
+    figure = Figure(figsize=(1, 1), layout="none")
+    figure.add_axes((0, 0, 1, 1)).imshow(noise)
+    save_figure(figure, picture)
+    for path, exact in ((drawing, False), (picture, True)):
+        found, expected = pixels(base64.b64decode(embedded(path).partition(",")[2])), pixels(path.read_bytes())
+        assert embedded(path) == embedded(path) and found.shape == expected.shape
+        assert (found == expected).all() == exact
+    assert len(embedded(drawing)) < drawing.stat().st_size / 2
+
+
+def test_a_long_table_is_linked_to(results, monkeypatch):
+    assert "too long for a page" not in render(results)
+    monkeypatch.setattr(sections, "_READ", 1)
+    assert "too long for a page" in render(results)
 
 
 def test_figures_of_a_longer_id_are_not_taken(results):

@@ -14,7 +14,7 @@ from adabm.full_precision import FULL_PRECISION
 from adabm.process import as_command
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.answers import questions
-from adabm.study.pages import figures
+from adabm.study.pages import evaluation_figures
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.pages.report import REPORT, write_report
 from adabm.study.running.runs import MEASURED
@@ -44,9 +44,11 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
     summary = pd.read_csv(source)
     _write(report / "evaluation.md", evaluation_markdown(summary))
     first = summary[summary["backbone"] == summary["backbone"].iloc[0]]
-    save_figure(figures.plot_losses(first), report / "loss")
+    save_figure(evaluation_figures.plot_losses(first), report / "loss")
     one_set = first[(first["dataset"] == first["dataset"].iloc[0]) & (first["tile"] == first["tile"].iloc[0])]
-    save_figure(figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops")
+    save_figure(
+        evaluation_figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops"
+    )
     collect_leaderboard(results, summary)
     comparison = comparison_markdown(summary)
     if comparison:

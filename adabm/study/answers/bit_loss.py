@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..pages.bit_loss_figures import plot_bit_loss
+from ..pages.bit_loss_figures import plot_along, plot_missed, plot_quality
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from . import bit_loss_measures as measures
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
-from .measured import several
+from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -135,7 +136,8 @@ def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dict[str, Figure]:
-    """Draw bits along the tunings, bits off the target, and PSNR against bits: a row a network."""
+    """Draw bits along the tunings; and, apart, bits off the target, and PSNR against bits."""
+    units, bits, trace = named(units), named(bits), named(trace)
     is_forced = units["method"].str.startswith("factor ")
     curves = [
         curve(here, "fp").assign(backbone=backbone, seed=seed)
@@ -145,7 +147,11 @@ def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dic
     off = off.assign(off=off["fab"] - off["target"])
     shown, models = _at_first_target(trace), _at_first_target(at_equal_bits(units, "fp"))
     shown = shown[shown["seed"] == shown["seed"].iloc[0]]
-    return {"": plot_bit_loss(shown, off, models, pd.concat(curves), RELEASED)}
+    return {
+        "": plot_along(shown, RELEASED),
+        "missed": plot_missed(off, RELEASED),
+        "quality": plot_quality(models, pd.concat(curves), RELEASED),
+    }
 
 
 def _first_targets(frame: pd.DataFrame) -> pd.Series:
@@ -164,8 +170,14 @@ def _as_the_first_network(frame: pd.DataFrame) -> pd.DataFrame:
 
 def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     """Tell whether the released loss meets its target, what that costs, and how to meet a budget."""
-    units, moved = _as_the_first_network(units), _as_the_first_network(bits)
-    return [_first(units, moved) + _other_targets(bits), _others(units, moved), _advice(units, moved)]
+    units, bits = named(units), named(bits)
+    alike, moved = _as_the_first_network(units), _as_the_first_network(bits)
+    return [
+        f"**{_verdict(moved)}** {_told(alike, moved)}{_other_targets(bits)}",
+        practice(_advice(alike, moved)),
+        *evidence(_rows(alike, moved)),
+        *evidence(extents(units)),
+    ]
 
 
 def _other_targets(bits: pd.DataFrame) -> str:
@@ -182,74 +194,71 @@ def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Ser
     return here["fab"] - here["target"]
 
 
-def _first(units: pd.DataFrame, bits: pd.DataFrame) -> str:
-    target = bits["target"].iloc[0]
+def _verdict(bits: pd.DataFrame) -> str:
+    target, all_off = bits["target"].iloc[0], _off(bits, RELEASED)
     off = _off(bits, RELEASED, target)
-    all_off = _off(bits, RELEASED)
-    ends = f"{target + off.min():.2f} to {target + off.max():.2f}" if len(off) > 1 else f"{target + off.mean():.2f}"
+    aimed = f"aiming at {target:g} bits it ends at"
     if all_off.abs().max() <= _MET:
-        head = f"**The released bit loss meets its target: aiming at {target:g} bits it ends at {target + off.mean():.2f}.**"
-    elif all_off.max() <= _MET:
-        head = f"**The released bit loss misses its target, below: aiming at {target:g} bits it ends at {target + off.mean():.2f}.**"
-    elif all_off.min() >= -_MET:
-        head = f"**The released bit loss misses its target, above: aiming at {target:g} bits it ends at {target + off.mean():.2f}.**"
-    else:
-        head = (
-            f"**The released bit loss misses its target to either side: aiming at {target:g} bits it ends at {ends}.**"
-        )
-    compared = {}
-    for kind in ("fp", "truth"):
-        found = at_equal_bits(units, kind).pivot(index=["backbone", "seed"], columns=["method", "target"])
-        compared[kind] = (found["psnr", RELEASED, target] - found["psnr", MULTIPLIER, target]).mean()
+        return f"The released bit loss meets its target: {aimed} {target + off.mean():.2f}."
+    if all_off.max() <= _MET:
+        return f"The released bit loss misses its target, below: {aimed} {target + off.mean():.2f}."
+    if all_off.min() >= -_MET:
+        return f"The released bit loss misses its target, above: {aimed} {target + off.mean():.2f}."
+    ends = f"{target + off.min():.2f} to {target + off.max():.2f}" if len(off) > 1 else f"{target + off.mean():.2f}"
+    return f"The released bit loss misses its target to either side: {aimed} {ends}."
+
+
+def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
+    target = bits["target"].iloc[0]
+    found = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"])
     fewer = (found["fab", MULTIPLIER, target] - found["fab", RELEASED, target]).mean()
     return (
-        f"{head} That is on the calibration pictures ({_runs(units)}; {ends}). It punishes each batch of two patches that uses "
-        f"more than the target and rewards none that uses less, where a multiplier looks at the mean of all pictures. Against the "
-        f"multiplier at the same target it uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'}, and its PSNR changes by "
-        f"{compared['fp']:+.1f} dB to the full-precision output and {compared['truth']:+.1f} dB to ground truth."
+        "That is on the calibration pictures. It punishes each batch of two patches that uses more than the target and rewards "
+        "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
+        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'}; thresholds by quantiles need no gradient at all."
     )
 
 
-def _others(units: pd.DataFrame, bits: pd.DataFrame) -> str:
-    target = bits["target"].iloc[0]
-    names = [name for name in dict.fromkeys(bits["method"]) if name.startswith("bit loss")]
-    mean = lambda name: target + _off(bits, name, target).mean()
-    by_weight = several([f"{name.removeprefix('bit loss, ')}: {mean(name):.2f}" for name in names])
-    gains = at_equal_bits(units, "fp").groupby("method")["gain"].agg(["mean", "min", "max", "count"])
-    told = lambda name: (
-        f"{gains.loc[name, 'mean']:+.1f} dB ({gains.loc[name, 'min']:+.1f} to {gains.loc[name, 'max']:+.1f})"
-        if gains.loc[name, "count"]
-        else "not comparable"
-    )
-    return (
-        f"Bits by weight, target {target:g}: {by_weight}. The multiplier ends within {_off(bits, MULTIPLIER).abs().max():.2f} bits of "
-        f"its targets, thresholds by quantiles within {_off(bits, QUANTILES).abs().max():.2f}. At equal bits the released loss "
-        f"has {told(RELEASED)} to the full-precision output against such thresholds, which need no gradient, and the multiplier "
-        f"{told(MULTIPLIER)}."
-    )
+def _sets_off(bits: pd.DataFrame) -> pd.Series:
+    """By method, how far the mean of a set is off its target, in bits."""
+    sets = bits[bits["where"] != CALIBRATION]
+    return (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).mean()
+
+
+def _rows(units: pd.DataFrame, bits: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by method at the first target; what equal bits are worth is told over all targets, least and most over runs."""
+    target, off = bits["target"].iloc[0], _sets_off(bits)
+    fp, truth = at_equal_bits(units, "fp"), at_equal_bits(units, "truth")
+    gains = fp.groupby("method")["gain"].agg(["mean", "min", "max", "count"])
+    rows = []
+    for method in dict.fromkeys(bits["method"]):
+        found = target + _off(bits, method, target)
+        row = {f"method, target {target:g}": method, "bits, calibration pictures": f"{found.mean():.2f}"}
+        row |= {
+            "from run to run": f"{found.min():.2f} to {found.max():.2f}",
+            "sets off by (bits)": f"{off[method]:.2f}",
+        }
+        own = [here[(here["method"] == method) & (here["target"] == target)]["psnr"] for here in (fp, truth)]
+        if len(own[0]):
+            row |= {
+                "PSNR to full precision (dB)": f"{own[0].mean():.2f}",
+                "to ground truth (dB)": f"{own[1].mean():.2f}",
+            }
+        if method in gains.index and gains.loc[method, "count"]:
+            mean, least, most = (signed(gains.loc[method, name], 1) for name in ("mean", "min", "max"))
+            row["against quantiles, equal bits (dB)"] = f"{mean} ({least} to {most})"
+        rows.append(row)
+    return rows
 
 
 def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
-    sets = bits[bits["where"] != CALIBRATION]
-    off = (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).agg(["mean", "max"])
-    told = (
-        f"On the evaluated sets the mean is off by {off.loc[RELEASED, 'mean']:.2f} bits with the released loss, by "
-        f"{off.loc[MULTIPLIER, 'mean']:.2f} with the multiplier, by {off.loc[QUANTILES, 'mean']:.2f} with quantiles of the calibration "
-        f"pictures and by {off.loc[OWN_QUANTILES, 'mean']:.2f} with quantiles of the set's own pictures"
-    )
     gain = at_equal_bits(units, "fp").query("method == @MULTIPLIER")["gain"].dropna()
     tuned = len(gain) > 0 and gain.min() > _LITTLE
-    best = off["mean"].reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
+    best = _sets_off(bits).reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
     if best != OWN_QUANTILES:
-        return f"{told}.\n\n{practice(f'Who must meet a budget does best with: {best}.')}"
+        return f"Who must meet a budget does best with: {best}."
     first = "tunes with a multiplier and then sets" if tuned else "sets"
-    advice = (
+    return (
         f"Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come; "
         "the quantiles need neither ground truth nor the network."
     )
-    return f"{told}.\n\n{practice(advice)}"
-
-
-def _runs(units: pd.DataFrame) -> str:
-    counts = {name: here["seed"].nunique() for name, here in units.groupby("backbone", sort=False)}
-    return "; ".join(f"{count} seed{'s' * (count > 1)} on {name}" for name, count in counts.items())

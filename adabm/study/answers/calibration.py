@@ -13,7 +13,7 @@ from ...engines.tiles import round_to_uint8, upscale
 from ...pictures.patches import to_batch
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord, TuningStep
-from ..pages import figures
+from ..pages import comparison as figures
 from ..tables.conclusion import answer
 from ..tables.writing import layer_table
 

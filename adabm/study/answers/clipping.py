@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..pages.clipping_figures import plot_clipping, plot_owed
+from ..pages.clipping_figures import plot_clipping, plot_kept, plot_owed
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from . import clipping_measures
-from .clipping_measures import BASE, EVERY, MINMAX, OWN, OWN_ALL, RELEASED, RULES
-from .measured import several
+from .clipping_measures import EVERY, MINMAX, RELEASED, RULES
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -145,19 +146,31 @@ def pairs(layers: pd.DataFrame) -> list[str]:
 
 
 def figures(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> dict[str, Figure]:
-    """Draw shares kept, the cost of other ranges and the searches; and what each layer owes."""
-    gains = searches(units, method, "fp")
-    drawn = {"": plot_clipping(layers[layers["layer"] != EVERY], gaps(units, "fp"), gains - gains[MINMAX])}
-    return drawn | {"layers": plot_owed({pair: shares_owed(layers, pair) for pair in pairs(layers)})}
+    """Draw the cost of other ranges and the searches; and, apart, shares kept and what each layer owes."""
+    gains, layers = searches(units, method, "fp"), named(layers)
+    return {
+        "": plot_clipping(gaps(units, "fp"), gains - gains[MINMAX]),
+        "kept": plot_kept(layers[layers["layer"] != EVERY]),
+        "layers": plot_owed({pair: shares_owed(layers, pair) for pair in pairs(layers)}),
+    }
 
 
 def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[str]:
     """Tell what ranges of other bits cost, which layers owe it, and what that makes of the released search."""
-    return [_first(units), _of_layers(units, layers), _of_searches(units, method)]
+    units, layers = named(units), named(layers)
+    return [
+        _first(units),
+        _of_layers(layers),
+        *_of_searches(units, method),
+        *evidence(_matched(units, layers)),
+        *evidence(_owed(layers)),
+        *evidence(_searched(units, method)),
+        *evidence(extents(units)),
+    ]
 
 
 def _first(units: pd.DataFrame) -> str:
-    cost, truth, values = -gaps(units, "fp"), -gaps(units, "truth"), pivoted(_matrix(units), "fp")
+    cost, values = -gaps(units, "fp"), pivoted(_matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
     sure = {
         (of, used): cost.loc[of, used] > _LITTLE
@@ -166,11 +179,7 @@ def _first(units: pd.DataFrame) -> str:
     }
     wide = f"the range found for {high} bits costs {cost.loc[high, low]:.1f} dB at {low}"
     narrow = f"the range found for {low} bits costs {cost.loc[low, high]:.1f} dB at {high}"
-    better = [
-        f"{best} at {used} ({-cost.loc[best, used]:+.1f} dB)"
-        for used, best in cost.idxmin().items()
-        if cost.loc[best, used] < -_LITTLE
-    ]
+    better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if all(sure.values()):
         roughly = ", if not to the bit" if better else ""
         head = f"**Clipping must follow the bits{roughly}: {wide}, and {narrow}.**"
@@ -180,69 +189,87 @@ def _first(units: pd.DataFrame) -> str:
         head = f"**Clipping must follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
     else:
         head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
-    steps = [cost.loc[a, b] for a, b in zip(cost.index, cost.index[1:])] + [
-        cost.loc[b, a] for a, b in zip(cost.index, cost.index[1:])
-    ]
-    told = (
-        f"This is PSNR to the full-precision output; to ground truth it is {truth.loc[high, low]:.1f} and "
-        f"{truth.loc[low, high]:.1f} dB. The next bits' range costs {max(steps):.1f} dB at most"
-    )
+    told = " This is PSNR to the full-precision output."
     if better:
+        more = "more" if all(of > used for used, of in better.items()) else "other"
         told += (
-            f", and can be better than the matched one: best are the ranges found for {several(better)}. The search looks at "
-            "a layer's input alone, where it pays to clip more than the output bears"
+            f" The range of {more} bits can be better than the matched one: the search looks at a layer's input alone, "
+            "where it pays to clip more than the output bears."
         )
-    return f"{head} {told} ({_sizes(units)})."
+    return head + told
 
 
-def _of_layers(units: pd.DataFrame, layers: pd.DataFrame) -> str:
+def _of_layers(layers: pd.DataFrame) -> str:
     own = layers[layers["layer"] != EVERY]
     kept = {int(name.split()[1]): own[name].median() for name in own if name.startswith("kept ") and name != "kept all"}
-    (first, share), *others = kept.items()
-    told = f"The median layer keeps {several([f'{share:.0%} of its range at {first} bits', *(f'{s:.0%} at {of}' for of, s in others)])}."
+    low, high = min(kept), max(kept)
+    told = f"The median layer keeps {kept[low]:.0%} of its range at {low} bits and {kept[high]:.0%} at {high}."
+    shares = [shares_owed(layers, pair)["share"].max() for pair in pairs(layers)]
+    return told + (f" Of what other bits' ranges cost, no layer owes more than {max(shares):.0%}." if shares else "")
+
+
+def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by bits used: what the ranges of most, fewest and the best bits give against the matched one, and what is kept."""
+    gain, truth = gaps(units, "fp"), gaps(units, "truth")
+    ends, own = (gain.index.max(), gain.index.min()), layers[layers["layer"] != EVERY]
+    rows = []
+    for used in gain:
+        best = gain[used].idxmax()
+        row = {"at bits": str(used), "a layer keeps (median)": f"{own[f'kept {used}'].median():.0%}"}
+        for of in ends:
+            row[f"range of {of} bits (dB)"] = signed(gain.loc[of, used], 1) if of != used else "matched"
+            row[f"range of {of} bits (dB to ground truth)"] = (
+                signed(truth.loc[of, used], 1) if of != used else "matched"
+            )
+        rows.append(row | {"best range": f"of {best} bits" if best != used else "matched"})
+        rows[-1] |= {"best range (dB)": signed(gain.loc[best, used], 1)}
+    return rows
+
+
+def _owed(layers: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by pair of bits and network: which layer owes most of the cost, one layer at a time, and how many owe 80 %."""
+    rows = []
     for pair in pairs(layers):
         _, of, _, used = pair.split()
-        parts = []
         for backbone, here in shares_owed(layers, pair).groupby("backbone", sort=False):
             needed = int((here["share"].cumsum() < _MOST - 1e-9).sum()) + 1
-            first = here.iloc[0]
-            parts.append(
-                f"{first['layer']} owes {first['share']:.0%}, and {needed} of {len(here)} layers owe {_MOST:.0%} ({backbone})"
-            )
-        told += f" Of what the ranges of {of} bits cost at {used}, one layer at a time, {'; '.join(parts)}."
-    return told
+            row = {"ranges": f"of {of} bits used at {used}", "network": backbone, "owes most": here.iloc[0]["layer"]}
+            row |= {"its share": f"{here.iloc[0]['share']:.0%}", f"owe {_MOST:.0%}": f"{needed} of {len(here)} layers"}
+            rows.append(row)
+    return rows
 
 
-def _of_searches(units: pd.DataFrame, method: str) -> str:
-    here = units[(units["method"] == method) & (units["series"] == "search")]
-    found, values = searches(units, method, "fp"), pivoted(here, "fp")
-    tell = lambda one, other: (
-        f"{found[one] - found[other]:+.1f} dB{'' if clear(values, ('search', one), ('search', other)) else ' (not clear)'}"
-    )
-    best = found.idxmax()
+def _searched(units: pd.DataFrame, method: str) -> list[dict[str, str]]:
+    """Rows by search at AdaBM's mapped bits: what it gives against no clipping and against the released search."""
+    values = pivoted(_of_method(units, method), "fp")
+    others = {name: searches(units, name, "fp") for name in dict.fromkeys(units["method"])}
+    rows = []
+    for rule in RULES:
+        row = {"ranges searched at": rule}
+        for name, found in others.items():
+            row[f"{name}: against no clipping (dB)"] = signed(found[rule] - found[MINMAX], 1)
+        row["against the released (dB)"] = signed(others[method][rule] - others[method][RELEASED], 1)
+        sure = rule != RELEASED and clear(values, ("search", rule), ("search", RELEASED))
+        rows.append(row | {"clearly": "" if rule == RELEASED else "yes" if sure else "no"})
+    return rows
+
+
+def _of_method(units: pd.DataFrame, method: str) -> pd.DataFrame:
+    return units[(units["method"] == method) & (units["series"] == "search")]
+
+
+def _of_searches(units: pd.DataFrame, method: str) -> list[str]:
+    found, values = searches(units, method, "fp"), pivoted(_of_method(units, method), "fp")
+    worth = found[RELEASED] - found[MINMAX]
+    sure = clear(values, ("search", RELEASED), ("search", MINMAX))
     told = (
         f"At AdaBM's mapped bits, without fine-tuning, the released search (one batch, at the layer's bits, half-way) gives "
-        f"{tell(RELEASED, MINMAX)} against no clipping. Going all the way changes that by {tell(OWN, RELEASED)}; then searching on "
-        f"all calibration patches instead of one batch gives {tell(OWN_ALL, OWN)}, and at the layer's bits instead of the base "
-        f"bits {tell(OWN, BASE)}."
+        f"{worth:+.1f} dB against no clipping{'' if sure else ', not clearly'}."
     )
-    for name in dict.fromkeys(units["method"]):
-        if name != method:
-            other = searches(units, name, "fp")
-            told += f" With the weight ranges of `{name}` the released search gives {other[RELEASED] - other[MINMAX]:+.1f} dB."
+    best = found.idxmax()
     if best == RELEASED:
-        return f"{told}\n\n{practice('The released search is the best: keep it.')}"
-    sure = clear(values, ("search", best), ("search", RELEASED))
+        return [told, practice("The released search is the best: keep it.")]
     gain = f"{found[best] - found[RELEASED]:+.1f} dB"
     kept = f"Keep the released search: nothing is clearly better. First is the search at: {best}, {gain}."
-    advised = practice(f"Search at: {best}, {gain}." if sure else kept)
-    return f"{told}\n\n{advised}"
-
-
-def _sizes(units: pd.DataFrame) -> str:
-    parts = []
-    for name, here in units.groupby("backbone", sort=False):
-        patches = len(here[["dataset", "patch"]].drop_duplicates())
-        seeds = here["seed"].nunique()
-        parts.append(f"{patches} patches and {seeds} seed{'s' * (seeds > 1)} on {name}")
-    return "; ".join(parts)
+    sure = clear(values, ("search", best), ("search", RELEASED))
+    return [told, practice(f"Search at: {best}, {gain}." if sure else kept)]

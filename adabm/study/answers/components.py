@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ..pages import question_figures
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.networks import named, network
 from ..tables.question import Question
 from .component_trials import PARTS, UNTUNED, WHOLE
 from .measured import full_precision, measured, several
@@ -20,7 +21,6 @@ QUESTION = Question(
     "The parts of AdaBM are switched off, and its settings moved, one at a time.",
     "Quality and average bits with parts of AdaBM switched off or moved",
 )
-_LEAST_TOLD = 0.01  # dB; clear differences of series are told from here on
 _NO_EFFECT = 0.005  # dB, and bits
 _PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words
 _LAYERS = f"layer mapping{UNTUNED}"
@@ -46,19 +46,22 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     Args:
         steps: of fine-tuning.
     """
+    table = named(table)
     first = table[table["status"] == "measured"]["dataset"].iloc[0]
     here = table[table["dataset"] == first]
     parts, front, weights = (measured(here, variable) for variable in ("components", "bits", "bit_weight"))
     effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
-    by_parts = [_told_of_parts(parts, series, found, steps) for series, found in effects.items()]
     equal = _against_uniform(front)
     moved = [*_worth_of_sensitivity(front), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
-    told = [" ".join(texts) for texts in (by_parts, moved) if texts]
+    told = [" ".join(texts) for texts in (_scope(parts, effects, steps), moved) if texts]
     if not told:
         return []
     series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
-    head = _verdict(effects[series], series) if series else "The parts of AdaBM were not compared with each other."
-    advised = [practice(_advice(parts, series))] if series else []
+    where = table["backbone"].iloc[0]
+    head = (
+        _verdict(effects[series], series, where) if series else "The parts of AdaBM were not compared with each other."
+    )
+    advised = [practice(_advice(parts, series, where))] if series else []
     return [
         answer(head),
         *told,
@@ -85,7 +88,7 @@ def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
     )
 
 
-def _verdict(effects: Mapping[str, Difference], series: str) -> str:
+def _verdict(effects: Mapping[str, Difference], series: str, where: str) -> str:
     """Which parts help and which harm, beyond doubt; of the others how much they seem to."""
     named = {part: f"{_PART[part]} ({d.mean:+.2f} dB)" for part, d in effects.items()}
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
@@ -93,41 +96,39 @@ def _verdict(effects: Mapping[str, Difference], series: str) -> str:
     told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
     told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} quality"] if harms else []
     told += [f"of {several(doubtful)} the seeds cannot tell"] if doubtful else []
-    text = "; ".join(told)
-    return f"{text[0].upper()}{text[1:]} ({series})."
+    return f"On {where} {'; '.join(told)} ({series})."
 
 
-def _advice(parts: pd.DataFrame, series: str) -> str:
+def _advice(parts: pd.DataFrame, series: str, where: str) -> str:
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
     best = max(names, key=lambda level: _psnr(parts, series, level).mean())
     if best == WHOLE:
-        return "use all of AdaBM: no combination of its parts was better."
+        return f"on {where} use all of AdaBM: no combination of its parts was better."
     gain = paired_difference(_psnr(parts, series, best), _psnr(parts, series, WHOLE))
     told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
-    return f"use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
+    return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
 
 
-def _told_of_parts(parts: pd.DataFrame, series: str, effects: Mapping[str, Difference], steps: int) -> str:
-    names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
-    value = _psnr(parts, series, WHOLE)
-    best = max(names, key=lambda level: _psnr(parts, series, level).mean())
-    listed = several([f"{d.in_words()} ({part})" for part, d in effects.items()])
-    return (
-        f"**{series.capitalize()}**{f' ({steps} steps)' if series == 'fine-tuned' else ''} on {parts['dataset'].iloc[0]}, "
-        f"AdaBM has {value.mean():.2f} ± {value.std():.2f} dB; the effect of each component beside the other two, base bits "
-        f"being the same, is: {listed}. The best combination is {best} ({_psnr(parts, series, best).mean():.2f} dB)."
-    )
+def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> list[str]:
+    """Tell on what the parts were compared, and which questions ask the same of other networks."""
+    if not effects:
+        return []
+    tuned = f"; fine-tuning takes {steps} steps" if "fine-tuned" in effects else ""
+    return [
+        f"A part's effect is what it adds to the other two at the same base bits, on {parts['dataset'].iloc[0]}{tuned}. This is one "
+        f"network, {parts['backbone'].iloc[0]}: whether layers should follow their deviation, and images their gradient, on others too "
+        "is asked on the pages of sensitivity, of dynamic factors and of complexity."
+    ]
 
 
 def _told_at_equal_fab(gaps: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     told = []
     for name, by_level in gaps.items():
-        means = [values[:, 1].mean() for values in by_level.values()]
-        bits = [values[:, 0].mean() for values in by_level.values()]
-        ends = f"{means[0]:+.2f} dB at FAB {bits[0]:.2f}"
-        ends += f" to {means[-1]:+.2f} dB at FAB {bits[-1]:.2f}" if len(means) > 1 else ""
+        better = sum(values[:, 1].mean() > 0 for values in by_level.values())
         comma = "," * name.endswith(UNTUNED)
-        told.append(f"{name}{comma} differs from uniform bits of equal FAB (interpolated) by {ends}.")
+        told.append(
+            f"{name}{comma} is better than uniform bits of equal FAB (interpolated) at {better or 'none'} of {len(by_level)} base bits."
+        )
     return told
 
 
@@ -201,7 +202,7 @@ def image_worth(table: pd.DataFrame) -> str:
             found = paired_difference(_psnr(rows, series, WHOLE), _psnr(rows, series, rest))
             fab = rows.groupby("level")["fab"].mean()
             return (
-                f"{found.mean:+.2f} ± {found.spread:.2f} dB on {rows['backbone'].iloc[0]}, {rows['dataset'].iloc[0]}, over "
+                f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
                 f"{rows['seed'].nunique()} seeds ({series}, layer mapping and clipping being there too), "
                 f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}."
             )
@@ -209,20 +210,15 @@ def image_worth(table: pd.DataFrame) -> str:
 
 
 def _worth_of_sensitivity(front: pd.DataFrame) -> list[str]:
-    """A sentence on layer factors by sensitivity against random, opposite and no ones, where they differ most at the same base bits."""
+    """A sentence on layer factors by sensitivity against random, opposite and no ones: at how many base bits they differ clearly."""
     told = []
     for other in _RIVALS:
-        found = adjust(by_bits(front, _LAYERS, other))
-        if not found:
-            continue
-        bits = max(found, key=lambda bits: abs(found[bits].mean))
-        most = found[bits]
-        told.append(
-            f"{other.removesuffix(UNTUNED)} by {most.in_words()}, at {bits} bits"
-            if abs(most.mean) >= _LEAST_TOLD
-            else f"{other.removesuffix(UNTUNED)} by less than {_LEAST_TOLD} dB"
-        )
-    return [f"{_LAYERS[0].upper()}{_LAYERS[1:]}, differs most from {'; from '.join(told)}."] if told else []
+        found = adjust(by_bits(front, _LAYERS, other)).values()
+        if found:
+            better, worse = (sum(d.sure and d.mean * sign > 0 for d in found) for sign in (1, -1))
+            harm = f" and clearly worse at {worse}" if worse else ""
+            told.append(f"than {other.removesuffix(UNTUNED)} at {better or 'none'} of {len(found)} base bits{harm}")
+    return [f"{_LAYERS[0].upper()}{_LAYERS[1:]}, is clearly better {'; '.join(told)}."] if told else []
 
 
 def by_bits(front: pd.DataFrame, one: str, other: str) -> dict[str, Difference]:

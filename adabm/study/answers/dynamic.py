@@ -10,11 +10,12 @@ from ..pages.dynamic_figure import plot_gains
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
-from .measured import several, told_seeds
+from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -129,38 +130,57 @@ def main(units: pd.DataFrame) -> pd.DataFrame:
 
 def figures(units: pd.DataFrame) -> dict[str, Figure]:
     """Draw each rule's gain patch by patch beside the layers whose factor differs."""
+    units = named(units)
     gained, chosen = main(gains(units)), main(units)
     return {"": plot_gains(gained, summary(gained), chosen[chosen["rule"].isin([FIXED, OWN])], FIXED)}
 
 
 def conclusion(units: pd.DataFrame) -> list[str]:
     """Tell whether factors of each picture's own are better than fixed ones, how far they differ, and what they cost."""
+    units = named(units)
     everything = gains(units)
     gained = main(everything)
-    found = summary(gained)
-    sizes = several([f"{_patches(here)} patches on {name}" for name, here in gained.groupby("backbone", sort=False)])
-    told = [f"**{_verdict(found)}** {_numbers(found)} ({sizes}; {told_seeds(main(units))})."]
-    networks = gained.groupby("backbone", sort=False)
-    if networks.ngroups > 1:
-        listed = [f"{_both(here)} on {name}" for name, here in networks]
-        told[0] += f" By network, with percentiles and with thresholds: {several(listed)}."
-    own = gained[gained["rule"] == OWN]
-    better, ceiling = (own["truth"] > 0).mean(), own["truth"].clip(lower=0).mean()
-    differ = found["differ"]
-    told.append(
-        f"A picture's own percentiles give {differ[OWN]:.0%} of the layers another factor than the fixed one, calibrated thresholds "
-        f"{differ[THRESHOLDS]:.0%}; percentiles leave all factors as they are on {(own['differ'] == 0).mean():.0%} of the patches and "
-        f"are better on {better:.0%}: who knew on which would gain {ceiling:.2f} dB. Percentiles need all layers of a picture before "
-        "its bits are known, so a pass in full precision comes first; thresholds decide on the way."
+    found, own = summary(gained), gained[gained["rule"] == OWN]
+    told = (
+        f"**{_verdict(found)}** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} of the layers another factor than the "
+        f"fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They need all layers of a picture before its "
+        f"bits are known, so a pass in full precision comes first; thresholds decide on the way.{_same_for_all(gained)}"
     )
-    for name, here in everything.groupby("series", sort=False):
-        if name != gained["series"].iloc[0]:
-            told[-1] += f" {name}, percentiles change PSNR by {_both(here).replace(' and ', ' dB and thresholds by ')}."
-    return [*told, practice(_advice(found))]
+    rows = [_row(rule, found.loc[rule]) for rule in COMPARED]
+    return [
+        told,
+        practice(_advice(found)),
+        *evidence(rows),
+        *evidence(_by_network(everything)),
+        *evidence(extents(main(units))),
+    ]
 
 
-def _patches(gained: pd.DataFrame) -> int:
-    return len(gained[["dataset", "patch"]].drop_duplicates())  # patches of two sets may have one name
+def _same_for_all(gained: pd.DataFrame) -> str:
+    """Tell on which networks the same bits for all layers are better than fixed factors, if on any."""
+    means = gained[gained["rule"] == SAME].groupby("backbone", sort=False)["truth"].mean()
+    better = list(means.index[means > 0])
+    return f" The same bits for all layers are better than fixed factors on {several(better)}." if better else ""
+
+
+def _row(rule: str, row: pd.Series) -> dict[str, str]:
+    return {
+        "factors": rule,
+        "PSNR to ground truth against fixed (dB)": signed(row["truth"]),
+        "95 % of draws of patches": f"{signed(row['least'])} to {signed(row['most'])}",
+        "to full precision (dB)": signed(row["fp"]),
+        "other factors than fixed": f"{row['differ']:.0%}",
+    }
+
+
+def _by_network(gained: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by network and method: what each rule gives to ground truth."""
+    rows = []
+    for (backbone, series), here in gained.groupby(["backbone", "series"], sort=False):
+        means = here.groupby("rule")["truth"].mean()
+        told = {f"{rule} (dB)": signed(means[rule]) for rule in COMPARED}
+        rows.append({"network": backbone, "method": series} | told)
+    return rows
 
 
 def _advice(found: pd.DataFrame) -> str:
@@ -181,22 +201,3 @@ def _verdict(found: pd.DataFrame) -> str:
     if dynamic.loc[best, "most"] < 0 or dynamic.loc[best, "truth"] <= 0:
         return "Fixed is enough: factors computed for each picture gain nothing at equal FAB."
     return "Fixed is enough: what factors computed for each picture gain at equal FAB is within chance."
-
-
-def _numbers(found: pd.DataFrame) -> str:
-    parts = [
-        f"{_gain(found.loc[rule])} with {rule}, {found.loc[rule, 'fp']:+.2f} dB to full precision" for rule in DYNAMIC
-    ]
-    return (
-        f"Against fixed factors PSNR to ground truth changes by {'; by '.join(parts)}. With another picture's percentiles "
-        f"it changes by {found.loc[OTHER, 'truth']:+.2f} dB, with the same bits for all layers by {found.loc[SAME, 'truth']:+.2f} dB"
-    )
-
-
-def _gain(row: pd.Series) -> str:
-    return f"{row['truth']:+.2f} dB (95 % of draws of patches: {row['least']:+.2f} to {row['most']:+.2f})"
-
-
-def _both(gained: pd.DataFrame) -> str:
-    means = gained.groupby("rule")["truth"].mean()
-    return f"{means[OWN]:+.2f} and {means[THRESHOLDS]:+.2f} dB"

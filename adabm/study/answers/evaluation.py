@@ -5,6 +5,7 @@ import pandas as pd
 from ..running.runs import MEASURED
 from ..tables.conclusion import answer, evidence
 from ..tables.leaderboard import best, first_board, leaderboard
+from ..tables.networks import network
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -50,7 +51,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
 def _verdict(board: pd.DataFrame) -> str:
     """The recipe of least loss on the first board, and how often it is the first among those whose codes take no more bits."""
     first, places = best(board), [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
-    text = f"On {first['backbone']} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {first['loss_db']:.2f} dB"
+    text = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {first['loss_db']:.2f} dB"
     released = first_board(board)
     for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
         text += f", AdaBM {row['loss_db']:.2f} dB"
@@ -75,7 +76,7 @@ def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
     backbone, dataset, tile, setting = keys
     least, most = (rows.loc[rows["loss_db"].agg(end)] for end in ("idxmin", "idxmax"))
     cells = {
-        "network": backbone,
+        "network": network(backbone),
         "set": f"{dataset} in {tile}px patches" if tile else dataset,
         "setting": setting,
         "least loss (dB)": f"{least['loss_db']:.2f} ({least['method']})",

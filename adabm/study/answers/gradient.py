@@ -12,10 +12,11 @@ from ..pages.small_multiples import plot_small_multiples
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
-from .measured import several, told_seeds
+from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
 from .surrogates import RELEASED, SURROGATES
 
@@ -28,8 +29,14 @@ QUESTION = Question(
 )
 TUNED = tuple(SURROGATES)
 _DRAWS = 2000
-_LITTLE, _NOTICED = 0.005, 0.05  # dB
+_NOTICED = 0.05  # dB
 _ALIKE = 0.05  # bits
+_SIGNS = {"layers: right sign": "layer sign", "thresholds: right sign": "threshold sign"}
+_AGREEMENTS = {
+    "layers: cosine": "layer cosine",
+    "layers: rank correlation": "layer rank",
+    "thresholds: cosine": "threshold cosine",
+}
 
 
 def measure(
@@ -164,10 +171,9 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw gain and agreement of each surrogate; and, apart, FAB along the tuning."""
     titles = {
         "truth": "gain of tuning at equal\nFAB (dB to ground truth)",
-        "fab": "FAB after\ntuning (bits)",
-        "layer cosine": "layers: cosine with\nfinite differences",
-        "threshold cosine": "thresholds: cosine with\nfinite differences",
+        "layer cosine": "gradients of layers: cosine\nwith finite differences",
     }
+    tables = {name: named(table) for name, table in tables.items()}
     ranked = summary(tables).rename(columns={"surrogate": "measure"})
     steps = tables["steps"].groupby(["backbone", "surrogate", "step"], sort=False, as_index=False)["fab"].mean()
     along = steps.groupby(["surrogate", "step"], sort=False, as_index=False)["fab"].mean()
@@ -177,33 +183,36 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
 
 def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Tell which surrogate tunes the mappings best at equal FAB, and how its gradient agrees with finite differences."""
+    tables = {name: named(table) for name, table in tables.items()}
     ended = ends(tables["patches"])
     gained, gaps = gains(ended), gains(ended, RELEASED)
-    best, worst = gained["mean"].idxmax(), gained["mean"].idxmin()
     steps = int(tables["steps"]["step"].max())
-    listed = [f"{_gain(gained.loc[RELEASED])} with AdaBM's tanh"]
-    if best != RELEASED:
-        listed.append(f"{_gain(gained.loc[best])} with {best}, the best")
-    if gained.loc[worst, "mean"] < gained.loc[RELEASED, "mean"] - _LITTLE:
-        listed.append(f"{_gain(gained.loc[worst])} with {worst}, the last")
-    told = [
-        f"**{_verdict(gained, gaps)}** After {steps} steps PSNR at equal FAB differs from that of the mappings as calibrated by "
-        f"{several(listed)} ({_sizes(tables)}; in brackets 95 % of draws of patches, and the patches' median). {_bits(tables['steps'])}"
-    ]
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
-    near, thresholds = found["layer cosine"].idxmax(), found["threshold cosine"].idxmax()
-    released = found.loc[RELEASED]
-    told.append(
-        f"Against finite differences of the loss the gradient of a layer has the right sign in {released['layer sign']:.0%} of cases with "
-        f"tanh, a cosine of {released['layer cosine']:.2f} (best: {near}, {found.loc[near, 'layer cosine']:.2f}; least "
-        f"{found['layer cosine'].min():.2f}) and a rank correlation over layers of {released['layer rank']:.2f}; that of a threshold the "
-        f"right sign in {released['threshold sign']:.0%} and a cosine of {released['threshold cosine']:.2f} (best: {thresholds}, "
-        f"{found.loc[thresholds, 'threshold cosine']:.2f}; least {found['threshold cosine'].min():.2f}). A slope that is nowhere 0 changes "
-        "no sign of a layer, and Adam divides its size out."
+    told = (
+        f"**{_verdict(gained, gaps)}** Each tunes the mappings for {steps} steps. {_bits(tables['steps'])} A slope that is nowhere 0 "
+        "changes no sign of a layer, and Adam divides its size out: against finite differences of the loss the gradient of a layer "
+        f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh."
     )
     clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
     advice = f"Tune with {several(clear)}." if clear else "Keep AdaBM's tanh: no other approximation is clearly better."
-    return [*told, practice(advice)]
+    rows = _rows(gained, found, _ended(tables["steps"]))
+    return [told, practice(advice), *evidence(rows), *evidence(extents(tables["patches"]))]
+
+
+def _rows(gained: pd.DataFrame, found: pd.DataFrame, fab: pd.Series) -> list[dict[str, str]]:
+    """Rows by surrogate, that of the highest gain first."""
+    return [
+        {
+            "approximation": name,
+            "gain at equal FAB (dB)": signed(row["mean"]),
+            "95 % of draws of patches": f"{signed(row['least'])} to {signed(row['most'])}",
+            "median patch": signed(row["median"]),
+            "FAB after": f"{fab[name]:.2f}",
+            **{heading: f"{found.loc[name, column]:.0%}" for heading, column in _SIGNS.items()},
+            **{heading: f"{found.loc[name, column]:.2f}" for heading, column in _AGREEMENTS.items()},
+        }
+        for name, row in gained.sort_values("mean", ascending=False, kind="stable").iterrows()
+    ]
 
 
 def _clearly(gained: pd.DataFrame, sign: int) -> list[str]:
@@ -228,23 +237,14 @@ def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
     return "It hardly matters: no approximation ends clearly apart from AdaBM's tanh at equal FAB."
 
 
-def _gain(row: pd.Series) -> str:
-    return f"{row['mean']:+.2f} dB ({row['least']:+.2f} to {row['most']:+.2f}, median {row['median']:+.2f})"
+def _ended(steps: pd.DataFrame) -> pd.Series:
+    """FAB on the tuned patches after the last step, by surrogate."""
+    return steps[steps["step"] == steps["step"].max()].groupby("surrogate")["fab"].mean()
 
 
 def _bits(steps: pd.DataFrame) -> str:
     """Tell where FAB goes, and with which surrogates it ends where it does with AdaBM's."""
-    ended = steps[steps["step"] == steps["step"].max()].groupby("surrogate")["fab"].mean()
-    begun = steps.loc[steps["step"] == 0, "fab"].mean()
+    ended, begun = _ended(steps), steps.loc[steps["step"] == 0, "fab"].mean()
     alike = [name for name in TUNED if name != RELEASED and abs(ended[name] - ended[RELEASED]) <= _ALIKE]
     place = f"nearly the same with {several(alike)}" if alike else "with no other nearly the same"
-    return (
-        f"FAB on the tuned patches goes from {begun:.2f} to {ended[RELEASED]:.2f} with tanh, {place}; with all it ends between "
-        f"{ended.min():.2f} and {ended.max():.2f}."
-    )
-
-
-def _sizes(tables: Mapping[str, pd.DataFrame]) -> str:
-    patches = tables["patches"]
-    counted = [f"{here['patch'].nunique()} patches on {name}" for name, here in patches.groupby("backbone", sort=False)]
-    return f"{several(counted)}; {told_seeds(patches)}"
+    return f"FAB on the tuned patches goes from {begun:.2f} to {ended[RELEASED]:.2f} with tanh, {place}."

@@ -26,3 +26,21 @@ def told_seeds(table: pd.DataFrame) -> str:
 def several(texts: list[str]) -> str:
     """Join texts as a sentence lists them: ``a, b and c``."""
     return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else texts[0]
+
+
+def extents(units: pd.DataFrame) -> list[dict[str, str]]:
+    """Return rows of evidence: how many patches, layers and seeds each network of a table has, of what the table names."""
+    rows = []
+    for name, here in units.groupby("backbone", sort=False):
+        row = {"measured on": name}
+        if "patch" in here:  # patches of two sets may have one name
+            row["patches"] = str(len(here[["dataset", "patch"]].drop_duplicates()))
+        if "layer" in here:
+            row["layers"] = str(here["layer"].nunique())
+        rows.append(row | {"seeds": str(here["seed"].nunique())})
+    return rows
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a difference as tables tell it: ``+0.12``, ``-1.00``, ``+0.00``, and nothing where there is none."""
+    return "" if pd.isna(value) else f"{value:+z.{digits}f}"

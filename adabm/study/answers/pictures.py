@@ -10,11 +10,10 @@ from ...engines.evaluation import Picture
 from ...engines.metrics import psnr_y
 from ...engines.tiles import round_to_uint8, upscale
 from ...errors import ConfigError
-from ..pages.comparison import plot_differences
-from ..pages.figures import worst_block
+from ..pages.comparison import plot_differences, worst_block
 from ..plan.cells import Run
 from ..running.bench import Bench, Trial
-from ..tables.conclusion import answer
+from ..tables.conclusion import answer, evidence
 from ..tables.question import Question
 from .calibration import FULL_PRECISION
 from .measured import measured, several
@@ -29,7 +28,7 @@ QUESTION = Question(
     gallery=True,
 )
 _SEEN = 3.0  # dB lost; noise is then plain in the pictures
-_SIDE = 128  # of a crop, pixels of the upscaled picture
+_SIDE = 88  # of a crop, pixels of the upscaled picture
 _HARMED = 0  # the first method tells where to look
 
 
@@ -69,12 +68,17 @@ def outputs(
 
 
 def figures(made: Mapping[tuple[str, str, str], np.ndarray], pictures: Sequence[Picture]) -> dict[str, Figure]:
-    """Draw one figure a picture: the block of which the first method at the last setting makes most harm."""
+    """Draw one figure a picture: the block of which the first method at the last setting makes most harm.
+
+    The first picture is drawn at all settings, the others at the last.
+    """
     drawn = {}
     for number, picture in enumerate(pictures):
         by_setting = _by_setting(made, picture.name)
         last = by_setting[list(by_setting)[-1]]
         crop = worst_block(list(last.values())[1 + _HARMED], last[FULL_PRECISION], _SIDE)
+        if number:
+            by_setting = dict([list(by_setting.items())[-1]])
         rows = {setting: {"original": picture.high, **images} for setting, images in by_setting.items()}
         quality = {
             setting: {name: psnr_y(image, picture.high, picture.scale) for name, image in images.items()}
@@ -93,13 +97,11 @@ def _by_setting(made: Mapping[tuple[str, str, str], np.ndarray], picture: str) -
 
 
 def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
-    """Tell which method comes nearest at each setting, then what each loses, least first."""
+    """Tell which method comes nearest at each setting; in a table what each loses, least first."""
     rows = measured(table, "setting")
-    told, nearest, farthest = [], {}, {}
+    nearest, farthest = {}, {}
     for setting, here in rows.groupby("setting", sort=False):
         best = here.sort_values("loss_db", kind="stable")
-        losses = [f"{series} loses {loss:.2f} dB" for series, loss in zip(best["series"], best["loss_db"])]
-        told.append(f"At {setting}, in the mean over {here['pictures'].iloc[0]} photographs, {', '.join(losses)}.")
         nearest.setdefault(best["series"].iloc[0], []).append(setting)
         farthest[setting] = (best["series"].iloc[-1], best["loss_db"].iloc[-1])
     setting, (worst, loss) = list(farthest.items())[-1]
@@ -110,6 +112,16 @@ def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
             if loss > _SEEN
             else f"Nearest to full precision comes {first}; {worst} at {setting} loses most, {loss:.2f} dB."
         ),
-        " ".join(told),
         f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.",
+        *evidence(_losses(rows)),
+    ]
+
+
+def _losses(rows: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by method, least loss at the last setting first: its loss at each setting, mean over photographs."""
+    losses = rows.pivot_table(index="series", columns="setting", values="loss_db", sort=False)
+    pictures = rows["pictures"].iloc[0]
+    return [
+        {"method": series} | {f"loss at {s}, mean of {pictures} photographs (dB)": f"{v:.2f}" for s, v in here.items()}
+        for series, here in losses.sort_values(losses.columns[-1], kind="stable").iterrows()
     ]

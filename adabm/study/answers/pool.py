@@ -11,6 +11,7 @@ from ..plan.cells import Run
 from ..plan.options import check_choices, check_keys
 from ..running.networks import Unit
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .measured import several
 from .pool_losses import Lost, clear, compared, variable
@@ -82,21 +83,28 @@ def _check(units: Sequence[Unit], pools: Sequence[str], methods: Mapping) -> Non
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw what each pool loses: a row a network, a column a method, and one where all images and layers have the same bits."""
-    rows = []
-    for lost in compared(table):
-        kinds = {lost.series: lost.loss, f"{lost.series},\n{ALIKE}": lost.alike}
+    """Draw what each pool loses, by network: at the method's own bits, and where all images and layers have the same bits.
+
+    Pools of methods beside the first, of which there are few, stand below those of the first and have its name.
+    """
+    rows, found = [], compared(named(table))
+    for lost in sorted(found, key=lambda lost: lost.series != found[0].series):
+        other = lost.series != found[0].series
+        if other and lost.pool == CLEAN:
+            continue
+        kinds = {f"{found[0].series},\nown bits": lost.loss, f"{found[0].series},\n{ALIKE}": lost.alike}
+        pool = f"{lost.pool}, {lost.series}" if other else lost.pool
         for column, loss in kinds.items():
             if loss is not None:
                 fab = f"FAB {lost.fab:.2f}" if loss is lost.loss else ""
-                told = dict(network=lost.backbone, column=column, pool=lost.pool, loss=loss.mean, spread=loss.spread)
+                told = dict(network=lost.backbone, column=column, pool=pool, loss=loss.mean, spread=loss.spread)
                 rows.append(told | dict(sure=clear(loss), fab=fab))
     return {"": plot_pools(pd.DataFrame(rows))}
 
 
 def conclusion(table: pd.DataFrame, share: float) -> list[str]:
     """Tell which pools clearly hurt which method, whether by ranges or by bits, and whether the adaptive strategy is better."""
-    found = compared(table)
+    found = compared(named(table))
     pools = [lost for lost in found if lost.pool not in (CLEAN, ADAPTIVE)]
     adaptive = [lost for lost in found if lost.pool == ADAPTIVE]
     kinds = several([f"*{name}* are {several(list(of))} and nothing else" for name, of in ALONE.items() if len(of) > 1])
@@ -147,7 +155,7 @@ def _hurting(pools: Sequence[Lost]) -> list[str]:
 
 
 def _sizes(pools: Sequence[Lost]) -> str:
-    """The worst of each method, with FAB, how methods compare, and what is clearly better than photographs."""
+    """The worst of each method, how methods compare, and what is clearly better than photographs."""
     told = []
     for series, here in _by(pools, "series").items():
         worst = []
@@ -155,8 +163,7 @@ def _sizes(pools: Sequence[Lost]) -> str:
             of = [lost for lost in here if lost.pool in names]
             if of:
                 most = max(of, key=lambda lost: lost.loss.mean)
-                fab = f"at FAB {most.fab:.2f} against {most.clean_fab:.2f} with photographs alone"
-                worst.append(f"{most.loss.mean:.2f} dB with {kind} ({most.pool} on {most.backbone}, {fab})")
+                worst.append(f"{most.loss.mean:.2f} dB with {kind} ({most.pool} on {most.backbone})")
         told.append(f"{series} loses at worst {several(worst)}.")
     better = [f"{lost.pool} for {lost.series} on {lost.backbone}" for lost in pools if lost.gains]
     told += [f"Clearly better than photographs alone: {several(better)}."] if better else []
@@ -206,7 +213,7 @@ def _part(name: str, hurt: Sequence[Lost]) -> str:
         blamed = "mostly bits"
     else:
         blamed = "ranges and bits"
-    return f"{ranges:z.2f} dB with {name} ({loss:.2f} at its own bits: {blamed})"
+    return f"{ranges:z.2f} dB with {name} ({blamed})"
 
 
 def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:
@@ -261,7 +268,7 @@ def _row(lost: Lost) -> dict[str, str]:
         return cells
     cells |= {name.replace("difference", "loss"): value for name, value in lost.loss.cells("p (adjusted)").items()}
     if lost.alike is not None:
-        cells |= {"same bits for all images": f"{lost.images_alike.mean:+.2f}"}
-        cells |= {"same bits for all: by ranges": f"{lost.alike.mean:+.2f}"}
-        cells |= {"the rest: by bits": f"{lost.loss.mean - lost.alike.mean:+.2f}"}
+        cells |= {"same bits for all images": f"{lost.images_alike.mean:+z.2f}"}
+        cells |= {"same bits for all: by ranges": f"{lost.alike.mean:+z.2f}"}
+        cells |= {"the rest: by bits": f"{lost.loss.mean - lost.alike.mean:+z.2f}"}
     return cells

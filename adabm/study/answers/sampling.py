@@ -10,6 +10,7 @@ from ..pages.strategy_figure import plot_strategies
 from ..plan.options import check_choices
 from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
 from .measured import measured, several
@@ -71,6 +72,7 @@ def trials(
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw PSNR against that of random pictures for each strategy, a panel a network, method and set."""
+    table = named(table)
     swept, comparison = measured(table, "strategy"), compared(table)
     random = comparison[comparison["strategy"] == REFERENCE].set_index(KEYS)["psnr_y_db"]
     points = swept.assign(gained=swept["psnr_y_db"] - random.loc[pd.MultiIndex.from_frame(swept[KEYS])].to_numpy())
@@ -84,6 +86,7 @@ def conclusion(comparison: pd.DataFrame) -> list[str]:
     Args:
         comparison: what :func:`compared` returned.
     """
+    comparison = named(comparison)
     first = comparison.drop_duplicates("backbone").set_index("backbone")["dataset"]
     here = comparison[comparison["dataset"] == comparison["backbone"].map(first)]
     better, worse = _differing(here, 1), _differing(here, -1)

@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .complexity import worth
+from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
 
@@ -24,6 +26,12 @@ _RESAMPLED = 400
 _LITTLE = 0.3  # rank correlation
 _SAME = 0.05  # dB
 _KEYS = ["backbone", "seed"]
+_AGREEMENTS = {
+    "rank correlation with the worth of bits": "both",
+    "with the benefit of one more": "benefit",
+    "with the harm of one fewer": "harm",
+}
+_GAINS = {"gain to full precision (dB)": "to_fp_db", "gain to ground truth (dB)": "truth_db"}
 
 
 def measure(
@@ -92,7 +100,10 @@ def table(patches: pd.DataFrame) -> pd.DataFrame:
 
 def figures(layers: pd.DataFrame, patches: pd.DataFrame) -> dict[str, Figure]:
     """Draw the rank correlations beside what each measure gains."""
-    both = agreements(layers).merge(gains(patches), how="right", on=[*_KEYS, "measure"])
+    layers = named(layers)
+    both = agreements(layers).merge(gains(named(patches)), how="right", on=[*_KEYS, "measure"])
+    place = {name: number for number, name in enumerate(layers["backbone"].unique())}
+    both = both.sort_values("backbone", key=lambda names: names.map(place), kind="stable")
     both = both.groupby(["backbone", "measure"], sort=False)[["both", "to_fp_db"]].mean().reset_index()
     titles = {
         "both": "rank correlation with the\nmeasured worth of a layer's bits",
@@ -103,30 +114,46 @@ def figures(layers: pd.DataFrame, patches: pd.DataFrame) -> dict[str, Figure]:
 
 def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> list[str]:
     """Tell which measure follows the worth of a layer's bits best, and what it is worth at equal FAB."""
-    agreed = agreements(layers)
+    layers, patches = named(layers), named(patches)
+    agreed, gained = agreements(layers), gains(patches)
     mean = agreed.groupby("measure", sort=False)[["benefit", "harm", "both"]].mean()
-    gained = gains(patches)
-    paid = gained.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
-    best, least = mean["both"].idxmax(), mean["both"].idxmin()
-    told = [
-        f"**{_first(layers, best, _by_network(agreed, OWN, 'both'))}** Its rank correlation with what a bit more or fewer in one layer does to "
-        f"the output is {mean.loc[best, 'both']:.2f} ({mean.loc[best, 'benefit']:.2f} with the benefit, {mean.loc[best, 'harm']:.2f} "
-        f"with the harm); that of the standard deviation {mean.loc[OWN, 'both']:.2f}, that of {least}, the worst, "
-        f"{mean.loc[least, 'both']:.2f} ({_sizes(layers)})."
-    ]
-    fp, truth = paid["to_fp_db"], paid["truth_db"]
+    fp = gained.groupby("measure", sort=False)["to_fp_db"].mean()
     winner = fp.drop(index=[ORACLE, RANDOM]).idxmax()
-    own = _by_network(gained, OWN, "to_fp_db")
-    most = f" {fp[winner]:+.2f} dB with what pays most ({winner}: {_listed(gained, winner)})," if winner != OWN else ""
-    most_truth = f" {truth[winner]:+.2f}," if winner != OWN else ""
-    told.append(
-        f"With a bit more for {share:.0%} of the layers and one fewer for as many, so that FAB stays, PSNR to the full-precision "
-        f"output (pooled) changes by {fp[OWN]:+.2f} dB with the standard deviation ({_listed(gained, OWN)}),{most} {fp[RANDOM]:+.2f} dB by chance "
-        f"and {fp[ORACLE]:+.2f} dB if the worth of bits were known; the mean PSNR to ground truth by {truth[OWN]:+.2f},{most_truth} "
-        f"{truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB."
-    )
-    told.append(practice(_practice(fp, winner, own)))
-    return told
+    return [
+        f"**{_first(layers, mean['both'].idxmax(), _by_network(agreed, OWN, 'both'))}** Best is what agrees best with what a bit more or "
+        f"fewer in one layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer "
+        "for as many, so that FAB stays.",
+        practice(_practice(fp, winner, _by_network(gained, OWN, "to_fp_db"))),
+        *evidence(_rows(mean, gained)),
+        *evidence(_listed(gained, list(dict.fromkeys(layers["backbone"])), list(dict.fromkeys([OWN, winner])))),
+        *evidence(extents(layers)),
+    ]
+
+
+def _rows(agreed: pd.DataFrame, gained: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by measure, what agrees best first, then what bits by chance and by their known worth give."""
+    paid = gained.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
+    order = [*agreed.sort_values("both", ascending=False, kind="stable").index, RANDOM, ORACLE]
+    rows = []
+    for name in order:
+        known = agreed.loc[name] if name in agreed.index else None
+        told = {} if known is None else {heading: f"{known[column]:.2f}" for heading, column in _AGREEMENTS.items()}
+        told |= {heading: signed(paid.loc[name, column]) for heading, column in _GAINS.items()}
+        rows.append({"bits by": name} | told)
+    return rows
+
+
+def _listed(gained: pd.DataFrame, networks: list[str], names: list[str]) -> list[dict[str, str]]:
+    """Rows by network: gains of some measures, from the least to the most of several seeds."""
+    rows = []
+    for network in networks:
+        row = {"gain by network (dB)": network}
+        for name in names:
+            values = gained.loc[(gained["backbone"] == network) & (gained["measure"] == name), "to_fp_db"]
+            spread = f" ({signed(values.min())} to {signed(values.max())})" if len(values) > 1 else ""
+            row[name] = signed(values.mean()) + spread
+        rows.append(row)
+    return rows
 
 
 def _by_network(table: pd.DataFrame, name: str, value: str) -> pd.Series:
@@ -134,21 +161,12 @@ def _by_network(table: pd.DataFrame, name: str, value: str) -> pd.Series:
     return table[table["measure"] == name].groupby("backbone", sort=False)[value].mean()
 
 
-def _listed(gained: pd.DataFrame, name: str) -> str:
-    """A measure's gain on each network, from the least to the most of several seeds."""
-    told = []
-    for network, here in gained[gained["measure"] == name].groupby("backbone", sort=False)["to_fp_db"]:
-        most = f" to {here.max():+.2f}" if len(here) > 1 else ""
-        told.append(f"{here.min():+.2f}{most} on {network}")
-    return ", ".join(told)
-
-
 def _practice(fp: pd.Series, winner: str, own: pd.Series) -> str:
     if fp[winner] <= 0:
         return "The same bits for all layers are better than a bit moved by any of the measures."
     if own.min() <= 0 < own.max():
         other = "" if winner == OWN else f"; {winner} is worth {fp[winner] - fp[OWN]:.2f} dB more in the mean"
-        return f"Bits by the standard deviation gain on {' and '.join(own[own > 0].index)} alone{other}."
+        return f"Bits by the standard deviation gain on {several(list(own[own > 0].index))} alone{other}."
     if fp[OWN] <= 0:
         return f"The same bits for all layers are better than bits by the standard deviation; {winner} does gain."
     if fp[winner] - fp[OWN] < _SAME:
@@ -183,17 +201,10 @@ def _first(layers: pd.DataFrame, best: str, own: pd.Series) -> str:
     sure = clearly_better(layers, best, OWN)
     if own.min() < _LITTLE:
         told = own[own >= _LITTLE].index
-        where = f"tells on {' and '.join(told)} alone" if len(told) else "hardly tells"
+        where = f"tells on {several(list(told))} alone" if len(told) else "hardly tells"
         return f"AdaBM's standard deviation {where} which layers need bits; {best} does it best{'' if sure else ', not clearly'}."
     if sure:
         return f"AdaBM's standard deviation tells which layers need bits, and {best} tells it better."
     return (
         f"AdaBM's standard deviation tells which layers need bits; no measure is clearly better, the first is {best}."
-    )
-
-
-def _sizes(layers: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{here['layer'].nunique()} layers of {name}, {here['seed'].nunique()} seed{'s' if here['seed'].nunique() > 1 else ''}"
-        for name, here in layers.groupby("backbone", sort=False)
     )

@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from ..pages.separability_figures import plot_separability
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from . import separability_measures
 from .complexity import factors_by
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .separability_measures import best_joint, best_separate
 
@@ -125,7 +127,7 @@ def table(policies: pd.DataFrame) -> pd.DataFrame:
 
 def figures(units: pd.DataFrame, policies: pd.DataFrame) -> dict[str, Figure]:
     """Draw what the error consists of, and what each policy gains."""
-    return {"": plot_separability(explained(units), _mean_gains(policies))}
+    return {"": plot_separability(explained(named(units)), _mean_gains(named(policies)))}
 
 
 def _mean_gains(policies: pd.DataFrame) -> pd.DataFrame:
@@ -137,22 +139,45 @@ def _mean_gains(policies: pd.DataFrame) -> pd.DataFrame:
 
 def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
     """Tell how much a sum explains, what joint bits gain beyond separate ones, and how large both search spaces are."""
-    shares = explained(units)[["picture", "layer", "interaction"]].mean()
-    additive = 1 - shares["interaction"]
-    gained = _mean_gains(policies).groupby("policy")[["to_fp_db", "truth_db"]].mean()
-    fp, truth = gained["to_fp_db"], gained["truth_db"]
-    told = [
-        f"**{_first(additive, fp)}** Of the variance of the log error of a patch and a layer, its layer explains {shares['layer']:.0%}, "
-        f"its picture {shares['picture']:.0%}, and {shares['interaction']:.0%} is left to their interaction ({_sizes(units)})."
-    ]
-    told.append(
-        f"At equal FAB, measured, PSNR to the full-precision output changes over the same bits for all by {fp[SEPARATE]:+.2f} dB with the "
-        f"best bits that are a sum of a patch's and a layer's factor, by {fp[JOINT]:+.2f} dB with the best bits chosen for each patch and "
-        f"layer, and by {fp[ADABM]:+.2f} dB with AdaBM's factors from gradient and deviation; PSNR to ground truth by "
-        f"{truth[SEPARATE]:+.2f}, {truth[JOINT]:+.2f} and {truth[ADABM]:+.2f} dB. Both searches add up the errors of single layers, as if "
-        f"they did not meet. {_spaces(units)}"
+    units, policies = named(units), named(policies)
+    shares, gained = explained(units), _mean_gains(policies)
+    additive = 1 - shares["interaction"].mean()
+    fp = gained.groupby("policy")["to_fp_db"].mean()
+    told = (
+        f"**{_first(additive, fp)}** Both searches add up the errors of single layers, as if they did not meet. A new picture costs a "
+        "separate policy one comparison, a joint one a search."
     )
-    return [*told, practice(_advice(fp))]
+    rows = _parts(units, shares)
+    return [told, practice(_advice(fp)), *evidence(_rows(gained)), *evidence(rows), *evidence(extents(units))]
+
+
+def _rows(gained: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by network and policy, the mean of several networks first."""
+    values = ["to_fp_db", "truth_db"]
+    if gained["backbone"].nunique() > 1:
+        mean = gained.groupby("policy", sort=False)[values].mean().reset_index().assign(backbone="all, in the mean")
+        gained = pd.concat([mean, gained], ignore_index=True)
+    return [
+        {
+            "network": row["backbone"],
+            "bits, against the same for all": row["policy"],
+            "PSNR to full precision (dB)": signed(row["to_fp_db"]),
+            "to ground truth (dB)": signed(row["truth_db"]),
+        }
+        for _, row in gained.iterrows()
+    ]
+
+
+def _parts(units: pd.DataFrame, shares: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by network: what the variance of the log error consists of, and how many choices there are."""
+    rows = []
+    for backbone, here in shares.groupby("backbone", sort=False):
+        mean = here[["layer", "picture", "interaction"]].mean()
+        own = units[units["backbone"] == backbone]
+        separate, joint = _spaces(own[own["seed"] == own["seed"].iloc[0]])
+        row = {"log error": backbone} | {f"by {name}": f"{share:.0%}" for name, share in mean.items()}
+        rows.append(row | {"separate choices": f"10^{separate:.0f}", "joint choices": f"10^{joint:.0f}"})
+    return rows
 
 
 def _first(additive: float, fp: pd.Series) -> str:
@@ -170,15 +195,11 @@ def _first(additive: float, fp: pd.Series) -> str:
     return f"Image and layer cannot be separated: a sum of both explains only {additive:.0%} of the log error, {worth}."
 
 
-def _spaces(units: pd.DataFrame) -> str:
-    first = units[(units["backbone"] == units["backbone"].iloc[0]) & (units["seed"] == units["seed"].iloc[0])]
-    patches, layers, _ = cube(first)
+def _spaces(units: pd.DataFrame) -> tuple[float, float]:
+    """Decimal logarithm of the numbers of separate and of joint choices for one model's patches and layers."""
+    patches, layers, _ = cube(units)
     separate = (len(patches) + len(layers)) * np.log10(2 * _REACH + 1)
-    joint = len(patches) * len(layers) * np.log10(len(ADDED))
-    return (
-        f"For the {len(patches)} patches and {len(layers)} layers of {first['backbone'].iloc[0]} there are 10^{separate:.0f} separate choices "
-        f"and 10^{joint:.0f} joint ones; a new picture costs a separate policy one comparison, a joint one a search."
-    )
+    return separate, len(patches) * len(layers) * np.log10(len(ADDED))
 
 
 def _advice(fp: pd.Series) -> str:
@@ -190,13 +211,3 @@ def _advice(fp: pd.Series) -> str:
     if fp[JOINT] > fp[SEPARATE] > 0:
         return f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds."
     return "Keep the two factors: a search over every picture and layer finds nothing better."
-
-
-def _sizes(units: pd.DataFrame) -> str:
-    parts = []
-    for name, here in units.groupby("backbone", sort=False):
-        patches, seeds = len(here[["dataset", "patch"]].drop_duplicates()), here["seed"].nunique()
-        parts.append(
-            f"{patches} patches, {here['layer'].nunique()} layers and {seeds} seed{'s' * (seeds > 1)} on {name}"
-        )
-    return "; ".join(parts)

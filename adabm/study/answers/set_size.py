@@ -9,6 +9,7 @@ from ..pages import question_figures
 from ..pages.size_figure import plot_sizes
 from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
 from .measured import measured, several, told_seeds
@@ -44,6 +45,7 @@ def figures(table: pd.DataFrame, timing: pd.DataFrame | None = None) -> dict[str
 
     From the table of times, if there is one, also how long it takes.
     """
+    table = named(table)
     swept = measured(table, "pictures")
     enough: dict[tuple[str, str], int] = {}
     for one in compared(table):
@@ -64,6 +66,7 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
     Args:
         pool: how many pictures there are to choose from.
     """
+    table = named(table)
     swept = measured(table, "pictures")
     first = swept.drop_duplicates("backbone").set_index("backbone")["dataset"]
     found = [one for one in compared(table) if one.dataset == first[one.network]]

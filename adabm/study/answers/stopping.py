@@ -9,9 +9,10 @@ from ..pages.stopping_figures import plot_stopping
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
-from ..tables.conclusion import practice
+from ..tables.conclusion import evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
-from .measured import several
+from .measured import several, signed
 from .probing import mapping_table
 from .stopping_traces import trace
 
@@ -115,17 +116,19 @@ def table(traces: pd.DataFrame) -> pd.DataFrame:
 
 def figures(traces: pd.DataFrame, patience: int) -> dict[str, Figure]:
     """Draw PSNR and the held-out teacher loss along fine-tuning, a column a network."""
+    traces = named(traces)
     return {"": plot_stopping(traces, decisions(traces, patience))}
 
 
 def conclusion(traces: pd.DataFrame, patience: int) -> list[str]:
     """Tell whether the rule prevents harm, what it saves and costs, and each network's numbers."""
+    traces = named(traces)
     found = decisions(traces, patience)
     return [
-        f"**{_first(found)}** {_saved(found, patience)}",
-        *_networks(found),
-        _scope(traces),
+        f"**{_first(found)}** {_saved(found, patience)} {_scope(traces)}",
         practice(_advice(found)),
+        *evidence(_states(found)),
+        *evidence(_networks(found)),
     ]
 
 
@@ -179,28 +182,41 @@ def _harmed(found: pd.DataFrame, networks: Sequence[str]) -> str:
 
 
 def _saved(found: pd.DataFrame, patience: int) -> str:
-    gain, lost = found["rule_db"] - found["last_db"], found["best_db"] - found["rule_db"]
-    unstopped, total = found["lowest_db"] - found["last_db"], found["steps"].sum()
+    saved = 1 - found["stopped"].sum() / found["steps"].sum()
     return (
-        f"Keeping the state of the lowest loss and stopping after {patience} rounds without a lower one takes {found['stopped'].sum()} of "
-        f"{total} steps in {len(found)} runs ({1 - found['stopped'].sum() / total:.0%} saved). Against the last step it has "
-        f"{gain.mean():+.2f} dB ({gain.min():+.2f} to {gain.max():+.2f}), against the best in hindsight {-lost.mean():+.2f} dB "
-        f"(at worst {-lost.max():+.2f}). If nothing stops, the state of the lowest loss has {unstopped.mean():+.2f} dB "
-        f"({unstopped.min():+.2f} to {unstopped.max():+.2f}) against the last step."
+        f"Keeping the state of the lowest loss and stopping after {patience} rounds without a lower one saves {saved:.0%} of the steps "
+        f"in {len(found)} runs."
     )
 
 
-def _networks(found: pd.DataFrame) -> list[str]:
-    told = []
+def _states(found: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by what is kept: its gain on the last step, mean, least and most of all runs, and the steps that it takes."""
+    columns = {"by the rule": "rule_db", "lowest loss, nothing stops": "lowest_db", "the best in hindsight": "best_db"}
+    rows = []
+    for name, column in columns.items():
+        gain = found[column] - found["last_db"]
+        row = {"state that is kept": name, "PSNR against the last step (dB)": signed(gain.mean())}
+        row |= {"least": signed(gain.min()), "most": signed(gain.max())}
+        steps = found["stopped" if column == "rule_db" else "steps"].sum()
+        rows.append(row | {"steps": f"{steps} of {found['steps'].sum()}"})
+    return rows
+
+
+def _networks(found: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by network: PSNR in dB, means over seeds, and steps, least and most of them."""
+    rows = []
     for backbone, runs in found.groupby("backbone", sort=False):
-        mean = runs[["start_db", "rule_db", "last_db", "best_db", "worst_db"]].mean()
-        diverged = f" {runs['diverged'].sum()} diverged before the last round." * bool(runs["diverged"].any())
-        told.append(
-            f"**{backbone}** ({len(runs)} seed{'s' * (len(runs) > 1)}): {mean['start_db']:.2f} dB before fine-tuning, {mean['last_db']:.2f} at the last step, "
-            f"{mean['rule_db']:.2f} by the rule (kept: step {several([str(k) for k in runs['kept']])}), {mean['best_db']:.2f} at best "
-            f"(step {several([str(b) for b in runs['best']])}), {mean['worst_db']:.2f} at worst.{diverged}"
-        )
-    return ["\n".join(f"- {line}" for line in told)]
+        mean = runs.mean(numeric_only=True)
+        row = {"network": backbone, "seeds": str(len(runs)), "before (dB)": f"{mean['start_db']:.2f}"}
+        row |= {"last step": f"{mean['last_db']:.2f}", "by the rule": f"{mean['rule_db']:.2f}"}
+        row |= {"best": f"{mean['best_db']:.2f}", "worst": f"{mean['worst_db']:.2f}"}
+        row |= {"steps": str(runs["steps"].max()), "step kept": _span(runs["kept"]), "best step": _span(runs["best"])}
+        rows.append(row | ({"diverged": str(runs["diverged"].sum())} if found["diverged"].any() else {}))
+    return rows
+
+
+def _span(steps: pd.Series) -> str:
+    return f"{steps.min()} to {steps.max()}" if steps.min() < steps.max() else str(steps.min())
 
 
 def _scope(traces: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.networks import named
 from ..tables.question import Question
 from .measured import measured, several
 from .significance import Difference, paired_difference
@@ -60,7 +61,7 @@ def trials(
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw PSNR against the released percentiles and FAB, a line for images and one for layers of each method, a column a network."""
-    swept = measured(table, "percentile")
+    swept = named(measured(table, "percentile"))
     several_networks = swept["backbone"].nunique() > 1
     shown = [
         here.assign(dataset=f"{name}, {dataset}" if several_networks else dataset, gained_db=_gained(here))
@@ -119,7 +120,7 @@ def compared(table: pd.DataFrame) -> list[Moved]:
 
 def conclusion(table: pd.DataFrame) -> list[str]:
     """Tell, on the first set, what the released percentiles lose against the best, and what they gain on the extremes."""
-    found = compared(table)
+    found = compared(named(table))
     better = [moved for moved in found if moved.lost.sure]
     widest = max(found, key=lambda moved: moved.span)
     return [

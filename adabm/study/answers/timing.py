@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from ...pictures.reading import read_rgb
 from ..pages import question_figures
+from ..pages.timing_figure import plot_parts
 from ..running.runs import MEASURED
 from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
-from ..tables.conclusion import answer, practice
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from ..tables.schema import study_table
 
@@ -20,7 +21,10 @@ QUESTION = Question(
     "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; low-bit inference itself is only simulated.",
     "Measured time of the parts of quantization",
 )
-_COUNTED = {"": "calibration pictures", "steps": "fine-tuning steps"}  # variables, by the suffix of their figure
+_COUNTED = {
+    "pictures": "calibration pictures",
+    "steps": "fine-tuning steps",
+}  # variables, by the suffix of their figure
 
 
 def measure(workload: Workload, repeats: int) -> tuple[pd.DataFrame, float]:
@@ -66,21 +70,32 @@ def _row(workload: Workload, part: Part, sample: int, **values: float) -> dict:
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw time against the number of pictures and of steps, then by part of quantizing and of upscaling."""
+    """Draw time by part of quantizing and of upscaling, then against the number of pictures and of steps, and whole recipes."""
     timed = table[table["seconds"].notna()]
-    drawn = {
+    drawn = {"": plot_parts(_parts(timed))}
+    drawn |= {
         suffix: question_figures.plot_sweep(timed[timed["variable"] == variable], ["seconds"], variable, log=False)
         for suffix, variable in _COUNTED.items()
-    }
-    by_part = timed[timed["variable"] == "part"]
-    drawn |= {
-        series: question_figures.plot_levels(by_part[by_part["series"] == series], "seconds", "measured time (s)")
-        for series in ("quantize", "upscale")
     }
     whole = timed[timed["series"] == WHOLE]
     if len(whole):
         drawn["recipes"] = question_figures.plot_levels(whole, "seconds", "measured time (s)")
     return drawn
+
+
+def _parts(timed: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    """Samples in seconds by part: calibration with the most pictures, clipping and single steps; then upscaling."""
+    samples = lambda here: {name: list(rows["seconds"]) for name, rows in here.groupby("level", sort=False)}
+    calibration = samples(timed[timed["series"] == "calibration"])
+    most = max(calibration, key=int)
+    upscaling = timed[timed["series"] == "upscale"]
+    return {
+        "quantizing": {
+            f"calibration, {most} pictures": calibration[most],
+            **samples(timed[timed["series"] == "quantize"]),
+        },
+        f"upscaling {upscaling['dataset'].iloc[0]}": samples(upscaling),
+    }
 
 
 def conclusion(
@@ -113,18 +128,33 @@ def conclusion(
             f"{1 - (most + clipping) / whole:.0%} of them fine-tuning; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
-        f"Calibration takes {per_picture:.3f} s a picture ({most:.1f} s for {max(sizes)}), "
-        f"clipping {clipping:.2f} s, a step of fine-tuning {step:.2f} s. "
-        f"Simulated low-bit inference takes {adaptive / full:.1f} times as long as full precision "
-        f"({adaptive:.3f} against {full:.3f} s for {place}), and {adaptive / uniform:.2f} times uniform simulated bits; "
-        f"Image2Bit itself is {image2bit / adaptive:.1%} of it.",
+        f"Adaptive bits take {adaptive / uniform:.2f} times as long as uniform simulated bits; Image2Bit itself is "
+        f"{image2bit / adaptive:.1%} of it.",
         f"Memory peaks at {peak['peak_mib']:.0f} MiB ({peak['series']} {peak['level']}; "
         f"{loaded_mib:.0f} MiB with nothing but the network loaded).",
     ]
     advice = f"one step of fine-tuning costs as much as {step / per_picture:.0f} calibration pictures: save steps, not pictures."
-    whole = table[(table["series"] == WHOLE) & table["seconds"].notna()]
-    if len(whole):
-        medians = whole.groupby("level", sort=False)["seconds"].median().sort_values()
-        listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in medians.items())
-        told[-1] += f" Whole recipes, in seconds of one thread: {listed}."
-    return [*told, practice(advice)]
+    parts = {
+        "calibration, a picture": per_picture,
+        f"calibration, {max(sizes)} pictures": most,
+        "clipping": clipping,
+        "fine-tuning, a step": step,
+        f"fine-tuning, {whole_steps} steps": whole_steps * step,
+        f"upscaling {place}: full precision": full,
+        f"upscaling {place}: uniform bits, simulated": uniform,
+        f"upscaling {place}: adaptive bits, simulated": adaptive,
+        "of which Image2Bit": image2bit,
+    }
+    recipes = table[(table["series"] == WHOLE) & table["seconds"].notna()]
+    medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
+    return [
+        *told,
+        practice(advice),
+        *evidence(
+            [
+                {"part": part, "seconds of one thread": f"{seconds:.{0 if seconds >= 100 else 3}f}"}
+                for part, seconds in parts.items()
+            ]
+        ),
+        *evidence([{"whole recipe": name, "seconds of one thread": f"{s:.1f}"} for name, s in medians.items()]),
+    ]

@@ -60,6 +60,7 @@ NEUTRAL = (
     "study.running.working",
     "study.tables.conclusion",  # how a conclusion is told
     "study.tables.leaderboard",  # in which order methods are told
+    "study.tables.networks",  # how networks are called
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error

@@ -1,4 +1,6 @@
-"""Figure of the bit loss: bits along the tuning, bits off the target, PSNR against bits."""
+"""Figures of the bit loss: bits along the tuning, bits off the target, PSNR against bits; a column a network."""
+
+from collections.abc import Callable
 
 import pandas as pd
 import seaborn as sns
@@ -7,28 +9,50 @@ from matplotlib.figure import Figure
 
 from .figures import study_style
 
+_LEFT = ("bit loss, weight 50", "bit loss, weight 500", "multiplier")  # names that stand left of their points
 
-def plot_bit_loss(
-    trace: pd.DataFrame, off: pd.DataFrame, models: pd.DataFrame, curves: pd.DataFrame, released: str
-) -> Figure:
-    """Draw a row a network, means over seeds but for the first panel.
+
+def plot_along(trace: pd.DataFrame, released: str) -> Figure:
+    """Draw FAB along the tuning, a line a method with its name at its end.
 
     Args:
         trace: ``backbone``, ``method``, ``target``, ``step`` and ``fab`` of the calibration pictures; one target and seed.
-        off: ``backbone``, ``method``, ``where`` and ``off``, bits off the target.
-        models: ``backbone``, ``method``, ``fab`` and ``psnr`` of patches.
-        curves: ``backbone``, ``seed``, ``fab`` and ``psnr`` of thresholds by quantiles.
         released: the method that is drawn in a colour of its own.
     """
-    networks = list(dict.fromkeys(trace["backbone"]))
+    figure = _columns(trace, 3.0, lambda axis, here: _along(axis, here, released))
+    figure.axes[0].set_ylabel("FAB of the calibration pictures")
+    return figure
+
+
+def plot_missed(off: pd.DataFrame, released: str) -> Figure:
+    """Draw the mean over seeds of ``off``, bits off the target, by ``backbone``, ``method`` and ``where``: sets are open."""
+    figure = _columns(off, 2.2, lambda axis, here: _missed(axis, here, released))
+    for axis in figure.axes[1:]:
+        axis.tick_params(labelleft=False)
+    figure.supxlabel("bits off the target; filled: calibration pictures; open: sets", fontsize=9)
+    return figure
+
+
+def plot_quality(models: pd.DataFrame, curves: pd.DataFrame, released: str) -> Figure:
+    """Draw PSNR against FAB, means over seeds as dots, above what thresholds by quantiles give.
+
+    Args:
+        models: ``backbone``, ``method``, ``fab`` and ``psnr`` of patches.
+        curves: ``backbone``, ``seed``, ``fab`` and ``psnr`` of thresholds by quantiles.
+    """
+    of = lambda here: curves[curves["backbone"] == here["backbone"].iloc[0]]
+    figure = _columns(models, 2.9, lambda axis, here: _quality(axis, here, of(here), released))
+    figure.axes[0].set_ylabel("PSNR to the full-precision output (dB)")
+    return figure
+
+
+def _columns(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure:
+    networks = list(dict.fromkeys(table["backbone"]))
     with study_style():
-        figure = Figure(figsize=(11.4, 0.5 + 3.2 * len(networks)))
-        for row, backbone in zip(figure.subplots(len(networks), 3, squeeze=False), networks):
-            here = [part[part["backbone"] == backbone] for part in (trace, off, models, curves)]
-            _along(row[0], here[0], released)
-            _missed(row[1], here[1], released)
-            _quality(row[2], here[2], here[3], released)
-            row[0].set_ylabel(f"{backbone}\nFAB of the calibration pictures")
+        figure = Figure(figsize=(max(5.0, 0.6 + 2.5 * len(networks)), height))
+        for axis, network in zip(figure.subplots(1, len(networks), squeeze=False)[0], networks):
+            draw(axis, table[table["backbone"] == network])
+            axis.set_title(network)
     return figure
 
 
@@ -47,7 +71,7 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
         width = 1.8 if method == released else 1.1
         axis.plot(here["step"], here["fab"], "-o", markevery=[-1], ms=3.5, color=_color(method, released), lw=width)
         ends[method] = here["fab"].iloc[-1]
-    axis.axhline(target, xmax=0.77, color="0.3", ls=":", lw=1)  # names stand behind it
+    axis.axhline(target, xmax=0.7, color="0.3", ls=":", lw=1)  # names stand behind it
     axis.annotate("target", (1, target), (2, 2), textcoords="offset points", fontsize=7, color="0.3")
     last, low = trace["step"].max(), -1e9
     apart = 0.07 * (trace["fab"].max() - trace["fab"].min())
@@ -62,7 +86,7 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
             va="center",
             color=_color(method, released),
         )
-    axis.set(xlim=(1, last * 1.3), xlabel="step of the mapping", title="bits by weight of the bit loss")
+    axis.set(xlim=(1, last * 1.42), xlabel="step of the mapping")
 
 
 def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
@@ -86,7 +110,6 @@ def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
     )
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
-    axis.set(xlabel="bits off the target", title="filled: calibration pictures; open: sets")
 
 
 def _quality(axis: Axes, models: pd.DataFrame, curves: pd.DataFrame, released: str) -> None:
@@ -97,8 +120,8 @@ def _quality(axis: Axes, models: pd.DataFrame, curves: pd.DataFrame, released: s
     means = models.groupby("method", sort=False)[["fab", "psnr"]].mean()
     for method, point in means.iterrows():
         axis.plot(point["fab"], point["psnr"], "o", color=_color(method, released), ms=5)
-        axis.annotate(
-            _short(method), point, (5, -3), textcoords="offset points", fontsize=7, color=_color(method, released)
-        )
-    axis.set(xlabel="FAB of the patches", title="PSNR to the full-precision output (dB)")
-    axis.margins(x=0.18)
+        ha = "right" if method in _LEFT else "left"
+        place = dict(textcoords="offset points", fontsize=7, va="center", ha=ha, color=_color(method, released))
+        axis.annotate(_short(method), point, (-5 if ha == "right" else 5, 0), **place)
+    axis.set(xlabel="FAB of the patches")
+    axis.margins(x=0.25)

@@ -13,18 +13,16 @@ from .figures import study_style
 _WORST = -8.0  # dB at which colours end
 
 
-def plot_clipping(layers: pd.DataFrame, gaps: pd.DataFrame, gains: pd.Series) -> Figure:
-    """Draw three panels: shares of the range by bits, gaps to the matched range, gains by how the range is searched.
+def plot_clipping(gaps: pd.DataFrame, gains: pd.Series) -> Figure:
+    """Draw two panels: gaps to the matched range, gains by how the range is searched.
 
     Args:
-        layers: ``backbone`` and ``kept <bits>``, a row a layer and seed.
         gaps: found for (rows), used at (columns), dB.
         gains: by name of a search, dB against no clipping.
     """
     with study_style():
-        figure = Figure(figsize=(11.2, 3.6))
-        kept, matrix, searched = figure.subplots(1, 3, width_ratios=[1, 1.15, 0.85])
-        _shares(kept, layers)
+        figure = Figure(figsize=(7.8, 3.4))
+        matrix, searched = figure.subplots(1, 2, width_ratios=[1.35, 0.65])
         _matrix(matrix, gaps)
         order = gains.sort_values(ascending=False)
         colors = [sns.color_palette("colorblind")[1 if "released" in name else 0] for name in order.index]
@@ -41,6 +39,18 @@ def plot_clipping(layers: pd.DataFrame, gaps: pd.DataFrame, gains: pd.Series) ->
     return figure
 
 
+def plot_kept(layers: pd.DataFrame) -> Figure:
+    """Draw the share of its range that a layer keeps, by bits: median and quartiles, a line a network.
+
+    Args:
+        layers: ``backbone`` and ``kept <bits>``, a row a layer and seed.
+    """
+    with study_style():
+        figure = Figure(figsize=(5.4, 3.2))
+        _shares(figure.subplots(), layers)
+    return figure
+
+
 def _shares(axis: Axes, layers: pd.DataFrame) -> None:
     colors = sns.color_palette("colorblind")
     names = [name for name in layers if name.startswith("kept ") and name != "kept all"]
@@ -51,20 +61,23 @@ def _shares(axis: Axes, layers: pd.DataFrame) -> None:
         axis.plot(bits, quarters[1], "o-", color=color, ms=4, lw=1.4)
         axis.text(0.03, 0.92 - 0.08 * place, backbone, transform=axis.transAxes, color=color)
     axis.set(
-        ylim=(0, 1), xlabel="bits that are searched for", title="best share of a layer's range\n(median and quartiles)"
+        ylim=(0, 1), xlabel="bits that are searched for", title="best share of a layer's range (median and quartiles)"
     )
     axis.set_xticks(bits)
 
 
 def _matrix(axis: Axes, gaps: pd.DataFrame) -> None:
     values = gaps.to_numpy()
-    axis.imshow(np.clip(values, _WORST, -_WORST), cmap="RdBu", vmin=_WORST, vmax=-_WORST, aspect="auto")
+    axis.pcolormesh(np.clip(values, _WORST, -_WORST), cmap="RdBu", vmin=_WORST, vmax=-_WORST)
+    axis.invert_yaxis()
     for row, column in np.ndindex(values.shape):
         strong = abs(values[row, column]) > -0.7 * _WORST
         text = "matched" if row == column else f"{round(values[row, column], 1) + 0.0:+.1f}"
-        axis.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if strong else "black")
-    axis.set_xticks(range(len(gaps.columns)), gaps.columns)
-    axis.set_yticks(range(len(gaps.index)), gaps.index)
+        axis.text(
+            column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color="white" if strong else "black"
+        )
+    axis.set_xticks(np.arange(len(gaps.columns)) + 0.5, gaps.columns)
+    axis.set_yticks(np.arange(len(gaps.index)) + 0.5, gaps.index)
     axis.set(
         xlabel="bits used",
         ylabel="range found for bits",
@@ -81,7 +94,7 @@ def plot_owed(owed: Mapping[str, pd.DataFrame]) -> Figure:
     """
     networks = list(dict.fromkeys(name for told in owed.values() for name in told["backbone"]))
     with study_style():
-        figure = Figure(figsize=(1 + 4.6 * len(networks), 0.9 + 1.6 * len(owed)))
+        figure = Figure(figsize=(max(5.6, 0.8 + 2.5 * len(networks)), 0.9 + 1.6 * len(owed)))
         axes = figure.subplots(len(owed), len(networks), squeeze=False, sharey=True)
         for row, (pair, told) in zip(axes, owed.items()):
             _, of, _, used = pair.split()
@@ -89,7 +102,7 @@ def plot_owed(owed: Mapping[str, pd.DataFrame]) -> Figure:
                 here = told[told["backbone"] == backbone].sort_index()
                 top = int(here["share"].argmax())
                 colors = [sns.color_palette("colorblind")[1 if place == top else 0] for place in range(len(here))]
-                axis.bar(range(len(here)), here["share"], color=colors)
+                axis.bar(range(len(here)), here["share"], color=colors, width=0.9, lw=0)
                 first = here.iloc[top]
                 axis.annotate(
                     f"{first['layer']}: {first['share']:.0%}",
@@ -97,9 +110,9 @@ def plot_owed(owed: Mapping[str, pd.DataFrame]) -> Figure:
                     (0, 2),
                     textcoords="offset points",
                     ha="right" if top > len(here) / 2 else "left",
-                    fontsize=8,
+                    fontsize=6.5,
                 )
-                axis.set_title(f"{backbone}: ranges of {of} bits used at {used}", fontsize=9)
+                axis.set_title(f"{backbone}:\nranges of {of} bits used at {used}", fontsize=8)
                 axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
                 axis.margins(y=0.15)
                 axis.set_xticks([])

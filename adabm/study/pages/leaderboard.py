@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from ..tables.leaderboard import first_board
 from ..tables.methods import in_order, label
+from ..tables.networks import network
 from .figures import family_colors, study_style
 from .series import name_lines
 
@@ -38,7 +39,7 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         for set_formatter in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
             set_formatter(lambda value, _: f"{value:g}")
         first = rows.iloc[0]
-        axis.set_title(f"{first['backbone']}, {first['setting']}, {first['dataset']}: lower left is better")
+        axis.set_title(f"{network(first['backbone'])}, {first['setting']}, {first['dataset']}: lower left is better")
     return figure
 
 
@@ -63,7 +64,7 @@ def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
             ends[label(name)] = (line["fab"].iloc[-1], line["loss_db"].iloc[-1])
         axis.set(yscale="log", xlabel="FAB (simulated bits)", ylabel="loss of PSNR-Y (dB, logarithmic)")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.set_title(f"{first['backbone']}, {first['dataset']}, fully quantized: lower left is better")
+        axis.set_title(f"{network(first['backbone'])}, {first['dataset']}, fully quantized: lower left is better")
         axis.autoscale_view()
         name_lines(axis, ends, {label(name): {"color": colors[name]} for name in several})
     return figure

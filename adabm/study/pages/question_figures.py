@@ -19,6 +19,7 @@ LABELS = {
     "seconds": "measured time (s)",
     "peak_mib": "peak memory (MiB)",
 }
+_WIDEST = 7.0  # inches of all panels of a row: text on the page is as large as it is drawn
 _FROM_ZERO = ("seconds", "peak_mib")  # lengths are compared by eye
 
 
@@ -45,7 +46,7 @@ def plot_sweep(
     datasets = list(dict.fromkeys(data["dataset"]))
     series = list(dict.fromkeys(data["series"]))
     with study_style():
-        figure = Figure(figsize=(1.2 + 3.3 * max(len(datasets), 1.4), 0.7 + 2.1 * len(values)))
+        figure = Figure(figsize=(1.2 + min(3.3 * max(len(datasets), 1.4), _WIDEST), 0.7 + 2.1 * len(values)))
         axes = figure.subplots(len(values), len(datasets), squeeze=False, sharex=True, sharey="row")
         for column, dataset in enumerate(datasets):
             here = data[data["dataset"] == dataset]
@@ -163,7 +164,7 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
     levels = list(dict.fromkeys(table["level"]))
     styles = series_styles(series)
     with study_style():
-        figure = Figure(figsize=(2.6 + 2.7 * max(len(datasets), 1.2), 1.2 + 0.3 * len(levels)))
+        figure = Figure(figsize=(2.6 + min(2.7 * max(len(datasets), 1.2), _WIDEST), 1.2 + 0.3 * len(levels)))
         axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
         for axis, dataset in zip(axes, datasets):
             for index, name in enumerate(series):
@@ -207,7 +208,7 @@ def plot_frontier(table: pd.DataFrame) -> Figure:
     with study_style():
         figure = Figure(figsize=(2.4 + 3.3 * max(len(datasets), 1.2), 0.9 + 2.4 * len(rows)))
         axes = figure.subplots(len(rows), len(datasets), squeeze=False, sharex=True, sharey="col")
-        for line, names in zip(axes, rows):
+        for number, (line, names) in enumerate(zip(axes, rows), 1):
             styles = series_styles(names)
             for axis, dataset in zip(line, datasets):
                 for name in names:
@@ -232,7 +233,7 @@ def plot_frontier(table: pd.DataFrame) -> Figure:
                     for part in (*drawn[1], *drawn[2]):
                         part.set_alpha(0.45)
                 logarithmic_loss(axis)
-                axis.set(title=dataset, xlabel="FAB (simulated bits)" if line is axes[-1] else "")
+                axis.set(title=dataset, xlabel="FAB (simulated bits)" if number == len(rows) else "")
             line[0].set_ylabel(LABELS["loss_db"])
         for column in range(len(datasets)):
             axes[0][column].invert_yaxis()

@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from ..tables.networks import network as network_name
 from .figures import family_color, study_style
 
 _MARKERS = "osD^v"
@@ -33,7 +34,9 @@ def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, refer
             axis.barh(range(len(order)), mean.loc[order, value].fillna(0), color=colors, height=0.62)
             for network, marker in zip(networks, _MARKERS):
                 here = table[table["backbone"] == network].set_index("measure")[value].reindex(order)
-                axis.plot(here, range(len(order)), marker, color="black", ms=3.5, mfc="white", label=network)
+                axis.plot(
+                    here, range(len(order)), marker, color="black", ms=3.5, mfc="white", label=network_name(network)
+                )
             axis.axvline(0, color="0.3", lw=0.8)
             axis.set_title(title)
             axis.grid(axis="y", visible=False)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figures import study_style
@@ -18,40 +19,49 @@ def plot_separability(shares: pd.DataFrame, gains: pd.DataFrame) -> Figure:
     """
     networks, policies = (list(dict.fromkeys(gains[name])) for name in ("backbone", "policy"))
     with study_style():
-        palette = sns.color_palette("colorblind")
-        colors = dict(zip(_PARTS, (palette[0], palette[1], "0.6")))
-        figure = Figure(figsize=(3.0 + 2.6 * len(networks), 3.4))
-        axes = figure.subplots(1, len(networks) + 1, squeeze=False)[0]
+        figure = Figure(figsize=(max(6.4, 0.6 + 2.3 * len(networks)), 3.4 + 0.22 * len(networks) * len(policies)))
+        above, below = figure.subfigures(2, 1, height_ratios=(2.6, 0.6 + 0.22 * len(networks) * len(policies)))
+        axes = above.subplots(1, len(networks), squeeze=False, sharey=True)[0]
         for axis, network in zip(axes, networks):
-            here = shares[shares["backbone"] == network]
-            below, middles = pd.Series(0.0, index=here.index), {}
-            for part in _PARTS:
-                axis.bar(here["added"], here[part], bottom=below, color=colors[part], width=0.8)
-                middles[part] = below.iloc[-1] + here[part].iloc[-1] / 2
-                below = below + here[part]
-            highest = 0.97  # labels one below the other, where shares are small
-            for part in reversed(_PARTS):
-                highest = min(middles[part], highest)
-                axis.text(here["added"].iloc[-1] + 0.5, highest, part, va="center", color=colors[part], fontsize=9)
-                highest -= 0.08
-            axis.set(title=f"variance of the log error,\n{network}", xlabel="bits beside the base", ylim=(0, 1))
-            axis.set_xlim(here["added"].iloc[0] - 0.6, here["added"].iloc[-1] + 3.6)
-            axis.set_xticks(list(here["added"]), [f"{more:+d}" if more else "0" for more in here["added"]])
-            axis.grid(visible=False)
-        last = axes[-1]
-        height = 0.8 / len(networks)
-        ticks = {}
-        for place, network in enumerate(networks):
-            here = gains[gains["backbone"] == network].set_index("policy").reindex(policies)
-            rows = [row + (place - (len(networks) - 1) / 2) * height for row in range(len(policies))]
-            shade = sns.desaturate(palette[2], 1 - 0.6 * place / max(1, len(networks) - 1))
-            last.barh(rows, here["to_fp_db"], xerr=here["to_fp_db_std"], height=height, color=shade, ecolor="0.3")
-            ticks |= {
-                row: f"{policy}, {network}" if len(networks) > 1 else policy for row, policy in zip(rows, policies)
-            }
-        last.axvline(0, color="0.3", lw=0.8)
-        last.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
-        last.invert_yaxis()
-        last.set_title("gain at equal FAB (dB,\nto the full-precision output)")
-        last.grid(axis="y", visible=False)
+            _stack(axis, shares[shares["backbone"] == network])
+            axis.set_title(network)
+        axes[0].set_ylabel("variance of the log error")
+        _bars(below.subplots(), gains, networks, policies)
     return figure
+
+
+def _stack(axis: Axes, here: pd.DataFrame) -> None:
+    palette = sns.color_palette("colorblind")
+    colors = dict(zip(_PARTS, (palette[0], palette[1], "0.6")))
+    below, middles = pd.Series(0.0, index=here.index), {}
+    for part in _PARTS:
+        axis.bar(here["added"], here[part], bottom=below, color=colors[part], width=0.8)
+        middles[part] = below.iloc[-1] + here[part].iloc[-1] / 2
+        below = below + here[part]
+    highest = 0.97  # labels one below the other, where shares are small
+    for part in reversed(_PARTS):
+        highest = min(middles[part], highest)
+        axis.text(here["added"].iloc[-1] + 0.5, highest, part, va="center", color=colors[part], fontsize=8)
+        highest -= 0.09
+    axis.set(xlabel="bits beside the base", ylim=(0, 1))
+    axis.set_xlim(here["added"].iloc[0] - 0.6, here["added"].iloc[-1] + 3.6)
+    axis.set_xticks(list(here["added"]), [f"{more:+d}" if more else "0" for more in here["added"]])
+    axis.grid(visible=False)
+
+
+def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[str]) -> None:
+    ticks, height = {}, 0.8 / len(networks)
+    for place, network in enumerate(networks):
+        here = gains[gains["backbone"] == network].set_index("policy").reindex(policies)
+        rows = [row + (place - (len(networks) - 1) / 2) * height for row in range(len(policies))]
+        color = sns.desaturate(sns.color_palette("colorblind")[2], 1 - 0.6 * place / max(1, len(networks) - 1))
+        axis.barh(rows, here["to_fp_db"], xerr=here["to_fp_db_std"], height=height, color=color, ecolor="0.3")
+        for row, value in zip(rows, here["to_fp_db"]):
+            axis.annotate(f"{value:+.2f}", (1.0, row), (4, 0), xycoords=("axes fraction", "data"),
+                          textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False)  # fmt: skip
+        ticks |= {row: f"{policy}, {network}" if len(networks) > 1 else policy for row, policy in zip(rows, policies)}
+    axis.axvline(0, color="0.3", lw=0.8)
+    axis.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("gain at equal FAB (dB, to the full-precision output)")
+    axis.grid(axis="y", visible=False)

@@ -7,6 +7,7 @@ from ..running.runs import MEASURED
 from ..running.timing import WHOLE
 from .executable import in_integers, more_code_bits
 from .methods import label, method
+from .networks import network
 from .presentation import ReadableTable
 
 _SHOWN_BEST = 5
@@ -77,7 +78,7 @@ def verdict(board: pd.DataFrame) -> str:
     rows = first_board(board)
     first = best(board)
     text = (
-        f"On {first['backbone']} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
+        f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
         f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
     )
     released = rows[rows["method"] == "adabm"]
@@ -110,7 +111,7 @@ def readable_board(board: pd.DataFrame) -> ReadableTable:
         cells["in integers"] = list(rows["integer"])
     if rows["seconds"].notna().any():
         cells["time to quantize (s, measured)"] = ["" if pd.isna(s) else f"{s:.1f}" for s in rows["seconds"]]
-    shared = f"{first['backbone']}, {first['setting']}, {first['dataset']}."
+    shared = f"{network(first['backbone'])}, {first['setting']}, {first['dataset']}."
     return ReadableTable(pd.DataFrame(cells), "Leaderboard.", 1, shared)
 
 

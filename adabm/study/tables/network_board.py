@@ -4,6 +4,7 @@ import pandas as pd
 
 from .leaderboard import loss_text
 from .methods import in_order, label
+from .networks import network as network_name
 from .presentation import ReadableTable
 
 _NETWORKS = 2  # on which a recipe was measured to be shown
@@ -35,7 +36,7 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
         ["backbone", "setting"], sort=False
     ):
         by_recipe = {row["method"]: _cell(row) for _, row in own.iterrows()}
-        place = {"network": network, "set": own["dataset"].iloc[0], "setting": setting}
+        place = {"network": network_name(network), "set": own["dataset"].iloc[0], "setting": setting}
         cells.append(place | {label(name): by_recipe.get(name, "") for name in recipes})
     table = pd.DataFrame(cells)
     shared = "Loss in dB against the network's own full precision; in brackets the seeds, where more than one."

@@ -14,8 +14,8 @@ class Question:
 
     ``id`` names its folder in the results of a profile, its table and figures there (``<id>.csv``, ``<id>.png``,
     ``<id>_<suffix>.png``), its block of parameters and its module in :mod:`adabm.study.answers`. ``number`` orders the
-    report. ``figure`` says what the figure shows, for those who cannot see it. Of a ``gallery`` the report shows all
-    figures, of other questions the first and the others folded away.
+    report. ``figure`` says what the figure shows, for those who cannot see it. The report shows the first figure, the others
+    folded away; those of a ``gallery``, which are pictures, as wide as the page.
     """
 
     id: str

@@ -1,0 +1,95 @@
+"""Figures of the main results: what each method loses by setting and set, and PSNR beside theoretical cost."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...full_precision import FULL_PRECISION
+from ..tables.methods import in_order, label
+from .figures import family_colors, study_style
+
+_LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
+
+
+def plot_losses(summary: pd.DataFrame) -> Figure:
+    """PSNR loss against full precision: a panel a setting, a row a method, its loss on the first set in its colour and in figures.
+
+    Lines span one standard deviation over seeds to each side; gray dots are the other sets, open diamonds the published
+    losses on the first set, of the same method at the same setting with the published weights. The axis is logarithmic.
+    """
+    rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
+    rows = rows.assign(place=[_place(*names) for names in zip(rows["dataset"], rows["tile"])])
+    methods, settings = in_order(rows["method"]), list(dict.fromkeys(rows["setting"]))
+    first, *others = dict.fromkeys(rows["place"])
+    published = "published_loss_db" in rows and rows.loc[rows["place"] == first, "published_loss_db"].notna().any()
+    with study_style():
+        figure = Figure(figsize=(2.4 + 1.4 * max(2, len(settings)), 1.1 + 0.25 * len(methods)))
+        axes = figure.subplots(1, len(settings), squeeze=False, sharey=True, sharex=True)[0]
+        colors = family_colors(methods)
+        for axis, setting in zip(axes, settings):
+            here = rows[rows["setting"] == setting]
+            axis.plot(*_points(here[here["place"] != first], "loss_db", methods), "o", color="0.7", ms=3)
+            own = here[here["place"] == first]
+            for _, row in own.iterrows():
+                y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], _LEAST_LOSS)
+                spread = row["psnr_std_db"] if row["seeds"] > 1 else 0.0
+                axis.plot([max(loss - spread, _LEAST_LOSS), loss + spread], [y, y], color=color, lw=1.5)
+                axis.plot(loss, y, "o", color=color, ms=5.5)
+                axis.annotate(
+                    f"{row['loss_db']:.2f}", (loss, y), (0, 4), textcoords="offset points", ha="center", fontsize=6.5
+                )
+            if published:
+                known = own[own["published_loss_db"].notna()]
+                axis.plot(*_points(known, "published_loss_db", methods), "D", mfc="none", mec="0.3", ms=5)
+            axis.set(xscale="log", title=setting)
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes[0].set_yticks(range(len(methods)), [label(m) for m in methods])
+        axes[0].set_ylim(len(methods) - 0.4, -0.8)
+        told = f"loss of PSNR-Y against full precision (dB, logarithmic): in colour {first}"
+        told += f"; gray {', '.join(others)}" if others else ""
+        figure.supxlabel(told + (f"; diamonds: published, {first}" if published else ""), fontsize=8, wrap=True)
+    return figure
+
+
+def _place(dataset: str, tile: int) -> str:
+    return f"{dataset} in {tile}px patches" if tile else dataset
+
+
+def _points(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> tuple[list[float], list[int]]:
+    return list(rows[column].clip(lower=_LEAST_LOSS)), [methods.index(name) for name in rows["method"]]
+
+
+def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
+    """PSNR of each method, best first, a panel a setting with its theoretical BitOPs; full precision as a line."""
+    reference = means[means["method"] == FULL_PRECISION].iloc[0]
+    settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
+    counts = [max(4, int((means["setting"] == setting).sum())) for setting in settings]
+    with study_style():
+        figure = Figure(figsize=(6.4, 0.5 * len(settings) + 0.19 * sum(counts) + 0.4))
+        axes = figure.subplots(len(settings), 1, squeeze=False, height_ratios=counts)[:, 0]
+        colors = family_colors(name for name in means["method"] if name != FULL_PRECISION)
+        for axis, setting in zip(axes, settings):
+            _rank(axis, means[means["setting"] == setting].sort_values("psnr_y_db", kind="stable"), colors)
+            axis.axvline(reference["psnr_y_db"], color="black", lw=0.8, ls=":")
+            ends = [f"{value:.3g}" for value in np.unique(means.loc[means["setting"] == setting, "bitops_g"]) / 1000]
+            axis.set_title(
+                f"{setting}: {' to '.join(dict.fromkeys([ends[0], ends[-1]]))} T BitOPs (theoretical, 720p output)"
+            )
+        axes[-1].set_xlabel("PSNR-Y (dB); dotted: full precision")
+    return figure
+
+
+def _rank(axis: Axes, chosen: pd.DataFrame, colors: Mapping[str, tuple]) -> None:
+    """Draw a dot a method, from bottom to top as the rows are, with its name and value."""
+    for place, (_, row) in enumerate(chosen.iterrows()):
+        value = row["psnr_y_db"]
+        axis.plot(value, place, "o", color=colors[row["method"]], ms=5, zorder=3)
+        beside = dict(textcoords="offset points", fontsize=7, va="center", color="0.3")
+        axis.annotate(f"{value:.2f}", (value, place), (-6, 0), ha="right", **beside)
+    axis.set_yticks(range(len(chosen)), [label(name) for name in chosen["method"]], fontsize=7)
+    axis.set_ylim(-0.7, len(chosen) - 0.3)
+    axis.margins(x=0.14)
+    axis.grid(axis="x", visible=False)

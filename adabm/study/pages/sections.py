@@ -1,0 +1,219 @@
+"""The pages of the report, a section a question: what is told, drawn and linked to."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ...errors import TableError
+from ...full_precision import FULL_PRECISION_SETTING
+from ..origin.provenance import provenance_path
+from ..running.runs import MEASURED
+from ..tables.conclusion import Told, take_apart
+from ..tables.networks import network
+from ..tables.presentation import ReadableTable, readable
+from ..tables.question import Question
+from ..tables.summary import main_tables
+from .embedding import embedded
+
+REPORT = "report"  # the folder of what is collected from all questions
+_READ = 100  # rows of a table that stands on the page; a longer one is linked to
+
+# Two notebooks have tables of a schema of their own; the page tells them like questions.
+CALIBRATION = Question(
+    "calibration",
+    1,
+    "What does AdaBM see and decide?",
+    "One calibration: the complexity of images, the sensitivity of layers, and the bits that follow.",
+    "What one calibration saw and decided",
+)
+EVALUATION = Question(
+    "evaluation",
+    2,
+    "What does each method lose?",
+    "Every method quantizes the same network from the same patches and is measured on the same pictures. Means over "
+    "pictures and seeds; ± is, here and below, the standard deviation over seeds. PSNR and SSIM on Y of BT.601, 8-bit "
+    "rounding first, a border of scale pixels cropped.",
+    "Loss of PSNR-Y by method and set",
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A page: what the report shows of one question; ``run`` is False where it was not."""
+
+    question: Question
+    run: bool
+    told: Told
+    figures: tuple[tuple[str, str], ...] = ()  # (data address, alternative text)
+    tables: tuple[ReadableTable, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # (text, path relative to the page)
+    version: str | None = None
+    measured: str = ""  # on which networks, with how many seeds, on which sets
+    networks: str = ""
+
+
+def studied(study: pd.DataFrame) -> str:
+    """Return two sentences: which networks, settings, sets and seeds the tables hold."""
+    rows = study[study["status"] == MEASURED]
+    rows = rows[rows["psnr_y_db"].notna()] if rows["psnr_y_db"].notna().any() else rows  # times belong to no set
+    if rows.empty:
+        return "Nothing was measured yet. The tables below list what is planned."
+    names = {name: list(dict.fromkeys(rows[name])) for name in ("backbone", "setting", "dataset")}
+    settings = sorted((s for s in names["setting"] if s != FULL_PRECISION_SETTING), key=_by_bits) or names["setting"]
+    seeds = sorted(set(rows["seed"]))
+    return (
+        f"AdaBM quantizes {_listed([_told_apart(name) for name in names['backbone']])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "
+        f"with {'seed' if len(seeds) == 1 else 'seeds'} {_listed(seeds)}. "
+        "Bits (FAB) are simulated, BitOPs are theoretical counts, and times are measured; they stand in columns of their own."
+    )
+
+
+def measured_on(rows: pd.DataFrame) -> str:
+    """Return how much a question's rows measured: networks with seeds and pictures, and the sets; empty where nothing was.
+
+    Full precision is left out: it has no seeds. A picture may be a patch.
+    """
+    rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
+    if rows.empty:
+        return ""
+    networks = [f"{network(name)} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
+    pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
+    return f"Measured on {_listed(networks)}" + (f"; {_listed(list(pictured))}." if len(pictured) else ".")
+
+
+def _extent(rows: pd.DataFrame) -> str:
+    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most."""
+    seeds, pictures = rows["seed"].nunique(), int(rows.groupby("dataset")["pictures"].max().sum())
+    told = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
+
+
+def _by_bits(setting: str) -> tuple[list[int], str]:
+    return [int(bits) for bits in re.findall(r"\d+", setting)], setting
+
+
+def _told_apart(name: str) -> str:
+    """A network's name with that of its file, where they differ."""
+    return name if network(name) == name else f"{network(name)} ({name})"
+
+
+def question_section(results: Path, question: Question, summary: pd.DataFrame, study: pd.DataFrame) -> Section:
+    """The page of a question.
+
+    Args:
+        study, summary: the tables of all questions that were run, and what ``summarize_study`` makes of them.
+    """
+    rows = summary[summary["question"] == question.id]
+    if rows.empty:
+        return Section(question, False, Told(""))
+    own = study[study["question"] == question.id]
+    return Section(
+        question,
+        True,
+        _told(question.conclusion(results)),
+        _figures(question, question.figures(results)),
+        (readable(question, rows),) if len(rows) <= _READ else (),
+        links(
+            results,
+            ("notebook", question.folder(results) / question.notebook),
+            ("csv", question.table(results)),
+            ("provenance", question.provenance(results)),
+        ),
+        provenance(question.table(results)).get("version"),
+        measured_on(own),
+        ", ".join(network(name) for name in dict.fromkeys(own["backbone"])),
+    )
+
+
+def calibration_sections(results: Path) -> list[Section]:
+    """The page of notebook 1, where its figures may be shown."""
+    told = _told(CALIBRATION.conclusion(results))
+    if not told.answer:
+        return []
+    layers = results / CALIBRATION.id / "calibration_layers.csv"
+    linked = links(
+        results,
+        ("notebook", CALIBRATION.folder(results) / CALIBRATION.notebook),
+        ("csv", layers),
+        ("provenance", provenance_path(layers)),
+    )
+    return [Section(CALIBRATION, True, told, _figures(CALIBRATION, CALIBRATION.figures(results)), (), linked)]
+
+
+def evaluation_section(results: Path, evaluated: Path) -> Section:
+    """The page of notebook 2, from the table of the main results."""
+    summary = read_table(evaluated, "question@evaluation")
+    if summary is None:
+        return Section(EVALUATION, False, Told(""))
+    loss = results / REPORT / "loss.png"
+    return Section(
+        EVALUATION,
+        True,
+        _told(EVALUATION.conclusion(results)),
+        _figures(EVALUATION, [loss] * loss.is_file()),
+        tuple(ReadableTable(table, name, 2) for name, table in main_tables(summary).items()),
+        links(
+            results,
+            ("all main results", results / REPORT / "evaluation.md"),
+            ("notebook", EVALUATION.folder(results) / EVALUATION.notebook),
+            ("csv", evaluated),
+            ("provenance", provenance_path(evaluated)),
+        ),
+        provenance(evaluated).get("version"),
+    )
+
+
+def _told(path: Path) -> Told:
+    """What a file tells; nothing where there is none."""
+    if not path.is_file():
+        return Told("")
+    try:
+        return take_apart(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: cannot be read as text ({error}); run the stage that writes it again") from None
+
+
+def _figures(question: Question, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+    figures = []
+    for path in paths:
+        part = path.stem.removeprefix(question.id).strip("_").replace("_", " ") if question.id in path.stem else ""
+        figures.append((embedded(path), question.figure + (f": {part}" if part else "")))
+    return tuple(figures)
+
+
+def links(results: Path, *candidates: tuple[str, Path]) -> tuple[tuple[str, str], ...]:
+    """Of files that are there, the text and the path relative to the page."""
+    return tuple((text, from_page(results, path)) for text, path in candidates if path.is_file())
+
+
+def from_page(results: Path, path: Path) -> str:
+    return Path(os.path.relpath(path, results / REPORT)).as_posix()
+
+
+def provenance(table: Path) -> dict:
+    """Return what a table's provenance says; empty where it is missing or damaged, which ``adabm verify-results`` tells."""
+    try:
+        record = json.loads(provenance_path(table).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def read_table(path: Path, stage: str) -> pd.DataFrame | None:
+    """Read a table that the stage of that name writes; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:
+        raise TableError(f"{path}: is no CSV table ({error}); run the stage {stage} again") from None
+
+
+def _listed(items: Sequence[object]) -> str:
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last

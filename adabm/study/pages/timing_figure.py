@@ -1,0 +1,40 @@
+"""Figure of measured times: each part of quantizing a network and of upscaling with it, from a thousandth of a second on."""
+
+from collections.abc import Mapping, Sequence
+
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from .figures import study_style
+
+
+def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Draw a row a part: its samples as small dots, their median as a large one, told in seconds; a colour a group.
+
+    Args:
+        parts: samples in seconds by part, by group.
+    """
+    rows = sum(len(group) for group in parts.values())
+    with study_style():
+        figure = Figure(figsize=(7.2, 0.7 + 0.3 * (rows + len(parts))))
+        axis = figure.subplots()
+        names: dict[float, str] = {}
+        for color, (group, timed) in zip(sns.color_palette("colorblind"), parts.items()):
+            head = max(names, default=-1) + (1.4 if names else 1)
+            axis.text(
+                0.01, head, group, transform=axis.get_yaxis_transform(), color=color, va="center", fontweight="bold"
+            )
+            for place, (name, samples) in enumerate(timed.items()):
+                names[y := head + 1 + place] = name
+                middle = sorted(samples)[len(samples) // 2]
+                axis.plot(samples, [y] * len(samples), "o", color=color, ms=3, alpha=0.5, mew=0)
+                axis.plot(middle, y, "o", color=color, ms=6)
+                told = f"{middle:.2g} s" if middle < 10 else f"{middle:.0f} s"
+                axis.annotate(told, (max(samples), y), (7, 0), textcoords="offset points", va="center", fontsize=8)
+        axis.set_yticks(list(names), list(names.values()))
+        axis.set_ylim(max(names) + 0.6, -0.6)
+        axis.margins(x=0.12)
+        axis.set(xscale="log", xlabel="measured time of one thread (s, logarithmic)")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.grid(axis="y", visible=False)
+    return figure

@@ -1,0 +1,27 @@
+"""What people call the networks; a network that is not listed is called by the name of its file."""
+
+import pandas as pd
+
+_LABELS = {
+    "edsr_f32b8_x4": "EDSR-small",
+    "edsr_f64b16_x4": "EDSR-baseline",
+    "edsr_f64b8_x2": "EDSR x2",
+    "srresnet_bn_x4": "SRResNet",
+    "rrdbnet_psnr_x4": "RRDBNet",
+    "DAT_light_x4": "DAT-light",
+    "DAT_light_x2": "DAT-light x2",
+}
+
+
+def network(name: str) -> str:
+    """Return what people read for a network that a table calls by the name of its file.
+
+    >>> network("srresnet_bn_x4"), network("mine_x3")
+    ('SRResNet', 'mine_x3')
+    """
+    return _LABELS.get(name, name)
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with ``backbone`` as people read it; one without that column as it is."""
+    return table.assign(backbone=table["backbone"].map(network)) if "backbone" in table else table

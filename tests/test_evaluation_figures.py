@@ -1,0 +1,39 @@
+"""What the figure of the main results shows: a panel a setting, the first set in colour with its loss, the others in gray."""
+
+import pandas as pd
+from test_summary import row as cell
+from test_summary import summary as evaluation_summary
+
+from adabm.study.pages.evaluation_figures import plot_losses
+from adabm.study.pages.figures import family_colors
+from adabm.study.pages.timing_figure import plot_parts
+from adabm.study.tables.networks import named, network
+
+
+def test_losses_are_told_in_the_colour_of_the_method():
+    cells = [cell("fp32", psnr=32.0), cell("adabm", psnr=31.5), cell("minmax", psnr=30.0)]
+    cells += [cell("fp32", psnr=29.0, dataset="Set14"), cell("adabm", psnr=28.25, dataset="Set14")]
+    summary = evaluation_summary(*cells)
+    summary["published_loss_db"] = [1.0 if name == "adabm" else None for name in summary["method"]]
+    figure = plot_losses(summary)
+    (axis,) = figure.axes
+    assert not figure.legends and axis.get_legend() is None
+    assert sorted(text.get_text() for text in axis.texts) == ["0.50", "2.00"]
+    dots = {line.get_color() for line in axis.get_lines() if line.get_marker() == "o"}
+    assert set(family_colors(["adabm", "minmax"]).values()) <= dots and "0.7" in dots
+    (diamonds,) = [line for line in axis.get_lines() if line.get_marker() == "D"]
+    assert list(diamonds.get_xdata()) == [1.0], "of the first set"
+    assert "in colour Set5; gray Set14; diamonds: published, Set5" in figure.get_supxlabel()
+
+
+def test_parts_are_told_by_their_median():
+    parts = {"quantizing": {"clipping": [3.0, 2.0, 40.0]}, "upscaling x": {"full precision": [0.5], "adaptive": [12.0]}}
+    (axis,) = plot_parts(parts).axes
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["clipping", "full precision", "adaptive"]
+    assert [text.get_text() for text in axis.texts] == ["quantizing", "3 s", "upscaling x", "0.5 s", "12 s"]
+
+
+def test_networks_are_called_as_people_call_them():
+    assert network("edsr_f64b16_x4") == "EDSR-baseline" and network("mine_x3") == "mine_x3"
+    table = pd.DataFrame({"backbone": ["DAT_light_x4", "mine_x3"]})
+    assert list(named(table)["backbone"]) == ["DAT-light", "mine_x3"] and named(table[[]]).empty
