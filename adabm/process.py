@@ -1,5 +1,6 @@
 """How the process of a command begins and ends: signals, standard streams that are closed or full, its exit status."""
 
+import errno
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from .errors import one_line
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of errors where a disk, or what a user may have of it, is full
 _PATIENCE_S = 2  # in which a further signal does not disturb the unwinding that the first one began
 
 
@@ -55,11 +57,18 @@ def unwinding() -> Iterator[Callable[[], int | None]]:
 
 
 def of_the_system(error: Exception) -> str | None:
-    """Tell an error of the system in one line."""
+    """Tell an error of the system in one line, and of a full disk what to do; None: another kind of error."""
     if not isinstance(error, OSError):
         return None
-    reason = error.strerror or str(error)
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in FULL:
+        reason += "; make room and run it again"
     return one_line(reason if error.filename is None else f"{error.filename}: {reason}")
+
+
+def plain(error: Exception) -> str:
+    """Return an expected error as one line, those of the system with the name of the file first."""
+    return of_the_system(error) or str(error)
 
 
 def as_command(name: str, main: Callable[[], int | None], kept: str = "run it again") -> int:

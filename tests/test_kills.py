@@ -26,6 +26,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from adabm.pictures.writing import write_image
 from adabm.process import as_command
 from helpers.cli_files import TINY, smooth, write_files
+from helpers.downloads import write_downloads, write_test_manifest
+from helpers.foreign_forwards import edsr_pytorch_weights
 from helpers.fuzzing import times, told
 from helpers.study_tables import write_results
 
@@ -41,13 +43,14 @@ _CONTEXT.set_forkserver_preload(_PRELOADED)
 
 
 class Command:
-    """``python -m MODULE WORDS`` in a folder."""
+    """``python -m MODULE WORDS`` in a folder, with variables of the environment."""
 
-    def __init__(self, folder: Path, module: str, *words: object) -> None:
+    def __init__(self, folder: Path, module: str, *words: object, **variables: str) -> None:
         self.folder, self.module, self.words = folder, module, [str(word) for word in words]
+        self.variables = variables
 
     def started(self) -> multiprocessing.Process:
-        process = _CONTEXT.Process(target=_carry_out, args=(self.folder, self.module, self.words))
+        process = _CONTEXT.Process(target=_carry_out, args=(self.folder, self.module, self.words, self.variables))
         process.start()
         return process
 
@@ -60,8 +63,9 @@ class Command:
         return time.monotonic() - begun
 
 
-def _carry_out(folder: Path, module: str, words: list[str]) -> None:
+def _carry_out(folder: Path, module: str, words: list[str], variables: dict[str, str]) -> None:
     torch.set_num_threads(1)
+    os.environ.update(variables)
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with (folder / "log").open("w") as sys.stdout:
@@ -143,6 +147,30 @@ def test_prepare_the_demo(request, tmp_path):
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
     words = "--manifest small.yaml --tile 24 --tiles 2 --crop 24 --output out".split()
     survives(request, Command(tmp_path, "pipelines.prepare.demo", *words), tmp_path / "out", kills=2, whole=True)
+
+
+def test_prepare_benchmarks(request, tmp_path):
+    write_downloads(tmp_path / "downloads")
+    words = "--scale 4 --downloads downloads --output out --calibration-pictures 3 --manifest".split()
+    command = Command(tmp_path, "pipelines.prepare.benchmarks", *words, write_test_manifest(tmp_path / "manifest"))
+    survives(request, command, tmp_path / "out", kills=2, whole=True)
+
+
+@pytest.mark.slow
+def test_prepare_weights(request, tmp_path):
+    (tmp_path / "downloads").mkdir()
+    torch.save(dict(edsr_pytorch_weights(4, 2, (2, 2))), tmp_path / "downloads" / "edsr_baseline_x4-6b446fab.pt")
+    words = "edsr_baseline_x4 --downloads downloads --output out".split()
+    survives(request, Command(tmp_path, "pipelines.prepare.weights", *words), tmp_path / "out", kills=2)
+
+
+@pytest.mark.slow
+def test_fetch_from_a_mirror(request, tmp_path):
+    write_downloads(tmp_path / "mirror")
+    (tmp_path / "out").mkdir()
+    words = ["--all", "--offline", "--downloads", "out", "--manifest", write_test_manifest(tmp_path / "manifest")]
+    command = Command(tmp_path, "pipelines.downloads.fetch", *words, ADABM_MIRROR=str(tmp_path / "mirror"))
+    survives(request, command, tmp_path / "out", kills=2)
 
 
 @pytest.mark.slow

@@ -43,8 +43,16 @@ def sent(number: int) -> None:
         (raising(SystemExit()), 0, ""),
         (raising(KeyboardInterrupt()), 130, "x: interrupted; run it again\n"),
         (raising(BrokenPipeError()), 141, ""),
-        (raising(OSError(28, "No space left on device", "a\nb")), 2, "x: a\\nb: No space left on device\n"),
-        (raising(OSError(28, "No space left on device")), 2, "x: No space left on device\n"),
+        (
+            raising(OSError(28, "No space left on device", "a\nb")),
+            2,
+            "x: a\\nb: No space left on device; make room and run it again\n",
+        ),
+        (
+            raising(OSError(28, "No space left on device")),
+            2,
+            "x: No space left on device; make room and run it again\n",
+        ),
         *[(lambda n=n: sent(n), status, "x: interrupted; run it again\n") for n, status in SIGNALS.items()],
     ],
 )
@@ -112,7 +120,7 @@ sys.exit(as_command("x", main))
     [
         ("<&- >&- 2>&-", 0, ""),
         (">&-", 0, "told by a librarytold\n"),
-        (">/dev/full", 2, "x: No space left on device\n"),
+        (">/dev/full", 2, "x: No space left on device; make room and run it again\n"),
         (">out.txt 2>/dev/full", 2, ""),
     ],
 )
@@ -135,7 +143,10 @@ def test_the_command_line_on_a_full_device(monkeypatch, capsys, words):
         monkeypatch.setattr("sys.stdout", full)
         assert main(words) == 2
         monkeypatch.undo()
-        assert capsys.readouterr().err == "adabm: error: standard output: No space left on device\n"
+        assert (
+            capsys.readouterr().err
+            == "adabm: error: standard output: No space left on device; make room and run it again\n"
+        )
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 

@@ -2,21 +2,19 @@
 
 import errno
 
-from ..errors import AdabmError, one_line
+from ..errors import AdabmError
+from ..process import FULL, of_the_system
 
-_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FATAL = (*FULL, errno.EROFS)
 
 
 def explain(error: BaseException) -> str | None:
     """Return one line for an expected failure, or None for a defect."""
     if isinstance(error, AdabmError):
         return str(error)
-    if isinstance(error, OSError):
-        reason = error.strerror or str(error) or type(error).__name__
-        return one_line(f"{error.filename}: {reason}" if error.filename is not None else reason)
     if _out_of_memory(error):
         return "out of memory; use a smaller --tile, --patch-size or network"
-    return None
+    return of_the_system(error)
 
 
 def ends_the_run(error: BaseException) -> bool:

@@ -42,6 +42,18 @@ class QuantizationConfig(Checked):
         super().__post_init__()
         for step in self.recipe.steps:
             step.check(self)
+        found = self.step("calibrate")
+        if (
+            found is not None
+            and (found.granularity, found.weight_search) == ("channel", "base")
+            and self.fully_quantized
+            and self.weight_bits > self.fixed_bits
+        ):
+            raise ConfigError(
+                f"weight_bits = {self.weight_bits}: must be {self.fixed_bits} or less where layers are kept at {self.fixed_bits} "
+                "bits and get steps that were searched for more, which would cut their weights off; leave these layers in "
+                "full precision (body only), or set calibrate.weight_search to own"
+            )
 
     @property
     def bits(self) -> dict[str, object]:

@@ -20,7 +20,7 @@ from adabm.files import write_atomically
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
 from adabm.pictures.writing import write_image
-from adabm.process import as_command
+from adabm.process import as_command, plain
 
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set
@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
             text = json.dumps(record | {"pictures": contents.entries}, indent=1, sort_keys=True) + "\n"
             write_atomically(folder / "contents.json", text.encode())
     except (AdabmError, OSError) as error:
-        print(f"prepare_benchmarks: {error}", file=sys.stderr)
+        print(f"prepare_benchmarks: {plain(error)}", file=sys.stderr)
         return 1
     counts = ", ".join(f"{name} {len(pictures)}" for name, pictures in contents.entries.items())
     print(f"{args.output}: x{args.scale}, {counts}")

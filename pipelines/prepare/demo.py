@@ -10,7 +10,7 @@ from adabm.errors import AdabmError
 from adabm.networks.backbones import verify_backbones
 from adabm.pictures.bundled import prepare_bundled, read_manifest
 from adabm.pictures.folders import SCENE_SEPARATOR
-from adabm.process import as_command
+from adabm.process import as_command, plain
 
 from .excerpts import write_crops, write_pool
 from .replaced import files_below, replaced_folder
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_crops(folder / manifest["name"], folder / f"{manifest['name']}-crops", args.crop, manifest["scale"])
             backbones = verify_backbones()
     except (AdabmError, OSError) as error:
-        print(f"prepare: {error}", file=sys.stderr)
+        print(f"prepare: {plain(error)}", file=sys.stderr)
         return 1
     names = ", ".join(path.name for path in backbones)
     print(f"{manifest['name']}: {count} pictures and {pool} tiles in {args.output}; verified {names}")

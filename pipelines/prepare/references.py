@@ -9,7 +9,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError
 from adabm.files import write_atomically
-from adabm.process import as_command
+from adabm.process import as_command, plain
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         write_atomically(args.output, reference_table(read_sources(args.manifest)).encode())
     except (AdabmError, OSError) as error:
-        print(f"references: {error}", file=sys.stderr)
+        print(f"references: {plain(error)}", file=sys.stderr)
         return 1
     print(args.output)
     return 0

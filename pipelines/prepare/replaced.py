@@ -29,24 +29,31 @@ def replaced_folder(output: Path, earlier: Callable[[Path], bool] = lambda folde
     partial = output.with_name(output.name + ".partial")
     _check(partial, earlier)
     _delete(partial)
-    partial.mkdir(parents=True)
-    (partial / MARKER).write_text(_TEXT)
+    replaced = output.with_name(output.name + ".replaced")
     try:
+        partial.mkdir(parents=True)
+        _mark(partial)
         yield partial
+        _check(output, earlier)  # the block may have taken minutes
+        # set aside first: a run that is killed on the way leaves the whole folder or none
+        _check(replaced, earlier)
+        _delete(replaced)
     except BaseException:
         with suppress(OSError):  # what ended the block is what is told
             _delete(partial)
         raise
-    _check(output, earlier)  # the block may have taken minutes
-    # set aside first: a run that is killed on the way leaves the whole folder or none
-    replaced = output.with_name(output.name + ".replaced")
-    _check(replaced, earlier)
-    _delete(replaced)
     try:
         _exchange(output, partial, replaced)
     except KeyboardInterrupt:  # a moment, whatever it interrupted
         _exchange(output, partial, replaced)
         raise
+
+
+def _mark(folder: Path) -> None:
+    try:
+        (folder / MARKER).write_text(_TEXT)
+    except OSError as error:  # of a full disk, which names no file
+        raise OSError(error.errno, error.strerror, str(folder / MARKER)) from error
 
 
 def _exchange(output: Path, partial: Path, replaced: Path) -> None:
@@ -81,7 +88,7 @@ def _delete(folder: Path) -> None:
     """Delete a folder, the marker last: what a killed run leaves of it can be told, and deleted, by the next."""
     if not folder.exists():
         return
-    (folder / MARKER).write_text(_TEXT)
+    (folder / MARKER).touch()  # that of an earlier version has none; its text would not go on a full disk
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

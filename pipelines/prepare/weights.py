@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError, DataError
 from adabm.networks import import_weights, save_network
-from adabm.process import as_command
+from adabm.process import as_command, plain
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 from ..downloads.uses import find_use
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             written = convert(name, args.downloads, args.output, read_sources(args.manifest))
         except (AdabmError, OSError) as error:
-            print(f"weights: {error}", file=sys.stderr)
+            print(f"weights: {plain(error)}", file=sys.stderr)
             return 1
         print(written, flush=True)
     return 0

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError, ConfigError, DataError, TableError
 from adabm.files import write_atomically
-from adabm.process import as_command
+from adabm.process import as_command, plain
 from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
@@ -192,7 +192,7 @@ def main() -> int:
             print(f"{carry_over(path, root, args.evidence):<14}{path}")
         except (AdabmError, OSError) as error:
             refused += 1
-            print(f"{'left':<14}{path}: {error}")
+            print(f"{'left':<14}{path}: {plain(error)}")
     return 1 if refused else 0
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from adabm.errors import AdabmError, TableError
 from adabm.files import write_atomically
 from adabm.full_precision import FULL_PRECISION
-from adabm.process import as_command
+from adabm.process import as_command, plain
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.answers import questions
 from adabm.study.pages import evaluation_figures
@@ -184,7 +184,7 @@ def main() -> int:
             raise TableError(f"{args.results}: its folders hold none of {names}; run the stage of a question first")
         numbers = collect_study(args.results, args.title, tables, numbers)
     except (AdabmError, OSError) as error:
-        print(f"collect: {error}", file=sys.stderr)
+        print(f"collect: {plain(error)}", file=sys.stderr)
         return 1
     collected = [*(["evaluation"] if "evaluation" in numbers else []), *(q.id for q in tables)]
     left_out = [name for name in ("evaluation", *(q.id for q in questions())) if name not in collected]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from adabm.errors import AdabmError
-from adabm.process import as_command
+from adabm.process import as_command, plain
 from adabm.study.origin.manifest import write_manifest
 
 
@@ -21,7 +21,7 @@ def main() -> int:
         try:
             written = write_manifest(results)
         except (AdabmError, OSError) as error:
-            print(f"manifest: {error}", file=sys.stderr)
+            print(f"manifest: {plain(error)}", file=sys.stderr)
             return 1
         print(written)
     return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adabm.errors import AdabmError
 from adabm.files import remove_stale_temporaries
-from adabm.process import as_command
+from adabm.process import as_command, plain
 from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
 from adabm.study.variables import EXECUTOR_VARIABLE
@@ -48,7 +48,7 @@ def main() -> int:
             os.environ[EXECUTOR_VARIABLE] = args.executor
         results = run_plan(cells, effort, cache, workers or None, device, read_executor(args.params))
     except (AdabmError, OSError, RuntimeError) as error:
-        print(f"measure: {error}", file=sys.stderr)
+        print(f"measure: {plain(error)}", file=sys.stderr)
         return 1
     for result in results:
         if result.reason is not None:

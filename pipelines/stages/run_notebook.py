@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -38,7 +37,7 @@ from traitlets import default
 from adabm import errors
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
-from adabm.process import as_command
+from adabm.process import FULL, as_command, plain
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
 from .canonical_notebook import canonical
@@ -135,14 +134,21 @@ def run_notebook(
             )  # progress bars of the cells, as they move
             _check_complete(executed)
         except (PapermillExecutionError, DeadKernelError) as error:
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(working_copy, failed)
             description = _describe(error, read_notebook(working_copy), source)
-            raise NotebookFailed(f"{description}\n\nkept as {failed}") from None
+            raise NotebookFailed(f"{description}\n\n{_kept(working_copy, failed)}") from None
         except RuntimeError as error:  # of jupyter_client
             raise NotebookFailed(f"{source}: no cell ran, its kernel did not start: {error}") from None
     write_atomically(out, (nbformat.writes(canonical(executed)) + "\n").encode())
     failed.unlink(missing_ok=True)
+
+
+def _kept(working_copy: Path, failed: Path) -> str:
+    """Keep the copy of a notebook up to the cell that failed, and tell so; what failed is told whether or not it can be kept."""
+    try:
+        write_atomically(failed, working_copy.read_bytes())
+    except OSError as error:
+        return f"not kept: {plain(error)}"
+    return f"kept as {failed}"
 
 
 def _stage(source: Path, params: Path | None, block: str | None) -> str:
@@ -213,6 +219,8 @@ def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
         reason, text = f"{error.ename}: {error.evalue}", "\n".join(error.traceback)
         if issubclass(getattr(errors, error.ename, object), errors.AdabmError):
             return f"{source}: {place} failed: {error.evalue}"  # tells what is wrong and what to do
+        if any(os.strerror(number) in error.evalue for number in FULL):
+            return f"{source}: {place} failed: {error.evalue}; make room and run it again"
         lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-TRACEBACK_LINES:]
     else:
         reason, lines = "the kernel died (out of memory, or a crash in compiled code)", []
@@ -249,7 +257,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"run_notebook: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # what names no file is of the scratch folder
-        print(f"run_notebook: {error.filename or tempfile.gettempdir()}: {error.strerror or error}", file=sys.stderr)
+        error.filename = error.filename or tempfile.gettempdir()
+        print(f"run_notebook: {plain(error)}", file=sys.stderr)
         return 2
     print(f"{options.notebook} -> {options.out} ({time.monotonic() - begun:.1f} s)")
     return 0

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adabm.errors import AdabmError
-from adabm.process import as_command
+from adabm.process import as_command, plain
 from adabm.study import find_root
 from adabm.study.running.simulation import Job, critical_path, makespan
 
@@ -81,7 +81,7 @@ def main() -> int:
         planned = phases(args.params, root, durations, args.everything)
         left_out = [key for key in read_block(args.params, "questions") if key not in planned]
     except (AdabmError, OSError) as error:
-        print(f"scaling: {error}", file=sys.stderr)
+        print(f"scaling: {plain(error)}", file=sys.stderr)
         return 1
     jobs = [job for phase in itertools.chain(*planned.values()) for job in phase.jobs]
     measured = sum(job.measured for job in jobs)

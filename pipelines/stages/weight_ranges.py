@@ -15,7 +15,7 @@ import torch
 
 from adabm.engines.evaluation import measure
 from adabm.errors import AdabmError
-from adabm.process import as_command
+from adabm.process import as_command, plain
 from adabm.quantization.layers import Policy
 from adabm.study import Effort, ModelTask, ResultCache, find_root, plan_inputs, read_plan, write_provenance, write_table
 
@@ -72,7 +72,7 @@ def main() -> int:
         if args.sums is not None:
             write_sums(args.output.parent, args.sums)
     except (AdabmError, OSError) as error:
-        print(f"weight_ranges: {error}", file=sys.stderr)
+        print(f"weight_ranges: {plain(error)}", file=sys.stderr)
         return 1
     print(table.to_string(index=False))
     return 0
