@@ -149,6 +149,7 @@ def test_prepare_the_demo(request, tmp_path):
     survives(request, Command(tmp_path, "pipelines.prepare.demo", *words), tmp_path / "out", kills=2, whole=True)
 
 
+@pytest.mark.slow
 def test_prepare_benchmarks(request, tmp_path):
     write_downloads(tmp_path / "downloads")
     words = "--scale 4 --downloads downloads --output out --calibration-pictures 3 --manifest".split()
