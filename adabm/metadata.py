@@ -94,11 +94,14 @@ class _FirstQuantized(_Quantized):
 _OPTIONS = TypeAdapter(dict[str, JsonValue], config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def check_quantized(path: str | Path, metadata: Mapping[str, object], *, first: bool = False) -> None:
+def check_quantized(
+    path: str | Path, metadata: Mapping[str, object], *, first: bool = False, told: str = "its metadata is damaged:"
+) -> None:
     """Refuse a quantized checkpoint's metadata with an entry that is missing, of another kind or out of its range.
 
     Args:
         first: by the schema of the first format.
+        told: begins what is said of the entry.
 
     Raises:
         CheckpointError: naming the entry.
@@ -106,7 +109,7 @@ def check_quantized(path: str | Path, metadata: Mapping[str, object], *, first: 
     try:
         (_FirstQuantized if first else _Quantized).model_validate(metadata)
     except ValidationError as error:
-        raise CheckpointError(f"{path}: its metadata is damaged ({_told(error)})") from None
+        raise CheckpointError(f"{path}: {told} {_told(error)}") from None
 
 
 def parse_options(path: str | Path, text: str) -> dict[str, object]:

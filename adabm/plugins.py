@@ -11,6 +11,8 @@ from types import ModuleType
 from .errors import ConfigError
 from .validation import File, check, shown
 
+_PREFIX = "adabm_user_"  # begins the names of their modules
+
 
 def load_file(path: str | Path) -> ModuleType:
     """Import a Python file and return its module, the same one each time in this process.
@@ -32,7 +34,7 @@ def load_file(path: str | Path) -> ModuleType:
         raise ConfigError(f"{path}: no such file")
     if path.suffix != ".py":
         raise ConfigError(f"{path}: is no Python file; its name must end in .py")
-    name = f"adabm_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -46,6 +48,13 @@ def load_file(path: str | Path) -> ModuleType:
             raise ConfigError(f"{path}{_place(error, path)}: cannot be imported: {_told(error)}") from error
         raise
     return module
+
+
+def place_in_user_file(error: BaseException) -> str | None:
+    """Return where in a user's own file an error was raised or passed last, as ``FILE:LINE``; None: in none of them."""
+    files = {getattr(module, "__file__", None) for name, module in [*sys.modules.items()] if name.startswith(_PREFIX)}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
 def _place(error: BaseException, path: Path) -> str:

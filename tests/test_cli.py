@@ -30,7 +30,11 @@ def test_help_is_fast_and_module_runs():
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["quantise"], ["info"], ["info", "x", "--js"], ["upscale", "a", "b", "--checkpoint", "c", "--tile", "5"]],
+    [
+        *([], ["quantise"], ["info"], ["info", "x", "--js"]),
+        *(["upscale", "a", "b", "--checkpoint", "c", f"--tile{value}"] for value in ("=5", "=--")),
+        *(["quantize", "--images", "a", "--output", "b.safetensors", f"--{name}=--"] for name in ("images", "set")),
+    ],
 )
 def test_usage_errors(argv, capsys):
     assert main(argv) == 2

@@ -5,7 +5,9 @@ import sys
 import pytest
 
 from adabm.errors import ConfigError
+from adabm.pictures.writing import write_image
 from adabm.plugins import load_file
+from helpers.cli_files import OPTIONS, fails, save_network, smooth
 
 
 def test_a_file_is_imported_once(tmp_path, monkeypatch):
@@ -45,3 +47,42 @@ def test_no_file(tmp_path):
     for path in (tmp_path / "no.py", tmp_path):
         with pytest.raises(ConfigError, match=f"{path}: no such file"):
             load_file(path)
+
+
+STEP = """
+import sys
+from dataclasses import dataclass
+from adabm.steps import Step, step
+
+@step("{name}")
+@dataclass(frozen=True)
+class Mine(Step):
+    def apply(self, model, workspace):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise ValueError('no such thing')", "{file}:10: ValueError: no such thing (--debug shows the traceback)"),
+        ("len(None)", "{file}:10: TypeError: object of type 'NoneType' has no len() (--debug shows the traceback)"),
+        ("sys.exit(0)", "{file}:10: ends the process; let it raise an error instead"),
+        (
+            "[setattr(layer, 'weight_bits', 0) for layer in model.layers.values()]",
+            "{output}: is not written, since a step left layer_bits.conv_first.0 = 0: Input should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_step_of_ones_own_that_goes_wrong(tmp_path, capsys, body, told):
+    """Neither a success without a file, nor a file that cannot be loaded, nor taken for a defect of this package."""
+    name = f"mine{abs(hash(body)) % 10**8}"
+    file, output = tmp_path / "mine.py", tmp_path / "q.safetensors"
+    file.write_text(STEP.format(name=name, body=body))
+    (tmp_path / "mine.yaml").write_text(f"imports: [mine.py]\nsteps: {{calibrate: {{}}, {name}: {{}}}}\n")
+    save_network(tmp_path / "fp.safetensors", OPTIONS)
+    write_image(tmp_path / "LR" / "a.png", smooth(0))
+    words = ["quantize", "--images", tmp_path / "LR", "--network", tmp_path / "fp.safetensors", "--patch-size", "8"]
+    words += ["--recipe", tmp_path / "mine.yaml", "--output", output, "--quiet"]
+    assert fails(capsys, *words) == "adabm: error: " + told.format(file=file, output=output)
+    assert not output.exists()

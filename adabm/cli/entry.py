@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
-from ..plugins import load_file
+from ..errors import AdabmError, one_line
+from ..plugins import load_file, place_in_user_file
 from ..process import ended, leave_imports, open_closed_streams
 from . import evaluate, export, importing, info, quantize, recipes, upscale, verify
 from .console import Console
@@ -61,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         debug = args.debug
         for file in getattr(args, "imports", ()):
             load_file(file)
-        return args.run(args, Console(json=args.json, quiet=args.quiet))
+        try:
+            return args.run(args, Console(json=args.json, quiet=args.quiet))
+        except SystemExit as stop:  # no command is done by that, whatever status it asks for
+            raise AdabmError(f"{place_in_user_file(stop)}: ends the process; let it raise an error instead") from stop
 
     def explained(error: Exception) -> str:
         if debug:
@@ -73,4 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _unexpected(error: Exception) -> str:
     first = (str(error).splitlines() or [""])[0]
+    if (place := place_in_user_file(error)) is not None:
+        return one_line(f"{place}: {type(error).__name__}: {first} (--debug shows the traceback)")
     return f"unexpected {type(error).__name__}: {first} (a defect: please report it with the output of --debug)"

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -55,6 +56,14 @@ def named(text: str) -> Path:
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one short line, whatever an argument holds."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does, which would take ``--tile=--`` for an option with an empty list as its value."""
+        args = sys.argv[1:] if args is None else args
+        for name, _, value in (word.partition("=") for word in args if word.startswith("--")):
+            if value == "--":
+                self.error(f"argument {name}: expected one argument")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
