@@ -50,9 +50,8 @@ class QuantizationConfig(Checked):
             and self.weight_bits > self.fixed_bits
         ):
             raise ConfigError(
-                f"weight_bits = {self.weight_bits}: must be {self.fixed_bits} or less where layers are kept at {self.fixed_bits} "
-                "bits and get steps that were searched for more, which would cut their weights off; leave these layers in "
-                "full precision (body only), or set calibrate.weight_search to own"
+                f"weight_bits = {self.weight_bits}: must be {self.fixed_bits} or less, since layers at {self.fixed_bits} fixed bits "
+                "would get steps searched for more, which cut their weights off; set calibrate.weight_search to own"
             )
 
     @property
