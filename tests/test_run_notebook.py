@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill.exceptions import PapermillExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adabm.errors import ConfigError
@@ -219,6 +220,23 @@ def test_a_failure_that_tells_its_remedy_has_no_traceback(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("failed: net, adabm at W4A4: disk full. What was completed is kept")
     assert lines[1:] == ["", f"kept as {tmp_path / 'o.failed.ipynb'}"]
+
+
+def test_a_full_disk_is_told_without_a_traceback(tmp_path, monkeypatch):
+    """Whether a cell met it, or the copy up to the cell that failed cannot be kept."""
+    failed = tmp_path / "o.failed.ipynb"
+    cell = nbformat.v4.new_code_cell("write()", metadata={"papermill": {"start_time": "now"}})
+    error = PapermillExecutionError(0, 1, "write()", "OSError", "[Errno 28] No space left on device: 'a.csv'", ["line"])
+    told = run_notebook._describe(error, nbformat.v4.new_notebook(cells=[cell]), Path("n.ipynb"))
+    assert told.endswith("cell 1 of 1 failed: [Errno 28] No space left on device: 'a.csv'; make room and run it again")
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(run_notebook, "write_atomically", full)
+    (tmp_path / "copy").touch()
+    told = run_notebook._kept(tmp_path / "copy", failed)
+    assert told == f"not kept: {failed}: No space left on device; make room and run it again" and not failed.exists()
 
 
 @pytest.mark.slow
