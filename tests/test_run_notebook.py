@@ -10,8 +10,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from papermill.exceptions import PapermillExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from papermill.exceptions import PapermillExecutionError
 
 from adabm.errors import ConfigError
 from adabm.study.origin.provenance import notebook_code_hash
