@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from . import __version__
 from .errors import CheckpointError, ConfigError, NetworkError
 from .files import open_regular_file, write_atomically
-from .full_precision import FULL_PRECISION_BITS
 from .metadata import begins_as_exported, check_content, check_quantized, content_sha256
 from .networks import NetworkDescriptor, build_network
 from .networks.architecture import architecture_of
@@ -20,14 +19,12 @@ from .networks.community import SOURCE, rebuildable, recognize
 from .networks.describe import describe, network_name, restore_descriptor
 from .networks.limits import no_larger_than
 from .networks.usable import check_network
-from .quantization.channel_weights import ChannelWeightQuantizer
-from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
 from .quantization.model import IsModel, QuantizedSR
-from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
 from .serialization import file_metadata, safetensors_bytes
+from .soundness import unsound
 from .validation import File, Whole, check_all
 
 FORMAT = "adabm-quantized-3"
@@ -83,7 +80,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         ),
     }
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
-    fault = next(_unsound(model, tensors), None)
+    fault = next(unsound(model, tensors), None)
     if fault is not None:
         raise CheckpointError(
             f"{path}: is not written, since {fault}; the settings were too extreme, such as a learning rate"
@@ -215,40 +212,9 @@ def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Te
     for name, tensor in tensors.items():  # one parameter may have two names, and the last one would win
         if not torch.equal(state[name], tensor.to(state[name])):
             raise CheckpointError(f"{path}: {name} contradicts a tensor that is the same one; the file is damaged")
-    fault = next(_unsound(model, tensors), None)
+    fault = next(unsound(model, tensors), None)
     if fault is not None:
         raise CheckpointError(f"{path}: {fault}; the file is damaged")
-
-
-def _unsound(model: QuantizedSR, tensors: Mapping[str, Tensor]) -> Iterator[str]:
-    """What would make pictures wrong or NaN without a word."""
-    if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
-        yield "it holds NaN or infinite values"
-    for name, layer in model.layers.items():
-        yield from (f"{fault} of {name!r}" for fault in _faults(layer, tuned=model.config.step("tune") is not None))
-
-
-def _faults(layer: QuantizedLayer, tuned: bool) -> Iterator[str]:
-    """What is wrong with the quantizers of this package; a user's own are his."""
-    if isinstance(layer.activation, ActivationQuantizer):
-        if layer.activation_bits < FULL_PRECISION_BITS and not layer.activation.lower < layer.activation.upper:
-            yield "the activation range is empty"
-        affine = channel_affine(layer)
-        if affine is not None and not (affine.scale > 0).all():
-            yield "a channel's scale is not positive"
-    weights = getattr(layer, "weight_quantizer", None)
-    if layer.weight_bits is None or layer.weight_bits >= FULL_PRECISION_BITS:
-        return
-    if isinstance(weights, WeightQuantizer) and not weights.scale > 0:
-        yield "the range of the weights is empty"
-    if isinstance(weights, ChannelWeightQuantizer) and not (weights.step > 0).all():
-        yield "a step of the weights is not positive"
-    if isinstance(weights, ChannelWeightQuantizer) and weights.latent is not None:
-        if not weights.is_decided and weights.latent.any():
-            yield "there are codes of the weights that were not decided"
-        half = 2 ** (layer.weight_bits - 1)
-        if not tuned and not ((weights.latent >= -half) & (weights.latent < half)).all():  # tuning may push them out
-            yield "a code of the weights is beyond its bits"
 
 
 def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -> nn.Module:

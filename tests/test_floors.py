@@ -16,6 +16,7 @@ FLOORS = (
     {"quantization"},
     {"steps"},
     {"recipes"},
+    {"soundness"},
     {"api", "checkpoint"},
     {"engines", "sampling"},
     {"study"},

@@ -291,7 +291,7 @@ def test_what_a_fitting_digest_does_not_excuse(tmp_path, monkeypatch):
         model.layers["body.0.conv1"].activation_bits = bits
         latent.fill_(value)
         with monkeypatch.context() as tool:
-            tool.setattr("adabm.checkpoint._unsound", lambda *_: iter(()))
+            tool.setattr("adabm.checkpoint.unsound", lambda *_: iter(()))
             tool.setattr("adabm.checkpoint.check_quantized", lambda *_, **__: None)
             save_quantized(model, path)
         with pytest.raises(CheckpointError, match=told):

@@ -49,6 +49,7 @@ NEUTRAL = (
     "recipes.recipe",  # what a recipe's file says enters the keys
     "registry",  # finds a function by its name, which enters the keys with the function's file
     "serialization",  # the order of a file's metadata
+    "soundness",  # refuses models that are to be written or were read
     "steps.progress",  # goes on where a fine-tuning was interrupted, which ends with the same numbers
     "study.origin",  # these keys, and the provenance
     "study.pages",  # figures and the report
