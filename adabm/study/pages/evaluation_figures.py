@@ -1,5 +1,6 @@
 """Figures of the main results: what each method loses by setting and set, and PSNR beside theoretical cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from ...full_precision import FULL_PRECISION
 from ..tables.methods import in_order, label
 from .figures import family_colors, study_style
 
+_ABREAST = 3  # panels beside each other at most: more cannot be read at the width of a page
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 
 
@@ -22,36 +24,47 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     """
     rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
     rows = rows.assign(place=[_place(*names) for names in zip(rows["dataset"], rows["tile"])])
-    methods, settings = in_order(rows["method"]), list(dict.fromkeys(rows["setting"]))
+    settings = list(dict.fromkeys(rows["setting"]))
+    columns = math.ceil(len(settings) / math.ceil(len(settings) / _ABREAST))
+    lines = [settings[begin : begin + columns] for begin in range(0, len(settings), columns)]
+    methods = [in_order(rows.loc[rows["setting"].isin(line), "method"]) for line in lines]
     first, *others = dict.fromkeys(rows["place"])
     published = "published_loss_db" in rows and rows.loc[rows["place"] == first, "published_loss_db"].notna().any()
     with study_style():
-        figure = Figure(figsize=(2.4 + 1.4 * max(2, len(settings)), 1.1 + 0.25 * len(methods)))
-        axes = figure.subplots(1, len(settings), squeeze=False, sharey=True, sharex=True)[0]
-        colors = family_colors(methods)
-        for axis, setting in zip(axes, settings):
-            here = rows[rows["setting"] == setting]
-            axis.plot(*_points(here[here["place"] != first], "loss_db", methods), "o", color="0.7", ms=3)
-            own = here[here["place"] == first]
-            for _, row in own.iterrows():
-                y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], _LEAST_LOSS)
-                spread = row["psnr_std_db"] if row["seeds"] > 1 else 0.0
-                axis.plot([max(loss - spread, _LEAST_LOSS), loss + spread], [y, y], color=color, lw=1.5)
-                axis.plot(loss, y, "o", color=color, ms=5.5)
-                axis.annotate(
-                    f"{row['loss_db']:.2f}", (loss, y), (0, 4), textcoords="offset points", ha="center", fontsize=6.5
-                )
-            if published:
-                known = own[own["published_loss_db"].notna()]
-                axis.plot(*_points(known, "published_loss_db", methods), "D", mfc="none", mec="0.3", ms=5)
-            axis.set(xscale="log", title=setting)
-            axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes[0].set_yticks(range(len(methods)), [label(m) for m in methods])
-        axes[0].set_ylim(len(methods) - 0.4, -0.8)
+        counts = [len(names) for names in methods]
+        figure = Figure(figsize=(2.4 + 1.4 * max(2, columns), 0.6 + 0.5 * len(lines) + 0.25 * sum(counts)))
+        grid = figure.subplots(len(lines), columns, squeeze=False, sharey="row", sharex=True, height_ratios=counts)
+        colors = family_colors(in_order(rows["method"]))
+        for axes, line, names in zip(grid, lines, methods):
+            for axis, setting in zip(axes, line):
+                _draw_losses(axis, rows[rows["setting"] == setting], names, colors, first, published)
+                axis.set(xscale="log", title=setting)
+                axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            for axis in axes[len(line) :]:
+                axis.set_visible(False)
+            axes[0].set_yticks(range(len(names)), [label(name) for name in names])
+            axes[0].set_ylim(len(names) - 0.4, -0.8)
         told = f"loss of PSNR-Y against full precision (dB, logarithmic): in colour {first}"
         told += f"; gray {', '.join(others)}" if others else ""
         figure.supxlabel(told + (f"; diamonds: published, {first}" if published else ""), fontsize=8, wrap=True)
     return figure
+
+
+def _draw_losses(
+    axis: Axes, here: pd.DataFrame, methods: Sequence[str], colors: Mapping[str, tuple], first: str, published: bool
+) -> None:
+    axis.plot(*_points(here[here["place"] != first], "loss_db", methods), "o", color="0.7", ms=3)
+    own = here[here["place"] == first]
+    for _, row in own.iterrows():
+        y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], _LEAST_LOSS)
+        spread = row["psnr_std_db"] if row["seeds"] > 1 else 0.0
+        axis.plot([max(loss - spread, _LEAST_LOSS), loss + spread], [y, y], color=color, lw=1.5)
+        axis.plot(loss, y, "o", color=color, ms=5.5)
+        beside = dict(textcoords="offset points", ha="center", fontsize=6.5)
+        axis.annotate(f"{row['loss_db']:.2f}", (loss, y), (0, 4), **beside)
+    if published:
+        known = own[own["published_loss_db"].notna()]
+        axis.plot(*_points(known, "published_loss_db", methods), "D", mfc="none", mec="0.3", ms=5)
 
 
 def _place(dataset: str, tile: int) -> str:

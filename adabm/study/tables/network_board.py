@@ -1,5 +1,7 @@
 """The loss of each recipe on each network: does what is best on one hold on the others?"""
 
+import re
+
 import pandas as pd
 
 from .leaderboard import loss_text
@@ -31,13 +33,13 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
     if rows.empty:
         return None
     cells = []
-    order = rows["backbone"].map({name: place for place, name in enumerate(rows["backbone"].unique())})
-    for (network, setting), own in rows.loc[order.sort_values(kind="stable").index].groupby(
-        ["backbone", "setting"], sort=False
-    ):
-        by_recipe = {row["method"]: _cell(row) for _, row in own.iterrows()}
-        place = {"network": network_name(network), "set": own["dataset"].iloc[0], "setting": setting}
-        cells.append(place | {label(name): by_recipe.get(name, "") for name in recipes})
+    for network in dict.fromkeys(rows["backbone"]):
+        of_network = rows[rows["backbone"] == network]
+        for setting in sorted(dict.fromkeys(of_network["setting"]), key=_bits):
+            own = of_network[of_network["setting"] == setting]
+            losses = {row["method"]: _cell(row) for _, row in own.iterrows()}
+            place = {"network": network_name(network), "set": own["dataset"].iloc[0], "setting": setting}
+            cells.append(place | {label(name): losses.get(name, "") for name in recipes})
     table = pd.DataFrame(cells)
     shared = "Loss in dB against the network's own full precision; in brackets the seeds, where more than one."
     if table["set"].nunique() == 1:
@@ -48,3 +50,8 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
 
 def _cell(row: pd.Series) -> str:
     return loss_text(row) + (f" ({row['seeds']:.0f})" if row["seeds"] > 1 else "")
+
+
+def _bits(setting: str) -> list[int]:
+    """A key that sorts settings such as ``W4A4 FQ`` by their bits, the most first."""
+    return [-int(bits) for bits in re.findall(r"\d+", setting)]
