@@ -4,8 +4,9 @@ import pandas as pd
 from test_summary import row as cell
 from test_summary import summary as evaluation_summary
 
+from adabm.recipes import shipped
 from adabm.study.pages.evaluation_figures import plot_losses
-from adabm.study.pages.figures import family_colors
+from adabm.study.pages.figures import family_color, family_colors
 from adabm.study.pages.timing_figure import plot_parts
 from adabm.study.tables.networks import named, network
 
@@ -37,3 +38,9 @@ def test_networks_are_called_as_people_call_them():
     assert network("edsr_f64b16_x4") == "EDSR-baseline" and network("mine_x3") == "mine_x3"
     table = pd.DataFrame({"backbone": ["DAT_light_x4", "mine_x3"]})
     assert list(named(table)["backbone"]) == ["DAT-light", "mine_x3"] and named(table[[]]).empty
+
+
+def test_each_shipped_family_has_a_colour_of_its_own_whatever_is_drawn_with_it():
+    families = {recipe.family for recipe in shipped().values()}
+    assert len({family_color(family) for family in families}) == len(families)
+    assert family_colors(["dobi"])["dobi"] == family_colors(["minmax", "oaq-sr", "dobi"])["dobi"]

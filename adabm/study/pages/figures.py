@@ -19,7 +19,19 @@ from ..tables.methods import in_order, method
 
 PICTURES = {"Comment": "holds pictures"}  # what the PNG of such a figure says
 _SHARP = 160  # pixels an inch
-_FAMILIES = ("MinMax", "Percentile", "OMSE", "AdaBM", "Fast", "Best")  # they have the same colours in every figure
+_FAMILIES = (
+    "MinMax",
+    "Percentile",
+    "OMSE",
+    "AdaBM",
+    "Fast",
+    "Best",
+    "MSE",
+    "Reconstruction",
+    "PTQ4SR",
+    "2DQuant",
+    "OAQ-SR",
+)  # in the order of the palette
 _PALE = 0.65  # least channel of a colour from which on names written in it cannot be read
 
 
@@ -69,7 +81,7 @@ def family_colors(methods: Iterable[str]) -> dict[str, tuple]:
 
 
 def family_color(family: str) -> tuple:
-    """Colour of MinMax, Percentile, OMSE or AdaBM, the same in every figure."""
+    """Colour of a family of shipped methods, the same in every figure."""
     return _family_palette(_FAMILIES)[family]
 
 
@@ -84,6 +96,7 @@ def _family(name: str) -> str:
 
 def _family_palette(families: Sequence[str]) -> dict[str, tuple]:
     legible = [color for color in sns.color_palette("colorblind") if min(color) < _PALE]
+    legible += [color for color in sns.color_palette("dark") if color not in legible]
     return dict(zip(families, itertools.cycle(legible)))
 
 
