@@ -16,6 +16,7 @@ from ... import __version__
 from ...files import write_atomically
 from ..origin.provenance import provenance_path, table_id
 from ..tables.leaderboard import readable_board, shortened
+from ..tables.network_board import network_board
 from ..tables.question import Question
 from .embedding import embedded
 from .front import advice
@@ -61,6 +62,7 @@ def write_report(
             package_version=__version__,
             board=readable_board(board) if board is not None else None,
             short_board=shortened(board) if board is not None else None,
+            networks=network_board(board) if board is not None else None,
             advice=advice(board, study) if board is not None else [],
             board_figures=_board_figures(results),
             board_links=links(
