@@ -149,7 +149,7 @@ def test_the_worth_of_images_is_of_tuned_models_where_there_are_any():
     assert components.image_worth(table).startswith("+1.00 ± 0.00 dB on net_x4, Set5, over 2 seeds (not fine-tuned,")
     rows += parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=30.5)
     told = components.image_worth(study_table(rows))
-    assert told.startswith("-0.50 ± 0.00 dB") and told.endswith("at FAB 4.00 instead of 4.00.")
+    assert told.startswith("-0.50 ± 0.00 dB") and "at FAB 4.00 instead of 4.00: no clear difference." in told
     assert components.image_worth(table[:0]) == ""
 
 

@@ -157,6 +157,13 @@ def test_networks_and_other_methods_are_told_apart():
     assert len(dynamic.figures(both)[""].axes) == 2
 
 
+def test_where_the_same_bits_are_clearly_better_no_factors_are_advised():
+    same = units()
+    same.loc[same["rule"] == SAME, "truth"] /= 1000
+    assert any("Give all layers the same bits: +" in part for part in dynamic.conclusion(same))
+    assert any("Leave each layer's factor" in part for part in dynamic.conclusion(units()))
+
+
 def test_the_table_keeps_each_rule_at_its_own_bits():
     table = dynamic.table(units(0.5))
     assert list(table["level"]) == ["none", *RULES] and table.loc[0, "psnr_y_db"] == pytest.approx(31.141)

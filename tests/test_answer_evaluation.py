@@ -31,7 +31,7 @@ def test_it_is_told_how_often_the_first_is_first():
     head = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, {}))[0]
     assert head == (
         "**On net at W4A4 FQ, Set5, MinMax loses least, 0.50 dB, AdaBM 1.00 dB; "
-        "MinMax is first in 1 of 2 comparisons of network, set and setting.**"
+        "MinMax is first in 1 of the 2 comparisons of network, set and setting that it is part of.**"
     ), "among recipes whose codes take no more bits, as on the leaderboard"
 
 

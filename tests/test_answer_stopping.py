@@ -59,7 +59,7 @@ def test_what_the_rule_has_and_what_there_was():
         (
             [28, 30, 29, 29, 29, 29],
             [3, 2, 1, 1, 1, 1],
-            "Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, but 1.00 dB",
+            "Fewer iterations are enough: stopping by the held-out teacher loss loses nothing against the last step, but 1.00 dB",
         ),
         ([28, 30, 29, 29], [4, 3, 2, 1], "The rule never stops within these steps"),
         ([28, 30, 30, 30, 30], [3, 1, 2, 2, 2], "and hardly anything against the best."),
@@ -76,7 +76,7 @@ def test_a_gain_within_the_spread_over_runs_is_not_called_one():
             traces([28, 30, 30.2, 30.2, 30.2], [3, 1, 2, 2, 2], (1,)),
         ]
     )
-    assert stopping.conclusion(mixed, 2)[0].startswith("**Fewer iterations do: ")
+    assert stopping.conclusion(mixed, 2)[0].startswith("**Fewer iterations are enough: ")
 
 
 def test_preventing_harm_on_one_network_may_cost_another():

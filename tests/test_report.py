@@ -227,7 +227,7 @@ def test_an_unreadable_conclusion_is_named(results):
 def test_studied_names_networks_settings_sets_and_seeds():
     rows = [row(), row(setting="W8A6", seed=2), row(setting="FP32", dataset="Set14")]
     assert studied(study_table(rows)).startswith(
-        "AdaBM quantizes net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. "
+        "The questions quantize net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. "
     )
 
 

@@ -181,7 +181,7 @@ def _first(units: pd.DataFrame) -> str:
     narrow = f"the range found for {low} bits costs {cost.loc[low, high]:.1f} dB at {high}"
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if all(sure.values()):
-        roughly = ", if not to the bit" if better else ""
+        roughly = ", though not exactly" if better else ""
         head = f"**Clipping must follow the bits{roughly}: {wide}, and {narrow}.**"
     elif sure[high, low]:
         head = f"**Clipping must follow the bits down, not up: {wide}; the range found for {low} bits does at {high} too.**"

@@ -204,7 +204,8 @@ def image_worth(table: pd.DataFrame) -> str:
             return (
                 f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
                 f"{rows['seed'].nunique()} seeds ({series}, layer mapping and clipping being there too), "
-                f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}."
+                f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}. "
+                "What bits dealt by the picture's gradient do at equal FAB tells the question on complexity."
             )
     return ""
 

@@ -188,6 +188,8 @@ def _advice(found: pd.DataFrame) -> str:
     best = dynamic["truth"].idxmax()
     if dynamic.loc[best, "least"] > 0:
         return f"Compute each picture's factors ({best}) where its time allows."
+    if found.loc[SAME, "least"] > 0:
+        return f"Give all layers the same bits: {signed(found.loc[SAME, 'truth'])} dB against fixed factors; no way of computing factors gains as much."
     return "Leave each layer's factor as calibration found it."
 
 

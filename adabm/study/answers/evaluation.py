@@ -49,15 +49,20 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
 
 
 def _verdict(board: pd.DataFrame) -> str:
-    """The recipe of least loss on the first board, and how often it is the first among those whose codes take no more bits."""
-    first, places = best(board), [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
+    """The recipe of least loss on the first board, and how often it is the first, where it was measured with others.
+
+    Recipes whose codes take more bits are no rivals.
+    """
+    first = best(board)
+    places = [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
+    places = [here for here in places if first["method"] in set(here["method"])]
     text = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {first['loss_db']:.2f} dB"
     released = first_board(board)
     for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
         text += f", AdaBM {row['loss_db']:.2f} dB"
     won = sum(best(here)["method"] == first["method"] for here in places)
     if len(places) > 1:
-        text += f"; {first['label']} is first in {won} of {len(places)} comparisons of network, set and setting"
+        text += f"; {first['label']} is first in {won} of the {len(places)} comparisons of network, set and setting that it is part of"
     return f"{text}."
 
 

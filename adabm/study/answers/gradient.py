@@ -189,8 +189,8 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     steps = int(tables["steps"]["step"].max())
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
     told = (
-        f"**{_verdict(gained, gaps)}** Each tunes the mappings for {steps} steps. {_bits(tables['steps'])} A slope that is nowhere 0 "
-        "changes no sign of a layer, and Adam divides its size out: against finite differences of the loss the gradient of a layer "
+        f"**{_verdict(gained, gaps)}** Each tunes the mappings for {steps} steps. {_bits(tables['steps'])} Most slopes "
+        "agree on the sign of a layer's gradient, and Adam divides its size out: against finite differences of the loss the gradient of a layer "
         f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh."
     )
     clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]

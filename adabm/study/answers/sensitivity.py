@@ -116,8 +116,8 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     """Tell which measure follows the worth of a layer's bits best, and what it is worth at equal FAB."""
     layers, patches = named(layers), named(patches)
     agreed, gained = agreements(layers), gains(patches)
-    mean = agreed.groupby("measure", sort=False)[["benefit", "harm", "both"]].mean()
-    fp = gained.groupby("measure", sort=False)["to_fp_db"].mean()
+    mean = _mean_of_networks(agreed, ["benefit", "harm", "both"])
+    fp = _mean_of_networks(gained, ["to_fp_db"])["to_fp_db"]
     winner = fp.drop(index=[ORACLE, RANDOM]).idxmax()
     return [
         f"**{_first(layers, mean['both'].idxmax(), _by_network(agreed, OWN, 'both'))}** Best is what agrees best with what a bit more or "
@@ -132,7 +132,7 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
 
 def _rows(agreed: pd.DataFrame, gained: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by measure, what agrees best first, then what bits by chance and by their known worth give."""
-    paid = gained.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
+    paid = _mean_of_networks(gained, ["to_fp_db", "truth_db"])
     order = [*agreed.sort_values("both", ascending=False, kind="stable").index, RANDOM, ORACLE]
     rows = []
     for name in order:
@@ -154,6 +154,12 @@ def _listed(gained: pd.DataFrame, networks: list[str], names: list[str]) -> list
             row[name] = signed(values.mean()) + spread
         rows.append(row)
     return rows
+
+
+def _mean_of_networks(table: pd.DataFrame, values: list[str]) -> pd.DataFrame:
+    """Mean of values by measure, each network counting as much as any other, however many seeds it has."""
+    own = table.groupby(["measure", "backbone"], sort=False)[values].mean()
+    return own.groupby(level="measure", sort=False).mean()
 
 
 def _by_network(table: pd.DataFrame, name: str, value: str) -> pd.Series:

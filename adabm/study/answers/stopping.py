@@ -170,8 +170,8 @@ def _first(found: pd.DataFrame) -> str:
     if (found["stopped"] == found["steps"]).all():
         return "The rule never stops within these steps, and the state that it keeps is as good as the last."
     if lost > _LITTLE:
-        return f"Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, but {lost:.2f} dB against the best."
-    return "Fewer iterations do: stopping by the held-out teacher loss loses nothing against the last step, and hardly anything against the best."
+        return f"Fewer iterations are enough: stopping by the held-out teacher loss loses nothing against the last step, but {lost:.2f} dB against the best."
+    return "Fewer iterations are enough: stopping by the held-out teacher loss loses nothing against the last step, and hardly anything against the best."
 
 
 def _harmed(found: pd.DataFrame, networks: Sequence[str]) -> str:

@@ -67,7 +67,7 @@ def studied(study: pd.DataFrame) -> str:
     settings = sorted((s for s in names["setting"] if s != FULL_PRECISION_SETTING), key=_by_bits) or names["setting"]
     seeds = sorted(set(rows["seed"]))
     return (
-        f"AdaBM quantizes {_listed([_told_apart(name) for name in names['backbone']])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "
+        f"The questions quantize {_listed([_told_apart(name) for name in names['backbone']])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "
         f"with {'seed' if len(seeds) == 1 else 'seeds'} {_listed(seeds)}. "
         "Bits (FAB) are simulated, BitOPs are theoretical counts, and times are measured; they stand in columns of their own."
     )
