@@ -122,7 +122,7 @@ def test_bits_by_weight_and_what_quantiles_are_worth():
     "gain, own, told",
     [
         (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "Who must meet a budget sets both thresholds"),
-        (0.5, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "tunes with a multiplier and then sets both"),
+        (0.5, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "; the multiplier has more PSNR at equal bits"),
         (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.1, RELEASED: 0.5, OWN_QUANTILES: 0.4}, f"does best with: {MULTIPLIER}."),
     ],
 )

@@ -257,8 +257,8 @@ def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     best = _sets_off(bits).reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
     if best != OWN_QUANTILES:
         return f"Who must meet a budget does best with: {best}."
-    first = "tunes with a multiplier and then sets" if tuned else "sets"
+    rest = "; the multiplier has more PSNR at equal bits (both together were not measured)" if tuned else ""
     return (
-        f"Who must meet a budget {first} both thresholds by quantiles of the complexities of pictures like those to come; "
-        "the quantiles need neither ground truth nor the network."
+        "Who must meet a budget sets both thresholds by quantiles of the complexities of pictures like those to come, "
+        f"which need neither ground truth nor the network{rest}."
     )
