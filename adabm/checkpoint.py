@@ -90,7 +90,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
         tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
     metadata["sha256"] = content_sha256(tensors, metadata)
-    check_quantized(path, metadata, told="is not written, since a step left")
+    check_quantized(path, json.loads(json.dumps(metadata)), told="is not written, since a step left")
     write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
 
 
