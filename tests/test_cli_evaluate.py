@@ -17,6 +17,15 @@ def files(tmp_path_factory):
     return write_files(tmp_path_factory.mktemp("cli"))
 
 
+def test_a_table_does_not_replace_a_picture(tmp_path, capsys):
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"picture")
+    assert "--csv" in fails(
+        capsys, "evaluate", tmp_path / "q.safetensors", "--hr", tmp_path, "--csv", picture, "--overwrite"
+    )
+    assert picture.read_bytes() == b"picture"
+
+
 def test_evaluate_table_json_and_csv(files, tmp_path, capsys):
     command = [
         "evaluate",

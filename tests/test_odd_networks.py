@@ -100,6 +100,27 @@ def test_one_channel(tmp_path):
     assert model.descriptor.channels == 1 and adabm.upscale(again, pictures(1)[0]).image.shape == (48, 48, 1)
 
 
+def own_forward(network: Plain) -> None:
+    compute = network.head.forward
+    network.head.forward = lambda x: 5 * compute(x)
+
+
+@pytest.mark.parametrize(
+    "add, told",
+    [
+        (lambda network: network.head.register_forward_hook(lambda module, given, out: 2 * out), "head has a hook"),
+        (lambda network: network.tail[0].register_forward_pre_hook(lambda module, given: None), "tail.0 has a hook"),
+        (lambda network: nn.utils.spectral_norm(network.head), "head has a hook.*remove it"),
+        (own_forward, "head has a forward of its own"),
+    ],
+)
+def test_what_was_added_to_a_layer_is_not_lost(add, told):
+    network = Plain()
+    add(network)
+    with pytest.raises(NetworkError, match=told):
+        adabm.quantize(network, [smooth(0, 16)], "minmax", patch_size=12)
+
+
 @pytest.mark.filterwarnings("ignore:Plain is unknown")
 def test_parametrized_weights_are_refused_by_name():
     with pytest.raises(NetworkError, match="body.1 has a parametrized weight; remove the parametrization first"):

@@ -172,8 +172,52 @@ def test_the_pictures_of_a_jpeg_beside_its_own_are_none(tmp_path, reader):
 def test_gray_that_loses_its_alpha(tmp_path):
     gray = Image.fromarray(np.dstack([smooth(0, channels=None), smooth(1, channels=None)]), "LA")
     gray.save(tmp_path / "a.tif")
-    with pytest.raises(AdabmError, match="a.tif: gray with "):
+    with pytest.raises(AdabmError, match="a.tif: is a TIFF with transparency"):
         read_rgb(tmp_path / "a.tif")
+
+
+def test_tiffs_that_the_decoder_reads_wrongly(tmp_path):
+    """It multiplies colours by transparency, and gives what it could read of damaged data, both without a word."""
+    rng, path = np.random.default_rng(0), tmp_path / "a.tif"
+    Image.fromarray(rng.integers(0, 256, (9, 9, 4), dtype=np.uint8), "RGBA").save(path)
+    with pytest.raises(ImageError, match=r"a\.tif: is a TIFF with transparency.*save it as PNG"):
+        read_rgb(path)
+    pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, compression="tiff_deflate")
+    assert np.array_equal(read_rgb(path), pixels)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.tif: is damaged|a\.tif: not a readable picture"):
+        read_rgb(path)
+
+
+@pytest.mark.parametrize(
+    "tag, value, told",
+    [(284, 2, "16 bits in planes"), (258, 12, "12 bits a sample"), (262, 8, "LAB colours")],
+)
+def test_tiffs_of_other_kinds(tmp_path, tag, value, told):
+    path = tmp_path / "a.tif"
+    cv2.imwrite(str(path), np.full((8, 8, 3), 9, np.uint16))
+    assert read_raw(path).shape == (8, 8, 3)
+    data = bytearray(path.read_bytes())
+    (begin,) = struct.unpack_from("<I", data, 4)
+    entries = [begin + 2 + 12 * n for n in range(*struct.unpack_from("<H", data, begin))]
+    (entry,) = (place for place in entries if struct.unpack_from("<H", data, place)[0] == tag)
+    _, _, count, place = struct.unpack_from("<HHII", data, entry)
+    struct.pack_into(f"<{count}H", data, entry + 8 if count == 1 else place, *[value] * count)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=told):
+        read_raw(path)
+
+
+def test_a_bmp_whose_fourth_byte_is_not_used(tmp_path):
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0)
+    header = struct.pack("<IiiHHIIiiII", 56, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0) + masks
+    path = tmp_path / "a.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + 56 + 8, 0, 0, 14 + 56) + header + bytes(8))
+    with pytest.raises(ImageError, match="BMP of 32 bits without transparency"):
+        read_rgb(path)
 
 
 # -- the command line ------------------------------------------------------------------------------

@@ -91,13 +91,18 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
-    from ..errors import CheckpointError
+    from ..errors import AdabmError, CheckpointError
     from ..networks.backbones import weight_file
     from ..pictures.folders import read_pictures
+    from ..pictures.reading import EXTENSIONS
     from .models import computing, open_for_rgb
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, args.checkpoints)
+        if args.csv.suffix.lower() in EXTENSIONS:
+            raise AdabmError(
+                f"--csv {args.csv}: is the name of a picture; name a file such as {args.csv.with_suffix('.csv')}"
+            )
     results, failures = [], {}
     pictures: dict[int, list[Picture]] = {}
     with computing(args.threads, args.device) as device:

@@ -7,9 +7,12 @@ from torch.nn.parameter import UninitializedTensorMixin
 from ..errors import NetworkError
 from .descriptor import NetworkDescriptor
 
+_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)  # what is quantized in its place
+
 
 def check_network(network: object) -> None:
-    """Refuse what is no module, and one with weights that are not there, complex, sparse or whole numbers.
+    """Refuse what is no module, one with weights that are not there, complex, sparse or whole numbers, and one with layers
+    that compute more than their class says: hooks and a ``forward`` of their own would be lost.
 
     Raises:
         NetworkError: naming the weight and the remedy.
@@ -37,6 +40,11 @@ def check_network(network: object) -> None:
                 "give the network that it was quantized from"
             )
     for name, module in network.named_modules():
+        if isinstance(module, _LAYERS) and (added := _added(module)) is not None:
+            raise NetworkError(
+                f"{name_of_all}: {name} has {added}, which quantization would lose; remove it (of weight_norm, spectral_norm and "
+                "prune with the function of torch that removes them), or put it around the layer"
+            )
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if isinstance(weight, Tensor) and isinstance(bias, Tensor) and weight.dtype != bias.dtype:
             raise NetworkError(
@@ -54,6 +62,13 @@ def check_finite_weights(network: nn.Module) -> None:
     for name, value in network.named_parameters():
         if not value.isfinite().all():
             raise NetworkError(f"{type(network).__name__}: {name} holds NaN or infinite values")
+
+
+def _added(layer: nn.Module) -> str | None:
+    """What was added to one layer, whose place another one takes."""
+    if layer._forward_pre_hooks or layer._forward_hooks:
+        return "a hook"
+    return "a forward of its own" if "forward" in vars(layer) else None
 
 
 def _fault(value: Tensor) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from ..errors import ConfigError, ImageError
 
@@ -19,6 +19,9 @@ MAX_PIXELS = (
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")  # as Pillow calls those that are read
 MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
 _lock = threading.Lock()
+_BITFIELDS = 3  # a BMP's compression
+_BITS, _PHOTOMETRIC, _PLANAR, _EXTRA = 258, 262, 284, 338  # tags of TIFF
+_COLOURS = {5: "CMYK", 8: "LAB", 9: "LAB", 10: "LAB"}  # the decoder would take them for RGB
 
 
 @dataclass(frozen=True)
@@ -41,26 +44,65 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
 
     Raises:
         ImageError: it is of a format that is not read, whatever its name; it holds several pictures (animations, pages),
-            CMYK or LAB colours in TIFF, gray with a transparent shade, or more pixels than :func:`check_pixels` allows.
+            gray with a transparent shade, or more pixels than :func:`check_pixels` allows; or it is a TIFF or BMP that the
+            decoder reads wrongly without a word, or a damaged TIFF.
     """
+    if (fault := _tiff_fault(file)) is not None:
+        raise ImageError(f"{name}: {fault}")
+    file.seek(0)
     try:
         with pillow_without_limit(), Image.open(file) as image:
             # a JPEG's further pictures are thumbnails, depth or gain maps, not what the user sees
             count = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
             (width, height), form, mode = image.size, image.format, image.mode
             see_through = "transparency" in image.info
+            no_alpha = form in ("BMP", "DIB") and mode == "RGB" and image.info.get("compression") == _BITFIELDS
+            no_alpha = no_alpha and "X" in str(image.tile[0][3])
     except Exception:  # whatever Pillow raises on a damaged file: the decoder has the last word
         return None
     if count > 1:
         raise ImageError(f"{name}: holds {count} pictures; extract the one to read")
     if form not in FORMATS:
         raise ImageError(f"{name}: is a {form} file, whatever its name; convert it to PNG")
-    if form == "TIFF" and mode in ("CMYK", "LAB"):  # the decoder would take them for RGB, with an alpha channel
-        raise ImageError(f"{name}: holds {mode} colours; convert to RGB")
+    if no_alpha:  # the decoder would take the byte that is not used for transparency
+        raise ImageError(f"{name}: is a BMP of 32 bits without transparency; save it as PNG")
     if see_through and mode in ("1", "L", "I", "I;16"):  # the decoder would drop it
         raise ImageError(f"{name}: gray with a transparent shade is not supported; convert to RGBA")
     check_pixels(height, width, name)
+    if form == "TIFF":  # the decoder gives what it could read of damaged data
+        file.seek(0)
+        try:
+            with pillow_without_limit(), Image.open(file) as image:
+                image.load()
+        except Exception as error:
+            raise ImageError(f"{name}: is damaged ({error})") from None
     return Header(form, mode, height, width)
+
+
+def _tiff_fault(file: BinaryIO) -> str | None:
+    """What a TIFF is refused for that the decoder would read wrongly, by its tags; None if nothing, or if it is no TIFF."""
+    file.seek(0)
+    start = file.read(8)
+    if start[:4] not in (b"II*\0", b"MM\0*"):
+        return None
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(start)
+        file.seek(tags.next)
+        with pillow_without_limit():
+            tags.load(file)
+        bits, photometric = set(tags.get(_BITS, (1,))), tags.get(_PHOTOMETRIC)
+        planar, extra = tags.get(_PLANAR, 1), tags.get(_EXTRA, ())
+    except Exception:  # whatever Pillow raises on damaged tags: the decoder has the last word
+        return None
+    if photometric in _COLOURS:
+        return f"holds {_COLOURS[photometric]} colours; convert to RGB"
+    if not bits <= {1, 8, 16}:
+        return f"has {' and '.join(map(str, sorted(bits)))} bits a sample, not 8 or 16; save it as PNG"
+    if 16 in bits and planar != 1:
+        return "has 16 bits in planes of their own; save it as PNG"
+    if extra and 8 in bits:  # the decoder multiplies colours by it
+        return "is a TIFF with transparency, which is not read; save it as PNG"
+    return None
 
 
 def check_pixels(height: int, width: int, name: str | Path) -> None:
