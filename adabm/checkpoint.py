@@ -90,8 +90,9 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
         tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
     metadata["sha256"] = content_sha256(tensors, metadata)
-    check_quantized(path, json.loads(json.dumps(metadata)), told="is not written, since a step left")
-    write_atomically(path, safetensors_bytes(tensors, {"adabm": json.dumps(metadata)}))
+    header = json.dumps(metadata)
+    check_quantized(path, json.loads(header), told="is not written, since a step left")  # as it will be read
+    write_atomically(path, safetensors_bytes(tensors, {"adabm": header}))
 
 
 def read_metadata(path: str | Path) -> dict:

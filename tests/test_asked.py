@@ -7,7 +7,7 @@ from adabm.study import Effort
 from adabm.study.answers import sampling, set_size
 from adabm.study.answers.asked import inputs, measure, open_asked
 from adabm.study.answers.estimates import tell_left_out
-from helpers.study_files import write_network, write_study_with_pool
+from helpers.study_files import enter_study_of_two
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 WHERE = ("data", ["First", "Second"], "data/pool", EFFORT, "W4A4 FQ")
@@ -20,10 +20,7 @@ BACKBONES = {
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    write_study_with_pool(tmp_path, monkeypatch)
-    write_network(tmp_path / "other.safetensors", seed=1)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return enter_study_of_two(tmp_path, monkeypatch)
 
 
 def test_a_network_has_sets_seeds_and_what_differs_of_its_own(root):

@@ -5,7 +5,7 @@ import pytest
 from adabm.errors import ConfigError
 from adabm.study import Effort
 from adabm.study.running.networks import by_network, inputs, open_networks, seeds
-from helpers.study_files import write_network, write_study_with_pool
+from helpers.study_files import enter_study_of_two
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 WHERE = ("data", ["First"], "data/pool", EFFORT, "W4A4 FQ")
@@ -13,10 +13,7 @@ WHERE = ("data", ["First"], "data/pool", EFFORT, "W4A4 FQ")
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    write_study_with_pool(tmp_path, monkeypatch)
-    write_network(tmp_path / "other.safetensors", seed=1)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return enter_study_of_two(tmp_path, monkeypatch)
 
 
 def test_a_network_has_patches_seeds_and_what_differs_of_its_own(root):

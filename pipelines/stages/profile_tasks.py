@@ -129,16 +129,18 @@ def phases(params: Path, root: Path, durations: Durations, everything: bool = Fa
 
 
 def _bench(block: Mapping) -> _Planning:
-    effort = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
-    return _Planning.open(block["backbone"], block["data"], block["sets"], block["pool"], effort)
+    return _Planning.open(block["backbone"], block["data"], block["sets"], block["pool"], _effort(block))
 
 
 def _asked(block: Mapping, own: str) -> list[Asked]:
-    effort = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
     given = (block[name] for name in ("backbones", "data", "sets", "pool"))
-    networks = open_asked(*given, effort, block["setting"], block["methods"], [own])
+    networks = open_asked(*given, _effort(block), block["setting"], block["methods"], [own])
     planning = (_Planning(**{f.name: getattr(network.bench, f.name) for f in fields(Bench)}) for network in networks)
     return [replace(network, bench=bench) for network, bench in zip(networks, planning)]
+
+
+def _effort(block: Mapping) -> Effort:
+    return Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
 
 
 def _evaluation(planner: _Planner, block: Mapping, root: Path, cache: ResultCache) -> Phase:

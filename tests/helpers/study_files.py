@@ -123,3 +123,11 @@ def write_study_with_pool(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compute_here(monkeypatch)
     monkeypatch.delenv("ADABM_CACHE", raising=False)
     write_pool(write_study(root) / "data" / "pool")
+
+
+def enter_study_of_two(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a study with its pool and a second network, ``other.safetensors``; make it the working directory, and return it."""
+    write_study_with_pool(root, monkeypatch)
+    write_network(root / "other.safetensors", seed=1)
+    monkeypatch.chdir(root)
+    return root

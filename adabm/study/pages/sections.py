@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ import pandas as pd
 
 from ...errors import TableError
 from ...full_precision import FULL_PRECISION_SETTING
+from ..answers.measured import several
 from ..origin.provenance import provenance_path
 from ..running.runs import MEASURED
 from ..tables.conclusion import Told, take_apart
 from ..tables.networks import network
-from ..tables.presentation import ReadableTable, readable
+from ..tables.presentation import ReadableTable, by_bits, readable
 from ..tables.question import Question
 from ..tables.summary import main_tables
 from .embedding import embedded
@@ -64,11 +64,11 @@ def studied(study: pd.DataFrame) -> str:
     if rows.empty:
         return "Nothing was measured yet. The tables below list what is planned."
     names = {name: list(dict.fromkeys(rows[name])) for name in ("backbone", "setting", "dataset")}
-    settings = sorted((s for s in names["setting"] if s != FULL_PRECISION_SETTING), key=_by_bits) or names["setting"]
+    settings = sorted((s for s in names["setting"] if s != FULL_PRECISION_SETTING), key=by_bits) or names["setting"]
     seeds = sorted(set(rows["seed"]))
     return (
-        f"The questions quantize {_listed([_told_apart(name) for name in names['backbone']])} at {_listed(settings)}, measured on {_listed(names['dataset'])} "
-        f"with {'seed' if len(seeds) == 1 else 'seeds'} {_listed(seeds)}. "
+        f"The questions quantize {several([_told_apart(name) for name in names['backbone']])} at {several(settings)}, measured on {several(names['dataset'])} "
+        f"with {'seed' if len(seeds) == 1 else 'seeds'} {several([str(seed) for seed in seeds])}. "
         "Bits (FAB) are simulated, BitOPs are theoretical counts, and times are measured; they stand in columns of their own."
     )
 
@@ -83,7 +83,7 @@ def measured_on(rows: pd.DataFrame) -> str:
         return ""
     networks = [f"{network(name)} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
     pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
-    return f"Measured on {_listed(networks)}" + (f"; {_listed(list(pictured))}." if len(pictured) else ".")
+    return f"Measured on {several(networks)}" + (f"; {several(list(pictured))}." if len(pictured) else ".")
 
 
 def _extent(rows: pd.DataFrame) -> str:
@@ -91,10 +91,6 @@ def _extent(rows: pd.DataFrame) -> str:
     seeds, pictures = rows["seed"].nunique(), int(rows.groupby("dataset")["pictures"].max().sum())
     told = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
     return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
-
-
-def _by_bits(setting: str) -> tuple[list[int], str]:
-    return [int(bits) for bits in re.findall(r"\d+", setting)], setting
 
 
 def _told_apart(name: str) -> str:
@@ -212,8 +208,3 @@ def read_table(path: Path, stage: str) -> pd.DataFrame | None:
         return pd.read_csv(path)
     except ValueError as error:
         raise TableError(f"{path}: is no CSV table ({error}); run the stage {stage} again") from None
-
-
-def _listed(items: Sequence[object]) -> str:
-    *first, last = map(str, items)
-    return f"{', '.join(first)} and {last}" if first else last

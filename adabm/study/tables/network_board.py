@@ -1,13 +1,11 @@
 """The loss of each recipe on each network: does what is best on one hold on the others?"""
 
-import re
-
 import pandas as pd
 
 from .leaderboard import loss_text
 from .methods import in_order, label
 from .networks import network as network_name
-from .presentation import ReadableTable
+from .presentation import ReadableTable, by_bits
 
 _NETWORKS = 2  # on which a recipe was measured to be shown
 
@@ -35,7 +33,7 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
     cells = []
     for network in dict.fromkeys(rows["backbone"]):
         of_network = rows[rows["backbone"] == network]
-        for setting in sorted(dict.fromkeys(of_network["setting"]), key=_bits):
+        for setting in sorted(dict.fromkeys(of_network["setting"]), key=by_bits, reverse=True):
             own = of_network[of_network["setting"] == setting]
             losses = {row["method"]: _cell(row) for _, row in own.iterrows()}
             place = {"network": network_name(network), "set": own["dataset"].iloc[0], "setting": setting}
@@ -50,8 +48,3 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
 
 def _cell(row: pd.Series) -> str:
     return loss_text(row) + (f" ({row['seeds']:.0f})" if row["seeds"] > 1 else "")
-
-
-def _bits(setting: str) -> list[int]:
-    """A key that sorts settings such as ``W4A4 FQ`` by their bits, the most first."""
-    return [-int(bits) for bits in re.findall(r"\d+", setting)]

@@ -146,3 +146,8 @@ def _cell(row: pd.Series, name: str, form: str) -> str:
 
 def _markdown_text(text: str) -> str:
     return re.sub(r"([\\|*_<`\[\]])", r"\\\1", text)
+
+
+def by_bits(setting: str) -> tuple[list[int], str]:
+    """A key that sorts settings such as ``W4A4 FQ`` by their bits, the fewest first."""
+    return [int(bits) for bits in re.findall(r"\d+", setting)], setting
