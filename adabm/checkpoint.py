@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .networks.architecture import architecture_of
 from .networks.community import SOURCE, rebuildable, recognize
 from .networks.describe import describe, network_name, restore_descriptor
 from .networks.limits import no_larger_than
+from .networks.sameness import gives_kept_values, kept_values, same_output, test_output
 from .networks.usable import check_network
 from .quantization.layers import QuantizedLayer
 from .quantization.model import IsModel, QuantizedSR
@@ -53,7 +55,9 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     """Write a calibrated model to ``path`` (.safetensors), atomically.
 
     The file holds the network's weights, all quantization parameters, and as JSON metadata the bits, the recipe with
-    all settings, the descriptor, the network's hash, seed and package version, and a sha256 over all of it.
+    all settings, the descriptor, the network's hash, seed and package version, and a sha256 over all of it. Where the
+    network cannot be built again by its name, or was changed after it was built, the file keeps some of its full-precision
+    outputs instead, and is loaded with the network.
 
     Args:
         preset: name of the recipe to be recorded instead of its own.
@@ -88,11 +92,44 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     if model.descriptor.source:  # the network is recognized again by its own tensors
         left_out = rebuildable(model.network, own)
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
-        tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
+    output = _full_precision_output(model)
+    if _is_built_alone(metadata["network"]) and not _comes_back(path, model, metadata, tensors, output):
+        warnings.warn(
+            f"{path}: this {model.descriptor.name} was changed after it was built (such as mean, img_range, res_scale, a block or a "
+            "hook), which no file holds; load it with the network: adabm.load_quantized(path, network)",
+            stacklevel=2,
+        )
+        metadata["network"] |= {"options": {}, "source": "", "tensors": [], "left_out": {}}
+    if not _is_built_alone(metadata["network"]):
+        metadata["network"]["outputs"] = kept_values(output)
+    left_out = metadata["network"].get("left_out", ())
+    tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
     metadata["sha256"] = content_sha256(tensors, metadata)
     header = json.dumps(metadata)
     check_quantized(path, json.loads(header), told="is not written, since a step left")  # as it will be read
     write_atomically(path, safetensors_bytes(tensors, {"adabm": header}))
+
+
+def _full_precision_output(model: QuantizedSR) -> Tensor | None:
+    with model.full_precision():
+        return test_output(model, model.descriptor)
+
+
+def _is_built_alone(identity: Mapping) -> bool:
+    """Whether a checkpoint's network is built from the file, so that it need not be given."""
+    return identity.get("source") == SOURCE or bool(identity["options"])
+
+
+def _comes_back(
+    path: str | Path, model: QuantizedSR, metadata: dict, tensors: Mapping[str, Tensor], output: Tensor | None
+) -> bool:
+    """Whether the model that will be loaded computes what this one does, told in full precision, where no rounding flips."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            again = _restored(path, json.loads(json.dumps(metadata)), tensors, None)
+    except (CheckpointError, *_MISFITS):
+        return False
+    return same_output(_full_precision_output(again.to(model.device)), output, model)
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -174,6 +211,13 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     _check_digest(path, metadata, tensors)
     _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
+    if network is not None and not gives_kept_values(
+        _full_precision_output(model), metadata["network"].get("outputs", ()), model
+    ):
+        raise CheckpointError(
+            f"{path}: was made from another {metadata['network']['name']}: the network given has its weights, but computes "
+            "something else; build it as the quantized one was, with the same options and changes"
+        )
     return model
 
 
@@ -229,7 +273,8 @@ def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -
             return network
         if not identity["options"]:
             raise CheckpointError(
-                f"{identity['name']} cannot be built by name; pass the network: load_quantized(path, network)"
+                f"{identity['name']} cannot be built by name, or was changed after it was built; pass the network: "
+                "load_quantized(path, network)"
             )
         # the random weights are about to be overwritten
         with torch.random.fork_rng(devices=[]), no_larger_than(tensors):

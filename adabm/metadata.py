@@ -50,6 +50,7 @@ class _Network(_Entry):
     output_channels: Annotated[int, Field(ge=1, le=4096)] | None = None
     tensors: list[str] = []
     left_out: dict[str, JsonValue] = {}
+    outputs: Annotated[list[float], Field(max_length=4096)] = []
     sha256: _Hash
 
 

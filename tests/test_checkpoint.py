@@ -15,6 +15,7 @@ from adabm.errors import CheckpointError
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import QuantizationConfig, calibrate
 from adabm.steps.clip import clip_ranges
+from helpers.changes import CHANGES
 from helpers.configurations import configured
 from helpers.tiny_networks import TINY, tiny
 
@@ -112,10 +113,50 @@ class Homemade(nn.Sequential):
 def test_an_unknown_network_must_be_given(path):
     model = quantized(Homemade())
     save_quantized(model, path)
-    refused(path, r"Homemade cannot be built by name; pass the network: load_quantized\(path, network\)")
+    refused(path, r"Homemade cannot be built by name, .*; pass the network: load_quantized\(path, network\)")
     loaded = load_quantized(path, Homemade())
     assert torch.equal(loaded(pictures(model)), model(pictures(model)))
     refused(path, "made from another Homemade: the weights differ", Homemade(seed=1))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_network_that_was_changed_after_it_was_built_comes_back_as_it_was_or_not_at_all(change, path):
+    network = tiny("EDSR")
+    CHANGES[change](network)
+    model = quantized(network)
+    with pytest.warns(UserWarning, match="this EDSR was changed after it was built"):
+        save_quantized(model, path)
+    refused(path, "EDSR cannot be built by name, or was changed after it was built; pass the network")
+    refused(path, "the network given has its weights, but computes something else", tiny("EDSR"))
+    assert torch.equal(load_quantized(path, network)(pictures(model)), model(pictures(model)))
+
+
+def test_a_model_that_was_changed_after_quantizing_does_not_come_back_without_a_word(path):
+    model = quantized()
+    model.network.mean = model.network.mean + 0.1
+    with pytest.warns(UserWarning, match="changed after it was built"):
+        save_quantized(model, path)
+    refused(path, "computes something else", tiny("EDSR"))
+
+
+def test_a_network_of_ones_own_with_other_settings_is_refused(path):
+    class Scaled(Homemade):
+        def __init__(self, factor: float = 1.0) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.factor * super().forward(images)
+
+    save_quantized(quantized(Scaled()), path)
+    load_quantized(path, Scaled())
+    refused(path, "made from another Scaled: .* computes something else", Scaled(1.1))
+
+
+def test_random_numbers_are_as_before_after_saving(path):
+    model, before = quantized(), torch.get_rng_state()
+    save_quantized(model, path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_known_network_may_be_given(path):

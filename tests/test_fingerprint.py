@@ -80,6 +80,8 @@ BEYOND = (
     "networks.mxnet_params",
     "networks.raw_tensors",
     "networks.reach",
+    "networks.sameness",
+    "networks.saving",
     "pictures.bundled",
     "pictures.orientation",
     "pictures.writing",

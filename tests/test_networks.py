@@ -13,6 +13,7 @@ from torch import nn
 
 from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import RDN, SRResNet, build_network, describe, fold_reparameterized, load_network, save_network
+from helpers.changes import CHANGES
 from helpers.tiny_networks import TINY, run, tiny
 
 PARITY = Path(os.environ.get("ADABM_PARITY", Path(__file__).parents[2] / "shared" / "parity"))
@@ -175,6 +176,43 @@ def test_save_network_round_trip(tmp_path):
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in network.state_dict().items())
     with pytest.raises(NetworkError, match="this class Conv2d is not registered.*register_architecture"):
         save_network(nn.Conv2d(3, 3, 3), tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_network_that_was_changed_after_it_was_built_is_not_saved_by_its_name(change, tmp_path):
+    network = build_network("EDSR", num_feat=4, num_block=1, upscale=2).eval()
+    CHANGES[change](network)
+    with pytest.raises(
+        NetworkError, match="this EDSR computes something else .*give a changed network a class of its own"
+    ):
+        save_network(network, tmp_path / "edsr.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_with_a_block_in_place_of_another_is_not_saved_by_its_name(tmp_path):
+    network = build_network("EDSR", num_feat=4, num_block=2, upscale=2)
+    network.body[1] = nn.Identity()
+    with pytest.raises(NetworkError, match="this EDSR computes something else"):
+        save_network(network, tmp_path / "edsr.safetensors")
+
+
+def test_other_options_of_the_same_weights_are_not_saved(tmp_path):
+    options = dict(num_feat=4, num_block=1, upscale=2)
+    network = build_network("EDSR", **options, res_scale=0.1)
+    with pytest.raises(NetworkError, match=r"computes something else than one that is built with \{'num_feat': 4"):
+        save_network(network, tmp_path / "edsr.safetensors", options)
+    save_network(network, tmp_path / "edsr.safetensors", options | {"res_scale": 0.1})
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_saving_tries_a_network_in_its_own_type_and_leaves_its_modes(kind, tmp_path):
+    network = build_network("SRResNet", num_feat=8, num_block=1, upscale=2).to(kind).train()
+    means = [value.clone() for name, value in network.named_buffers()]
+    save_network(network, tmp_path / "net.safetensors")
+    assert all(module.training for module in network.modules())
+    assert all(map(torch.equal, means, network.buffers()))
+    network.upscale_factor = 3  # read by nobody
+    save_network(network, tmp_path / "net.safetensors")
 
 
 def test_a_network_built_by_its_class_is_saved_with_its_options(tmp_path):

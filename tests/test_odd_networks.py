@@ -111,6 +111,18 @@ def own_forward(network: Plain) -> None:
         (lambda network: network.head.register_forward_hook(lambda module, given, out: 2 * out), "head has a hook"),
         (lambda network: network.tail[0].register_forward_pre_hook(lambda module, given: None), "tail.0 has a hook"),
         (lambda network: nn.utils.spectral_norm(network.head), "head has a hook.*remove it"),
+        (
+            lambda network: setattr(network, "forward", lambda x: Plain.forward(network, x)),
+            "the forward is a function that holds",
+        ),
+        (
+            lambda network: setattr(network.body, "forward", lambda x, part=network.body[0]: part(x)),
+            "the forward of body is",
+        ),
+        (
+            lambda network: network.tail.register_forward_hook(lambda *given: network.tail[1](given[2])),
+            "a hook of tail is",
+        ),
         (own_forward, "head has a forward of its own"),
     ],
 )

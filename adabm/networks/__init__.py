@@ -10,7 +10,8 @@ from .folding import fold_reparameterized
 from .importing import import_kinds, import_weights
 from .layout import Layout
 from .loading import load_network
-from .registry import build_network, known_networks, registered_name, save_network
+from .registry import build_network, known_networks, registered_name
+from .saving import save_network
 
 __all__ = [
     "RDN",

@@ -1,5 +1,8 @@
 """Refuse what is no network whose weights can be computed with, before anything is done with it."""
 
+from collections.abc import Iterator
+from types import CellType, FunctionType
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin
@@ -12,7 +15,8 @@ _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)  # what is quantized in its place
 
 def check_network(network: object) -> None:
     """Refuse what is no module, one with weights that are not there, complex, sparse or whole numbers, and one with layers
-    that compute more than their class says: hooks and a ``forward`` of their own would be lost.
+    that compute more than their class says: hooks and a ``forward`` of their own would be lost; and functions in it that a
+    copy would share with it.
 
     Raises:
         NetworkError: naming the weight and the remedy.
@@ -39,6 +43,11 @@ def check_network(network: object) -> None:
                 f"{name_of_all}: {name} is of type {str(value.dtype).removeprefix('torch.')}, not floating point; "
                 "give the network that it was quantized from"
             )
+    if (place := _tied(network)) is not None:
+        raise NetworkError(
+            f"{name_of_all}: {place} is a function that holds a part of this very network, and would go on computing with it where "
+            "the network was copied and quantized; make it a method of the class, or take what it needs from its argument"
+        )
     for name, module in network.named_modules():
         if isinstance(module, _LAYERS) and (added := _added(module)) is not None:
             raise NetworkError(
@@ -69,6 +78,34 @@ def _added(layer: nn.Module) -> str | None:
     if layer._forward_pre_hooks or layer._forward_hooks:
         return "a hook"
     return "a forward of its own" if "forward" in vars(layer) else None
+
+
+def _tied(network: nn.Module) -> str | None:
+    """Where a function was put into a network that knows a part of it by another way than its arguments.
+
+    ``copy.deepcopy`` copies methods with the module that they belong to, but leaves functions as they are.
+    """
+    parts = set(network.modules())
+    for name, module in network.named_modules():
+        place = f" of {name}" if name else ""
+        hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+        functions = [
+            (f"the forward{place}", vars(module).get("forward")),
+            *((f"a hook{place}", hook) for hook in hooks),
+        ]
+        for told, function in functions:
+            if isinstance(function, FunctionType) and not parts.isdisjoint(_known_modules(function)):
+                return told
+    return None
+
+
+def _known_modules(function: FunctionType) -> Iterator[nn.Module]:
+    cells = (
+        cell.cell_contents for cell in function.__closure__ or () if cell != CellType()
+    )  # but those without content
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    read = (function.__globals__.get(name) for name in function.__code__.co_names)
+    return (value for value in (*cells, *defaults, *read) if isinstance(value, nn.Module))
 
 
 def _fault(value: Tensor) -> str | None:
