@@ -1,5 +1,6 @@
 """Read YAML so that nothing is lost without a word: a key stands once, and aliases cannot grow without bounds."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,7 @@ from .files import open_regular_file
 
 LARGEST = 1_000_000  # bytes of a file; the largest of this project has 20,000
 LARGEST_EXPANDED = 4_000_000  # characters, with each alias written out; it also bounds what an error may have to show
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -77,6 +79,7 @@ class _Check:
             return known
         self._sizes[id(node)] = None
         if isinstance(node, yaml.ScalarNode):
+            _check_number(node)
             size = 1 + len(node.value)
         elif isinstance(node, yaml.MappingNode):
             self._check_keys(node)
@@ -102,6 +105,18 @@ class _Check:
                 remedy = "merge a list: `<<: [*a, *b]`" if merge else "keep one"
                 raise ConfigError(f"{key.value!r} is there twice, in lines {lines[name]} and {_line(key)}; {remedy}")
             lines[name] = _line(key)
+
+
+def _check_number(node: yaml.ScalarNode) -> None:
+    """Refuse numbers that mean something else in YAML 1.1 than to a reader: 010 is 8 there, and 1:30 is 90."""
+    if node.tag not in _NUMBERS:
+        return
+    digits = re.fullmatch(r"[-+]?0[0-7_]+", node.value)
+    read = yaml.safe_load(node.value)
+    if ":" in node.value or (digits and int(node.value.replace("_", "")) != read):
+        raise ConfigError(
+            f'line {_line(node)}: {node.value} would be read as {read}; write the number that is meant, or "{node.value}" for text'
+        )
 
 
 def _line(node: yaml.Node) -> int:

@@ -69,6 +69,29 @@ def test_evaluate_pairs_by_name(files, tmp_path, capsys):
     assert len(json.loads(capsys.readouterr().out)["results"][0]["pictures"]) == 1
 
 
+def test_evaluate_tells_where_inputs_come_from_and_what_is_left_out(files, tmp_path, capsys):
+    high, low = read_raw(files / "HR" / "p0.png"), read_raw(files / "LR" / "p0.png")
+    write_image(tmp_path / "HR" / "a.png", high)
+    write_image(tmp_path / "b_SRF_4_HR.png", high)
+    write_image(tmp_path / "c.png", high)
+    for name in ("a", "b", "a_x4"):
+        write_image(tmp_path / "LR" / f"{name}.png", low)
+    evaluate = ("evaluate", files / "q.safetensors", "--hr")
+    assert run(*evaluate, tmp_path) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"x2 inputs: {tmp_path}/LR; left out, since their names call them of another kind or scale, or have no" in said
+    )
+    assert "no ground truth: a_x4.png, b.png\n" in said
+    assert run(*evaluate, tmp_path / "HR") == 0
+    assert f"x2 inputs: made from {tmp_path}/HR as MATLAB's imresize makes them\n" in capsys.readouterr().out
+    (tmp_path / "HR" / "a.png").rename(tmp_path / "a.png")
+    (tmp_path / "HR").rmdir()
+    assert run(*evaluate, tmp_path, "--json") == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["inputs"].endswith("ground truth: b_SRF_4_HR.png") and len(result["pictures"]) == 2
+
+
 def evaluated(capsys, files, *folders: object) -> list[dict]:
     assert run("evaluate", files / "q.safetensors", *folders, "--json") == 0
     return json.loads(capsys.readouterr().out)["results"][0]["pictures"]

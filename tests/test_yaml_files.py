@@ -38,6 +38,9 @@ BAD = {
     "x: !!python/object:os.system {}": "is no YAML",
     "x: 1\n---\nx: 2": "is no YAML",
     "? [a]\n: b": "line 1: a key must be text",
+    "x:\n  a: 010": "line 2: 010 would be read as 8; write the number that is meant",
+    "x: 1:30": "line 1: 1:30 would be read as 90",
+    "x: [-0_17]": "line 1: -0_17 would be read as -15",
 }
 
 

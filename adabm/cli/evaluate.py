@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import AdabmError, CheckpointError
     from ..networks.backbones import weight_file
-    from ..pictures.folders import read_pictures
+    from ..pictures.folders import read_pictures, tell_inputs
     from ..pictures.reading import EXTENSIONS
     from .models import computing, open_for_rgb
 
@@ -105,6 +105,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             )
     results, failures = [], {}
     pictures: dict[int, list[Picture]] = {}
+    inputs: dict[int, str] = {}
     with computing(args.threads, args.device) as device:
         for path in args.checkpoints:
             try:
@@ -120,7 +121,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 continue
             if scale not in pictures:
                 pictures[scale] = read_pictures(args.hr, args.lr, scale)
-            result = _evaluate(path, engine, pictures[scale], args.tile or None, console)
+                inputs[scale] = tell_inputs(args.hr, args.lr, scale)
+                console.say(f"x{scale} {inputs[scale]}")
+            result = _evaluate(path, engine, pictures[scale], args.tile or None, console) | {"inputs": inputs[scale]}
             results.append(result)
             _show(console, result)
     if args.csv is not None and results:
