@@ -130,6 +130,7 @@ def cut(network: torch.nn.Module) -> None:
         (tiny("EDSR").to("meta"), r"conv_first.weight has no values \(device meta\)"),
         (changed(lambda n: n.conv_first.weight.data.copy_(n.conv_first.weight * torch.nan)), "conv_first.weight holds NaN"),
         (changed(spoilt), "conv_last.bias holds NaN or infinite values"),
+        (changed(lambda n: n.register_buffer("shift", torch.full((1,), torch.nan))), "EDSR: shift holds NaN"),
         (changed(mixed), "weight and bias of conv_first are torch.float32 and torch.float64"),
         (changed(cut), "EDSR: its forward pass fails on a calibration patch .RuntimeError: Given weight of size"),
         (changed(lambda n: setattr(n, "lock", __import__("threading").Lock())), "EDSR cannot be copied .TypeError"),

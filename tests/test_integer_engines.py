@@ -327,6 +327,13 @@ def test_the_command_line(files, tmp_path, capsys):
     upscale = ["upscale", files / "LR" / "p0.png", tmp_path / "o.png", "--checkpoint", out]
     assert run(*upscale, "--engine", "openvino", "--tile", "8") == 0
     assert "exported for --engine openvino; name that engine" in fails(capsys, "evaluate", out, "--hr", files / "HR")
+    assert run("info", out) == 0
+    told = capsys.readouterr().out
+    assert (
+        "exported by adabm" in told and "--engine openvino" in told and "A bits at factor 1" in told and "int8" in told
+    )
+    assert run("info", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "exported"
     assert "must end in .zip" in fails(capsys, "export", files / "q.safetensors", tmp_path / "o")
     assert "no quantization state" in fails(capsys, "export", files / "fp.safetensors", tmp_path / "o.zip")
     assert "unknown engine that exports 'simulated'" in fails(

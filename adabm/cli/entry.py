@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return args.run(args, Console(json=args.json, quiet=args.quiet))
         except SystemExit as stop:  # no command is done by that, whatever status it asks for
-            raise AdabmError(f"{place_in_user_file(stop)}: ends the process; let it raise an error instead") from stop
+            place = place_in_user_file(stop) or "code that is no part of adabm"
+            raise AdabmError(f"{place}: ends the process; let it raise an error instead") from stop
 
     def explained(error: Exception) -> str:
         if debug:

@@ -37,12 +37,14 @@ the activation range, weight scale is s of the weight range [-s, s].
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``info``."""
-    parser = new_parser(commands, "info", "show what a quantized or full-precision checkpoint holds", _DETAILS)
+    parser = new_parser(
+        commands, "info", "show what a quantized, exported or full-precision checkpoint holds", _DETAILS
+    )
     parser.add_argument(
         "checkpoint",
         type=expanded,
         metavar="CHECKPOINT",
-        help="quantized, or full-precision weights: a file, or a network's name",
+        help="quantized, exported, or full-precision weights: a file, or a network's name",
     )
     add_import(parser)
     parser.set_defaults(run=run)
@@ -50,10 +52,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the descriptor and, of a quantized checkpoint, its settings and layers."""
+    from ..engines.integer.exported import is_exported
     from ..networks.backbones import weight_file
     from .models import is_quantized
 
     path = weight_file(args.checkpoint)
+    if is_exported(path):
+        return _exported(path, console)
     if not is_quantized(path):
         return _full_precision(path, console)
 
@@ -99,6 +104,30 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "theoretical_full_precision_size_kib": sizes[1],
         }
     )
+    return 0
+
+
+def _exported(path: Path, console: Console) -> int:
+    from ..engines.integer.exported import read_exported
+
+    card = read_exported(path).card
+    factors = sorted(card["bits"], key=int)
+    console.result(
+        f"{card['network']} x{card['scale']}, {card['setting']}; recipe {card['recipe']}\n"
+        f"exported by adabm {card['version']} for --engine {card['engine']}, which `adabm upscale` and `adabm evaluate` take\n"
+    )
+    rows = [
+        [name, layer["weight_bits"], *(card["bits"][factor][name] for factor in factors), layer["computed"]]
+        for name, layer in card["layers"].items()
+    ]
+    console.result(
+        table(rows, ["layer", "W bits", *(f"A bits at factor {factor}" for factor in factors), "computed in"])
+    )
+    if (mapping := card["image2bit"]) is not None:
+        console.result(
+            f"\nimage complexity ({mapping['complexity']}): factor -1 below {mapping['lower']:.2f}, +1 above {mapping['upper']:.2f}"
+        )
+    console.document({"kind": "exported"} | card)
     return 0
 
 

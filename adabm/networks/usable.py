@@ -63,7 +63,7 @@ def check_network(network: object) -> None:
 
 
 def check_finite_weights(network: nn.Module) -> None:
-    """Refuse weights that are NaN or infinite, behind which no picture comes out.
+    """Refuse weights that are NaN or infinite, and buffers that are NaN, behind which no picture comes out.
 
     Raises:
         NetworkError: naming the first.
@@ -71,6 +71,9 @@ def check_finite_weights(network: nn.Module) -> None:
     for name, value in network.named_parameters():
         if not value.isfinite().all():
             raise NetworkError(f"{type(network).__name__}: {name} holds NaN or infinite values")
+    for name, value in network.named_buffers():  # infinite ones may be masks
+        if value.isnan().any():
+            raise NetworkError(f"{type(network).__name__}: {name} holds NaN")
 
 
 def _added(layer: nn.Module) -> str | None:
