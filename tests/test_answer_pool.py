@@ -121,6 +121,14 @@ def test_the_adaptive_strategy_is_told_apart(loss, verdict, advice):
     assert ("not needed" in parts.practice) == bool(advice)
 
 
+def test_the_adaptive_strategy_may_differ_at_the_same_bits_alone():
+    details = told({"noise": 1.0, ADAPTIVE: 0.04}, ranges=2).details
+    assert (
+        "nowhere clearly different from 20 random photographs; at the same bits for all, ranges alone, it is clearly worse for "
+        "AdaBM on net by 0.08 dB." in details
+    )
+
+
 def test_the_figure_has_a_row_a_network_and_columns_of_own_and_equal_bits():
     drawn = pool.figures(table({"noise": 1.0}, {"noise": 1.0}, networks=("one", "two")))[""].axes
     assert [axis.get_title() for axis in drawn[:2]] == ["AdaBM,\nown bits", f"AdaBM,\n{ALIKE}"] and len(drawn) == 4

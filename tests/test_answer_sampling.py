@@ -134,8 +134,13 @@ def test_the_first_set_of_each_network_tells_and_what_was_not_run_does_not():
         not_run(question="sampling", variable="strategy", series="later", level="random"),
         *rows(BETTER, dataset="Set14"),
     ]
-    text = "".join(told(PSNR, more=more))
-    assert "later" not in text and "better |" not in text and "Set14" not in text
+    parts = told(PSNR, more=more)
+    assert "later" not in "".join(parts) and "better |" not in "".join(parts) and parts[0] == told(PSNR)[0]
+
+
+def test_other_sets_are_told_behind():
+    assert told(PSNR, more=rows(BETTER, dataset="Set14"))[2] == "On Set14 clearly better: better."
+    assert told(PSNR, more=rows(ALIKE, dataset="Set14"))[2] == "On Set14 none differs clearly."
 
 
 def test_a_panel_of_the_figure_tells_every_difference():

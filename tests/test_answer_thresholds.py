@@ -66,6 +66,17 @@ def test_the_released_percentile_is_compared_with_the_best_and_with_none():
     assert "the best, 20" in best and "| -0.50" in best and "the extremes, 0" in extremes and "| +0.50" in extremes
 
 
+def test_networks_that_one_percentile_suits_are_told_together():
+    psnr = {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69), "20": (30.0, 30.1, 30.21)}
+    better = [{**each, "backbone": name} for name in ("a", "b") for each in [FULL, *rows(psnr)]]
+    head, _, advice, evidence = thresholds.conclusion(study_table(better))
+    assert head.startswith(
+        "**Other percentiles are clearly better than the released ones: 20 for images on a (+0.50 dB) and b (+0.50 dB); adapting"
+    )
+    assert advice == "*In practice:* try 20 instead of 10 for images on a and b."
+    assert "released minus it (dB)" in evidence.splitlines()[0]
+
+
 def test_what_the_seeds_cannot_tell_is_not_called_better():
     psnr = {"0": (29.0, 30.0), "10": (29.4, 29.8), "20": (30.0, 29.9)}
     head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))

@@ -224,12 +224,22 @@ def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:
     takes = (
         f"The adaptive strategy takes {least} to {most} photographs of the same random order, the other pools {number}"
     )
+    alike = _adaptive_alike(adaptive)
     if not better and not worse:
-        return [f"{takes}. It is nowhere clearly different from {number} random photographs."]
+        return [f"{takes}. It is nowhere clearly different from {number} random photographs{alike}."]
     verdicts = [f"clearly {word} for {_where(some)}" for word, some in (("better", better), ("worse", worse)) if some]
     if len(better) + len(worse) < len(adaptive):
         verdicts.append("not clearly different for the others")
-    return [f"{takes}. Against {number} random photographs it is {several(verdicts)}."]
+    return [f"{takes}. Against {number} random photographs it is {several(verdicts)}{alike}."]
+
+
+def _adaptive_alike(adaptive: Sequence[Lost]) -> str:
+    """What differs clearly at the same bits for all alone."""
+    told = []
+    for lost in adaptive:
+        if lost.alike is not None and clear(lost.alike) and not lost.hurts:
+            told.append(f"{lost.series} on {lost.backbone} by {lost.alike.mean:.2f} dB")
+    return f"; at the same bits for all, ranges alone, it is clearly worse for {several(told)}" if told else ""
 
 
 def _where(found: Sequence[Lost]) -> str:

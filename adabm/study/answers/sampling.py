@@ -93,6 +93,7 @@ def conclusion(comparison: pd.DataFrame) -> list[str]:
     return [
         answer(_verdict(here, better, worse)),
         _span(here),
+        *_elsewhere(comparison.drop(here.index)),
         *_adaptive(here),
         practice(_advice(better, worse)),
         *evidence([_tested(row) for _, row in here.iterrows()]),
@@ -158,6 +159,16 @@ def _span(here: pd.DataFrame) -> str:
     if not texts:
         return f"Random pictures alone were tried on {sets}."
     return f"Against random pictures PSNR on {sets} changes {'; '.join(texts)}. Bits are not the same, see FAB below."
+
+
+def _elsewhere(others: pd.DataFrame) -> list[str]:
+    """Which strategies differ clearly on the sets that the verdict is not about."""
+    texts = []
+    for name, rows in others.groupby("dataset", sort=False):
+        kinds = [(word, _differing(rows, sign)) for word, sign in (("better", 1), ("worse", -1))]
+        told = [f"clearly {word}: {several(names)}" for word, names in kinds if names]
+        texts += [f"On {name} {'; '.join(told) if told else 'none differs clearly'}."]
+    return [" ".join(texts)] if texts else []
 
 
 def _told(row: pd.Series) -> str:

@@ -26,6 +26,7 @@ QUESTION = Question(
 IMAGES, LAYERS = "images", "layers"
 _SETTINGS = {IMAGES: "map_bits.image_percentile", LAYERS: "map_bits.layer_percentile"}
 RELEASED = {IMAGES: 10, LAYERS: 30}
+_SIGNED = {"difference (dB)": "released minus it (dB)"}
 
 
 def trials(
@@ -127,14 +128,35 @@ def conclusion(table: pd.DataFrame) -> list[str]:
         answer(_verdict(found, better)),
         f"Over all percentiles PSNR on {measured(table, 'percentile')['dataset'].iloc[0]} spans {widest.span:.2f} dB at most, "
         f"for those of {widest.which}{_where(widest, found)}; there FAB is from {widest.fab.min():.2f} to {widest.fab.max():.2f}.",
-        practice(
-            several([f"try {m.best} instead of {RELEASED[m.which]} for {m.which}{_where(m, found)}" for m in better])
-            + "."
-            if better
-            else "keep the released percentiles."
-        ),
+        practice(_advice(found, better)),
         *evidence([row for moved in found for row in _rows(moved)]),
     ]
+
+
+def _advice(found: Sequence[Moved], better: Sequence[Moved]) -> str:
+    if not better:
+        return "keep the released percentiles."
+    texts = [f"try {first.best} instead of {RELEASED[first.which]} for {told}" for first, told in _alike(better, found)]
+    return several(texts) + "."
+
+
+def _alike(better: Sequence[Moved], found: Sequence[Moved], gained: bool = False) -> list[tuple[Moved, str]]:
+    """Return the first of those that one percentile suits best, and what they are, in words: their networks together."""
+    groups: dict[tuple[int, str, str], list[Moved]] = {}
+    for moved in better:
+        groups.setdefault((moved.best, moved.which, moved.name), []).append(moved)
+    several_methods = len({moved.name for moved in found}) > 1
+    several_networks = len({moved.network for moved in found}) > 1
+    told = []
+    for here in groups.values():
+        gains = [f" ({-moved.lost.mean:+.2f} dB)" if gained else "" for moved in here]
+        text = here[0].which + (f", {here[0].name}" if several_methods else "")
+        if several_networks:
+            text += " on " + several([moved.network + gain for moved, gain in zip(here, gains)])
+        else:
+            text += gains[0]
+        told.append((here[0], text))
+    return told
 
 
 def _where(moved: Moved, found: Sequence[Moved]) -> str:
@@ -145,7 +167,7 @@ def _where(moved: Moved, found: Sequence[Moved]) -> str:
 
 def _verdict(found: Sequence[Moved], better: Sequence[Moved]) -> str:
     if better:
-        listed = [f"{m.best} for {m.which}{_where(m, found)} ({-m.lost.mean:+.2f} dB)" for m in better]
+        listed = [f"{first.best} for {told}" for first, told in _alike(better, found, gained=True)]
         first = f"Other percentiles are clearly better than the released ones: {several(listed)}"
     else:
         first = "No other percentile is clearly better than the released one"
@@ -186,7 +208,7 @@ def _rows(moved: Moved) -> list[dict[str, str]]:
             "FAB": f"{moved.fab[released]:.2f}",
             "against": f"{name}, {level}",
             "its FAB": f"{moved.fab[level]:.2f}",
-            **difference.cells("p (paired)"),
+            **{_SIGNED.get(name, name): cell for name, cell in difference.cells("p (paired)").items()},
             "all percentiles span (dB)": f"{moved.span:.2f}",
             "seeds": str(moved.seeds),
         }
