@@ -22,7 +22,7 @@ from adabm.study.answers import questions
 from adabm.study.pages import sections
 from adabm.study.pages.embedding import embedded
 from adabm.study.pages.report import write_report
-from adabm.study.pages.sections import measured_on, studied
+from adabm.study.pages.sections import evaluated, measured_on, studied
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.pages import ROOT
@@ -229,6 +229,37 @@ def test_studied_names_networks_settings_sets_and_seeds():
     assert studied(study_table(rows)).startswith(
         "The questions quantize net_x4 at W4A4 FQ and W8A6, measured on Set5 and Set14 with seeds 0 and 2. "
     )
+
+
+def test_evaluated_names_what_the_leaderboard_evaluates():
+    board = pd.DataFrame(
+        {
+            "backbone": ["one", "one", "edsr_f64b16_x4"],
+            "setting": ["W4A4 FQ", "W8A8 FQ", "W4A4 FQ"],
+            "dataset": ["Set5", "Set5", "Set14"],
+        }
+    )
+    assert evaluated(board) == (
+        "The leaderboard evaluates one and EDSR-baseline (edsr_f64b16_x4) at W4A4 FQ and W8A8 FQ on Set5 and Set14."
+    )
+    assert evaluated(None) == evaluated(board.head(0)) == ""
+
+
+def test_seeds_that_differ_between_runs_are_told_as_a_span():
+    row = dict(
+        backbone="one",
+        dataset="Set5",
+        setting="W4A4 FQ",
+        status="measured",
+        pictures=5,
+        psnr_y_db=30.0,
+        variable="steps",
+    )
+    table = pd.DataFrame(
+        [row | dict(series="a", level="1", seed=seed) for seed in range(3)]
+        + [row | dict(series="b", level="1", seed=0)]
+    )
+    assert measured_on(table) == "Measured on one (1 to 3 seeds, 5 pictures or patches); Set5."
 
 
 def test_a_question_tells_networks_seeds_and_pictures():

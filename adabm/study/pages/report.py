@@ -23,6 +23,7 @@ from .front import advice
 from .sections import (
     REPORT,
     calibration_sections,
+    evaluated,
     evaluation_section,
     from_page,
     links,
@@ -49,8 +50,8 @@ def write_report(
         TableError: a conclusion, or the table of the main results, cannot be read.
     """
     board = read_table(results / REPORT / "leaderboard.csv", "collect")
-    evaluated = results / "evaluation" / "evaluation_summary.csv"
-    sections = [*calibration_sections(results), evaluation_section(results, evaluated)]
+    summary_file = results / "evaluation" / "evaluation_summary.csv"
+    sections = [*calibration_sections(results), evaluation_section(results, summary_file)]
     sections += [question_section(results, question, summary, study) for question in questions]
     page = (
         _environment()
@@ -58,7 +59,7 @@ def write_report(
         .render(
             title=title,
             profile=results.resolve().name,
-            studied=studied(study),
+            studied=[text for text in (evaluated(board), studied(study)) if text],
             package_version=__version__,
             board=readable_board(board) if board is not None else None,
             short_board=shortened(board) if board is not None else None,
@@ -80,7 +81,7 @@ def write_report(
                 ("LaTeX", results / REPORT / "study.tex"),
                 ("numbers", results / "metrics.json"),
             ),
-            provenance=_made_with(results, [evaluated, *(question.table(results) for question in questions)]),
+            provenance=_made_with(results, [summary_file, *(question.table(results) for question in questions)]),
         )
     )
     write_atomically(results / REPORT / "report.html", page.encode())

@@ -73,6 +73,17 @@ def studied(study: pd.DataFrame) -> str:
     )
 
 
+def evaluated(board: pd.DataFrame | None) -> str:
+    """Return a sentence: which networks, settings and sets the leaderboard evaluates; empty without one."""
+    if board is None or board.empty:
+        return ""
+    names = {name: list(dict.fromkeys(board[name])) for name in ("backbone", "setting", "dataset")}
+    return (
+        f"The leaderboard evaluates {several([_told_apart(name) for name in names['backbone']])} "
+        f"at {several(sorted(names['setting'], key=by_bits))} on {several(names['dataset'])}."
+    )
+
+
 def measured_on(rows: pd.DataFrame) -> str:
     """Return how much a question's rows measured: networks with seeds and pictures, and the sets; empty where nothing was.
 
@@ -87,9 +98,15 @@ def measured_on(rows: pd.DataFrame) -> str:
 
 
 def _extent(rows: pd.DataFrame) -> str:
-    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most."""
-    seeds, pictures = rows["seed"].nunique(), int(rows.groupby("dataset")["pictures"].max().sum())
-    told = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most.
+
+    Seeds are those of one thing that is compared with another, which may have been repeated more often.
+    """
+    pictures = int(rows.groupby("dataset")["pictures"].max().sum())
+    kinds = [name for name in ("series", "variable", "level") if name in rows]
+    counts = rows.groupby(kinds)["seed"].nunique() if kinds else pd.Series(rows["seed"].nunique())
+    least, most = int(counts.min()), int(counts.max())
+    told = f"{least}{f' to {most}' * (least < most)} {'seed' if most == 1 else 'seeds'}"
     return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
 
 
