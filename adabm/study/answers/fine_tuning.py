@@ -128,6 +128,9 @@ def outcomes(
     return found
 
 
+_OTHERS = "When to stop without looking at evaluated pictures, on other networks too, is asked on the page of stopping."
+
+
 def conclusion(
     table: pd.DataFrame, runs: Mapping[str, Mapping], steps: Sequence[int], steps_per_round: int
 ) -> list[str]:
@@ -154,7 +157,7 @@ def conclusion(
     rows = [_row(name, tuned, steps_per_round) for name, tuned in ended.items()]
     return [
         answer(_verdict(highest, ended[highest])),
-        " ".join(details),
+        " ".join([*details, _OTHERS]),
         practice(_advice(highest, ended[highest])),
         *evidence(rows),
     ]
