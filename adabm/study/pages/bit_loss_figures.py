@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from .figures import study_style
 
-_LEFT = ("bit loss, weight 50", "bit loss, weight 500", "multiplier")  # names that stand left of their points
+_LEFT = ("bit loss, weight 5", "bit loss, weight 50", "bit loss, weight 500")  # names that stand left of their points
+_ABOVE = ("multiplier",)  # close to one of them
 
 
 def plot_along(trace: pd.DataFrame, released: str) -> Figure:
@@ -120,8 +121,8 @@ def _quality(axis: Axes, models: pd.DataFrame, curves: pd.DataFrame, released: s
     means = models.groupby("method", sort=False)[["fab", "psnr"]].mean()
     for method, point in means.iterrows():
         axis.plot(point["fab"], point["psnr"], "o", color=_color(method, released), ms=5)
-        ha = "right" if method in _LEFT else "left"
+        ha, away = ("center", (0, 8)) if method in _ABOVE else ("right", (-5, 0)) if method in _LEFT else ("left", (5, 0))
         place = dict(textcoords="offset points", fontsize=7, va="center", ha=ha, color=_color(method, released))
-        axis.annotate(_short(method), point, (-5 if ha == "right" else 5, 0), **place)
+        axis.annotate(_short(method), point, away, **place)
     axis.set(xlabel="FAB of the patches")
     axis.margins(x=0.25)
