@@ -30,6 +30,7 @@ from adabm.study.answers import (
 )
 from adabm.study.answers.asked import Asked
 from adabm.study.answers.estimates import tell_left_out
+from adabm.study.tables.networks import named
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = {"demo": "params.yaml", "paper": "profiles/paper/params.yaml"}
@@ -98,7 +99,7 @@ class Committed:
         block, table = self.blocks[question], self.tables[question]
         if question == "complexity":
             units = pd.read_csv(self.results / question / "complexity_patches.csv")
-            return complexity.conclusion(units, block["share"])
+            return complexity.conclusion(named(units), block["share"])
         if question == "clipping":
             units, layers = (pd.read_csv(self.results / question / f"clipping_{n}.csv") for n in ("patches", "layers"))
             return clipping.conclusion(units, layers, block["methods"][0])
