@@ -96,7 +96,7 @@ def test_conclusion_names_best_and_worst_and_leaves_p_values_to_the_table():
     _, prose, _, evidence = told(PSNR)
     assert prose == (
         "Against random pictures PSNR on Set5 changes from -2.00 dB (worse, clearly) to +0.05 dB (alike, within the spread "
-        "over seeds). Bits are not the same, see FAB below."
+        "over seeds). FAB is the same for all."
     )
     (line,) = [line for line in evidence.splitlines() if "| worse" in line]
     found = sampling.compared(table()).set_index("strategy").loc["worse"]
@@ -105,9 +105,15 @@ def test_conclusion_names_best_and_worst_and_leaves_p_values_to_the_table():
     ]  # fmt: skip
     assert told(ALIKE, ONE_SEED)[1] == (
         "Against random pictures PSNR on Set5 changes by +0.05 dB (alike, within the spread over seeds) on a; "
-        "by -2.00 dB (worse, one seed) on b. Bits are not the same, see FAB below."
+        "by -2.00 dB (worse, one seed) on b. FAB is the same for all."
     )
     assert told({"random": (30.0, 30.2)})[1] == "Random pictures alone were tried on Set5."
+
+
+def test_bits_that_are_the_same_are_told_by_series():
+    other = [one | {"fab": 4.0 + 0.1 * (one["level"] == "worse")} for one in rows(PSNR, series="b")]
+    assert "FAB is the same for all. " in told(PSNR)[1] + " "
+    assert "FAB is the same for all strategies with adabm; otherwise it is not, see below." in told(PSNR, more=other)[1]
 
 
 def test_a_clear_difference_that_is_not_significant():

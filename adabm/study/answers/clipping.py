@@ -189,9 +189,7 @@ def _first(units: pd.DataFrame) -> str:
         head = f"**Clipping must follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
     else:
         head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
-    told = (
-        " This is PSNR to the full-precision output; what clipping adds to AdaBM's other parts is asked on the page of components."
-    )
+    told = " This is PSNR to the full-precision output; what clipping adds to AdaBM's other parts is asked on the page of components."
     if better:
         more = "more" if all(of > used for used, of in better.items()) else "other"
         told += (

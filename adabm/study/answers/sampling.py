@@ -24,6 +24,7 @@ QUESTION = Question(
     "The same number of calibration pictures, chosen from the same pool by different strategies.",
     "Quality for each strategy of choosing calibration pictures",
 )
+_SAME_FAB = 0.005  # bits; tables show two decimals
 _NO_BETTER = "No way of choosing is clearly better than random pictures"
 
 
@@ -158,7 +159,21 @@ def _span(here: pd.DataFrame) -> str:
         texts.append(f"{'from ' if len(ends) > 1 else 'by '}{' to '.join(ends)}{where}")
     if not texts:
         return f"Random pictures alone were tried on {sets}."
-    return f"Against random pictures PSNR on {sets} changes {'; '.join(texts)}. Bits are not the same, see FAB below."
+    return f"Against random pictures PSNR on {sets} changes {'; '.join(texts)}. {_bits(here)}"
+
+
+def _bits(here: pd.DataFrame) -> str:
+    """In which series all strategies lead to the same bits, so that ranges alone make a difference."""
+    same = {
+        series: rows.groupby("backbone")["fab"].agg(lambda fab: fab.max() - fab.min()).max() < _SAME_FAB
+        for series, rows in here.groupby("series", sort=False)
+    }
+    equal = [series for series, is_so in same.items() if is_so]
+    if not equal:
+        return "Bits are not the same, see FAB below."
+    if len(equal) == len(same):
+        return "FAB is the same for all."
+    return f"FAB is the same for all strategies with {several(equal)}; otherwise it is not, see below."
 
 
 def _elsewhere(others: pd.DataFrame) -> list[str]:

@@ -121,7 +121,9 @@ def _quality(axis: Axes, models: pd.DataFrame, curves: pd.DataFrame, released: s
     means = models.groupby("method", sort=False)[["fab", "psnr"]].mean()
     for method, point in means.iterrows():
         axis.plot(point["fab"], point["psnr"], "o", color=_color(method, released), ms=5)
-        ha, away = ("center", (0, 8)) if method in _ABOVE else ("right", (-5, 0)) if method in _LEFT else ("left", (5, 0))
+        ha, away = (
+            ("center", (0, 8)) if method in _ABOVE else ("right", (-5, 0)) if method in _LEFT else ("left", (5, 0))
+        )
         place = dict(textcoords="offset points", fontsize=7, va="center", ha=ha, color=_color(method, released))
         axis.annotate(_short(method), point, away, **place)
     axis.set(xlabel="FAB of the patches")
