@@ -56,8 +56,8 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
 
     The file holds the network's weights, all quantization parameters, and as JSON metadata the bits, the recipe with
     all settings, the descriptor, the network's hash, seed and package version, and a sha256 over all of it. Where the
-    network cannot be built again by its name, or was changed after it was built, the file keeps some of its full-precision
-    outputs instead, and is loaded with the network.
+    network cannot be built again by its name, or was changed after it was built, the file is loaded with the network; then,
+    and where a user's file defines its class, it keeps some full-precision outputs, which loading compares.
 
     Args:
         preset: name of the recipe to be recorded instead of its own.
@@ -100,7 +100,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
             stacklevel=2,
         )
         metadata["network"] |= {"options": {}, "source": "", "tensors": [], "left_out": {}}
-    if not _is_built_alone(metadata["network"]):
+    if not _is_built_alone(metadata["network"]) or _is_of_user(model.network):
         metadata["network"]["outputs"] = kept_values(output)
     left_out = metadata["network"].get("left_out", ())
     tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
@@ -118,6 +118,12 @@ def _full_precision_output(model: QuantizedSR) -> Tensor | None:
 def _is_built_alone(identity: Mapping) -> bool:
     """Whether a checkpoint's network is built from the file, so that it need not be given."""
     return identity.get("source") == SOURCE or bool(identity["options"])
+
+
+def _is_of_user(network: nn.Module) -> bool:
+    """Whether a file outside of this package defines the network, which may be edited after the model was saved."""
+    known = architecture_of(network)
+    return known is not None and known.file is not None
 
 
 def _comes_back(
@@ -211,12 +217,12 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     _check_digest(path, metadata, tensors)
     _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
-    if network is not None and not gives_kept_values(
-        _full_precision_output(model), metadata["network"].get("outputs", ()), model
-    ):
+    kept = metadata["network"].get("outputs", ())
+    if kept and not gives_kept_values(_full_precision_output(model), kept, model):
+        whose = "its class" if network is None else "the network given has its weights, but"
         raise CheckpointError(
-            f"{path}: was made from another {metadata['network']['name']}: the network given has its weights, but computes "
-            "something else; build it as the quantized one was, with the same options and changes"
+            f"{path}: was made from another {metadata['network']['name']}: {whose} computes something else than when the file was "
+            "written; build it as the quantized one was, with the same code, options and changes"
         )
     return model
 

@@ -17,6 +17,7 @@ from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import Role, architecture, import_weights, known_networks, load_architectures
 from adabm.pictures.reading import read_rgb
 from adabm.study import Effort, read_plan
+from helpers.cli_files import smooth
 from helpers.file_server import write_manifest
 from helpers.study_files import write_pictures
 from pipelines.downloads.fetch import main as fetch
@@ -72,6 +73,17 @@ def weights(outside, tmp_path) -> Path:
     torch.manual_seed(0)
     adabm.save_network(adabm.build_network("Chain", features=6), tmp_path / "chain.safetensors")
     return tmp_path / "chain.safetensors"
+
+
+def test_a_model_of_a_class_that_was_edited_since_is_refused(weights, tmp_path, monkeypatch):
+    network, path = adabm.load_network(weights), tmp_path / "q.safetensors"
+    model, *_ = adabm.quantize(network, [smooth(0)], "minmax", patch_size=16)
+    adabm.save_quantized(model, path)
+    adabm.load_quantized(path)
+    as_it_was = type(network).forward
+    monkeypatch.setattr(type(network), "forward", lambda self, x: as_it_was(self, x) + 1)
+    with pytest.raises(CheckpointError, match="from another Chain: its class computes something else than when"):
+        adabm.load_quantized(path)
 
 
 def plan_of(backbone: Path, root: Path) -> list:
