@@ -81,6 +81,11 @@ def test_the_first_sentence(costs, told):
     assert told in first and first.startswith("**") and "can be better" not in first
 
 
+def test_from_where_the_range_of_the_most_bits_is_as_good():
+    assert " From 4 bits up the range found for 8 bits is as good" in clipping.conclusion(units(WIDE), LAYERS, "own")[0]
+    assert "is as good as that" not in clipping.conclusion(units(NARROW), LAYERS, "own")[0]
+
+
 def test_a_cost_within_the_spread_is_none():
     assert "need not follow" in clipping.conclusion(units({(8, 2): 0.3, (2, 8): 0.3}, noise=3.0), LAYERS, "own")[0]
 
@@ -108,7 +113,7 @@ def test_layers_and_what_they_owe():
     "gains, told",
     [
         ({}, "The released search is the best: keep it."),
-        ({OWN_ALL: 4.0}, f"*In practice:* Search at: {OWN_ALL}, +1.0 dB."),
+        ({OWN_ALL: 4.0}, f"*In practice:* Search at {OWN_ALL}, by +1.0 dB."),
         ({FOLLOWING: 3.3}, "Keep the released search: nothing is clearly better."),
     ],
 )

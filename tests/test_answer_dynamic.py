@@ -164,6 +164,17 @@ def test_where_the_same_bits_are_clearly_better_no_factors_are_advised():
     assert any("Leave each layer's factor" in part for part in dynamic.conclusion(units()))
 
 
+def test_advice_goes_by_network_where_they_differ():
+    same = units()
+    same.loc[same["rule"] == SAME, "truth"] /= 1000
+    told = dynamic.conclusion(pd.concat([same, units().assign(backbone="other")]))
+    (advice,) = [part for part in told if part.startswith("*In practice:*")]
+    assert advice.startswith(
+        "*In practice:* Keep AdaBM's fixed factors on other; give all layers the same bits on net (+"
+    )
+    assert "asked on the page of sensitivity" in advice
+
+
 def test_the_table_keeps_each_rule_at_its_own_bits():
     table = dynamic.table(units(0.5))
     assert list(table["level"]) == ["none", *RULES] and table.loc[0, "psnr_y_db"] == pytest.approx(31.141)

@@ -20,7 +20,7 @@ def test_least_and_most_loss_and_adabm_beside_the_published_one():
     assert published.startswith("AdaBM's loss is below the published one in 1 of 1 cases")
     (cells,) = evidence.splitlines()[2:]
     assert [cell.strip() for cell in cells.split("|")[1:-1]] == [
-        "net", "Set5", "W4A4 FQ", "0.60 (adabm)", "2.00 (minmax)", "0.60 ± 0.14", "2", "4.05", "1.08"
+        "net", "Set5", "W4A4 FQ", "2", "0.60 (AdaBM)", "2.00 (MinMax)", "0.60 ± 0.14", "2", "4.05", "1.08"
     ]  # fmt: skip
 
 

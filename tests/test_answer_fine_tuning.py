@@ -93,6 +93,7 @@ def test_a_run_that_diverged_is_told():
 def test_steps_of_its_own():
     runs = RUNS | {"short": {"preset": "adabm", "steps": [2]}}
     rows = [*table({0: 20.0, 10: 30.0}).to_dict("records"), *table({0: 20.0, 2: 25.0}, "short").to_dict("records")]
+    assert "By run 2 to 10 steps are enough" in fine_tuning.conclusion(study_table(rows), runs, [10], 5)[1]
     found = fine_tuning.outcomes(study_table(rows), runs, [10], 5)
     assert {name: tuned.last for name, tuned in found.items()} == {"released": 10, "short": 2}
 

@@ -175,7 +175,11 @@ OTHERS = dict.fromkeys(SURROGATES, 0.5)
             "None helps: no approximation tunes the mappings to clearly more than calibration, and identity",
         ),
         (0.0, {**OTHERS, "identity": 0.4}, "Identity works better than AdaBM's tanh, by 0.97 dB"),
-        (0.0, {**OTHERS, "identity": 0.6}, "No approximation works better than AdaBM's tanh; identity is worse."),
+        (
+            0.0,
+            {**OTHERS, "identity": 0.6},
+            "No approximation works clearly better than AdaBM's tanh; identity is clearly worse.",
+        ),
         (0.0, OTHERS, "It hardly matters: no approximation ends clearly apart"),
         (3.0, {RELEASED: 0.9, "identity": 0.8}, "None helps: tuned with any approximation"),
     ],

@@ -77,6 +77,12 @@ def test_networks_that_one_percentile_suits_are_told_together():
     assert "released minus it (dB)" in evidence.splitlines()[0]
 
 
+def test_percentile_0_is_no_mapping():
+    psnr = {"0": (30.0, 30.1, 30.21), "10": (29.5, 29.61, 29.69), "20": (29.0, 29.1, 29.2)}
+    head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
+    assert "0 (no mapping) for images (+0.50 dB)" in head and "try 0 (no mapping) instead of 10 for images" in advice
+
+
 def test_what_the_seeds_cannot_tell_is_not_called_better():
     psnr = {"0": (29.0, 30.0), "10": (29.4, 29.8), "20": (30.0, 29.9)}
     head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))

@@ -53,5 +53,15 @@ def test_conclusion():
     ]  # fmt: skip
 
 
+def test_a_ratio_within_the_noise_is_none():
+    rows = study_table(parts() + memory())
+    rows.loc[rows["level"] == "adaptive bits, simulated", "seconds"] = rows.loc[
+        rows["level"] == "uniform bits, simulated", "seconds"
+    ].to_numpy()
+    assert timing.conclusion(rows, 464.4, [1, 11], [1, 3], whole_steps=15)[1].startswith(
+        "Adaptive bits take as long as"
+    )
+
+
 def test_figures():
     assert list(timing.figures(study_table(parts() + memory()))) == ["", "pictures", "steps"]

@@ -189,7 +189,7 @@ def _first(units: pd.DataFrame) -> str:
         head = f"**Clipping must follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
     else:
         head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
-    told = " This is PSNR to the full-precision output; what clipping adds to AdaBM's other parts is asked on the page of components."
+    told = f"{_good_from(cost, high)} This is PSNR to the full-precision output; what clipping adds to AdaBM's other parts is asked on the page of components."
     if better:
         more = "more" if all(of > used for used, of in better.items()) else "other"
         told += (
@@ -197,6 +197,14 @@ def _first(units: pd.DataFrame) -> str:
             "where it pays to clip more than the output bears."
         )
     return head + told
+
+
+def _good_from(cost: pd.DataFrame, high: int) -> str:
+    """From how many bits up the range of the most bits costs nothing, if it costs something below."""
+    good = [int(used) for used in cost.columns if (cost.loc[high, cost.columns[cost.columns >= used]] <= _LITTLE).all()]
+    if not good or min(good) in (high, cost.columns.min()):
+        return ""
+    return f" From {min(good)} bits up the range found for {high} bits is as good as that of the bits used."
 
 
 def _of_layers(layers: pd.DataFrame) -> str:
@@ -270,6 +278,8 @@ def _of_searches(units: pd.DataFrame, method: str) -> list[str]:
     if best == RELEASED:
         return [told, practice("The released search is the best: keep it.")]
     gain = f"{found[best] - found[RELEASED]:+.1f} dB"
-    kept = f"Keep the released search: nothing is clearly better. First is the search at: {best}, {gain}."
+    kept = (
+        f"Keep the released search: nothing is clearly better. The best in the mean is a search at {best}, by {gain}."
+    )
     sure = clear(values, ("search", best), ("search", RELEASED))
-    return [told, practice(f"Search at: {best}, {gain}." if sure else kept)]
+    return [told, practice(f"Search at {best}, by {gain}." if sure else kept)]

@@ -103,7 +103,9 @@ def _advice(parts: pd.DataFrame, series: str, where: str) -> str:
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
     best = max(names, key=lambda level: _psnr(parts, series, level).mean())
     if best == WHOLE:
-        return f"on {where} use all of AdaBM: no combination of its parts was better."
+        return (
+            f"on {where} use all of AdaBM: no combination of its parts has more PSNR, at the bits that each comes to."
+        )
     gain = paired_difference(_psnr(parts, series, best), _psnr(parts, series, WHOLE))
     told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
     return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
@@ -205,7 +207,7 @@ def image_worth(table: pd.DataFrame) -> str:
                 f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
                 f"{rows['seed'].nunique()} seeds ({series}, layer mapping and clipping being there too), "
                 f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}. "
-                "What bits dealt by the picture's gradient do at equal FAB tells the question on complexity."
+                "What that costs at equal FAB is asked on the page of complexity."
             )
     return ""
 

@@ -149,7 +149,7 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     rows = [_row(rule, found.loc[rule]) for rule in COMPARED]
     return [
         told,
-        practice(_advice(found)),
+        practice(_advice(found, gained)),
         *evidence(rows),
         *evidence(_by_network(everything)),
         *evidence(extents(main(units))),
@@ -158,9 +158,14 @@ def conclusion(units: pd.DataFrame) -> list[str]:
 
 def _same_for_all(gained: pd.DataFrame) -> str:
     """Tell on which networks the same bits for all layers are better than fixed factors, if on any."""
-    means = gained[gained["rule"] == SAME].groupby("backbone", sort=False)["truth"].mean()
+    means = _same(gained)
     better = list(means.index[means > 0])
     return f" The same bits for all layers are better than fixed factors on {several(better)}." if better else ""
+
+
+def _same(gained: pd.DataFrame) -> pd.Series:
+    """What the same bits for all layers give against fixed factors, dB to ground truth, by network."""
+    return gained[gained["rule"] == SAME].groupby("backbone", sort=False)["truth"].mean()
 
 
 def _row(rule: str, row: pd.Series) -> dict[str, str]:
@@ -183,11 +188,19 @@ def _by_network(gained: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _advice(found: pd.DataFrame) -> str:
+def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     dynamic = found.loc[list(DYNAMIC)]
     best = dynamic["truth"].idxmax()
     if dynamic.loc[best, "least"] > 0:
         return f"Compute each picture's factors ({best}) where its time allows."
+    means = _same(gained)
+    better, worse = means[means > 0], means[means <= 0]
+    if found.loc[SAME, "least"] > 0 and len(worse):
+        told = several([f"{name} ({signed(gain)} dB against fixed factors)" for name, gain in better.items()])
+        return (
+            f"Keep AdaBM's fixed factors on {several(list(worse.index))}; give all layers the same bits on {told}. Whether another "
+            "measure deals bits out better is asked on the page of sensitivity."
+        )
     if found.loc[SAME, "least"] > 0:
         return f"Give all layers the same bits: {signed(found.loc[SAME, 'truth'])} dB against fixed factors; no way of computing factors gains as much."
     return "Leave each layer's factor as calibration found it."

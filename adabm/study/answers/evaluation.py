@@ -5,6 +5,7 @@ import pandas as pd
 from ..running.runs import MEASURED
 from ..tables.conclusion import answer, evidence
 from ..tables.leaderboard import best, first_board, leaderboard
+from ..tables.methods import label
 from ..tables.networks import network
 
 PLACE = ("backbone", "dataset", "tile")
@@ -84,8 +85,9 @@ def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
         "network": network(backbone),
         "set": f"{dataset} in {tile}px patches" if tile else dataset,
         "setting": setting,
-        "least loss (dB)": f"{least['loss_db']:.2f} ({least['method']})",
-        "most loss (dB)": f"{most['loss_db']:.2f} ({most['method']})",
+        "methods": str(rows["method"].nunique()),
+        "least loss (dB)": f"{least['loss_db']:.2f} ({label(least['method'])})",
+        "most loss (dB)": f"{most['loss_db']:.2f} ({label(most['method'])})",
     }
     for _, row in rows[rows["method"] == "adabm"].iterrows():
         spread = f" ± {row['psnr_std_db']:.2f}" if row["seeds"] > 1 else ""

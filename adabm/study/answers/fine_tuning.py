@@ -154,6 +154,9 @@ def conclusion(
         f"The {len(ended)} runs end between {min(ends):.2f} and {max(ends):.2f} dB. A step is enough from which on PSNR is no "
         f"more than {_ENOUGH} dB or the spread over seeds below that of the last; the best step is chosen by looking.",
     )
+    enough = sorted({tuned.enough for tuned in ended.values()})
+    if len(enough) > 1:
+        details.append(f"By run {enough[0]} to {enough[-1]} steps are enough, see below.")
     rows = [_row(name, tuned, steps_per_round) for name, tuned in ended.items()]
     return [
         answer(_verdict(highest, ended[highest])),

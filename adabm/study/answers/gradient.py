@@ -195,17 +195,18 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     )
     clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
     advice = f"Tune with {several(clear)}." if clear else "Keep AdaBM's tanh: no other approximation is clearly better."
-    rows = _rows(gained, found, _ended(tables["steps"]))
+    rows = _rows(gained, gaps, found, _ended(tables["steps"]))
     return [told, practice(advice), *evidence(rows), *evidence(extents(tables["patches"]))]
 
 
-def _rows(gained: pd.DataFrame, found: pd.DataFrame, fab: pd.Series) -> list[dict[str, str]]:
+def _rows(gained: pd.DataFrame, gaps: pd.DataFrame, found: pd.DataFrame, fab: pd.Series) -> list[dict[str, str]]:
     """Rows by surrogate, that of the highest gain first."""
     return [
         {
             "approximation": name,
             "gain at equal FAB (dB)": signed(row["mean"]),
             "95 % of draws of patches": f"{signed(row['least'])} to {signed(row['most'])}",
+            "against tanh (dB), 95 % of draws": "" if name == RELEASED else _against(gaps.loc[name]),
             "median patch": signed(row["median"]),
             "FAB after": f"{fab[name]:.2f}",
             **{heading: f"{found.loc[name, column]:.0%}" for heading, column in _SIGNS.items()},
@@ -213,6 +214,10 @@ def _rows(gained: pd.DataFrame, found: pd.DataFrame, fab: pd.Series) -> list[dic
         }
         for name, row in gained.sort_values("mean", ascending=False, kind="stable").iterrows()
     ]
+
+
+def _against(gap: pd.Series) -> str:
+    return f"{signed(gap['mean'])} ({signed(gap['least'])} to {signed(gap['most'])})"
 
 
 def _clearly(gained: pd.DataFrame, sign: int) -> list[str]:
@@ -233,7 +238,7 @@ def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
         return f"{best[0].upper()}{best[1:]} works better than AdaBM's tanh, by {gaps.loc[best, 'mean']:.2f} dB at equal FAB."
     worse = _clearly(gaps, -1)
     if worse:
-        return f"No approximation works better than AdaBM's tanh; {several(worse)} {'is' if len(worse) == 1 else 'are'} worse."
+        return f"No approximation works clearly better than AdaBM's tanh; {several(worse)} {'is' if len(worse) == 1 else 'are'} clearly worse."
     return "It hardly matters: no approximation ends clearly apart from AdaBM's tanh at equal FAB."
 
 

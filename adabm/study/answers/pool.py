@@ -92,7 +92,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
         other = lost.series != found[0].series
         if other and lost.pool == CLEAN:
             continue
-        kinds = {f"{found[0].series},\nown bits": lost.loss, f"{found[0].series},\n{ALIKE}": lost.alike}
+        kinds = {f"{found[0].series},\nbits as mapped": lost.loss, f"{found[0].series},\n{ALIKE}": lost.alike}
         pool = f"{lost.pool}, {lost.series}" if other else lost.pool
         for column, loss in kinds.items():
             if loss is not None:

@@ -123,7 +123,9 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
         f"**{_first(layers, mean['both'].idxmax(), _by_network(agreed, OWN, 'both'))}** Best is what agrees best with what a bit more or "
         f"fewer in one layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer "
         "for as many, so that FAB stays.",
-        practice(_practice(fp, winner, _by_network(gained, OWN, "to_fp_db"))),
+        practice(
+            _practice(fp, winner, _by_network(gained, OWN, "to_fp_db")) + " This is PSNR to the full-precision output."
+        ),
         *evidence(_rows(mean, gained)),
         *evidence(_listed(gained, list(dict.fromkeys(layers["backbone"])), list(dict.fromkeys([OWN, winner])))),
         *evidence(extents(layers)),

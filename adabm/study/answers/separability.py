@@ -187,7 +187,7 @@ def _first(additive: float, fp: pd.Series) -> str:
     elif joint > 0 and separate >= _NEARLY * joint:
         worth = f"and a sum of two factors earns {separate / joint:.0%} of what bits for each picture and layer do"
     else:
-        worth = f"but bits for each picture and layer gain {joint - separate:.2f} dB over a sum of two factors"
+        worth = f"but bits for each picture and layer gain {joint - separate:.2f} dB to the full-precision output over a sum of two factors"
     if additive >= _MOST:
         return f"Image and layer may be separated: a sum of both explains {additive:.0%} of the log error, {worth}."
     if additive >= 0.5:
@@ -206,7 +206,8 @@ def _advice(fp: pd.Series) -> str:
     if fp[ADABM] <= 0:
         return (
             "A picture's and a layer's factor that are added lose little by being separate; what loses is how AdaBM chooses "
-            f"them: its own give {fp[ADABM]:+.2f} dB where the best separate ones give {fp[SEPARATE]:+.2f}."
+            f"them: its own give {fp[ADABM]:+.2f} dB to the full-precision output, against the same bits for all, where the best "
+            f"separate ones give {fp[SEPARATE]:+.2f}."
         )
     if fp[JOINT] > fp[SEPARATE] > 0:
         return f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds."

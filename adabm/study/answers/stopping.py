@@ -137,7 +137,10 @@ def _advice(found: pd.DataFrame) -> str:
     if max(lowest, last) <= _LITTLE:
         return "Hold calibration pictures out only to save time: the last step is as good."
     if lowest > last + _LITTLE:
-        return f"Hold some calibration pictures out, fine-tune to the end and keep the state of their lowest loss: {lowest:+.2f} dB in the mean."
+        return (
+            f"Hold some calibration pictures out and keep the state of their lowest loss: {lowest:+.2f} dB in the mean against the last "
+            f"step if fine-tuning goes on to its end, {last:+.2f} dB if the rule stops it, which saves steps."
+        )
     return f"Hold some calibration pictures out and stop by their loss: {last:+.2f} dB in the mean over the last step."
 
 
@@ -208,8 +211,9 @@ def _networks(found: pd.DataFrame) -> list[dict[str, str]]:
     for backbone, runs in found.groupby("backbone", sort=False):
         mean = runs.mean(numeric_only=True)
         row = {"network": backbone, "seeds": str(len(runs)), "before (dB)": f"{mean['start_db']:.2f}"}
-        row |= {"last step": f"{mean['last_db']:.2f}", "by the rule": f"{mean['rule_db']:.2f}"}
-        row |= {"best": f"{mean['best_db']:.2f}", "worst": f"{mean['worst_db']:.2f}"}
+        row |= {"last step (dB)": f"{mean['last_db']:.2f}", "by the rule (dB)": f"{mean['rule_db']:.2f}"}
+        row |= {"lowest loss (dB)": f"{mean['lowest_db']:.2f}"}
+        row |= {"best (dB)": f"{mean['best_db']:.2f}", "worst (dB)": f"{mean['worst_db']:.2f}"}
         row |= {"steps": str(runs["steps"].max()), "step kept": _span(runs["kept"]), "best step": _span(runs["best"])}
         rows.append(row | ({"diverged": str(runs["diverged"].sum())} if found["diverged"].any() else {}))
     return rows

@@ -136,8 +136,15 @@ def conclusion(table: pd.DataFrame) -> list[str]:
 def _advice(found: Sequence[Moved], better: Sequence[Moved]) -> str:
     if not better:
         return "keep the released percentiles."
-    texts = [f"try {first.best} instead of {RELEASED[first.which]} for {told}" for first, told in _alike(better, found)]
+    texts = [
+        f"try {_percentile(first.best)} instead of {RELEASED[first.which]} for {told}"
+        for first, told in _alike(better, found)
+    ]
     return several(texts) + "."
+
+
+def _percentile(level: int) -> str:
+    return "0 (no mapping)" if level == 0 else str(level)
 
 
 def _alike(better: Sequence[Moved], found: Sequence[Moved], gained: bool = False) -> list[tuple[Moved, str]]:
@@ -167,7 +174,7 @@ def _where(moved: Moved, found: Sequence[Moved]) -> str:
 
 def _verdict(found: Sequence[Moved], better: Sequence[Moved]) -> str:
     if better:
-        listed = [f"{first.best} for {told}" for first, told in _alike(better, found, gained=True)]
+        listed = [f"{_percentile(first.best)} for {told}" for first, told in _alike(better, found, gained=True)]
         first = f"Other percentiles are clearly better than the released ones: {several(listed)}"
     else:
         first = "No other percentile is clearly better than the released one"

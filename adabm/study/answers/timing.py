@@ -18,9 +18,10 @@ QUESTION = Question(
     "timing",
     7,
     "How long does it take?",
-    "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; low-bit inference itself is only simulated.",
+    "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; upscaling is simulated.",
     "Measured time of the parts of quantization",
 )
+_ALIKE = 0.05  # of a ratio of times; less is the machine's noise
 _COUNTED = {
     "pictures": "calibration pictures",
     "steps": "fine-tuning steps",
@@ -98,6 +99,10 @@ def _parts(timed: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
     }
 
 
+def _times(ratio: float) -> str:
+    return "as long as" if abs(ratio - 1) < _ALIKE else f"{ratio:.2f} times as long as"
+
+
 def conclusion(
     table: pd.DataFrame, loaded_mib: float, sizes: Sequence[int], steps: Sequence[int], whole_steps: int
 ) -> list[str]:
@@ -128,7 +133,7 @@ def conclusion(
             f"{1 - (most + clipping) / whole:.0%} of them fine-tuning; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
-        f"Adaptive bits take {adaptive / uniform:.2f} times as long as uniform simulated bits; Image2Bit itself is "
+        f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "
         f"{image2bit / adaptive:.1%} of it.",
         f"Memory peaks at {peak['peak_mib']:.0f} MiB ({peak['series']} {peak['level']}; "
         f"{loaded_mib:.0f} MiB with nothing but the network loaded).",

@@ -29,9 +29,9 @@ def _costs(board: pd.DataFrame) -> str:
     told.append(f"{row['relative_bitops']:.1%} of the BitOPs of full precision{beside('relative_bitops', '.1%')}")
     text = f"{row['label']}: {', '.join(told)}, both theoretical."
     if row["integer"] == "yes":
-        text += " The integer engines run it."
+        text += " Engines that compute in 8-bit integers run it."
     elif row["integer"] == "no":
-        text += " The integer engines do not run it."
+        text += " Engines that compute in 8-bit integers do not run it."
     return text
 
 
