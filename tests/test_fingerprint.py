@@ -89,7 +89,6 @@ BEYOND = (
     "repair_environment",
     "study.tables.executable",
     "study.running.simulation",
-    "study.tables.methods",
     "study.tables.network_board",
     "study.tables.presentation",
     "study.tables.study_summary",

@@ -36,6 +36,17 @@ def timing() -> pd.DataFrame:
     )
 
 
+def test_what_the_seeds_cannot_tell_from_the_first_is_named():
+    rows = [row("fp32", psnr=32.0), row("minmax", psnr=30.0)]
+    for seed, (omse, adabm) in enumerate(((31.5, 31.4), (31.7, 31.6), (31.6, 31.5))):
+        rows += [row("omse", psnr=omse, seed=seed), row("adabm", psnr=adabm, seed=seed)]
+    assert "the seeds cannot tell it from AdaBM (0.50 dB); AdaBM loses" in verdict(leaderboard(summary(*rows)))
+    apart = [row("omse", psnr=31.9 + seed / 100, seed=seed + 3) for seed in range(3)]
+    assert "cannot tell" not in verdict(
+        leaderboard(summary(*rows[:2], *[r for r in rows[2:] if r["method"] != "omse"], *apart))
+    )
+
+
 def test_the_least_loss_comes_first_in_each_setting_and_full_precision_is_no_rival(measured, timing):
     board = leaderboard(measured, timing)
     assert list(zip(board["setting"], board["method"])) == [

@@ -61,6 +61,7 @@ NEUTRAL = (
     "study.running.working",
     "study.tables.conclusion",  # how a conclusion is told
     "study.tables.leaderboard",  # in which order methods are told
+    "study.tables.methods",  # how methods are called
     "study.tables.networks",  # how networks are called
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables

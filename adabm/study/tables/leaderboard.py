@@ -1,6 +1,7 @@
 """The leaderboard: which recipe loses least, at which bits and cost, and how long it takes."""
 
 import pandas as pd
+from scipy import stats
 
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
@@ -11,6 +12,7 @@ from .networks import network
 from .presentation import ReadableTable
 
 _SHOWN_BEST = 5
+_SIGNIFICANT = 0.05  # as in adabm.study.answers.significance, which stands above
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
 _INTEGER = {True: "yes", False: "no", None: ""}
 
@@ -81,6 +83,10 @@ def verdict(board: pd.DataFrame) -> str:
         f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
         f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
     )
+    near = [row for _, row in rows[~_dearer(rows)].iterrows() if _not_told_apart(first, row)]
+    if near:
+        told = " and ".join(f"{row['label']} ({row['loss_db']:.2f} dB)" for row in near)
+        text += f"; the seeds cannot tell it from {told}"
     released = rows[rows["method"] == "adabm"]
     if len(released) and first["method"] != "adabm":
         row = released.iloc[0]
@@ -88,6 +94,16 @@ def verdict(board: pd.DataFrame) -> str:
     for _, row in rows[_dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
     return f"{text}."
+
+
+def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
+    """Whether both were repeated, and a Welch test over seeds does not tell the other's greater loss from the first's."""
+    if other["method"] == first["method"] or min(first["seeds"], other["seeds"]) < 2:
+        return False
+    told = [(row["loss_db"], row["psnr_std_db"], row["seeds"]) for row in (first, other)]
+    if max(spread for _, spread, _ in told) == 0:
+        return False
+    return bool(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue >= _SIGNIFICANT)
 
 
 def _took(row: pd.Series) -> str:
