@@ -25,6 +25,26 @@ class Plain(nn.Module):
         return self.tail(y + self.body(y).relu())
 
 
+class Standardized(nn.Conv2d):
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super()._conv_forward(x, weight / weight.std(), bias)
+
+
+class Called(nn.Conv2d):
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().__call__(x)
+
+
+class Computed(nn.Conv2d):
+    def __init__(self, *sizes: int, **settings: int) -> None:
+        super().__init__(*sizes, **settings)
+        self.raw = self._parameters.pop("weight")
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.raw - self.raw.mean()
+
+
 def transposed(network: Plain) -> None:
     network.tail = nn.Sequential(nn.ConvTranspose2d(8, 8, 4, 2, 1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
 
@@ -111,6 +131,26 @@ def own_forward(network: Plain) -> None:
         (lambda network: network.head.register_forward_hook(lambda module, given, out: 2 * out), "head has a hook"),
         (lambda network: network.tail[0].register_forward_pre_hook(lambda module, given: None), "tail.0 has a hook"),
         (lambda network: nn.utils.spectral_norm(network.head), "head has a hook.*remove it"),
+        (
+            lambda network: setattr(network, "chain", [network.body[0], network.head]),
+            "chain holds layers of the network in a",
+        ),
+        (
+            lambda network: setattr(network.body, "by_name", {"a": [network.head]}),
+            "body.by_name holds layers of the network",
+        ),
+        (lambda network: setattr(network, "mid", lambda x: network.head(x)), "the mid is a function that holds"),
+        (lambda network: setattr(network, "steps", [lambda x: network.head(x)]), "the steps is a function that holds"),
+        (
+            lambda network: setattr(network.head, "_conv_forward", lambda *given: 0),
+            "head has a _conv_forward of its own",
+        ),
+        (
+            lambda network: setattr(network, "head", Standardized(3, 8, 3, padding=1)),
+            "head has a _conv_forward of its own",
+        ),
+        (lambda network: setattr(network, "head", Called(3, 8, 3, padding=1)), "head has a __call__ of its own"),
+        (lambda network: setattr(network, "head", Computed(3, 8, 3, padding=1)), "head has a weight that is computed"),
         (
             lambda network: setattr(network, "forward", lambda x: Plain.forward(network, x)),
             "the forward is a function that holds",

@@ -1,16 +1,18 @@
 """Refuse what is no network whose weights can be computed with, before anything is done with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CellType, FunctionType
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.utils import parametrize
 
 from ..errors import NetworkError
 from .descriptor import NetworkDescriptor
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)  # what is quantized in its place
+_OF_TORCH = frozenset(vars(nn.Module()))  # where torch keeps parameters, buffers, modules, hooks
 
 
 def check_network(network: object) -> None:
@@ -48,6 +50,11 @@ def check_network(network: object) -> None:
             f"{name_of_all}: {place} is a function that holds a part of this very network, and would go on computing with it where "
             "the network was copied and quantized; make it a method of the class, or take what it needs from its argument"
         )
+    if (place := _listed(network)) is not None:
+        raise NetworkError(
+            f"{name_of_all}: {place} holds layers of the network in a plain container, where quantized ones could not take their "
+            "place; use nn.ModuleList or nn.ModuleDict"
+        )
     for name, module in network.named_modules():
         if isinstance(module, _LAYERS) and (added := _added(module)) is not None:
             raise NetworkError(
@@ -80,7 +87,20 @@ def _added(layer: nn.Module) -> str | None:
     """What was added to one layer, whose place another one takes."""
     if layer._forward_pre_hooks or layer._forward_hooks:
         return "a hook"
-    return "a forward of its own" if "forward" in vars(layer) else None
+    if "forward" in vars(layer):
+        return "a forward of its own"
+    if getattr(type(layer), "forward", None) not in (nn.Conv2d.forward, nn.Linear.forward):
+        return None  # nothing takes the place of such a layer
+    if "_conv_forward" in vars(layer) or getattr(type(layer), "_conv_forward", None) not in (
+        None,
+        nn.Conv2d._conv_forward,
+    ):
+        return "a _conv_forward of its own"
+    if type(layer).__call__ is not nn.Module.__call__:
+        return "a __call__ of its own"
+    if "weight" not in layer._parameters and not parametrize.is_parametrized(layer):
+        return "a weight that is computed"
+    return None
 
 
 def _tied(network: nn.Module) -> str | None:
@@ -92,14 +112,36 @@ def _tied(network: nn.Module) -> str | None:
     for name, module in network.named_modules():
         place = f" of {name}" if name else ""
         hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-        functions = [
-            (f"the forward{place}", vars(module).get("forward")),
-            *((f"a hook{place}", hook) for hook in hooks),
-        ]
+        functions = [(f"a hook{place}", hook) for hook in hooks]
+        functions += [(f"the {said}{place}", held) for said, value in _own(module) for held in _held(value)]
         for told, function in functions:
             if isinstance(function, FunctionType) and not parts.isdisjoint(_known_modules(function)):
                 return told
     return None
+
+
+def _listed(network: nn.Module) -> str | None:
+    """Where layers of the network are held beside its own places for modules."""
+    layers = {module for module in network.modules() if isinstance(module, _LAYERS)}
+    for name, module in network.named_modules():
+        for said, value in _own(module):
+            if any(isinstance(held, nn.Module) and held in layers for held in _held(value)):
+                return f"{name}.{said}" if name else said
+    return None
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, object]]:
+    """What was set on a module beside parameters, buffers, modules and hooks."""
+    return ((name, value) for name, value in vars(module).items() if name not in _OF_TORCH)
+
+
+def _held(value: object, deep: int = 3) -> Iterator[object]:
+    """The value, or what is in it if it is a container."""
+    if not isinstance(value, (list, tuple, set, frozenset, Mapping)):
+        yield value
+    elif deep:
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _held(item, deep - 1)
 
 
 def _known_modules(function: FunctionType) -> Iterator[nn.Module]:
