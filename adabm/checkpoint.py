@@ -19,14 +19,14 @@ from .networks.architecture import architecture_of
 from .networks.community import SOURCE, rebuildable, recognize
 from .networks.describe import describe, network_name, restore_descriptor
 from .networks.limits import no_larger_than
-from .networks.sameness import gives_kept_values, kept_values, same_output, test_output
+from .networks.sameness import gives_kept_values, kept_values, same_output
 from .networks.usable import check_network
 from .quantization.layers import QuantizedLayer
 from .quantization.model import IsModel, QuantizedSR
 from .recipes import QuantizationConfig
 from .recipes.earlier import configuration
 from .serialization import file_metadata, safetensors_bytes
-from .soundness import unsound
+from .soundness import full_precision_output, quantizes_otherwise, unsound
 from .validation import File, Whole, check_all
 
 FORMAT = "adabm-quantized-3"
@@ -92,7 +92,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     if model.descriptor.source:  # the network is recognized again by its own tensors
         left_out = rebuildable(model.network, own)
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
-    output = _full_precision_output(model)
+    output = full_precision_output(model)
     if _is_built_alone(metadata["network"]) and not _comes_back(path, model, metadata, tensors, output):
         warnings.warn(
             f"{path}: this {model.descriptor.name} was changed after it was built (such as mean, img_range, res_scale, a block or a "
@@ -110,11 +110,6 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     write_atomically(path, safetensors_bytes(tensors, {"adabm": header}))
 
 
-def _full_precision_output(model: QuantizedSR) -> Tensor | None:
-    with model.full_precision():
-        return test_output(model, model.descriptor)
-
-
 def _is_built_alone(identity: Mapping) -> bool:
     """Whether a checkpoint's network is built from the file, so that it need not be given."""
     return identity.get("source") == SOURCE or bool(identity["options"])
@@ -129,13 +124,26 @@ def _is_of_user(network: nn.Module) -> bool:
 def _comes_back(
     path: str | Path, model: QuantizedSR, metadata: dict, tensors: Mapping[str, Tensor], output: Tensor | None
 ) -> bool:
-    """Whether the model that will be loaded computes what this one does, told in full precision, where no rounding flips."""
+    """Whether the network that will be built computes what the model's does in full precision.
+
+    Raises:
+        CheckpointError: it does, but the quantized model that will be loaded does not.
+    """
     try:
         with torch.random.fork_rng(devices=[]):
-            again = _restored(path, json.loads(json.dumps(metadata)), tensors, None)
+            again = _restored(path, json.loads(json.dumps(metadata)), tensors, None).to(model.device)
     except (CheckpointError, *_MISFITS):
         return False
-    return same_output(_full_precision_output(again.to(model.device)), output, model)
+    if not same_output(full_precision_output(again), output, model):
+        return False
+    again.calibrated, again.clipped = True, model.clipped
+    if quantizes_otherwise(model, again):
+        raise CheckpointError(
+            f"{path}: is not written, since the model that would be loaded from it chooses other bits or gives another picture: a "
+            "quantizer, a policy, a measure or a hook was set by hand, which no file holds; register what computes so "
+            "(docs/extending.md) and name it in the recipe"
+        )
+    return True
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -217,14 +225,28 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     _check_digest(path, metadata, tensors)
     _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
-    kept = metadata["network"].get("outputs", ())
-    if kept and not gives_kept_values(_full_precision_output(model), kept, model):
-        whose = "its class" if network is None else "the network given has its weights, but"
-        raise CheckpointError(
-            f"{path}: was made from another {metadata['network']['name']}: {whose} computes something else than when the file was "
-            "written; build it as the quantized one was, with the same code, options and changes"
-        )
+    _check_computing(path, metadata, tensors, model, network is not None)
     return model
+
+
+def _check_computing(
+    path: str | Path, metadata: dict, tensors: Mapping[str, Tensor], model: QuantizedSR, given: bool
+) -> None:
+    """Compare what the network computes with what the file tells of it, where it was given or its class is a user's."""
+    identity = metadata["network"]
+    if kept := identity.get("outputs", ()):
+        same = gives_kept_values(full_precision_output(model), kept, model)
+    elif given and _is_built_alone(identity):
+        alone = _restored(path, metadata, tensors, None).to(model.device)
+        same = same_output(full_precision_output(alone), full_precision_output(model), model)
+    else:
+        same = True
+    if not same:
+        whose = "the network given has its weights, but" if given else "its class"
+        raise CheckpointError(
+            f"{path}: was made from another {identity['name']}: {whose} computes something else than when the file was written; "
+            "build it as the quantized one was, with the same code, options and changes"
+        )
 
 
 # What foreign or edited entries raise where a model is made of them: a network's or a user's code may do anything.
@@ -252,6 +274,9 @@ def _restored(
         )
     made = {f"network.{name}": model.network.get_buffer(name) for name in identity.get("left_out", ())}
     model.load_state_dict({**tensors, **made}, strict=True)
+    for name, tensor in model.state_dict(keep_vars=True).items():  # of a model whose type was changed after quantizing
+        if name in tensors and tensor.dtype != tensors[name].dtype:
+            tensor.data = tensor.data.to(tensors[name].dtype)
     if network_hash(_network_state(model)) != identity["sha256"]:
         raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
     return model

@@ -1,4 +1,4 @@
-"""What in a quantized model's parameters would make its pictures wrong or NaN without a word."""
+"""What in a quantized model would make its pictures wrong or NaN without a word, or what comes back from its file another model."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .full_precision import FULL_PRECISION_BITS
+from .networks.sameness import same_output, test_output
 from .quantization.channel_weights import ChannelWeightQuantizer
 from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
@@ -42,3 +43,38 @@ def _faults(layer: QuantizedLayer, tuned: bool) -> Iterator[str]:
         half = 2 ** (layer.weight_bits - 1)
         if not tuned and not ((weights.latent >= -half) & (weights.latent < half)).all():  # tuning may push them out
             yield "a code of the weights is beyond its bits"
+
+
+def full_precision_output(model: QuantizedSR) -> Tensor | None:
+    """What the model gives in full precision for the pictures of :func:`adabm.networks.sameness.test_output`."""
+    with model.full_precision():
+        return test_output(model, model.descriptor)
+
+
+def quantizes_otherwise(model: QuantizedSR, again: QuantizedSR) -> bool:
+    """Whether a model that was made again from what ``model`` saves chooses other bits, or gives another quantized picture.
+
+    Both are run on the same device, their tensors laid out alike in memory, so that on a CPU nothing but code that no file
+    holds makes a difference; elsewhere a hundredth of the largest value is allowed, for what a rounding that flips does.
+    """
+    own = model.state_dict()
+    for name, tensor in again.state_dict(keep_vars=True).items():
+        tensor.data = own[name].detach().clone()
+    told = []
+    for one in (model, again):
+        bits: list[Tensor] = []
+        told.append((test_output(lambda images, of=one, to=bits: _kept(of, images, to), one.descriptor, one), bits))
+    (output, bits), (other, other_bits) = told
+    if output is None or other is None:
+        return output is not other
+    if len(bits) != len(other_bits) or not all(map(torch.equal, bits, other_bits)):
+        return True
+    if model.device.type == "cpu" or output.shape != other.shape:
+        return not same_output(output, other, model)
+    return bool((output - other).square().mean().sqrt() > 0.01 * output.abs().max())
+
+
+def _kept(model: QuantizedSR, images: Tensor, bits: list[Tensor]) -> Tensor:
+    found = model.infer(images)
+    bits += [found.feature_average_bits, *found.layer_bits.values()]
+    return model(images)  # with hooks of the model itself

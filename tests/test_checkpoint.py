@@ -1,5 +1,6 @@
 """Checkpoints: what is loaded computes the same bits, and everything else is refused by name."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from adabm.checkpoint import load_quantized, read_metadata, save_quantized
 from adabm.errors import CheckpointError
+from adabm.quantization.bit_rule import Policy
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import QuantizationConfig, calibrate
 from adabm.steps.clip import clip_ranges
@@ -151,6 +153,55 @@ def test_a_network_of_ones_own_with_other_settings_is_refused(path):
     save_quantized(quantized(Scaled()), path)
     load_quantized(path, Scaled())
     refused(path, "made from another Scaled: .* computes something else", Scaled(1.1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: setattr(model.image2bit, "measure", lambda images, value_range: torch.full((len(images),), 1e9)),
+        lambda model: setattr(model.layers["body.0.conv1"], "policy", Policy.FIXED),
+        lambda model: setattr(model.layers["body.0.conv1"].activation, "forward", lambda x, *_: 0 * x),
+    ],
+    ids=["measure", "policy", "quantizer"],
+)
+def test_a_model_that_was_changed_by_hand_is_not_written(change, path):
+    model = quantized()
+    change(model)
+    with pytest.raises(CheckpointError, match="is not written, since the model that would be loaded from it chooses other"):
+        save_quantized(model, path)
+    assert not path.exists()
+
+
+def test_a_hook_of_the_model_is_not_lost_without_a_word(path):
+    model = quantized()
+    model.register_forward_hook(lambda _m, _i, output: output + 1)
+    with pytest.warns(UserWarning, match="changed after it was built"):
+        save_quantized(model, path)
+
+
+def test_a_change_that_acts_on_larger_or_brighter_pictures_is_noticed(path):
+    for act in (lambda x: x.shape[-1] > 40, lambda x: x.mean() > 0.7):
+        network = tiny("EDSR")
+        network.register_forward_hook(lambda _m, given, output, act=act: output * 2 if act(given[0]) else output)
+        with pytest.warns(UserWarning, match="changed after it was built"):
+            save_quantized(quantized(network), path)
+
+
+def test_a_given_network_must_compute_what_the_file_gives_alone(path):
+    save_quantized(quantized(), path)
+    for change in ("mean", "img_range", "a hook"):
+        network = tiny("EDSR")
+        CHANGES[change](network)
+        refused(path, "the network given has its weights, but computes something else", network)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_whose_type_was_changed_comes_back_in_it(kind, path):
+    model = quantized().to(kind)
+    save_quantized(model, path)
+    loaded = load_quantized(path)
+    assert all(a.dtype == b.dtype for a, b in zip(model.state_dict().values(), loaded.state_dict().values()))
+    assert torch.equal(loaded(pictures(model).to(kind)), model(pictures(model).to(kind)))
 
 
 def test_random_numbers_are_as_before_after_saving(path):

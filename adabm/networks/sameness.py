@@ -1,7 +1,7 @@
-"""Tell whether two networks compute the same, from one small picture: what a file cannot hold shows there alone."""
+"""Tell whether two networks compute the same, from two pictures: what a file cannot hold shows there alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -11,6 +11,7 @@ from ..pictures.padding import fitting_side
 from .trace import SIDE, evaluation_mode
 
 _KEPT = 48  # values of an output that a file keeps
+_LARGER = 72  # pixels
 
 
 class Takes(Protocol):
@@ -22,23 +23,39 @@ class Takes(Protocol):
     value_range: float
 
 
-def test_output(network: nn.Module, takes: Takes) -> Tensor | None:
-    """Run a network once, in evaluation mode and without gradients, on a picture that is the same everywhere.
+def test_output(network: Callable[[Tensor], Tensor], takes: Takes, like: nn.Module | None = None) -> Tensor | None:
+    """Run a network, in evaluation mode and without gradients, on two pictures that are the same everywhere: a small one, and
+    a larger and brighter one, since code may go by size or content.
+
+    Args:
+        network: a module, or a function that calls one.
+        like: the module whose mode is changed and whose parameters tell device and type; ``network`` itself.
 
     Returns:
-        Its (N, C, H, W) output on the CPU in float64; None where its forward fails.
+        All values of its outputs, (n,) on the CPU in float64; None where its forward fails.
     """
-    side = fitting_side(SIDE, takes.size_multiple, takes.minimum_size)
-    places = torch.arange(takes.channels * side * side, dtype=torch.float64)
-    # no generator, whose numbers another version of torch may draw otherwise; waves of many frequencies
-    picture = (0.5 + 0.5 * torch.sin(places * places * 0.0007 + places * 0.05)).view(1, takes.channels, side, side)
-    like = next(network.parameters(), torch.zeros(()))
-    with evaluation_mode(network), torch.no_grad():
-        try:
-            output = network((picture * takes.value_range).to(like.device, like.dtype))
-        except Exception:  # whatever foreign code does
-            return None
-    return output.detach().to("cpu", torch.float64) if isinstance(output, Tensor) else None
+    module = network if like is None else like
+    where = next(module.parameters(), torch.zeros(()))
+    outputs = []
+    with evaluation_mode(module), torch.no_grad():
+        for side, dark in ((SIDE, 0.0), (_LARGER, 0.5)):
+            picture = dark + (1 - dark) * _waves(
+                takes.channels, fitting_side(side, takes.size_multiple, takes.minimum_size)
+            )
+            try:
+                output = network((picture * takes.value_range).to(where.device, where.dtype))
+            except Exception:  # whatever foreign code does
+                return None
+            if not isinstance(output, Tensor):
+                return None
+            outputs.append(output.detach().to("cpu", torch.float64).flatten())
+    return torch.cat(outputs)
+
+
+def _waves(channels: int, side: int) -> Tensor:
+    """A (1, C, side, side) picture from 0 to 1 of many frequencies; no generator's, whose numbers another torch may draw otherwise."""
+    places = torch.arange(channels * side * side, dtype=torch.float64)
+    return (0.5 + 0.5 * torch.sin(places * places * 0.0007 + places * 0.05)).view(1, channels, side, side)
 
 
 def same_output(one: Tensor | None, other: Tensor | None, like: nn.Module) -> bool:
