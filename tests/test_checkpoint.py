@@ -1,6 +1,5 @@
 """Checkpoints: what is loaded computes the same bits, and everything else is refused by name."""
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -167,7 +166,9 @@ def test_a_network_of_ones_own_with_other_settings_is_refused(path):
 def test_a_model_that_was_changed_by_hand_is_not_written(change, path):
     model = quantized()
     change(model)
-    with pytest.raises(CheckpointError, match="is not written, since the model that would be loaded from it chooses other"):
+    with pytest.raises(
+        CheckpointError, match="is not written, since the model that would be loaded from it chooses other"
+    ):
         save_quantized(model, path)
     assert not path.exists()
 
