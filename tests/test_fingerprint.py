@@ -77,6 +77,7 @@ BEYOND = (
     "engines.exporting",
     "engines.integer",
     "engines.seamless",
+    "engines.turns",
     "networks.mxnet_params",
     "networks.raw_tensors",
     "networks.reach",

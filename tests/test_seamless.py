@@ -88,7 +88,7 @@ def test_an_engine_of_its_own_kind():
 
     engine = Other()
     assert context_of(engine) == Context(9, 6, 9, 6827)
-    with decided_by(engine, half_smooth(20, 30)):
+    with decided_by(engine, half_smooth(20, 30))():
         assert engine.decided == (20, 30, 3)
     assert engine.decided is None
     engine.reach = None

@@ -10,6 +10,7 @@ from . import evaluation
 from .protocol import Engine
 from .seamless import check_picture
 from .simulated import as_engine
+from .turns import TakingTurns
 
 
 def evaluate(
@@ -44,4 +45,4 @@ def evaluate(
                 check_picture(array, engine.channels if what == "input" else array.shape[-1])
             except ImageError as error:
                 raise ImageError(f"{picture.name}, {what}: {error}") from None
-    return evaluation.evaluate(engine, pictures, tile, on_picture)
+    return evaluation.evaluate(TakingTurns(engine), pictures, tile, on_picture)

@@ -11,6 +11,7 @@ from ..networks.reach import Reach, find_reach
 from ..quantization.layers import BitContext
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
+from .turns import turn
 
 # Pixels of context by default where the network sees farther than half a tile: all of its context would make a tile more than
 # four times as large, in time and memory.
@@ -122,12 +123,13 @@ def _reach(engine: Engine) -> Reach:
     if own is not None or not isinstance(model, QuantizedSR):
         return own or Reach(None)
     described = model.descriptor
-    made = (_made(model.network), described.channels, described.scale, described.size_multiple)
-    known = getattr(model, _KEPT, None)
-    if known is None or known[0] != made:
-        with model.full_precision():
-            known = made, find_reach(model.network, *made[1:])
-        setattr(model, _KEPT, known)
+    with turn(model):
+        made = (_made(model.network), described.channels, described.scale, described.size_multiple)
+        known = getattr(model, _KEPT, None)
+        if known is None or known[0] != made:
+            with model.full_precision():
+                known = made, find_reach(model.network, *made[1:])
+            setattr(model, _KEPT, known)
     return known[1]
 
 

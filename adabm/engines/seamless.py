@@ -16,6 +16,7 @@ from .deciding import decided_by
 from .protocol import Engine, EngineOutput
 from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
+from .turns import turn
 
 BITS_PER = ("picture", "tile")
 
@@ -29,7 +30,8 @@ def upscale(
 ) -> Upscaled:
     """Upscale a picture, whole or in tiles of at most ``tile`` pixels a side.
 
-    The whole result is held in float32; :func:`seamless_tiles` needs memory for one tile alone. The literature's patches,
+    Several threads may do so with one model or engine, which then computes one tile at a time. The whole result is held in
+    float32; :func:`seamless_tiles` needs memory for one tile alone. The literature's patches,
     without context, are those of :func:`adabm.engines.tiles.upscale`, as ``adabm.evaluate(model, pictures, tile=96)`` takes.
 
     Args:
@@ -58,7 +60,7 @@ def seamless_tiles(
     overlap: int | Context | None = None,
     bits_per: str = "picture",
 ) -> Iterator[UpscaledTile]:
-    """Upscale a picture and yield it tile by tile, row after row.
+    """Upscale a picture and yield it tile by tile, row after row; between tiles the model is free for other pictures.
 
     Args:
         model, image, tile, bits_per: see :func:`upscale`.
@@ -81,12 +83,13 @@ def seamless_tiles(
         if bits_per == "picture" and context.takes_in(height, width, tile):
             tile = None
     rows, columns = _even_spans(height, tile), _even_spans(width, tile)
-    with decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext():
-        for (top, bottom), (left, right) in itertools.product(rows, columns):
-            (above, below), (before, after) = context.around((top, bottom), (left, right), height, width)
+    deciding = decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext
+    for (top, bottom), (left, right) in itertools.product(rows, columns):
+        (above, below), (before, after) = context.around((top, bottom), (left, right), height, width)
+        with turn(engine), deciding():
             whole = next(upscaled_tiles(_Checked(engine), image[above:below, before:after]))
-            inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
-            yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
+        inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
+        yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
 
 
 class _Checked:

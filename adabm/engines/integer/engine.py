@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ...quantization.complexity import COMPLEXITIES
 from ...quantization.model import IsModel, QuantizedSR
 from ...validation import check
 from ..protocol import EngineOutput
+from ..turns import turn
 from .exported import Exported, card_of, is_exported, read_exported
 from .graph import layer_graph
 from .layers import IntegerConv, factors, integer_layers
@@ -49,8 +51,16 @@ class IntegerEngine:
     @contextmanager
     def deciding_on(self, picture: np.ndarray) -> Iterator[None]:
         """Give all that is upscaled inside the ``with`` block the bits of the whole (H, W, C) ``picture``."""
-        before = self._decided
-        self._decided = self._factor(self._batch(padded(picture, self.size_multiple, self.minimum_size)))
+        with self.decided_by(picture)():
+            yield
+
+    def decided_by(self, picture: np.ndarray) -> Callable[[], AbstractContextManager[None]]:
+        """Decide the bits of a picture now; see :func:`adabm.engines.deciding.decided_by`."""
+        return partial(self._given, self._factor(self._batch(padded(picture, self.size_multiple, self.minimum_size))))
+
+    @contextmanager
+    def _given(self, factor: int) -> Iterator[None]:
+        before, self._decided = self._decided, factor
         try:
             yield
         finally:
@@ -58,7 +68,11 @@ class IntegerEngine:
 
     @torch.no_grad()
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
-        """See :class:`adabm.engines.protocol.Engine`; one picture after the other."""
+        """See :class:`adabm.engines.protocol.Engine`; one picture after the other, whichever thread asks."""
+        with turn(self):
+            return self._upscaled(pictures)
+
+    def _upscaled(self, pictures: np.ndarray) -> EngineOutput:
         images, used = [], []
         for picture in pictures:
             batch = self._batch(picture)
@@ -107,7 +121,8 @@ def described(model: QuantizedSR) -> tuple[QuantizedSR, dict[int, dict[str, Inte
     check("model", model, IsModel)
     if not model.calibrated:
         raise EngineError("the model is not calibrated: call adabm.calibrate(model, batches) first")
-    model = copy.deepcopy(model).cpu().float()
+    with turn(model):
+        model = copy.deepcopy(model).cpu().float()
     return model, {factor: integer_layers(model, factor) for factor in factors(model)}
 
 
