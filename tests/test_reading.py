@@ -211,13 +211,85 @@ def test_tiffs_of_other_kinds(tmp_path, tag, value, told):
         read_raw(path)
 
 
-def test_a_bmp_whose_fourth_byte_is_not_used(tmp_path):
-    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0)
-    header = struct.pack("<IiiHHIIiiII", 56, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0) + masks
+def tiff(samples: np.ndarray, white_is_zero: bool, big: bool, order: str) -> bytes:
+    """A TIFF of (H, W, C) samples; of two or four channels the last one is of no known meaning."""
+    (height, width, channels), bits = samples.shape, 8 * samples.itemsize
+    photometric = 0 if white_is_zero else 2 if channels > 2 else 1
+    tags = {
+        256: [width],
+        257: [height],
+        258: [bits] * channels,
+        259: [1],
+        262: [photometric],
+        273: [0],
+        277: [channels],
+    }
+    tags |= {278: [height], 279: [samples.nbytes]} | ({338: [0]} if channels in (2, 4) else {})
+    word, room = ("Q", 8) if big else ("I", 4)  # of a count or place, and in an entry
+    begin, beside = (16 if big else 8), b""
+    behind = begin + (8 if big else 2) + len(tags) * (20 if big else 12) + room
+    entries = b""
+    for tag, values in tags.items():
+        packed = struct.pack(f"{order}{len(values)}H", *values)
+        if len(packed) > room:
+            packed, beside = struct.pack(order + word, behind + len(beside)), beside + packed
+        if tag == 273:
+            packed = struct.pack(f"{order}H", behind + 2 * channels * (2 * channels > room))
+        entries += struct.pack(f"{order}HH{word}", tag, 3, len(values)) + packed.ljust(room, b"\0")
+    start = {"<": b"II", ">": b"MM"}[order] + struct.pack(
+        order + ("HHHQ" if big else "HI"), *([43, 8, 0] if big else [42]), begin
+    )
+    data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
+    return start + struct.pack(order + ("Q" if big else "H"), len(tags)) + entries + bytes(room) + beside + data
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("channels, kind, white_is_zero, told", [
+    (1, np.uint8, False, None), (3, np.uint8, False, None), (1, np.uint16, False, None), (3, np.uint16, False, None),
+    (4, np.uint16, False, None), (1, np.uint8, True, None),
+    (1, np.uint16, True, "a negative of 16 bits.*save it as PNG"), (2, np.uint16, False, "gray of 16 bits with a second channel"),
+    (4, np.uint8, False, "transparency"),
+])  # fmt: skip
+def test_tiffs_and_bigtiffs(tmp_path, channels, kind, white_is_zero, told, big, order):
+    samples = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (9, 8, channels)).astype(kind)
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(samples, white_is_zero, big, order))
+    if big and order == ">":
+        told = "big-endian BigTIFF.*save it as a classic TIFF or PNG"
+    if told is None:
+        found = read_raw(path)
+        expected = np.iinfo(kind).max - samples if white_is_zero else samples
+        np.testing.assert_array_equal(found.reshape(samples.shape), expected)
+        return
+    for read in (read_raw, read_upright, picture_size):
+        with pytest.raises(ImageError, match=rf"a\.tif: .*{told}"):
+            read(path)
+
+
+@pytest.mark.parametrize("size", [40, 56, 108])
+@pytest.mark.parametrize("masks, told", [
+    ((0xFF0000, 0xFF00, 0xFF, 0xFF000000), None), ((0xFF000000, 0xFF0000, 0xFF00, 0xFF), None),
+    ((0xFF0000, 0xFF00, 0xFF, 0), "without transparency"), ((0xFF, 0xFF00, 0xFF0000, 0), "without transparency"),
+    ((0x3FF00000, 0xFFC00, 0x3FF, 0xC0000000), "channels are no bytes"),
+])  # fmt: skip
+def test_bmps_of_32_bits(tmp_path, size, masks, told):
+    """Those of an early header tell no mask of transparency."""
+    header = struct.pack("<IiiHHIIiiII", size, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0)
+    header += struct.pack("<IIII", *masks)[: 12 if size == 40 else 16] + bytes(max(0, size - 56))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 2, 4), dtype=np.uint8)
+    data = b""
+    for pixel in pixels[0]:
+        values = (int(value) * (mask & -mask) for value, mask in zip(pixel, masks))
+        data += struct.pack("<I", sum(values) % 2**32)
     path = tmp_path / "a.bmp"
-    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + 56 + 8, 0, 0, 14 + 56) + header + bytes(8))
-    with pytest.raises(ImageError, match="BMP of 32 bits without transparency"):
-        read_rgb(path)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(header) + 8, 0, 0, 14 + len(header)) + header + data)
+    told = "without transparency" if size == 40 else told
+    if told is None:
+        np.testing.assert_array_equal(read_raw(path), pixels)
+        return
+    with pytest.raises(ImageError, match=rf"a\.bmp: is a BMP of 32 bits .*{told}.*save it as PNG"):
+        read_raw(path)
 
 
 # -- the command line ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What a picture file's header says, and the refusal of what must not be decoded: several pictures, or too many pixels."""
 
 import os
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")  # as Pillow call
 MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
 _lock = threading.Lock()
 _BITFIELDS = 3  # a BMP's compression
-_BITS, _PHOTOMETRIC, _PLANAR, _EXTRA = 258, 262, 284, 338  # tags of TIFF
+_BYTES = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)  # the masks of one's channels, in any order
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338  # tags of TIFF
+_NEGATIVE = 0  # a photometric interpretation: white is zero
 _COLOURS = {5: "CMYK", 8: "LAB", 9: "LAB", 10: "LAB"}  # the decoder would take them for RGB
 
 
@@ -47,7 +50,7 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
             gray with a transparent shade, or more pixels than :func:`check_pixels` allows; or it is a TIFF or BMP that the
             decoder reads wrongly without a word, or a damaged TIFF.
     """
-    if (fault := _tiff_fault(file)) is not None:
+    if (fault := _tiff_fault(file) or _bmp_fault(file)) is not None:
         raise ImageError(f"{name}: {fault}")
     file.seek(0)
     try:
@@ -56,16 +59,12 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
             count = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
             (width, height), form, mode = image.size, image.format, image.mode
             see_through = "transparency" in image.info
-            no_alpha = form in ("BMP", "DIB") and mode == "RGB" and image.info.get("compression") == _BITFIELDS
-            no_alpha = no_alpha and "X" in str(image.tile[0][3])
     except Exception:  # whatever Pillow raises on a damaged file: the decoder has the last word
         return None
     if count > 1:
         raise ImageError(f"{name}: holds {count} pictures; extract the one to read")
     if form not in FORMATS:
         raise ImageError(f"{name}: is a {form} file, whatever its name; convert it to PNG")
-    if no_alpha:  # the decoder would take the byte that is not used for transparency
-        raise ImageError(f"{name}: is a BMP of 32 bits without transparency; save it as PNG")
     if see_through and mode in ("1", "L", "I", "I;16"):  # the decoder would drop it
         raise ImageError(f"{name}: gray with a transparent shade is not supported; convert to RGBA")
     check_pixels(height, width, name)
@@ -82,16 +81,18 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
 def _tiff_fault(file: BinaryIO) -> str | None:
     """What a TIFF is refused for that the decoder would read wrongly, by its tags; None if nothing, or if it is no TIFF."""
     file.seek(0)
-    start = file.read(8)
-    if start[:4] not in (b"II*\0", b"MM\0*"):
+    start = file.read(16)
+    if start[:4] == b"MM\0+":  # Pillow takes it for a classic one and finds no tags
+        return "is a big-endian BigTIFF, which is not read; save it as a classic TIFF or PNG"
+    if start[:4] not in (b"II*\0", b"MM\0*", b"II+\0"):
         return None
     try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(start)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(start if start[2] == 43 else start[:8])
         file.seek(tags.next)
         with pillow_without_limit():
             tags.load(file)
         bits, photometric = set(tags.get(_BITS, (1,))), tags.get(_PHOTOMETRIC)
-        planar, extra = tags.get(_PLANAR, 1), tags.get(_EXTRA, ())
+        samples, planar, extra = tags.get(_SAMPLES, 1), tags.get(_PLANAR, 1), tags.get(_EXTRA, ())
     except Exception:  # whatever Pillow raises on damaged tags: the decoder has the last word
         return None
     if photometric in _COLOURS:
@@ -100,8 +101,28 @@ def _tiff_fault(file: BinaryIO) -> str | None:
         return f"has {' and '.join(map(str, sorted(bits)))} bits a sample, not 8 or 16; save it as PNG"
     if 16 in bits and planar != 1:
         return "has 16 bits in planes of their own; save it as PNG"
+    if 16 in bits and photometric == _NEGATIVE:
+        return "is a negative of 16 bits (white is zero); save it as PNG"
+    if 16 in bits and samples == 2:  # the decoder gives 8 bits of the gray
+        return "is gray of 16 bits with a second channel; convert to RGBA, or to gray alone"
     if extra and 8 in bits:  # the decoder multiplies colours by it
         return "is a TIFF with transparency, which is not read; save it as PNG"
+    return None
+
+
+def _bmp_fault(file: BinaryIO) -> str | None:
+    """What a BMP of 32 bits is refused for that the decoder would read wrongly, by its masks; None if nothing, or if it is none."""
+    file.seek(0)
+    start = file.read(70)
+    if start[:2] != b"BM" or len(start) < 70:
+        return None
+    size, bits, compression, *masks = struct.unpack_from("<14xI10xHI20x4I", start)
+    if (bits, compression) != (32, _BITFIELDS):
+        return None
+    if size < 56 or not masks[3]:  # the decoder would take the byte that is not used for transparency
+        return "is a BMP of 32 bits without transparency; save it as PNG"
+    if sorted(masks) != sorted(_BYTES):
+        return "is a BMP of 32 bits whose channels are no bytes; save it as PNG"
     return None
 
 
