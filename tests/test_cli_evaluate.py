@@ -26,6 +26,16 @@ def test_a_table_does_not_replace_a_picture(tmp_path, capsys):
     assert picture.read_bytes() == b"picture"
 
 
+@pytest.mark.parametrize("option", ["--engine {}", "--engine {}:mine", "--import {}", "checkpoint"])
+def test_a_table_does_not_replace_a_file_of_the_command(tmp_path, capsys, option):
+    own = tmp_path / "own.py"
+    own.write_text("# mine\n")
+    words = [own] if option == "checkpoint" else [tmp_path / "q.safetensors", *option.format(own).split()]
+    line = fails(capsys, "evaluate", *words, "--hr", tmp_path, "--csv", own, "--overwrite")
+    assert f"{own}: is an input of this command; name another output" in line
+    assert own.read_text() == "# mine\n"
+
+
 def test_evaluate_table_json_and_csv(files, tmp_path, capsys):
     command = [
         "evaluate",

@@ -144,3 +144,11 @@ def test_existing_outputs_are_kept(files, tmp_path, capsys):
     assert "is an input" in fails(capsys, *command, "--network", network, "--output", network, "--overwrite")
     assert run(*command, "--network", network, "--output", output, "--overwrite") == 0
     assert output.read_bytes() == (files / "q.safetensors").read_bytes()
+    step, recipe = tmp_path / "step.py", tmp_path / "own.yaml"
+    step.write_text("")
+    recipe.write_text("imports: [step.py]\nsteps: {calibrate: {}}\n")
+    for number, input_file in enumerate((step, recipe)):
+        link = tmp_path / f"{number}.safetensors"  # another name of the same file
+        link.symlink_to(input_file)
+        own = ["quantize", "--images", files / "LR", "--network", network, "--recipe", recipe, "--output", link]
+        assert f"{link}: is an input of this command" in fails(capsys, *own, "--overwrite")

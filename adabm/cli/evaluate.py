@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 from ..full_precision import FULL_PRECISION_SETTING
 from .console import Console, table
 from .failures import explain
-from .options import add_compute, add_engine, add_import, add_overwrite, check_output, expanded, new_parser, side, whole
+from .options import (
+    add_compute,
+    add_engine,
+    add_import,
+    add_overwrite,
+    check_output,
+    expanded,
+    new_parser,
+    own_files,
+    side,
+    whole,
+)
 
 if TYPE_CHECKING:
     from ..engines import Engine
@@ -98,7 +109,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from .models import computing, open_for_rgb
 
     if args.csv is not None:
-        check_output(args.csv, args.overwrite, args.checkpoints)
+        check_output(args.csv, args.overwrite, [*args.checkpoints, *own_files(args)])
         if args.csv.suffix.lower() in EXTENSIONS:
             raise AdabmError(
                 f"--csv {args.csv}: is the name of a picture; name a file such as {args.csv.with_suffix('.csv')}"

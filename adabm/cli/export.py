@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .console import Console
-from .options import add_import, add_overwrite, check_output, expanded, new_parser
+from .options import add_import, add_overwrite, check_output, expanded, new_parser, own_files
 
 _DETAILS = """\
 OUT is one file, a zip archive with what the engine computes, a model card and the bits of each layer. `adabm upscale`
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.output.suffix != ".zip":
         raise ConfigError(f"OUT {args.output}: the name must end in .zip")
-    check_output(args.output, args.overwrite, [args.checkpoint])
+    check_output(args.output, args.overwrite, [args.checkpoint, *own_files(args)])
     exporter = EXPORTERS[args.engine]
     model = load_quantized(args.checkpoint)
     write_atomically(args.output, exporter(model))

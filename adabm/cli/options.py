@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -123,6 +124,14 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
+
+
+def own_files(args: argparse.Namespace) -> list[Path]:
+    """Return the user's files that ``--import``, ``--engine`` and ``--recipe`` name: inputs, which no output may replace."""
+    engine = re.fullmatch(r"(.+\.py)(:.*)?", getattr(args, "engine", ""))
+    recipe = getattr(args, "recipe", None)
+    named = ([engine[1]] if engine else []) + ([recipe] if recipe is not None else [])
+    return [*getattr(args, "imports", ()), *map(expanded, named)]
 
 
 def check_output(path: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console, table
-from .options import add_compute, add_overwrite, check_output, expanded, new_parser, whole
+from .options import add_compute, add_overwrite, check_output, expanded, new_parser, own_files, whole
 from .resuming import check_partial, resumable
 from .sampling import add_sampling, check_sampling, choose
 
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     source = weight_file(args.network) if args.network is not None else default_backbone()
     if args.output.suffix.lower() != ".safetensors":
         raise ConfigError(f"--output {args.output}: the name must end in .safetensors")
-    check_output(args.output, args.overwrite, [source])
+    check_output(args.output, args.overwrite, [source, *own_files(args), *config.recipe.files])
     check_partial(args)
     with computing(args.threads, args.device) as device:
         network = placed(load_full_precision(source), device)

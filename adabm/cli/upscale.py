@@ -20,6 +20,7 @@ from .options import (
     expanded,
     named,
     new_parser,
+    own_files,
     side,
     whole,
 )
@@ -191,7 +192,7 @@ def _upscale(
     from ..pictures.writing import write_image
     from .picture import upscale_picture
 
-    check_output(target, args.overwrite, [source])
+    check_output(target, args.overwrite, [source, args.checkpoint or args.network, *own_files(args)])
     begun = time.perf_counter()
     picture, colour_profile = read_upright(source)
     picture = _fitted(picture, target, engine.scale)
