@@ -124,7 +124,7 @@ class _Teller:
     def _class(self, cls: type) -> Iterator[object]:
         if not _is_users(cls):
             yield f"{cls.__module__}.{cls.__qualname__}"
-        elif (told := self._in_file(cls)) is not None:
+        elif cls.__module__ != "__main__" and (told := self._in_file(cls)) is not None:
             yield told
         else:
             yield self._all(cls.__bases__)
