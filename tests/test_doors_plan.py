@@ -117,6 +117,25 @@ def test_its_files_count_in_the_keys(root):
     assert keys("mine/widened.yaml") == mine  # how it is told does not matter
 
 
+def test_a_plans_imports_count_in_the_keys(root):
+    """Of the quantized models, also where no recipe names the file; one edited since it was loaded has no key."""
+
+    def keys(*imports):
+        cells = read_plan([part(methods=["minmax"], imports=list(imports))], root, EFFORT)
+        cache = ResultCache(root / "cache")
+        tasks = [ModelTask(c.backbone, c.calibration, c.run, EFFORT, cache, "cpu", c.imports) for c in cells]
+        return [(task.key, MeasureTask(task, c.pictures.files, None).identity) for task, c in zip(tasks, cells)]
+
+    for name, text in {"one": "x = 1\n", "same": "x = 1  # one\n", "two": "x = 2\n"}.items():
+        (root / f"{name}.py").write_text(text)
+    full, *plain = keys()
+    assert keys("one.py") == keys("same.py") == [full, *keys("one.py")[1:]]
+    assert not {*plain} & {*keys("one.py")} and not {*keys("one.py")[1:]} & {*keys("two.py")[1:]}
+    (root / "one.py").write_text("x = 2\n")
+    with pytest.raises(ConfigError, match="one.py: was edited after it was loaded; start the program"):
+        keys("one.py")
+
+
 def test_an_engine_of_ones_own(root, monkeypatch):
     compute_here(monkeypatch)
     results = measured(root, methods=["minmax"], engine="mine/nearest.py")

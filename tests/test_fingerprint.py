@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -282,6 +283,9 @@ def test_the_root_of_a_definition(tmp_path, monkeypatch):
             definition_root(nowhere)
 
 
+ARRAY = np.zeros(2000) + (np.arange(2000) == 1000)  # whose repr does not show the one
+
+
 def test_the_hash_of_a_definition(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mine", None)
     texts = {
@@ -297,7 +301,10 @@ def test_the_hash_of_a_definition(tmp_path, monkeypatch):
         module = loaded(path)
         hashes[name] = definition_hash(module.f)
         assert hashes[name] != definition_hash(module.g), "two functions of one file"
-        assert len({hashes[name], *(definition_hash(functools.partial(module.f, n)) for n in (1, 2))}) == 3
+        assert (
+            len({hashes[name], *(definition_hash(functools.partial(module.f, n)) for n in (1, 2, ARRAY, 0 * ARRAY))})
+            == 5
+        )
     assert hashes["one"] == hashes["explained"] and len(set(hashes.values())) == 3
 
 
@@ -343,7 +350,18 @@ class Kind:
 def test_what_other_cells_define_counts_for_a_function_of_a_cell():
     one = "def f():\n    return SIGN\n"
     values = [1, -1, 1.0, "1", [1], (1,), {"a": 1}, {"a": 2}, {1, 2}, np.zeros(3), np.zeros(2000), np.ones(3), Kind(1)]
-    values += [np.floor, np.ceil, torch.zeros(2), torch.ones(2, dtype=torch.bfloat16), Kind(2), len, Kind, math.floor]
+    values += [
+        np.floor,
+        np.ceil,
+        torch.zeros(2),
+        torch.ones((), dtype=torch.bfloat16),
+        torch.ones(2, dtype=torch.complex64),
+        Kind(2),
+        len,
+        Kind,
+        math.floor,
+    ]
+    values += [pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 3]}), pd.Series([1, 2]), functools.partial(len, "a")]
     changed = np.zeros(2000)
     changed[1000] = 1
     hashes = [cell(one, SIGN=value) for value in [*values, changed]]
@@ -365,6 +383,7 @@ def test_what_other_cells_define_counts_for_a_function_of_a_cell():
         "class C:\n    def g(self):\n        return {}\nc = C()\ndef f():\n    return c.g()\n",
         "import functools\ndef g():\n    return 0\n@functools.wraps(g)\ndef f():\n    return {}\n",
         "f = (lambda: (lambda: x)())\nx = {}\n",
+        "g = [lambda: 1, lambda: 2][{} - 1]\ndef f():\n    return g()\n",
         "def f():\n    return f if x else None\nx = [{}]\nx.append(x)\n",
     ],
 )

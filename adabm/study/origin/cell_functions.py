@@ -6,14 +6,15 @@ import functools
 import hashlib
 import inspect
 import json
-import marshal
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator
+from numbers import Number
 from pathlib import Path, PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ...errors import ConfigError
@@ -21,23 +22,23 @@ from ...plugins import is_users
 from .source import Source
 
 _MOST = 10_000  # values that are told of one function
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, PurePath, np.generic, torch.dtype)
+_PLAIN = (type(None), Number, str, bytes, range, slice, PurePath, np.generic, torch.dtype)
 _NAMES = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 InFile = Callable[[Callable], str | None]
 
 
-def names_told(function: Callable, in_file: InFile) -> object:
-    """Return, JSON-ready, the values of the global names and closure variables that a function's code uses, and its defaults.
+def values_told(value: object, in_file: InFile) -> object:
+    """Tell, JSON-ready, a value: that of a function is its code, its defaults, and the values of the names that it uses.
 
-    Numbers, texts and arrays count by value, lists, tuples, sets and dictionaries by what they hold, functions and classes of
-    cells by their code and the values that these use in turn, objects of such classes and dataclasses by their attributes.
-    Of other objects the kind alone counts, and nothing beyond the first 10,000 values.
+    Numbers, texts, arrays and tables count by their content, lists, tuples, sets and dictionaries by what they hold, functions
+    and classes of cells by their code and the values that this uses in turn, objects of such classes and dataclasses by their
+    attributes. Of other objects the kind alone counts, and nothing beyond the first 10,000 of all these.
 
     Args:
         in_file: tells a function or class that stands in a file, and returns None for one that does not.
     """
-    return _Teller(in_file).told(function)
+    return _Teller(in_file).told(value)
 
 
 class _Teller:
@@ -56,12 +57,18 @@ class _Teller:
         return [_kind(value), *self._parts(value)]
 
     def _parts(self, value: object) -> Iterator[object]:
-        if isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta:
+        if (
+            isinstance(value, torch.Tensor)
+            and value.layout is torch.strided
+            and not (value.is_meta or value.is_quantized)
+        ):
             flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().view(-1)
             yield [str(value.dtype), list(value.shape), _sha256(flat.view(torch.uint8).numpy().tobytes())]
         elif isinstance(value, np.ndarray):
             content = self._all(value.ravel()) if value.dtype.hasobject else _sha256(value.tobytes())
             yield [str(value.dtype), list(value.shape), content]
+        elif isinstance(value, (pd.DataFrame, pd.Series)):
+            yield self.told(pd.DataFrame(value).to_dict("split"))
         elif isinstance(value, dict):
             yield from ([self.told(key), self.told(inner)] for key, inner in value.items())
         elif isinstance(value, (set, frozenset)):
@@ -96,20 +103,24 @@ class _Teller:
             yield told
             return
         source = _source(function.__code__)
-        yield source.whole if source is not None else _sha256(marshal.dumps(function.__code__))
+        yield source.whole if source is not None else None
+        if source is None or function.__name__ == "<lambda>":  # whose line may hold another, too
+            yield self._compiled(function.__code__)
         yield self._all((function.__defaults__, function.__kwdefaults__))
         chains = source.chains if source is not None else {}
         for name in sorted(_global_names(function.__code__) & function.__globals__.keys()):
             value = function.__globals__[name]
-            yield (
-                name,
-                self._of_module(value, chains.get(name, [])) if isinstance(value, ModuleType) else self.told(value),
-            )
+            is_module = isinstance(value, ModuleType)
+            yield name, self._of_module(value, chains.get(name, [])) if is_module else self.told(value)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
                 yield name, self.told(cell.cell_contents)
             except ValueError:  # not yet set
                 yield name, None
+
+    def _compiled(self, code: CodeType) -> list[object]:
+        constants = [self._compiled(c) if isinstance(c, CodeType) else self.told(c) for c in code.co_consts]
+        return [code.co_code.hex(), list(code.co_names), constants]
 
     def _of_module(self, module: ModuleType, chains: list[tuple[str, ...]]) -> list[object]:
         """What is asked of a module, such as ``np.linalg.norm``."""

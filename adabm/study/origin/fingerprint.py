@@ -16,7 +16,7 @@ import torch
 from ...errors import ConfigError
 from ...files import file_sha256
 from ...plugins import is_users, unedited
-from .cell_functions import names_told
+from .cell_functions import values_told
 from .dependencies import CodeTree
 from .source import Source
 
@@ -142,14 +142,15 @@ def definition_root(defined: Callable) -> str:
 def definition_hash(defined: Callable) -> str:
     """Hash a function or class with all that its file depends on; one from a cell of a notebook has no file.
 
-    Of such a function the values count that its names have, see :func:`.cell_functions.names_told`. Arguments that
-    :func:`functools.partial` adds count by their ``repr``.
+    Of such a function the values count that its names have, and of any the arguments that :func:`functools.partial` adds, see
+    :func:`.cell_functions.values_told`.
 
     Raises:
         ConfigError: the source cannot be read, or a file of the user's was edited since it was loaded.
     """
     if isinstance(defined, functools.partial):
-        return key(of=definition_hash(defined.func), args=repr((defined.args, sorted(defined.keywords.items()))))
+        args = defined.args, sorted(defined.keywords.items())
+        return key(of=definition_hash(defined.func), args=repr(args), values=values_told(args, _in_file))
     try:
         text = textwrap.dedent(inspect.getsource(defined))
     except (OSError, TypeError):
@@ -163,10 +164,10 @@ def definition_hash(defined: Callable) -> str:
     try:
         root = definition_root(defined)
     except ConfigError:
-        return key(own=own, names=names_told(defined, _in_file))
+        return key(own=own, names=values_told(defined, _in_file))
     code = code_hash(root, *(file for file in _users_files(defined) if file != root))
     in_files = all(_in_file(function) is not None for function in _wrapped(defined))
-    return key(own=own, file=code, **({} if in_files else {"names": names_told(defined, _in_file)}))
+    return key(own=own, file=code, **({} if in_files else {"names": values_told(defined, _in_file)}))
 
 
 def _wrapped(defined: Callable) -> Iterator[Callable]:
