@@ -60,9 +60,10 @@ def load_file(path: str | Path) -> ModuleType:
         if isinstance(error, (Exception, SystemExit)):
             raise ConfigError(f"{path}{_place(error, path)}: cannot be imported: {_told(error)}") from error
         raise
+    finally:  # what a file imported that failed stays imported
+        for helper in _files({*sys.modules} - before - {name}):
+            _contents.setdefault(helper, hashlib.sha256(helper.read_bytes()).hexdigest())
     _contents[path] = hashlib.sha256(content).hexdigest()
-    for helper in _files({*sys.modules} - before - {name}):
-        _contents.setdefault(helper, hashlib.sha256(helper.read_bytes()).hexdigest())
     return module
 
 

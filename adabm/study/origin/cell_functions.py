@@ -140,7 +140,7 @@ class _Teller:
         else:
             yield self._all(cls.__bases__)
             for name, value in sorted(vars(cls).items()):
-                if name not in ("__dict__", "__weakref__", "__doc__", "__module__"):
+                if name not in ("__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"):
                     yield name, self.told(value)
 
 

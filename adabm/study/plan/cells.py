@@ -40,7 +40,7 @@ class Run(Checked):
     fully_quantized: bool = False
     seed: Whole = 0
     changes: tuple[tuple[str, object], ...] = ()
-    imports: tuple[Path, ...] = field(default=(), compare=False)
+    imports: tuple[Path, ...] = field(default=(), compare=False, repr=False)  # its repr stands in keys of questions
 
     def __post_init__(self) -> None:
         super().__post_init__()
