@@ -1,6 +1,7 @@
 """A plan line is enough to measure a recipe, an engine or an architecture of one's own beside the others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ from adabm.study import (
     summarize,
     with_published,
 )
+from adabm.study.plan.cells import Run
 from adabm.study.running.tasks import MeasureTask, ModelTask
 from helpers.registries import forgetting
 from helpers.study_files import EFFORT, compute_here, forget, part, write_study
@@ -115,6 +117,27 @@ def test_its_files_count_in_the_keys(root):
     assert keys("mine/widened.yaml") != mine and keys("minmax") == plain != mine
     (root / "mine" / "widened.yaml").write_text(RECIPE.replace("Widened", "Wider"))
     assert keys("mine/widened.yaml") == mine  # how it is told does not matter
+
+
+def test_a_plans_imports_count_in_the_keys(root):
+    """Of the quantized models, also where no recipe names the file; one edited since it was loaded has no key."""
+
+    def keys(*imports):
+        cells = read_plan([part(methods=["minmax"], imports=list(imports))], root, EFFORT)
+        cache = ResultCache(root / "cache")
+        tasks = [ModelTask(c.backbone, c.calibration, c.run, EFFORT, cache, "cpu", c.imports) for c in cells]
+        return [(task.key, MeasureTask(task, c.pictures.files, None).identity) for task, c in zip(tasks, cells)]
+
+    for name, text in {"one": "x = 1\n", "same": "x = 1  # one\n", "two": "x = 2\n"}.items():
+        (root / f"{name}.py").write_text(text)
+    full, *plain = keys()
+    run = Run.at("minmax", "W4A4 FQ")
+    assert repr(run) == repr(replace(run, imports=(root / "one.py",))), "it stands in keys of questions"
+    assert keys("one.py") == keys("same.py") == [full, *keys("one.py")[1:]]
+    assert not {*plain} & {*keys("one.py")} and not {*keys("one.py")[1:]} & {*keys("two.py")[1:]}
+    (root / "one.py").write_text("x = 2\n")
+    with pytest.raises(ConfigError, match="one.py: was edited after it was loaded; start the program"):
+        keys("one.py")
 
 
 def test_an_engine_of_ones_own(root, monkeypatch):

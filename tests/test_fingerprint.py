@@ -2,13 +2,20 @@
 
 import functools
 import importlib.util
+import itertools
+import linecache
+import math
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import adabm
 from adabm.errors import ConfigError
+from adabm.plugins import load_file
 from adabm.study.origin import fingerprint
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import (
@@ -46,6 +53,106 @@ def test_a_users_file_counts(tmp_path):
         code_hash(str(tmp_path / "binary.py"))
     with pytest.raises(ConfigError, match="absent.py: no such file"):
         code_hash(str(tmp_path / "absent.py"))
+
+
+# What must change a key: files of the user's before and after; "own.py" is the one that a key is made of.
+USERS = {
+    "an import": ({"own.py": "from math import floor as rule\n"}, {"own.py": "from math import ceil as rule\n"}),
+    "an import inside": (
+        {"own.py": "def f():\n    import json as m\n"},
+        {"own.py": "def f():\n    import math as m\n"},
+    ),
+    "the order of statements": ({"own.py": "x = 2\nx += 1\nx *= 3\n"}, {"own.py": "x = 2\nx *= 3\nx += 1\n"}),
+    "a statement twice": ({"own.py": "x = 2\nx *= 3\n"}, {"own.py": "x = 2\nx *= 3\nx *= 3\n"}),
+    "what is exported": ({"own.py": "x = 1\n__all__ = []\n"}, {"own.py": "x = 1\n__all__ = ['x']\n"}),
+    "values exchanged between files": (
+        {"own.py": "import a, b\n", "a.py": "x = 1\n", "b.py": "x = 2\n"},
+        {"own.py": "import a, b\n", "a.py": "x = 2\n", "b.py": "x = 1\n"},
+    ),
+    "where a name comes from": (
+        {"own.py": "from a import x\nfrom b import y\n", "a.py": "x = y = 1\n", "b.py": "x = y = 2\n"},
+        {"own.py": "from b import x\nfrom a import y\n", "a.py": "x = y = 1\n", "b.py": "x = y = 2\n"},
+    ),
+    "a package above": (
+        {"own.py": "from pkg.sub import f\n", "pkg/__init__.py": "x = 1\n", "pkg/sub.py": "import pkg\n"},
+        {"own.py": "from pkg.sub import f\n", "pkg/__init__.py": "x = 2\n", "pkg/sub.py": "import pkg\n"},
+    ),
+    "a module by its name": (
+        {"own.py": "import importlib\nx = importlib.import_module('a').x\n", "a.py": "x = 1\n"},
+        {"own.py": "import importlib\nx = importlib.import_module('a').x\n", "a.py": "x = 2\n"},
+    ),
+    "a file loaded later": (
+        {"own.py": "import adabm\n\ndef f():\n    return adabm.load_file('a.py').x\n", "a.py": "x = 1\n"},
+        {"own.py": "import adabm\n\ndef f():\n    return adabm.load_file('a.py').x\n", "a.py": "x = 2\n"},
+    ),
+    "a file loaded from beside": (
+        {
+            "own.py": "from pathlib import Path\nfrom adabm import load_file\nload_file(Path(__file__).with_name('a.py'))\n"
+        }
+        | {"a.py": "x = 1\n"},
+        {
+            "own.py": "from pathlib import Path\nfrom adabm import load_file\nload_file(Path(__file__).with_name('a.py'))\n"
+        }
+        | {"a.py": "x = 2\n"},
+    ),
+    "a file of another folder": (
+        {
+            "own.py": "import sys\nsys.path.insert(0, __file__[:-6] + 'lib')\nimport users_a\n",
+            "lib/users_a.py": "x = 1\n",
+        },
+        {
+            "own.py": "import sys\nsys.path.insert(0, __file__[:-6] + 'lib')\nimport users_a\n",
+            "lib/users_a.py": "x = 2\n",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", USERS)
+def test_all_that_a_users_file_says_counts(case, tmp_path, monkeypatch):
+    def code(folder: str, files: dict[str, str]) -> str:
+        for name, text in files.items():
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_text(text)
+        monkeypatch.chdir(tmp_path / folder)
+        monkeypatch.setattr(sys, "path", [*path, str(tmp_path / folder)])
+        for name in ("a", "b", "pkg", "pkg.sub", "users_a"):
+            sys.modules.pop(name, None)
+        if "sub" not in str(files):
+            load_file("own.py")
+        return code_hash(str(tmp_path / folder / "own.py"))
+
+    path, (before, after) = [*sys.path], USERS[case]
+    same = {name: f'"""Text."""\n{text}  # a comment\n' for name, text in before.items()}
+    assert code("one", before) == code("explained", same) != code("other", after)
+
+
+def test_the_order_of_users_files_counts(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text("x = 1\n")
+    two.write_text("x = 2\n")
+    hashes = {code_hash(*map(str, files)) for files in ((one,), (two,), (one, two), (two, one))}
+    assert len(hashes) == 4
+
+
+def test_a_file_edited_after_it_was_loaded_has_no_key(tmp_path, monkeypatch):
+    """What would be computed is what was loaded, which the key of the edited file does not tell."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for edited in ("own", "edited_helper"):
+        (tmp_path / "edited_helper.py").write_text("x = 1\n")
+        (tmp_path / f"{edited}.py").write_text("x = 1\n")
+        user = tmp_path / f"user_of_{edited}.py"
+        user.write_text(f"from {edited} import x\n\ndef f():\n    return x\n")
+        f = load_file(user).f
+        if edited == "own":  # counted once before, too
+            definition_hash(f)
+        (tmp_path / f"{edited}.py").write_text("x = 2\n")
+        with pytest.raises(ConfigError) as error:
+            definition_hash(f)
+        told = "was edited after it was loaded; start the program (or the notebook's kernel) anew"
+        assert str(error.value) == f"{tmp_path / edited}.py: {told}"
+        (tmp_path / f"{edited}.py").write_text("x = 1\n")
+        assert definition_hash(f)
 
 
 def test_a_copy_of_the_package_elsewhere_has_its_hash(tmp_path):
@@ -177,6 +284,9 @@ def test_the_root_of_a_definition(tmp_path, monkeypatch):
             definition_root(nowhere)
 
 
+ARRAY = np.zeros(2000) + (np.arange(2000) == 1000)  # whose repr does not show the one
+
+
 def test_the_hash_of_a_definition(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mine", None)
     texts = {
@@ -192,7 +302,10 @@ def test_the_hash_of_a_definition(tmp_path, monkeypatch):
         module = loaded(path)
         hashes[name] = definition_hash(module.f)
         assert hashes[name] != definition_hash(module.g), "two functions of one file"
-        assert len({hashes[name], *(definition_hash(functools.partial(module.f, n)) for n in (1, 2))}) == 3
+        assert (
+            len({hashes[name], *(definition_hash(functools.partial(module.f, n)) for n in (1, 2, ARRAY, 0 * ARRAY))})
+            == 5
+        )
     assert hashes["one"] == hashes["explained"] and len(set(hashes.values())) == 3
 
 
@@ -211,3 +324,87 @@ def test_a_definition_of_a_notebook_counts_by_its_source(monkeypatch):
         ConfigError, match="the source of .* cannot be read; define a function in a file or in a notebook"
     ):
         definition_hash(eval("lambda: 0", {}))
+
+
+def cell(text: str, **names: object) -> str:
+    """The hash of ``f`` in a notebook's cell whose other cells define the names."""
+    file = f"<cell {next(_numbers)}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    found = {"__name__": "__main__", **names}
+    exec(compile(text, file, "exec"), found)
+    found.setdefault("f", None)
+    return definition_hash(found["f"])
+
+
+_numbers = itertools.count()
+SCORE = "def f(image):\n    return SIGN * score(image)\n"
+HELPER = "def score(image):\n    return image.mean()\n"
+
+
+class Kind:
+    """An object of no file of the cell's."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def test_what_other_cells_define_counts_for_a_function_of_a_cell():
+    one = "def f():\n    return SIGN\n"
+    values = [1, -1, 1.0, "1", [1], (1,), {"a": 1}, {"a": 2}, {1, 2}, np.zeros(3), np.zeros(2000), np.ones(3), Kind(1)]
+    values += [
+        np.floor,
+        np.ceil,
+        torch.zeros(2),
+        torch.ones((), dtype=torch.bfloat16),
+        torch.ones(2, dtype=torch.complex64),
+        Kind(2),
+        len,
+        Kind,
+        math.floor,
+    ]
+    values += [pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 3]}), pd.Series([1, 2]), functools.partial(len, "a")]
+    changed = np.zeros(2000)
+    changed[1000] = 1
+    hashes = [cell(one, SIGN=value) for value in [*values, changed]]
+    assert len({*hashes}) == len(hashes)
+    assert hashes == [cell(one, SIGN=value, OTHER=3) for value in [*values, changed]], "nothing else counts"
+    assert cell(SCORE + HELPER, SIGN=1) == cell(SCORE + HELPER.replace("\n", "  # why\n"), SIGN=1)
+    assert cell(SCORE + HELPER, SIGN=1) != cell(SCORE + HELPER.replace("mean", "std"), SIGN=1)
+    deep = "def more(image):\n    return LEVEL\n" + SCORE + HELPER.replace("image.mean", "more")
+    assert cell(deep, SIGN=1, LEVEL=1) != cell(deep, SIGN=1, LEVEL=2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def made(x):\n    def f():\n        return x\n    return f\nf = made({})\n",
+        "def f(x={}):\n    return x\n",
+        "y = {}\ndef f(x=y):\n    return x\n",
+        "class C:\n    x = {}\n    def g(self):\n        return self.x\ndef f():\n    return C().g()\n",
+        "class C:\n    def g(self):\n        return {}\nc = C()\ndef f():\n    return c.g()\n",
+        "import functools\ndef g():\n    return 0\n@functools.wraps(g)\ndef f():\n    return {}\n",
+        "f = (lambda: (lambda: x)())\nx = {}\n",
+        "g = [lambda: 1, lambda: 2][{} - 1]\ndef f():\n    return g()\n",
+        "def f():\n    return f if x else None\nx = [{}]\nx.append(x)\n",
+    ],
+)
+def test_whatever_way_a_value_comes_into_a_cells_function(text):
+    assert cell(text.format(1)) == cell(text.format(1)) != cell(text.format(2))
+
+
+def test_files_count_for_a_function_of_a_cell(tmp_path):
+    """A function of a file counts with its file, one of this package with its module; a wrapper of a cell with its own text."""
+    hashes = set()
+    for number in (1, 2):
+        path = tmp_path / f"{number}.py"
+        path.write_text(f"x = {number}\n\ndef score():\n    return x\n")
+        score = load_file(path).score
+        hashes.add(cell("def f():\n    return score()\n", score=score))
+        hashes |= {
+            cell(f"f = functools.wraps(score)(lambda: score() * {n})\n", score=score, functools=functools)
+            for n in (1, 2)
+        }
+    assert len(hashes) == 6
+    asked = ["adabm.image_complexity", "adabm.round_to_uint8", "np.floor", "np.linalg.norm"]
+    texts = [f"def f():\n    return {name}\n" for name in asked]
+    assert len({cell(text, adabm=adabm, np=np) for text in texts}) == len(asked)

@@ -1,12 +1,14 @@
 """A user's Python file is imported once, and what is wrong with it is told in one line."""
 
+import os
+import py_compile
 import sys
 
 import pytest
 
 from adabm.errors import ConfigError
 from adabm.pictures.writing import write_image
-from adabm.plugins import load_file
+from adabm.plugins import load_file, loaded_by
 from helpers.cli_files import OPTIONS, fails, save_network, smooth
 
 
@@ -41,6 +43,30 @@ def test_a_file_that_fails(tmp_path, text, message):
         assert "\n" not in str(error.value) and str(error.value).startswith(f"{path}:")
     path.write_text("x = 'mended'\n")
     assert load_file(path).x == "mended"
+
+
+def test_a_file_is_read_itself(tmp_path):
+    """Not the bytecode of what it held, which Python takes where time and size are the same."""
+    path = tmp_path / "mine.py"
+    for value in (1, 2):
+        path.write_text(f"x = {value}\n")
+        os.utime(path, (1e9, 1e9))
+        if value == 1:
+            py_compile.compile(str(path))
+    assert load_file(path).x == 2
+
+
+def test_what_a_file_loads(tmp_path):
+    """Where it is loaded already too, and not what a file loaded that failed then."""
+    a, b, c = (tmp_path / f"{name}.py" for name in "abc")
+    c.write_text("x = 1\n")
+    load = "from adabm import load_file\n\ndef load(path):\n    return load_file(path)\n\nload({!r})\n"
+    a.write_text(load.format(str(c)))
+    b.write_text(load.format(str(c)) + "1 / 0\n")
+    load_file(c), load_file(a)
+    with pytest.raises(ConfigError):
+        load_file(b)
+    assert (loaded_by(a), loaded_by(b), loaded_by(c)) == ({c}, set(), set())
 
 
 def test_no_file(tmp_path):

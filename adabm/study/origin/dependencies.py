@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import ConfigError
+from ...plugins import unedited
 from ...suggestions import suggestion
 from .source import Source
+from .users_files import imported_files, loaded_files
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,23 @@ class CodeTree:
         return seen
 
     def definitions(self, modules: Collection[str]) -> dict[str, Definition]:
-        """Return the top statements of modules by the hash of their syntax trees, without docstrings and imports."""
+        """Return the top statements of the package's modules by the hash of their syntax trees, without docstrings and imports."""
         found = {}
-        for module in sorted(modules):
+        for module in sorted(module for module in modules if not _is_path(module)):
             source = self._source(module)
             named = source.own_digests if self._is_package(module) else source.digests
-            found |= {digest: Definition(name, self._files.get(module, module)) for digest, name in named.items()}
+            found |= {digest: Definition(name, self._files[module]) for digest, name in named.items()}
         return found
+
+    def users_files(self, roots: Collection[str], neutral: Collection[str] = ()) -> dict[str, dict[str, str]]:
+        """Return, for each root that is a user's file, that and the user's files that it reaches, by their paths.
+
+        Each has the hash of its whole syntax tree, in order and with its imports, since what a user's file holds need not be
+        written as a package's modules are: statements may depend on those above, names on where they come from.
+        """
+        paths = [path for root in roots if _is_path(root) for path in self._expanded(root, neutral)]
+        reached = {path: sorted(filter(_is_path, self.reached([path], neutral))) for path in paths}
+        return {root: {file: self._source(file).whole for file in files} for root, files in reached.items()}
 
     def dependencies(self, module: str) -> set[str]:
         """Return what a module imports, each name followed to the module that defines it."""
@@ -91,6 +103,8 @@ class CodeTree:
         for node in source.imports:
             for alias in node.names:
                 found |= self._imported(module, source, node, alias)
+        if _is_path(module):
+            found |= loaded_files(Path(module), source)
         return found - {module}
 
     def _imported(self, module: str, source: Source, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> set[str]:
@@ -99,7 +113,7 @@ class CodeTree:
         base = self._base(module, name, relative)
         if base is None:
             inner = "" if isinstance(node, ast.Import) else alias.name
-            return _neighbours(Path(module).parent, name, relative, inner) if _is_path(module) else set()
+            return imported_files(Path(module), name, relative, inner) if _is_path(module) else set()
         if isinstance(node, ast.ImportFrom):
             targets = {base} if alias.name == "*" else self._resolve(base, alias.name)
             return self._narrowed(targets, source.chains.get(alias.asname or alias.name, ()), base)
@@ -172,7 +186,7 @@ class CodeTree:
         if module not in self._sources:
             file = self._files.get(module, module)
             try:
-                text = Path(module).read_text(encoding="utf-8") if _is_path(module) else self._read(file)
+                text = unedited(Path(module)).decode("utf-8-sig") if _is_path(module) else self._read(file)
             except UnicodeDecodeError as error:
                 raise ConfigError(f"{file}: cannot be read as Python ({error})") from None
             self._sources[module] = _parsed(text, file)
@@ -183,15 +197,6 @@ class CodeTree:
 def _parsed(text: str, file: str) -> Source:
     """Parse a file once for all trees: from commit to commit most files stay as they are."""
     return Source(text, file)
-
-
-def _neighbours(folder: Path, name: str, relative: int, inner: str) -> set[str]:
-    """Files that a user's file imports from its own folder, or by a relative import."""
-    folder = [folder, *folder.parents][max(relative - 1, 0)]
-    base = folder.joinpath(*filter(None, name.split(".")))
-    names = [base, base / inner] if inner else [base]
-    files = [f for path in names for f in (path.with_name(f"{path.name}.py"), path / "__init__.py")]
-    return {str(file.resolve()) for file in files if file.is_file()}
 
 
 def _module(file: str) -> str:

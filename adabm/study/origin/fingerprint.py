@@ -4,8 +4,10 @@ import functools
 import hashlib
 import inspect
 import json
+import os
+import sys
 import textwrap
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import torch
 
 from ...errors import ConfigError
 from ...files import file_sha256
+from ...plugins import is_users, unedited
+from .cell_functions import values_told
 from .dependencies import CodeTree
 from .source import Source
 
@@ -71,22 +75,39 @@ NEUTRAL = (
 )
 
 
-@cache
 def code_hash(*roots: str, torch_version: str | None = None) -> str:
     """Hash what roots compute, with all that they depend on, and torch's version (default: that of this process).
 
-    The set of definitions counts, each as its syntax tree; where they stand, imports, comments, docstrings and
-    formatting do not, so that moving and explaining code leaves measured results valid. Versions of other
-    libraries and what is imported by a computed name are not seen.
+    Of this package the set of definitions counts, each as its syntax tree; where they stand and imports do not, so that
+    moving code leaves measured results valid. Of users' files the whole syntax trees count, and by which paths they reach
+    each other. Comments, docstrings and formatting count nowhere. Versions of other libraries, what is imported by a
+    computed name, and other files that code reads are not seen.
 
     Args:
         roots: dotted names of modules or packages in adabm, and paths of users' Python files.
 
     Raises:
-        ConfigError: a root that does not exist, or a file that is no Python.
+        ConfigError: a root that does not exist, a file that is no Python, or one that was edited since this process
+            loaded it.
     """
+    code, files = _code(roots, torch_version)
+    for file in files:
+        unedited(file)
+    return code
+
+
+@cache
+def _code(roots: tuple[str, ...], torch_version: str | None) -> tuple[str, tuple[Path, ...]]:
+    """The hash of what roots compute, and the users' files among it."""
     tree = package()
-    return definitions_hash(tree.definitions(tree.reached(roots, NEUTRAL)), torch_version)
+    digests = {*tree.definitions(tree.reached(roots, NEUTRAL))}
+    users = tree.users_files(roots, NEUTRAL)
+    for root, files in users.items():
+        paths = {"" if file == root else os.path.relpath(file, Path(root).parent): files[file] for file in files}
+        digests.add(key(files=paths))
+    if len(users) > 1:
+        digests.add(key(order=[files[root] for root, files in users.items()]))  # in which they are loaded
+    return definitions_hash(digests, torch_version), tuple({Path(file) for files in users.values() for file in files})
 
 
 def definitions_hash(digests: Collection[str], torch_version: str | None = None) -> str:
@@ -121,13 +142,15 @@ def definition_root(defined: Callable) -> str:
 def definition_hash(defined: Callable) -> str:
     """Hash a function or class with all that its file depends on; one from a cell of a notebook has no file.
 
-    Arguments that :func:`functools.partial` adds count by their ``repr``.
+    Of such a function the values count that its names have, and of any the arguments that :func:`functools.partial` adds, see
+    :func:`.cell_functions.values_told`.
 
     Raises:
-        ConfigError: the source cannot be read.
+        ConfigError: the source cannot be read, or a file of the user's was edited since it was loaded.
     """
     if isinstance(defined, functools.partial):
-        return key(of=definition_hash(defined.func), args=repr((defined.args, sorted(defined.keywords.items()))))
+        args = defined.args, sorted(defined.keywords.items())
+        return key(of=definition_hash(defined.func), args=repr(args), values=values_told(args, _in_file))
     try:
         text = textwrap.dedent(inspect.getsource(defined))
     except (OSError, TypeError):
@@ -141,8 +164,45 @@ def definition_hash(defined: Callable) -> str:
     try:
         root = definition_root(defined)
     except ConfigError:
-        return key(own=own)
-    return key(own=own, file=code_hash(root))
+        return key(own=own, names=values_told(defined, _in_file))
+    code = code_hash(root, *(file for file in _users_files(defined) if file != root))
+    in_files = all(_in_file(function) is not None for function in _wrapped(defined))
+    return key(own=own, file=code, **({} if in_files else {"names": values_told(defined, _in_file)}))
+
+
+def _wrapped(defined: Callable) -> Iterator[Callable]:
+    """A function or class, and what it wraps by :func:`functools.wraps`."""
+    while defined is not None:
+        yield defined
+        defined = getattr(defined, "__wrapped__", None)
+
+
+def _users_files(defined: Callable) -> list[str]:
+    """The user's files of a function, of what it wraps, and of the modules that these name as theirs."""
+    files = []
+    for function in _wrapped(defined):
+        files += [getattr(sys.modules.get(getattr(function, "__module__", None)), "__file__", None), _file(function)]
+    paths = [Path(file).resolve() for file in files if file is not None]
+    return list(dict.fromkeys(str(path) for path in paths if path.is_file() and is_users(path)))
+
+
+def _file(function: Callable) -> str | None:
+    return getattr(getattr(function, "__code__", None), "co_filename", None)
+
+
+def _in_file(defined: Callable) -> str | None:
+    """What tells a function or class that stands in a file: of this package or the user's its code, else its name; None in a cell."""
+    file = _file(defined)
+    name = f"{defined.__module__}.{defined.__qualname__}"
+    if file is not None and file.startswith("<frozen"):  # of Python
+        return name
+    try:
+        root = definition_root(defined)
+    except ConfigError:
+        return None
+    if file is not None and not Path(file).is_file():  # a wrapper from a cell around what stands in a file
+        return None
+    return f"{name} {code_hash(root)}" if not root.endswith(".py") or is_users(Path(root)) else name
 
 
 def key(**parts: object) -> str:

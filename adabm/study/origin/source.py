@@ -7,8 +7,19 @@ from functools import cached_property
 from ...errors import ConfigError
 
 
-class _Reader(ast.NodeTransformer):
-    """Takes imports out of a syntax tree and keeps them; drops what is never computed: docstrings, ``pass``, imports for types."""
+class _Stripper(ast.NodeTransformer):
+    """Drops docstrings and ``pass``."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else self.generic_visit(node)
+
+    def visit_Pass(self, node: ast.Pass) -> None:
+        return None
+
+
+class _Reader(_Stripper):
+    """Takes imports out of a syntax tree and keeps them; drops what is never computed, imports for types too."""
 
     def __init__(self) -> None:
         self.imports: list[ast.Import | ast.ImportFrom] = []
@@ -17,13 +28,6 @@ class _Reader(ast.NodeTransformer):
         self.imports.append(node)
 
     visit_ImportFrom = visit_Import
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if text else self.generic_visit(node)
-
-    def visit_Pass(self, node: ast.Pass) -> None:
-        return None
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if "TYPE_CHECKING" not in (getattr(node.test, "id", None), getattr(node.test, "attr", None)):
@@ -42,6 +46,19 @@ class Source:
         except (SyntaxError, ValueError) as error:
             raise ConfigError(f"{file}: cannot be read as Python ({error})") from None
         self.imports = reader.imports
+        self._text = text
+
+    @cached_property
+    def whole(self) -> str:
+        """Hash of the whole syntax tree, imports among its statements, each in its place; docstrings do not count."""
+        return hashlib.sha256(ast.dump(_Stripper().visit(ast.parse(self._text))).encode()).hexdigest()
+
+    def literals(self, *functions: str) -> list[str]:
+        """Return the texts that are the first argument of calls of functions of these names, wherever they stand."""
+        calls = [node for statement in self.statements for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        named = [c for c in calls if (getattr(c.func, "id", None) or getattr(c.func, "attr", None)) in functions]
+        first = [(*call.args, *(keyword.value for keyword in call.keywords))[:1] for call in named]
+        return [a.value for found in first for a in found if isinstance(a, ast.Constant) and isinstance(a.value, str)]
 
     @cached_property
     def lazy(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...engines.registry import find
@@ -30,6 +30,8 @@ class Run(Checked):
         method: name of a shipped recipe, or path of a recipe file, relative to the repository.
         changes: settings that differ from the recipe, see :meth:`adabm.Recipe.with_changes`: ``("tune.lr_weight", 0.001)``;
             ``("tune", None)`` leaves the step out; settings of a whole step are (name, value) pairs.
+        imports: Python files of a plan that define what the recipe names; as those that the recipe imports, they enter the key
+            of what is computed.
     """
 
     method: str
@@ -38,6 +40,7 @@ class Run(Checked):
     fully_quantized: bool = False
     seed: Whole = 0
     changes: tuple[tuple[str, object], ...] = ()
+    imports: tuple[Path, ...] = field(default=(), compare=False, repr=False)  # its repr stands in keys of questions
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,6 +82,8 @@ class Run(Checked):
         recipe = read_recipe(self.method, working_root()).with_changes(changes)
         if effort is not None and recipe.step("tune") is not None:
             recipe = recipe.with_changes({k: v for k, v in effort.changes.items() if k not in changes})
+        if self.imports:
+            recipe = replace(recipe, files=(*recipe.files, *self.imports))
         return QuantizationConfig(self.weight_bits, self.activation_bits, self.fully_quantized, recipe=recipe)
 
 
@@ -200,7 +205,10 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
     data = place(root, part.get("data", ""))
     seeds = part.get("seeds", [0])
     quantized = [
-        Run.at(method, setting, seed) for setting in part["settings"] for method in part["methods"] for seed in seeds
+        replace(Run.at(method, setting, seed), imports=imports)
+        for setting in part["settings"]
+        for method in part["methods"]
+        for seed in seeds
     ]
     own = effort.of_part(part)
     for run in quantized:
