@@ -192,6 +192,7 @@ BEYOND = (
     "networks.saving",
     "pictures.bundled",
     "pictures.orientation",
+    "pictures.telling",
     "pictures.writing",
     "process",
     "repair_environment",

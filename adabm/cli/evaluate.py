@@ -104,8 +104,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
     from ..errors import AdabmError, CheckpointError
     from ..networks.backbones import weight_file
-    from ..pictures.folders import read_pictures, tell_inputs
+    from ..pictures.folders import read_pictures
     from ..pictures.reading import EXTENSIONS
+    from ..pictures.telling import tell_inputs
     from .models import computing, open_for_rgb
 
     if args.csv is not None:

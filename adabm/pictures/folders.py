@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import DataError, ImageError
 from .pairs import PictureFiles, by_kind, by_name, pair
 from .picture import Picture
-from .reading import list_images, picture_size, read_rgb
+from .reading import picture_size, read_rgb
 from .resize import downscale, modcrop
 
 SCENE_SEPARATOR = "@"  # "<scene>@<index>.png" are excerpts of one scene
@@ -104,26 +104,6 @@ def read_pictures(high_folder: Path, low_folder: Path | None, scale: int) -> lis
     return pictures
 
 
-def tell_inputs(high_folder: Path, low_folder: Path | None, scale: int) -> str:
-    """Say where the inputs of :func:`read_pictures` come from, and which pictures are left out of it by their names."""
-    high_folder, low_folder = _inside(high_folder, low_folder)
-    if low_folder is None:
-        left_out = set(list_images(high_folder)) - set(by_kind(high_folder, "HR", scale).values())
-        told = f"inputs: made from {high_folder} as MATLAB's imresize makes them"
-    else:
-        pairs = pair(high_folder, low_folder, scale).pairs
-        left_out = {*list_images(high_folder), *list_images(low_folder)} - {path for both in pairs for path in both}
-        told = f"inputs: {low_folder}"
-    if not left_out:
-        return told
-    return f"{told}; left out, since their names call them of another kind or scale, or have no ground truth: {_some(left_out)}"
-
-
-def _some(paths: Iterable[Path]) -> str:
-    names = sorted(path.name for path in paths)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
 def _inside(high_folder: Path, low_folder: Path | None) -> tuple[Path, Path | None]:
     """Return the folders of pictures that are meant where a folder of a whole set is named."""
     whole = (high_folder / "HR").is_dir()
@@ -136,8 +116,9 @@ def _inside(high_folder: Path, low_folder: Path | None) -> tuple[Path, Path | No
 
 def _pairs(high_folder: Path, low_folder: Path, scale: int) -> list[tuple[Path, Path]]:
     found = pair(high_folder, low_folder, scale)
-    if found.without_input:
-        shown = _some(found.without_input)
+    missing = [path.name for path in found.without_input]
+    if missing:
+        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         raise ImageError(f"{low_folder}: holds no x{scale} low-resolution picture for {shown} of {high_folder}")
     return found.pairs
 
