@@ -84,6 +84,16 @@ def test_networks_that_differ_are_told_apart():
     assert told(PSNR, ONE_SEED)[0].endswith("clearly worse: worse (on a); on b one seed cannot tell.**")
 
 
+def test_many_places_are_told_below_the_verdict():
+    found = told(
+        {"random": (30.0, 30.1, 30.2), "one": (28.0, 28.1, 28.2)},
+        {"random": (30.0, 30.1, 30.2), "two": (28.0, 28.1, 28.2)},
+    )
+    assert found[0].endswith("clearly worse: one and two, not everywhere.**")
+    assert found[2] == "Clearly worse: one (on a) and two (on b)."
+    assert "*In practice:* draw pictures at random; avoid one and two, not everywhere." in found
+
+
 def test_what_is_so_in_one_series_alone_says_so():
     other = {"random": (20.0, 20.4), "worse": (20.1, 20.5)}
     first = told(PSNR, more=rows(other, series="b"))[0]

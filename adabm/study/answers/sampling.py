@@ -92,11 +92,12 @@ def conclusion(comparison: pd.DataFrame) -> list[str]:
     here = comparison[comparison["dataset"] == comparison["backbone"].map(first)]
     better, worse = _differing(here, 1), _differing(here, -1)
     return [
-        answer(_verdict(here, better, worse)),
+        answer(_verdict(here, _shortened(better), _shortened(worse))),
         _span(here),
+        *_places(better, worse),
         *_elsewhere(comparison.drop(here.index)),
         *_adaptive(here),
-        practice(_advice(better, worse)),
+        practice(_advice(_shortened(better), _shortened(worse))),
         *evidence([_tested(row) for _, row in here.iterrows()]),
     ]
 
@@ -174,6 +175,21 @@ def _bits(here: pd.DataFrame) -> str:
     if len(equal) == len(same):
         return "FAB is the same for all."
     return f"FAB is the same for all strategies with {several(equal)}; otherwise it is not, see below."
+
+
+def _shortened(told: list[str]) -> list[str]:
+    """The strategies without the places where they differ, if these are of several kinds."""
+    if sum("(" in text for text in told) < 2:
+        return told
+    names = [name for text in told for name in text.partition(" (")[0].replace(" and ", ", ").split(", ")]
+    return [f"{several(names)}, not everywhere"]
+
+
+def _places(better: list[str], worse: list[str]) -> list[str]:
+    """Where strategies differ clearly, if the verdict leaves it out."""
+    kinds = (("better", better), ("worse", worse))
+    told = [f"Clearly {word}: {several(names)}." for word, names in kinds if _shortened(names) != names]
+    return [" ".join(told)] if told else []
 
 
 def _elsewhere(others: pd.DataFrame) -> list[str]:
