@@ -100,14 +100,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
 def save_network(
     network: nn.Module, path: str | Path, options: Mapping[str, object] | None = None, *, digest: bool = True
 ) -> None:
-    """Write full-precision weights as safetensors with the metadata that :func:`load_network` needs.
-
-    Args:
-        network: loaded by :func:`load_network`, built by :func:`build_network`, or of a class of yours that
-            :func:`adabm.networks.register_architecture` registered.
-        options: arguments of the constructor, needed only of a network that was built by calling its class.
-        digest: record a sha256 over tensors and metadata, which loading compares. False writes the bytes of earlier
-            versions, for files that are known by their own sha256.
+    """Write a network as :func:`adabm.networks.saving.save_network` does, which see, without trying out what comes back.
 
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file.
