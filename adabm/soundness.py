@@ -10,7 +10,7 @@ from .networks.sameness import same_output, test_output
 from .quantization.channel_weights import ChannelWeightQuantizer
 from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
-from .quantization.model import QuantizedSR
+from .quantization.model import QuantizedSR, SROutput
 from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
 
 
@@ -63,7 +63,8 @@ def quantizes_otherwise(model: QuantizedSR, again: QuantizedSR) -> bool:
     told = []
     for one in (model, again):
         bits: list[Tensor] = []
-        told.append((test_output(lambda images, of=one, to=bits: _kept(of, images, to), one.descriptor, one), bits))
+        run = lambda images, of=one, to=bits: _kept(of.infer(images), to)
+        told.append((test_output(run, one.descriptor, one), bits))
     (output, bits), (other, other_bits) = told
     if output is None or other is None:
         return output is not other
@@ -74,7 +75,6 @@ def quantizes_otherwise(model: QuantizedSR, again: QuantizedSR) -> bool:
     return bool((output - other).square().mean().sqrt() > 0.01 * output.abs().max())
 
 
-def _kept(model: QuantizedSR, images: Tensor, bits: list[Tensor]) -> Tensor:
-    found = model.infer(images)
+def _kept(found: SROutput, bits: list[Tensor]) -> Tensor:
     bits += [found.feature_average_bits, *found.layer_bits.values()]
-    return model(images)  # with hooks of the model itself
+    return found.image

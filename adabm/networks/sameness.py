@@ -11,7 +11,7 @@ from ..pictures.padding import fitting_side
 from .trace import SIDE, evaluation_mode
 
 _KEPT = 48  # values of an output that a file keeps
-_LARGER = 72  # pixels
+_LARGER = 48  # pixels
 
 
 class Takes(Protocol):
