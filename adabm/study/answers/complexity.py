@@ -1,18 +1,17 @@
 """What is image complexity, and does it predict who needs bits?"""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...errors import ConfigError
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import answer, practice
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
+from .dealing import factors_by, known_factors, worth
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -25,6 +24,7 @@ QUESTION = Question(
 ORACLE, RANDOM = "if the worth were known", "chance"
 _DRAWS, _RESAMPLED = 20, 400
 _LITTLE = 0.3  # rank correlation
+_NOTHING = 0.01  # dB
 
 
 def measure(bench: Bench, run: Run, pictures: int, side: int, count: int) -> pd.DataFrame:
@@ -37,13 +37,6 @@ def measure(bench: Bench, run: Run, pictures: int, side: int, count: int) -> pd.
     """
     rows = Probe(bench, run, bench.choose("random", pictures, run)).found(errors, side, count)["rows"]
     return pd.DataFrame(rows).assign(backbone=bench.backbone.stem, setting=run.setting, seed=run.seed)
-
-
-def worth(units: pd.DataFrame) -> pd.DataFrame:
-    """Return ``benefit`` of one more bit and ``harm`` of one fewer: squared error to full precision, a row a patch."""
-    return pd.DataFrame(
-        {"benefit": units["fp +0"] - units["fp +1"], "harm": units["fp -1"] - units["fp +0"]}, index=units.index
-    )
 
 
 def agreements(units: pd.DataFrame) -> pd.DataFrame:
@@ -59,28 +52,6 @@ def agreements(units: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_of_seeds(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows).groupby(["backbone", "measure"], sort=False, as_index=False).mean()
-
-
-def factors_by(score: np.ndarray, share: float) -> np.ndarray:
-    """Return +1 for the ``share`` of highest scores, -1 for that of lowest, as many, and 0 between."""
-    if not 0 <= share <= 0.5:
-        raise ConfigError(f"share {share} must be from 0 to 0.5: as many get a bit more as get one fewer")
-    order, number = np.argsort(score, kind="stable"), int(len(score) * share)
-    factors = np.zeros(len(score), dtype=int)
-    if number:
-        factors[order[:number]], factors[order[-number:]] = -1, 1
-    return factors
-
-
-def known_factors(truth: pd.DataFrame, share: float) -> np.ndarray:
-    """Return +1 where one more bit is worth most and, of the rest, -1 where one fewer costs least, as many."""
-    number = int(len(truth) * share)
-    factors = np.zeros(len(truth), dtype=int)
-    if number:
-        factors[np.argsort(-truth["benefit"].to_numpy(), kind="stable")[:number]] = 1
-        cost = np.where(factors > 0, np.inf, truth["harm"])
-        factors[np.argsort(cost, kind="stable")[:number]] = -1
-    return factors
 
 
 def _choices(units: pd.DataFrame, share: float) -> dict[str, list[np.ndarray]]:
@@ -148,48 +119,73 @@ def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
 def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     """Tell which measure follows the worth of a bit best, and what it is worth at equal FAB."""
     mean = agreements(units).groupby("measure", sort=False)[["benefit", "harm"]].mean()
-    gains = rules(units, share).groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
+    by_network = rules(units, share)
+    gains = by_network.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
     best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
-    own = mean.loc[OWN, "benefit"]
-    told = [
-        answer(_first(units, best, own) + _gained(gains)),
-        f"Rank correlation with the measured benefit of one more bit: {best} {mean.loc[best, 'benefit']:.2f}, "
-        f"AdaBM's mean gradient {own:.2f}, {mean['benefit'].idxmin()}, the worst, {mean['benefit'].min():.2f} ({_sizes(units)}).",
+    why = (
+        "Best is what ranks patches most alike with what one more bit takes from the squared error. Then bits are dealt out by "
+        f"each: a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays."
+    )
+    if gains.loc[OWN, "truth_db"] < 0:
+        why += " The mean PSNR falls: the patches that give up a bit lose more decibels together than those that get one gain."
+    first = _first(units, best, mean.loc[OWN, "benefit"]) + _gained(gains.loc[OWN])
+    return [
+        f"{answer(first)} {why}",
+        practice(_advice(gains)),
+        *evidence([_measure_told(name, mean, gains) for name in [*mean.index, RANDOM, ORACLE]]),
+        *evidence(_networks_told(by_network, list(dict.fromkeys([OWN, paid, ORACLE])))),
+        *evidence(extents(units)),
     ]
-    fp, truth = gains["to_fp_db"], gains["truth_db"]
-    told.append(
-        f"With a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays, PSNR to the full-precision "
-        f"output (pooled) changes by {fp[OWN]:+.2f} dB with the gradient, {fp[paid]:+.2f} dB with the best measure ({paid}), "
-        f"{fp[RANDOM]:+.2f} dB by chance and {fp[ORACLE]:+.2f} dB if the worth of bits were known; the mean PSNR to ground truth by "
-        f"{truth[OWN]:+.2f}, {truth[paid]:+.2f}, {truth[RANDOM]:+.2f} and {truth[ORACLE]:+.2f} dB."
-    )
-    if truth[OWN] < 0:
-        told[-1] += (
-            " With the gradient the mean PSNR falls: the patches that give up a bit lose more decibels together than those that "
-            "get one gain. The bits known to be best here are those of the pooled squared error."
-        )
-    return [*told, practice(_advice(fp, truth))]
 
 
-def _gained(gains: pd.DataFrame) -> str:
-    own = gains.loc[OWN].max()
-    return "; but moving bits by the gradient gains nothing at equal FAB." if own <= 0 else "."
+def _measure_told(name: str, mean: pd.DataFrame, gains: pd.DataFrame) -> dict[str, str]:
+    row = {"bits by": name}
+    if name in mean.index:
+        row |= {
+            "rank correlation with the benefit of one more bit": f"{mean.loc[name, 'benefit']:.2f}",
+            "with the harm of one fewer": f"{mean.loc[name, 'harm']:.2f}",
+        }
+    return row | {
+        "gain to full precision, pooled (dB)": signed(gains.loc[name, "to_fp_db"]),
+        "gain to ground truth, mean (dB)": signed(gains.loc[name, "truth_db"]),
+    }
 
 
-def _advice(fp: pd.Series, truth: pd.Series) -> str:
+def _networks_told(by_network: pd.DataFrame, names: list[str]) -> list[dict[str, str]]:
+    rows = []
+    for backbone, here in by_network.groupby("backbone", sort=False):
+        gain = here.set_index("measure")["to_fp_db"]
+        rows.append({"gain to full precision (dB)": backbone} | {name: signed(gain[name]) for name in names})
+    return rows if len(rows) > 1 else []
+
+
+def _gained(own: pd.Series) -> str:
+    """What moving bits by the gradient brings (dB), as the end of a sentence."""
+    fp, truth = own["to_fp_db"], own["truth_db"]
+    if max(fp, truth) < _NOTHING:
+        cost = -min(fp, truth)
+        return f"; but moving bits by the gradient {'gains nothing' if cost < _NOTHING else 'loses'} at equal FAB."
+    if min(fp, truth) < _NOTHING:
+        nearer, farther = ("full precision", "ground truth") if fp > truth else ("ground truth", "full precision")
+        return f"; moving bits by the gradient leads nearer to {nearer} and away from {farther} at equal FAB."
+    return "; moving bits by the gradient gains at equal FAB."
+
+
+def _advice(gains: pd.DataFrame) -> str:
     """What follows from the gains to the full-precision output and to ground truth (dB), by measure."""
-    if max(fp[OWN], truth[OWN]) <= 0:
-        known = max(fp[ORACLE], truth[ORACLE])
+    fp, truth = gains.loc[OWN, "to_fp_db"], gains.loc[OWN, "truth_db"]
+    if min(fp, truth) >= _NOTHING:
         return (
-            "at equal FAB give all images the same bits: moving bits by the gradient gains nothing, "
-            f"and even with their worth known it would gain {known:+.2f} dB."
+            f"let bits follow the gradient: {fp:+.2f} dB to the full-precision output, {truth:+.2f} dB to ground truth."
         )
-    if min(fp[OWN], truth[OWN]) > 0:
-        return f"let bits follow the gradient: {truth[OWN]:+.2f} dB to ground truth at equal FAB."
-    return (
-        f"bits by the gradient keep nearer to the full-precision output ({fp[OWN]:+.2f} dB) or to ground truth "
-        f"({truth[OWN]:+.2f} dB), not to both."
+    known = gains.loc[ORACLE, "to_fp_db"]
+    told = (
+        "give all images the same bits: bits by the gradient change the PSNR to the full-precision output by "
+        f"{fp:+.2f} dB and to ground truth by {truth:+.2f} dB. Even if the worth of each bit were known, {known:+.2f} dB could be had."
     )
+    if fp >= _NOTHING:
+        told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."
+    return told
 
 
 def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
@@ -221,15 +217,3 @@ def _first(units: pd.DataFrame, best: str, own: float) -> str:
     if sure:
         return f"AdaBM's gradient predicts who needs bits, and {best} does it better"
     return f"AdaBM's gradient predicts who needs bits; no measure is clearly better, the first is {best}"
-
-
-def _sizes(units: pd.DataFrame) -> str:
-    counts: Sequence[str] = [
-        f"{len(here) // here['seed'].nunique()} patches on {name}{_seeds(here['seed'].nunique())}"
-        for name, here in units.groupby("backbone", sort=False)
-    ]
-    return "; ".join(counts)
-
-
-def _seeds(number: int) -> str:
-    return f", {number} seeds" if number > 1 else ""

@@ -10,7 +10,7 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .complexity import worth
+from .dealing import worth
 from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look

@@ -13,7 +13,7 @@ from ...quantization.layers import QuantizedLayer
 from ...quantization.model import QuantizedSR
 from ...steps.sensitivities import projected_errors
 from ..running.bench import Bench
-from .complexity import factors_by, known_factors, worth
+from .dealing import factors_by, known_factors, worth
 from .layer_probes import Views, adaptive_layers, adding
 from .probing import patches
 

@@ -13,7 +13,7 @@ from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from . import separability_measures
-from .complexity import factors_by
+from .dealing import factors_by
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .separability_measures import best_joint, best_separate
