@@ -13,6 +13,7 @@ from .complexity_measures import FACTORS, MEASURES, OWN, errors
 from .dealing import factors_by, known_factors, worth
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
+from .ranking import clearly_better
 
 QUESTION = Question(
     "complexity",
@@ -22,7 +23,7 @@ QUESTION = Question(
     "How well each measure of complexity ranks pictures by the worth of a bit, and what Image2Bit gains with it",
 )
 ORACLE, RANDOM = "if the worth were known", "chance"
-_DRAWS, _RESAMPLED = 20, 400
+_DRAWS = 20
 _LITTLE = 0.3  # rank correlation
 _NOTHING = 0.01  # dB
 
@@ -188,30 +189,10 @@ def _advice(gains: pd.DataFrame) -> str:
     return told
 
 
-def clearly_better(units: pd.DataFrame, one: str, other: str) -> bool:
-    """Whether a measure agrees better with the benefit of a bit than another in 97.5 % of 400 draws of patches.
-
-    Patches are drawn with replacement within their network, the same for all its seeds. The better of many measures was chosen by looking, which
-    this does not count.
-    """
-    rng, differences = np.random.default_rng(0), []
-    units = units.assign(benefit=worth(units)["benefit"])
-    networks = [
-        [of_seed for _, of_seed in here.groupby("seed", sort=False)]
-        for _, here in units.groupby("backbone", sort=False)
-    ]
-    for _ in range(_RESAMPLED):
-        places = [rng.integers(0, len(seeds[0]), len(seeds[0])) for seeds in networks]
-        drawn = [of_seed.iloc[place] for seeds, place in zip(networks, places) for of_seed in seeds]
-        gaps = [h[one].corr(h["benefit"], "spearman") - h[other].corr(h["benefit"], "spearman") for h in drawn]
-        differences.append(np.mean(gaps))
-    return bool(np.quantile(differences, 0.025) > 0)
-
-
 def _first(units: pd.DataFrame, best: str, own: float) -> str:
     if best == OWN:
         return "AdaBM's mean gradient predicts best who needs bits"
-    sure = clearly_better(units, best, OWN)
+    sure = clearly_better(units, best, OWN, ["benefit"])
     if own < _LITTLE:
         return f"AdaBM's gradient hardly predicts who needs bits; {best} does it best{'' if sure else ', not clearly'}"
     if sure:

@@ -13,6 +13,7 @@ from ..tables.question import Question
 from .dealing import worth
 from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
+from .ranking import clearly_better
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
 
 QUESTION = Question(
@@ -22,7 +23,6 @@ QUESTION = Question(
     "Measures of a layer's sensitivity against the measured worth of its bits, and bits dealt out by each at equal FAB.",
     "How well each measure of sensitivity ranks layers by the worth of their bits, and what Layer2Bit gains with it",
 )
-_RESAMPLED = 400
 _LITTLE = 0.3  # rank correlation
 _SAME = 0.05  # dB
 _KEYS = ["backbone", "seed"]
@@ -180,27 +180,6 @@ def _practice(fp: pd.Series, winner: str, own: pd.Series) -> str:
     if fp[winner] - fp[OWN] < _SAME:
         return "The standard deviation, which costs no backward pass, is good enough."
     return f"{winner[:1].upper()}{winner[1:]} is worth {fp[winner] - fp[OWN]:.2f} dB more than the standard deviation at the same bits."
-
-
-def clearly_better(layers: pd.DataFrame, one: str, other: str) -> bool:
-    """Whether a measure agrees better with the worth of bits than another in 97.5 % of 400 draws of layers.
-
-    Layers are drawn with replacement within their network, the same for all its seeds. That the better of many measures
-    was chosen by looking does not count.
-    """
-    rng, differences = np.random.default_rng(0), []
-    networks = []
-    for _, network in layers.groupby("backbone", sort=False):
-        networks.append([here.assign(**worth(here)) for _, here in network.groupby("seed")])
-    for _ in range(_RESAMPLED):
-        gaps = []
-        for seeds in networks:
-            places = rng.integers(0, len(seeds[0]), len(seeds[0]))
-            for ranks in (here.iloc[places][[one, other, "benefit", "harm"]].rank() for here in seeds):
-                agreed = ranks.corr().loc[["benefit", "harm"], [one, other]].mean()
-                gaps.append(agreed[one] - agreed[other])
-        differences.append(np.mean(gaps))
-    return bool(np.quantile(differences, 0.025) > 0)
 
 
 def _first(layers: pd.DataFrame, best: str, own: pd.Series) -> str:
