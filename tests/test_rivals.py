@@ -26,10 +26,11 @@ from helpers.tiny_networks import tiny
 
 RIVALS = (
     "mse", "bias-correction", "gptq", "adaround", "brecq", "qdrop", "dbdc", "dbdc-pac", "dobi", "2dquant", "oaq-sr",
+    "dfsq", "gba-dan",
 )  # fmt: skip
 SMALL = {
     "tune.rounds": 2, "tune.steps_per_round": 2, "reconstruct.iterations": 4, "reconstruct.pixels": 600,
-    "split_ranges.points": 10, "round_weights.pixels": 1000, "correct_bias.pixels": 1000,
+    "split_ranges.points": 10, "choose_levels.values": 200, "allocate_by_gradient.batches": 2, "round_weights.pixels": 1000, "correct_bias.pixels": 1000,
 }  # fmt: skip
 NETWORKS = {
     "EDSR": lambda: tiny("EDSR"), "SRResNet": lambda: tiny("SRResNet"), "RRDBNet": lambda: tiny("RRDBNet"),
