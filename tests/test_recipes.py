@@ -35,7 +35,7 @@ EARLIER = {
 # Methods that came with recipes.
 LATER = (
     "fast", "fast-adaptive", "mse", "bias-correction", "gptq", "adaround", "brecq", "qdrop", "dbdc", "dbdc-pac", "dobi",
-    "2dquant", "oaq-sr", "best",
+    "2dquant", "oaq-sr", "dfsq", "gba-dan", "best",
 )  # fmt: skip
 
 

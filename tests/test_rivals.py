@@ -30,7 +30,8 @@ RIVALS = (
 )  # fmt: skip
 SMALL = {
     "tune.rounds": 2, "tune.steps_per_round": 2, "reconstruct.iterations": 4, "reconstruct.pixels": 600,
-    "split_ranges.points": 10, "choose_levels.values": 200, "allocate_by_gradient.batches": 2, "round_weights.pixels": 1000, "correct_bias.pixels": 1000,
+    "split_ranges.points": 10, "round_weights.pixels": 1000, "correct_bias.pixels": 1000, "choose_levels.pixels": 1000,
+    "choose_levels.starts": 2, "choose_levels.iterations": 10, "allocate_by_gradient.batches": 2,
 }  # fmt: skip
 NETWORKS = {
     "EDSR": lambda: tiny("EDSR"), "SRResNet": lambda: tiny("SRResNet"), "RRDBNet": lambda: tiny("RRDBNet"),
@@ -66,7 +67,7 @@ def test_every_recipe_works_on_every_network(name, recipe):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("recipe", ["bias-correction", "brecq", "2dquant", "oaq-sr"])
+@pytest.mark.parametrize("recipe", ["bias-correction", "brecq", "2dquant", "oaq-sr", "dfsq", "gba-dan"])
 def test_a_checkpoint_holds_it_and_the_networks_own_weights(tmp_path, recipe):
     network = tiny("SRResNet")
     model = quantize(network, recipe)
@@ -79,8 +80,9 @@ def test_a_checkpoint_holds_it_and_the_networks_own_weights(tmp_path, recipe):
             assert torch.equal(loaded(x), network(x))
 
 
-def test_the_seed_fixes_what_is_drawn_at_random():
-    first, again, other = (quantize(tiny("EDSR"), "qdrop", seed=seed).state_dict() for seed in (0, 0, 1))
+@pytest.mark.parametrize("recipe", ["qdrop", "dfsq", "gba-dan"])
+def test_the_seed_fixes_what_is_drawn_at_random(recipe):
+    first, again, other = (quantize(tiny("EDSR"), recipe, seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
@@ -182,9 +184,11 @@ def test_what_goes_not_with_two_regions():
 def test_what_a_recipe_asks_of_the_hardware():
     recipes = {name: adabm.read_recipe(name) for name in (*RIVALS, "adabm", "fast", "minmax")}
     assert {name for name, recipe in recipes.items() if more_code_bits(recipe)} == {"oaq-sr"}
-    assert {name for name, recipe in recipes.items() if not in_integers(recipe)} == {"oaq-sr"}
-    with pytest.raises(EngineError, match="PiecewiseQuantizer, has no single range"):
-        integer_layers(quantize(tiny("EDSR"), "oaq-sr"), 0)
+    others = {"oaq-sr": "Piecewise", "dfsq": "Subset", "gba-dan": "ChannelRange"}
+    assert {name for name, recipe in recipes.items() if not in_integers(recipe)} == set(others)
+    for name, kind in others.items():
+        with pytest.raises(EngineError, match=f"its activation quantizer, a {kind}Quantizer, has no single range"):
+            integer_layers(quantize(tiny("EDSR"), name), 0)
 
 
 # -- biases and equalization -----------------------------------------------------------------------

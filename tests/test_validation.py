@@ -145,6 +145,16 @@ LEGAL = {
     "reconstruct.patch_size": or_none(counts),
     "split_ranges.points": counts,
     "split_ranges.patches": or_none(counts),
+    "choose_levels.pixels": lambda v: whole(v, 1, 10**8 + 1),
+    "choose_levels.values": counts,
+    "choose_levels.starts": counts,
+    "choose_levels.iterations": counts,
+    "allocate_by_gradient.weights": lambda v: type(v) is bool,
+    "allocate_by_gradient.activations": lambda v: type(v) is bool,
+    "allocate_by_gradient.batches": counts,
+    "allocate_by_gradient.batch_size": counts,
+    "allocate_by_gradient.patch_size": or_none(counts),
+    "allocate_by_gradient.structure_weight": lambda v: real(v) and v >= 0,
 }
 BITS = {
     "weight_bits": lambda v: whole(v, 1, 17) or (type(v) is int and v == 32),

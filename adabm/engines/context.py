@@ -123,6 +123,8 @@ def _reach(engine: Engine) -> Reach:
     if own is not None or not isinstance(model, QuantizedSR):
         return own or Reach(None)
     described = model.descriptor
+    if any(getattr(layer.activation, "of_whole_picture", False) for layer in model.layers.values()):
+        return Reach(None, described.size_multiple)  # a quantizer measures the picture
     with turn(model):
         made = (_made(model.network), described.channels, described.scale, described.size_multiple)
         known = getattr(model, _KEPT, None)

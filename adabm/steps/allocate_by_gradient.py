@@ -56,7 +56,9 @@ class AllocateByGradient(Step):
         """Refuse bits of which none can be taken, and weights whose steps do not depend on bits."""
         for wanted, name in ((self.weights, "weight_bits"), (self.activations, "activation_bits")):
             bits = getattr(config, name)
-            require(not wanted or bits > 1, name, bits, "2 or more with allocate_by_gradient, which may take a bit away")
+            require(
+                not wanted or bits > 1, name, bits, "2 or more with allocate_by_gradient, which may take a bit away"
+            )
         if self.weights and config.step("calibrate").granularity != "tensor":
             raise ConfigError(
                 "allocate_by_gradient: the steps of weights by channel do not depend on bits; set calibrate.granularity to "

@@ -14,7 +14,7 @@ from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, Pixels
 from .step import RANGES, Step, step
-from .work_share import small_side, work_share
+from .work_share import small_side
 from .workspace import Workspace
 
 # Steps that set ranges of values or change bits, neither of which levels follow.
@@ -38,8 +38,7 @@ class ChooseLevels(Step):
     multiples of one step.
 
     Attributes:
-        pixels: of the low-resolution patches that are looked at, together; at least one patch is taken. Networks of more than
-            4 million multiplications for a pixel get proportionally fewer.
+        pixels: of the low-resolution patches that are looked at, together; at least one patch is taken.
         values: of each channel that are clustered, at most.
         starts, iterations: of the clusterings of a channel, and of each of them at most.
     """
@@ -71,7 +70,7 @@ class ChooseLevels(Step):
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Choose the levels of each layer on its full-precision input."""
         small = min(workspace.patch_size, small_side(model))
-        images = workspace.some(round(self.pixels * work_share(model)), small)
+        images = workspace.some(self.pixels, small)
         universal = universal_set()
 
         def choose(layer: QuantizedLayer, x: Tensor) -> None:
@@ -154,5 +153,3 @@ class _Clusters:
         ends = torch.searchsorted(self.values, midpoints(centres), right=True)
         ends = torch.cat([torch.zeros_like(ends[:, :1]), ends, torch.full_like(ends[:, :1], self.values.shape[1])], 1)
         return [sums.gather(1, ends).diff(dim=1) for sums in self._sums]
-
-

@@ -31,6 +31,8 @@ _FAMILIES = (
     "PTQ4SR",
     "2DQuant",
     "OAQ-SR",
+    "DFSQ",
+    "GBA",
 )  # in the order of the palette
 _PALE = 0.65  # least channel of a colour from which on names written in it cannot be read
 
