@@ -61,6 +61,9 @@ def test_a_channel_of_one_value_stays(models, recipe):
 def test_until_it_is_told_to_it_does_not_normalize(models):
     quantizer, x = ChannelRangeQuantizer(models["minmax"].layers["body.0.conv1"]), features(1, 8, 4, 4)
     assert torch.equal(quantizer(x, 4), fake_quantize(x, quantizer.lower, quantizer.upper, 4))
+    quantizer.normalize()
+    quantizer.set_range(torch.tensor([-2.0]), torch.tensor([3.0]))  # as calibrating again does
+    assert torch.equal(quantizer(x, 4), fake_quantize(x, torch.tensor([-2.0]), torch.tensor([3.0]), 4))
 
 
 @pytest.mark.parametrize("recipe", ["dfsq", "gba-dan"])

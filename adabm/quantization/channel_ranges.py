@@ -64,6 +64,12 @@ class ChannelRangeQuantizer(DynamicQuantizer):
         self.register_buffer("normalizing", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
+    def set_range(self, lower: Tensor, upper: Tensor) -> None:
+        """Set a range of values as they are, which ends normalizing."""
+        super().set_range(lower, upper)
+        self.normalizing.fill_(False)
+
+    @torch.no_grad()
     def normalize(self) -> None:
         """Quantize from now on what is normalized, at first on all of -1 to 1."""
         self.lower.fill_(-1.0)
