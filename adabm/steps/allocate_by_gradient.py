@@ -59,7 +59,8 @@ class AllocateByGradient(Step):
             require(
                 not wanted or bits > 1, name, bits, "2 or more with allocate_by_gradient, which may take a bit away"
             )
-        if self.weights and config.step("calibrate").granularity != "tensor":
+        calibrate = config.step("calibrate")
+        if self.weights and calibrate is not None and calibrate.granularity != "tensor":
             raise ConfigError(
                 "allocate_by_gradient: the steps of weights by channel do not depend on bits; set calibrate.granularity to "
                 "tensor, or allocate_by_gradient.weights to false"
