@@ -135,7 +135,7 @@ def test_only_what_is_sure_is_called_clear():
 def test_all_parts_together_may_be_best():
     rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
     told = components.conclusion(study_table(rows), 30)
-    assert "on Set5; fine-tuning takes 30 steps." in told[1] and "use all of AdaBM" in told[2]
+    assert "on Set5; fine-tuning takes 30 steps." in told[1] and "all of AdaBM has the most PSNR" in told[2]
 
 
 def test_what_has_nothing_to_compare_is_left_out():
@@ -179,7 +179,7 @@ def test_equal_fab_is_interpolated_seed_by_seed():
     assert list(gaps) == ["4"], "9 is beyond the other curve"
     np.testing.assert_allclose(gaps["4"], [[4.0, 2.0], [4.0, 2.0]])
     _, told, evidence = components.conclusion(front, 30)
-    assert told == "AdaBM is better than uniform bits of equal FAB (interpolated) at 1 of 1 base bits."
+    assert told == "AdaBM has more PSNR than uniform bits of equal FAB (interpolated) at 1 of 1 base bits."
     assert "| AdaBM          | 4.00  | +2.00                       | 0.00" in evidence
 
 

@@ -153,7 +153,7 @@ def test_networks_and_other_methods_are_told_apart():
     assert cells(networks, 2)[:4] == ["net", "Without clipping", "-6.02", "-3.01"]
     better = units(0.5)
     better.loc[better["rule"] == SAME, "truth"] /= 1000
-    assert dynamic.conclusion(better)[0].endswith("The same bits for all layers are better than fixed factors on net.")
+    assert "; the same bits for all layers are better still on net.** " in dynamic.conclusion(better)[0]
     assert len(dynamic.figures(both)[""].axes) == 2
 
 

@@ -35,6 +35,14 @@ def test_it_is_told_how_often_the_first_is_first():
     ), "among recipes whose codes take no more bits, as on the leaderboard"
 
 
+def test_what_tables_tell_as_equal_is_tied():
+    rows = [row("fp32", psnr=32.0), row("fp32", psnr=32.0, dataset="Set14")]
+    rows += [row("minmax", psnr=31.0, dataset=name) for name in ("Set5", "Set14")]
+    rows += [row("percentile", psnr=30.0), row("percentile", psnr=31.001, dataset="Set14")]
+    head = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, {}))[0]
+    assert "MinMax is first in 2 of the 2 comparisons" in head and head.endswith("part of, tied with another in 1.**")
+
+
 def test_patches_are_told_and_one_seed_without_a_published_number():
     table = with_published(
         summary(row("fp32", psnr=32.0, tile=96), row("adabm", psnr=31.5, tile=96)), PUBLISHED, SAME_AS

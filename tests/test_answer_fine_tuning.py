@@ -31,6 +31,16 @@ def test_enough_and_best_steps_and_the_share_of_the_first_round():
     assert "of it in the first 5 steps" in evidence and "| 80%" in evidence and "| 20 (30.03 dB) |" in evidence
 
 
+def test_of_runs_that_end_alike_the_one_of_most_seeds_is_told():
+    short = table({0: 29.0, 5: 30.0}, seeds=(0, 1, 2)).assign(series="short")
+    rows = pd.concat([table({0: 20.0, 5: 25.0, 20: 30.02}), short])
+    head = fine_tuning.conclusion(rows, RUNS | {"short": {"steps": [5]}}, [5, 20], 5)[0]
+    assert head == (
+        "**5 steps are enough: the run that ends best, short, gains +1.00 dB in 5 steps (3 seeds), and nothing more after step 5; "
+        "released needs 20.**"
+    )
+
+
 def test_what_harms_needs_no_step():
     rows = table({0: 30.0, 5: 29.9, 20: 29.0})
     told = fine_tuning.conclusion(rows, RUNS, [5, 20], 5)
@@ -93,7 +103,7 @@ def test_a_run_that_diverged_is_told():
 def test_steps_of_its_own():
     runs = RUNS | {"short": {"preset": "adabm", "steps": [2]}}
     rows = [*table({0: 20.0, 10: 30.0}).to_dict("records"), *table({0: 20.0, 2: 25.0}, "short").to_dict("records")]
-    assert "By run 2 to 10 steps are enough" in fine_tuning.conclusion(study_table(rows), runs, [10], 5)[1]
+    assert "By run that takes 2 to 10 steps" in fine_tuning.conclusion(study_table(rows), runs, [10], 5)[1]
     found = fine_tuning.outcomes(study_table(rows), runs, [10], 5)
     assert {name: tuned.last for name, tuned in found.items()} == {"released": 10, "short": 2}
 

@@ -178,7 +178,7 @@ OTHERS = dict.fromkeys(SURROGATES, 0.5)
         (
             0.0,
             {**OTHERS, "identity": 0.6},
-            "No approximation works clearly better than AdaBM's tanh; identity is clearly worse.",
+            "No approximation works clearly better than AdaBM's tanh on most patches; identity is clearly worse.",
         ),
         (0.0, OTHERS, "It hardly matters: no approximation ends clearly apart"),
         (3.0, {RELEASED: 0.9, "identity": 0.8}, "None helps: tuned with any approximation"),
@@ -188,7 +188,7 @@ def test_the_verdict(noise, errors, verdict):
     told = gradient.conclusion(tables(noise, **errors))
     first, _, table, extents = told
     assert first.startswith(f"**{verdict}") and cells(extents, 0) == ["net", "6", "1"]
-    assert "goes from 4.00 to 3.50 with tanh, nearly the same with identity, clipped identity," in first
+    assert "changes by -0.50 with tanh, nearly the same with identity, clipped identity," in first
     assert first.endswith("right sign in 100% of cases with tanh.") and table.count("\n") == 1 + len(SURROGATES)
     gains = [float(cells(table, row)[1]) for row in range(len(SURROGATES))]
     assert gains == sorted(gains, reverse=True)
@@ -213,3 +213,22 @@ def test_one_patch_decides_nothing():
     patches.loc[first, "truth"] /= 100
     assert gradient.gains(gradient.ends(patches)).loc["identity", "least"] > 0
     assert gradient.conclusion(found)[0].startswith("**None helps: tuned with any approximation")
+
+
+def test_a_gain_of_few_patches_is_told_as_one():
+    found = tables(**dict.fromkeys(SURROGATES, 0.5))
+    rows = found["patches"]
+    rows.loc[(rows["surrogate"] == "identity") & (rows["patch"] == "0"), "truth"] *= 0.5
+    rows.loc[rows["surrogate"] == "identity", "truth"] *= 0.999  # a little on all
+    told = gradient.conclusion(found)[0]
+    assert (
+        told.startswith("**It hardly matters")
+        and " In the mean identity (+0.51 dB) is better than tanh, by a few patches: " in told
+    )
+
+
+def test_networks_of_other_bits_count_alike_in_the_change_of_fab():
+    steps = tables()["steps"]
+    both = pd.concat([steps, steps.assign(backbone="wide", fab=steps["fab"] + 2)])
+    found = gradient._along(both).set_index(["surrogate", "step"])["fab"]
+    assert found[RELEASED, 0] == 0 and found[RELEASED, 1] == pytest.approx(-0.5)

@@ -91,6 +91,23 @@ def test_networks_that_differ_are_told_apart():
     assert cells(by_network, 0)[:2] == ["net", "+0.46"] and cells(by_network, 1)[:2] == ["other", "-0.41"]
 
 
+def test_what_ranks_best_is_advised_where_no_other_gains_clearly_more():
+    told = sensitivity.conclusion(layers(OWN), patches(**{OWN: 9.9, FISHER: 8.0, "range": 8.05}), 0.3)[
+        1
+    ]  # 0.03 dB less
+    assert told.startswith("*In practice:* Range is worth")
+    told = sensitivity.conclusion(layers(OWN), patches(**{OWN: 9.9, FISHER: 8.0, "range": 9.0}), 0.3)[1]
+    assert told.startswith("*In practice:* Fisher is worth")
+
+
+def test_a_network_whose_layers_nothing_ranks_is_named():
+    mixed = layers().assign(backbone="mixed", **{name: [3.0, 5, 0, 8, 1, 9, 2, 7, 4, 6] for name in MEASURES})
+    told = sensitivity.conclusion(
+        pd.concat([layers(), mixed]), pd.concat([patches(), patches().assign(backbone="mixed")]), 0.3
+    )[0]
+    assert " On mixed even the best hardly ranks single layers (" in told
+
+
 def test_a_model_is_looked_into_and_left_as_it_was(tmp_path):
     model, bench = probed(tmp_path)
     before = {name: layer.activation_bits for name, layer in model.layers.items()}

@@ -78,7 +78,8 @@ def test_all_policies_have_the_bits_of_the_same_for_all():
 def test_the_conclusion_tells_what_the_numbers_say(interaction, gains, said):
     told = separability.conclusion(units(interaction), measured(*gains))
     assert said in told[0]
-    *_, parts, extents = told
+    _, advice, *_, parts, extents = told
+    assert "to the full-precision output" in advice
     assert cells(extents, 0) == ["net", "3", "4", "1"] and cells(parts, 0)[-2:] == ["10^3", "10^8"]
     of_each = lambda frame: pd.concat([frame.assign(backbone=name) for name in ("net", "wide")])
     both = separability.conclusion(of_each(units(interaction)), of_each(measured(*gains)))

@@ -45,7 +45,7 @@ def test_enough_is_the_first_size_from_which_nothing_changes():
         "With so few the worst seed loses 6.00 dB against full precision."
     )
     assert rule.startswith("The pool has 40 pictures. The same is what differs by no more than 0.05 dB or the spread")
-    assert advice == "*In practice:* use 5 pictures or more; fewer lose up to 4.05 dB in the mean."
+    assert advice == "*In practice:* use 5 pictures or more; one picture loses 4.05 dB in the mean."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in evidence.splitlines()]
     assert cells[3][:9] == ["net_x4", "adabm", "5", "30.00", "4.50", "1.05", "2", "20", "-0.05"]
     assert "p (Welch)" in cells[0] and cells[4][7:] == [""] * 4, "the most is compared with nothing"
@@ -54,7 +54,7 @@ def test_enough_is_the_first_size_from_which_nothing_changes():
 def test_a_size_that_falls_back_puts_it_off():
     first, *_, advice, _ = told({"1": (30.0, 30.1), "5": (27.0, 27.1), "20": (30.0, 30.1)})
     assert first == "**The most that was tried, 20 pictures, is needed: no fewer do as well.**"
-    assert advice == "*In practice:* use 20 pictures or more; fewer lose up to 3.00 dB in the mean."
+    assert advice == "*In practice:* use 20 pictures or more; 5 pictures lose 3.00 dB in the mean."
     first, *_, advice, _ = told(ONE)
     assert first.startswith("**One picture is enough: more of them, up to 20,") and "a few pictures do" in advice
 
@@ -78,7 +78,7 @@ def test_networks_that_differ_are_told_apart():
     assert first == (
         "**One picture is enough on b, 5 on a and c: more of them change PSNR no more than chance does (2 seeds).**"
     )
-    assert advice == "*In practice:* use 5 pictures or more; fewer lose up to 4.05 dB in the mean on a."
+    assert advice == "*In practice:* use 5 pictures or more; one picture loses 4.05 dB in the mean on a."
     assert told(PSNR, ALL, ONE)[0] == (
         "**One picture is enough on c, 5 on a: more of them change PSNR no more than chance does (2 seeds); "
         "on b the most that was tried, 20 pictures, is needed.**"

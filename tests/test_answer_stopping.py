@@ -91,6 +91,15 @@ def test_preventing_harm_on_one_network_may_cost_another():
     assert cells(networks, 1)[:3] == ["other", "2", "28.05"] and cells(networks, 1)[-1] == "2"
 
 
+def test_what_the_lowest_loss_gains_is_told_by_network():
+    late = traces([28, 29, 28, 28, 31, 30], [3, 2, 2.5, 2.5, 1, 1.5])
+    both = pd.concat([late, traces([28, 29, 30, 30, 30, 30], [3, 2, 1, 1, 1, 1], backbone="other")])
+    assert stopping.conclusion(both, 2)[1].startswith(
+        "*In practice:* Hold some calibration pictures out and keep the state of their lowest loss: +1.00 dB on net and +0.00 dB on "
+        "other, +0.50 in the mean, against the last step if fine-tuning goes on to its end; -0.50 dB if the rule stops it"
+    )
+
+
 def test_table_and_figure():
     found = traces([28, 29, 30], [3, 1, 2])
     table = stopping.table(found)

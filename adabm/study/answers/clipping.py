@@ -208,22 +208,33 @@ def _good_from(cost: pd.DataFrame, high: int) -> str:
 
 
 def _of_layers(layers: pd.DataFrame) -> str:
-    own = layers[layers["layer"] != EVERY]
-    kept = {int(name.split()[1]): own[name].median() for name in own if name.startswith("kept ") and name != "kept all"}
-    low, high = min(kept), max(kept)
-    told = f"The median layer keeps {kept[low]:.0%} of its range at {low} bits and {kept[high]:.0%} at {high}."
+    kept = _kept(layers)
+    low, high = kept.columns.min(), kept.columns.max()
+    texts = [
+        f"{row[low]:.0%} of its range at {low} bits and {row[high]:.0%} at {high}"
+        + (f" on {name}" if len(kept) > 1 else "")
+        for name, row in kept.iterrows()
+    ]
+    told = f"The median layer keeps {'; '.join(texts)}."
     shares = [shares_owed(layers, pair)["share"].max() for pair in pairs(layers)]
     return told + (f" Of what other bits' ranges cost, no layer owes more than {max(shares):.0%}." if shares else "")
+
+
+def _kept(layers: pd.DataFrame) -> pd.DataFrame:
+    """Share of the range that the median layer keeps: a row a network, a column for the bits that it was searched at."""
+    names = {name: int(name.split()[1]) for name in layers if name.startswith("kept ") and name != "kept all"}
+    own = layers[layers["layer"] != EVERY].groupby("backbone", sort=False)[list(names)].median()
+    return own.rename(columns=names)
 
 
 def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by bits used: what the ranges of most, fewest and the best bits give against the matched one, and what is kept."""
     gain, truth = gaps(units, "fp"), gaps(units, "truth")
-    ends, own = (gain.index.max(), gain.index.min()), layers[layers["layer"] != EVERY]
+    ends, kept = (gain.index.max(), gain.index.min()), _kept(layers).mean()
     rows = []
     for used in gain:
         best = gain[used].idxmax()
-        row = {"at bits": str(used), "a layer keeps (median)": f"{own[f'kept {used}'].median():.0%}"}
+        row = {"at bits": str(used), "a layer keeps (median)": f"{kept[used]:.0%}"}
         for of in ends:
             row[f"range of {of} bits (dB)"] = signed(gain.loc[of, used], 1) if of != used else "matched"
             row[f"range of {of} bits (dB to ground truth)"] = (

@@ -128,7 +128,8 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
         f"each: a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays."
     )
     if gains.loc[OWN, "truth_db"] < 0:
-        why += " The mean PSNR falls: the patches that give up a bit lose more decibels together than those that get one gain."
+        by_chance = ", more than by chance" if gains.loc[OWN, "truth_db"] < gains.loc[RANDOM, "truth_db"] else ""
+        why += f" The mean PSNR falls{by_chance}: the patches that give up a bit lose more decibels together than those that get one gain."
     first = _first(units, best, mean.loc[OWN, "benefit"]) + _gained(gains.loc[OWN])
     return [
         f"{answer(first)} {why}",
@@ -182,7 +183,7 @@ def _advice(gains: pd.DataFrame) -> str:
     known = gains.loc[ORACLE, "to_fp_db"]
     told = (
         "give all images the same bits: bits by the gradient change the PSNR to the full-precision output by "
-        f"{fp:+.2f} dB and to ground truth by {truth:+.2f} dB. Even if the worth of each bit were known, {known:+.2f} dB could be had."
+        f"{fp:+.2f} dB and to ground truth by {truth:+.2f} dB. Bits by the measured worth of each change the former by {known:+.2f} dB."
     )
     if fp >= _NOTHING:
         told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."

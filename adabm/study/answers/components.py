@@ -61,7 +61,7 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     head = (
         _verdict(effects[series], series, where) if series else "The parts of AdaBM were not compared with each other."
     )
-    advised = [practice(_advice(parts, series, where))] if series else []
+    advised = [practice(_advice(parts, effects[series], series, where))] if series else []
     return [
         answer(head),
         *told,
@@ -99,16 +99,23 @@ def _verdict(effects: Mapping[str, Difference], series: str, where: str) -> str:
     return f"On {where} {'; '.join(told)} ({series})."
 
 
-def _advice(parts: pd.DataFrame, series: str, where: str) -> str:
+def _advice(parts: pd.DataFrame, effects: Mapping[str, Difference], series: str, where: str) -> str:
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
     best = max(names, key=lambda level: _psnr(parts, series, level).mean())
     if best == WHOLE:
-        return (
-            f"on {where} use all of AdaBM: no combination of its parts has more PSNR, at the bits that each comes to."
-        )
+        doubtful = [f"{_PART[part]} {_bits_added(parts, series, part)}" for part, d in effects.items() if not d.sure]
+        told = f"all of AdaBM has the most PSNR in the mean on {where}, at the bits that each combination comes to"
+        return f"{told}; whether that is due to {several(doubtful)} the seeds cannot tell." if doubtful else f"{told}."
     gain = paired_difference(_psnr(parts, series, best), _psnr(parts, series, WHOLE))
     told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
     return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
+
+
+def _bits_added(parts: pd.DataFrame, series: str, part: str) -> str:
+    """How a part changes FAB beside the other two, in brackets."""
+    rest = "+".join(other for other in PARTS if other != part)
+    here = parts[parts["series"] == series].groupby("level")["fab"].mean()
+    return f"({here[WHOLE] - here[rest]:+z.2f} bits)"
 
 
 def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> list[str]:
@@ -126,12 +133,20 @@ def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> l
 def _told_at_equal_fab(gaps: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     told = []
     for name, by_level in gaps.items():
-        better = sum(values[:, 1].mean() > 0 for values in by_level.values())
+        better, clear = (sum(_above(values, sure) for values in by_level.values()) for sure in (False, True))
         comma = "," * name.endswith(UNTUNED)
         told.append(
-            f"{name}{comma} is better than uniform bits of equal FAB (interpolated) at {better or 'none'} of {len(by_level)} base bits."
+            f"{name}{comma} has more PSNR than uniform bits of equal FAB (interpolated) at {better or 'none'} of {len(by_level)} base bits"
+            f"{f', by more than the spread over seeds at {clear}' if 0 < clear < better else ''}"
+            f"{', by less than the spread over seeds' if better and not clear else ''}."
         )
     return told
+
+
+def _above(values: np.ndarray, clearly: bool) -> bool:
+    """Whether the mean of :func:`at_equal_fab`'s differences is above zero, or above their spread over seeds."""
+    spread = values[:, 1].std(ddof=1) if clearly and len(values) > 1 else 0.0
+    return bool(values[:, 1].mean() > spread)
 
 
 def _against_uniform(front: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:

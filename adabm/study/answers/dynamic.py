@@ -142,9 +142,9 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     gained = main(everything)
     found, own = summary(gained), gained[gained["rule"] == OWN]
     told = (
-        f"**{_verdict(found)}** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} of the layers another factor than the "
-        f"fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They need all layers of a picture before its "
-        f"bits are known, so a pass in full precision comes first; thresholds decide on the way.{_same_for_all(gained)}"
+        f"**{_verdict(found)[:-1]}{_same_for_all(found, gained)}.** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
+        f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They "
+        "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way."
     )
     rows = [_row(rule, found.loc[rule]) for rule in COMPARED]
     return [
@@ -156,11 +156,13 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     ]
 
 
-def _same_for_all(gained: pd.DataFrame) -> str:
-    """Tell on which networks the same bits for all layers are better than fixed factors, if on any."""
+def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
+    """Tell on which networks the same bits for all layers are better than fixed factors, if they are in the mean of all."""
     means = _same(gained)
     better = list(means.index[means > 0])
-    return f" The same bits for all layers are better than fixed factors on {several(better)}." if better else ""
+    return (
+        f"; the same bits for all layers are better still on {several(better)}" if found.loc[SAME, "least"] > 0 else ""
+    )
 
 
 def _same(gained: pd.DataFrame) -> pd.Series:

@@ -61,9 +61,12 @@ def _verdict(board: pd.DataFrame) -> str:
     released = first_board(board)
     for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
         text += f", AdaBM {row['loss_db']:.2f} dB"
-    won = sum(best(here)["method"] == first["method"] for here in places)
+    leads = [(best(here), here.set_index("method").loc[first["method"], "loss_db"]) for here in places]
+    won = [lead for lead, own in leads if round(own, 2) <= round(lead["loss_db"], 2)]  # as tables tell it
+    tied = sum(lead["method"] != first["method"] for lead in won)
     if len(places) > 1:
-        text += f"; {first['label']} is first in {won} of the {len(places)} comparisons of network, set and setting that it is part of"
+        text += f"; {first['label']} is first in {len(won)} of the {len(places)} comparisons of network, set and setting that it is part of"
+        text += f", tied with another in {tied}" if tied else ""
     return f"{text}."
 
 

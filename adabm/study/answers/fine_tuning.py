@@ -147,31 +147,40 @@ def conclusion(
     details = [f"{several(diverged)}."] if diverged else []
     if not ended:
         return [answer("No run came to its end: all diverged."), *details]
-    highest = max(ended, key=lambda name: ended[name].end)
+    highest = _best(ended)
     ends = [tuned.end for tuned in ended.values()]
     details.insert(
         0,
-        f"The {len(ended)} runs end between {min(ends):.2f} and {max(ends):.2f} dB. A step is enough from which on PSNR is no "
-        f"more than {_ENOUGH} dB or the spread over seeds below that of the last; the best step is chosen by looking.",
+        f"The {len(ended)} runs end between {min(ends):.2f} and {max(ends):.2f} dB. A run is on its plateau, high or low, as soon as "
+        f"PSNR is no more than {_ENOUGH} dB or the spread over seeds below that of its last step; the best step is chosen by looking.",
     )
     enough = sorted({tuned.enough for tuned in ended.values()})
     if len(enough) > 1:
-        details.append(f"By run {enough[0]} to {enough[-1]} steps are enough, see below.")
+        details.append(f"By run that takes {enough[0]} to {enough[-1]} steps, see below.")
     rows = [_row(name, tuned, steps_per_round) for name, tuned in ended.items()]
     return [
-        answer(_verdict(highest, ended[highest])),
+        answer(_verdict(highest, ended)),
         " ".join([*details, _OTHERS]),
         practice(_advice(highest, ended[highest])),
         *evidence(rows),
     ]
 
 
-def _verdict(name: str, tuned: Tuned) -> str:
+def _best(ended: Mapping[str, Tuned]) -> str:
+    """The run that ends best; of those that end no more than 0.05 dB below it, the one of the most seeds."""
+    highest = max(tuned.end for tuned in ended.values())
+    near = [name for name, tuned in ended.items() if tuned.end >= highest - _ENOUGH]
+    return max(near, key=lambda name: (ended[name].seeds, ended[name].end))
+
+
+def _verdict(name: str, ended: Mapping[str, Tuned]) -> str:
+    tuned, (first, released) = ended[name], next(iter(ended.items()))
     change = f"{tuned.total.mean:+.2f} dB in {tuned.last} steps ({_seeds(tuned)})"
     if not tuned.helps:
         return f"Fine-tuning gains hardly anything here: the run that ends best, {name}, changes PSNR by {change}."
     told = "no step is" if tuned.enough == 0 else "one step is" if tuned.enough == 1 else f"{tuned.enough} steps are"
-    text = f"{told} enough: the run that ends best, {name}, gains {change}, and nothing more after step {tuned.enough}."
+    text = f"{told} enough: the run that ends best, {name}, gains {change}, and nothing more after step {tuned.enough}"
+    text += f"; {first} needs {released.enough}." if released.enough > tuned.enough else "."
     return text[0].upper() + text[1:]
 
 
@@ -195,7 +204,7 @@ def _row(name: str, tuned: Tuned, steps_per_round: int) -> dict[str, str]:
         **tuned.total.cells("p (paired)"),
         "seeds": str(tuned.seeds),
         f"of it in the first {steps_per_round} steps": share,
-        "enough": str(tuned.enough),
+        "plateau from step": str(tuned.enough),
         "best step": f"{tuned.best} ({tuned.peak:.2f} dB)",
     }
 

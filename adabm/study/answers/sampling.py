@@ -146,6 +146,8 @@ def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
 
 def _advice(better: list[str], worse: list[str]) -> str:
     text = f"choose by {several(better)}" if better else "draw pictures at random"
+    if worse and worse[0].endswith(_IN_PART):
+        return f"{text}; {several(worse).removesuffix(_IN_PART)} lose in some comparisons."
     return f"{text}; avoid {several(worse)}." if worse else f"{text}."
 
 
@@ -177,12 +179,15 @@ def _bits(here: pd.DataFrame) -> str:
     return f"FAB is the same for all strategies with {several(equal)}; otherwise it is not, see below."
 
 
+_IN_PART = " (not everywhere)"
+
+
 def _shortened(told: list[str]) -> list[str]:
     """The strategies without the places where they differ, if these are of several kinds."""
     if sum("(" in text for text in told) < 2:
         return told
     names = [name for text in told for name in text.partition(" (")[0].replace(" and ", ", ").split(", ")]
-    return [f"{several(names)}, not everywhere"]
+    return [f"{several(names)}{_IN_PART}"]
 
 
 def _places(better: list[str], worse: list[str]) -> list[str]:

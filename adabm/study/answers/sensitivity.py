@@ -15,6 +15,7 @@ from .measured import extents, several, signed
 from .probing import Probe, mapping_table, psnr
 from .ranking import clearly_better
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
+from .significance import paired_difference
 
 QUESTION = Question(
     "sensitivity",
@@ -118,11 +119,12 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     agreed, gained = agreements(layers), gains(patches)
     mean = _mean_of_networks(agreed, ["benefit", "harm", "both"])
     fp = _mean_of_networks(gained, ["to_fp_db"])["to_fp_db"]
-    winner = fp.drop(index=[ORACLE, RANDOM]).idxmax()
+    winner, best = fp.drop(index=[ORACLE, RANDOM]).idxmax(), mean["both"].idxmax()
+    winner = best if _as_good(gained, best, winner) else winner
     return [
-        f"**{_first(layers, mean['both'].idxmax(), _by_network(agreed, OWN, 'both'))}** Best is what agrees best with what a bit more or "
+        f"**{_first(layers, best, _by_network(agreed, OWN, 'both'))}** Best is what agrees best with what a bit more or "
         f"fewer in one layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer "
-        "for as many, so that FAB stays.",
+        f"for as many, so that FAB stays.{_hardly(_by_network(agreed, best, 'both'))}",
         practice(
             _practice(fp, winner, _by_network(gained, OWN, "to_fp_db")) + " This is PSNR to the full-precision output."
         ),
@@ -167,6 +169,21 @@ def _mean_of_networks(table: pd.DataFrame, values: list[str]) -> pd.DataFrame:
 def _by_network(table: pd.DataFrame, name: str, value: str) -> pd.Series:
     """Mean of a measure's values over seeds, by network."""
     return table[table["measure"] == name].groupby("backbone", sort=False)[value].mean()
+
+
+def _as_good(gained: pd.DataFrame, one: str, other: str) -> bool:
+    """Whether bits by one measure gain no less than by another, but for 0.05 dB or the spread over seeds."""
+    values = gained.pivot_table(index="seed", columns="measure", values="to_fp_db")  # means of networks
+    gap = paired_difference(values[one], values[other])
+    return gap.mean >= -max(_SAME, gap.spread)
+
+
+def _hardly(best: pd.Series) -> str:
+    """Tell on which networks even the best measure hardly ranks layers, where it does on others."""
+    weak = list(best.index[best < _LITTLE])
+    if not weak or len(weak) == len(best):
+        return ""
+    return f" On {several(weak)} even the best hardly ranks single layers ({several([f'{best[name]:.2f}' for name in weak])})."
 
 
 def _practice(fp: pd.Series, winner: str, own: pd.Series) -> str:

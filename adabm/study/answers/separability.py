@@ -142,13 +142,13 @@ def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
     units, policies = named(units), named(policies)
     shares, gained = explained(units), _mean_gains(policies)
     additive = 1 - shares["interaction"].mean()
-    fp = gained.groupby("policy")["to_fp_db"].mean()
+    fp, truth = (gained.groupby("policy")[kind].mean() for kind in ("to_fp_db", "truth_db"))
     told = (
         f"**{_first(additive, fp)}** Both searches add up the errors of single layers, as if they did not meet. A new picture costs a "
         "separate policy one comparison, a joint one a search."
     )
     rows = _parts(units, shares)
-    return [told, practice(_advice(fp)), *evidence(_rows(gained)), *evidence(rows), *evidence(extents(units))]
+    return [told, practice(_advice(fp, truth)), *evidence(_rows(gained)), *evidence(rows), *evidence(extents(units))]
 
 
 def _rows(gained: pd.DataFrame) -> list[dict[str, str]]:
@@ -202,13 +202,22 @@ def _spaces(units: pd.DataFrame) -> tuple[float, float]:
     return separate, len(patches) * len(layers) * np.log10(len(ADDED))
 
 
-def _advice(fp: pd.Series) -> str:
+def _advice(fp: pd.Series, truth: pd.Series) -> str:
+    """What follows from the gains over the same bits for all (dB) to the full-precision output and to ground truth."""
     if fp[ADABM] <= 0:
+        earned = (
+            f"earn {fp[SEPARATE] / fp[JOINT]:.0%} of what separate bits for each do"
+            if 0 < fp[SEPARATE] < fp[JOINT]
+            else "lose nothing"
+        )
         return (
-            "A picture's and a layer's factor that are added lose little by being separate; what loses is how AdaBM chooses "
-            f"them: its own give {fp[ADABM]:+.2f} dB to the full-precision output, against the same bits for all, where the best "
-            f"separate ones give {fp[SEPARATE]:+.2f}."
+            f"A picture's and a layer's factor that are added {earned}, to the full-precision output; what loses is how AdaBM chooses "
+            f"them: its own give {fp[ADABM]:+.2f} dB, against the same bits for all, where the best separate ones give {fp[SEPARATE]:+.2f}."
         )
     if fp[JOINT] > fp[SEPARATE] > 0:
-        return f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds."
-    return "Keep the two factors: a search over every picture and layer finds nothing better."
+        told = f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds"
+    else:
+        told = "Keep the two factors: a search over every picture and layer finds nothing better"
+    return f"{told}, to the full-precision output." + (
+        f" To ground truth they lose {-truth[ADABM]:.2f} dB against the same bits for all." if truth[ADABM] < 0 else ""
+    )

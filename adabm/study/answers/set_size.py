@@ -169,16 +169,18 @@ def _advice(networks: Mapping[str, Sequence[Swept]]) -> str:
     if least == 1:
         return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
     fewer = [
-        (gap.mean, one)
+        (gap.mean, size, one)
         for swept in networks.values()
         for one in swept
         for size, gap in one.gaps.items()
         if size < _needed(swept)
     ]
-    lost, one = min(fewer, key=lambda of: of[0], default=(0.0, None))
+    lost, few, one = min(fewer, key=lambda of: of[0], default=(0.0, 0, None))
     where = f" on {one.network}" if one is not None and len(networks) > 1 else ""
     return f"use {pictures_of(least)} or more" + (
-        f"; fewer lose up to {-lost:.2f} dB in the mean{where}." if lost < 0 else "."
+        f"; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {-lost:.2f} dB in the mean{where}."
+        if lost < 0
+        else "."
     )
 
 

@@ -137,9 +137,12 @@ def _advice(found: pd.DataFrame) -> str:
     if max(lowest, last) <= _LITTLE:
         return "Hold calibration pictures out only to save time: the last step is as good."
     if lowest > last + _LITTLE:
+        gains = _means(found)["lowest_db"] - _means(found)["last_db"]
+        told = several([f"{gain:+z.2f} dB on {name}" for name, gain in gains.items()])
+        mean = f", {lowest:+.2f} in the mean" if len(gains) > 1 else ""
         return (
-            f"Hold some calibration pictures out and keep the state of their lowest loss: {lowest:+.2f} dB in the mean against the last "
-            f"step if fine-tuning goes on to its end, {last:+.2f} dB if the rule stops it, which saves steps."
+            f"Hold some calibration pictures out and keep the state of their lowest loss: {told}{mean}, against the last step if "
+            f"fine-tuning goes on to its end; {last:+.2f} dB if the rule stops it, which saves steps."
         )
     return f"Hold some calibration pictures out and stop by their loss: {last:+.2f} dB in the mean over the last step."
 

@@ -196,7 +196,7 @@ def _worth(which: str, found: Sequence[Moved]) -> str:
     texts = [f"{verb} {several([named(moved) for moved in clear])}" for verb, clear in sides.items() if clear]
     if texts:
         return f"adapting {which} clearly {several(texts)}{' alone' * (len(texts) == 1)}"
-    return f"whether adapting {which} helps the seeds cannot tell"
+    return f"the seeds cannot tell percentiles 0 and {RELEASED[which]} for {which} apart"
 
 
 def _rows(moved: Moved) -> list[dict[str, str]]:
