@@ -42,6 +42,14 @@ def test_equal_bits_and_the_gain_by_hand():
     assert rules.loc["variance", "to_fp_db"] < rules.loc[complexity.RANDOM, "to_fp_db"] < rules.loc[OWN, "to_fp_db"]
     table = complexity.table(units(), 0.1)
     assert set(table.loc[table["setting"] != "FP32", "fab"]) == {4.0}
+    gain = (
+        10 * np.log10(100 / 91) + 10 * np.log10(100 / 100)
+    ) / 10  # what is worth 9 gains, what is worth nothing loses nothing
+    assert (
+        complexity.image_worth(table)
+        == f"At equal FAB it changes PSNR by {gain:+.2f} dB, the mean of patches on one network."
+    )
+    assert complexity.image_worth(table[table["level"] != complexity.UNIFORM]) == ""
 
 
 def test_the_conclusion_names_the_best_measure():

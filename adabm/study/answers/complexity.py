@@ -22,7 +22,7 @@ QUESTION = Question(
     "Measures of complexity against the measured worth of a bit, and bits dealt out by each of them at equal FAB.",
     "How well each measure of complexity ranks pictures by the worth of a bit, and what Image2Bit gains with it",
 )
-ORACLE, RANDOM = "if the worth were known", "chance"
+ORACLE, RANDOM, UNIFORM = "if the worth were known", "chance", "same for all"
 _DRAWS = 20
 _LITTLE = 0.3  # rank correlation
 _NOTHING = 0.01  # dB
@@ -96,7 +96,7 @@ def table(units: pd.DataFrame, share: float) -> pd.DataFrame:
         full[backbone, dataset] = psnr(here["truth fp"].to_numpy()).mean()
         whole = units[(units["backbone"] == backbone) & (units["seed"] == seed)]
         place = whole.index.get_indexer(here.index)
-        choices = {"same for all": [np.zeros(len(whole), int)]} | _choices(whole, share)
+        choices = {UNIFORM: [np.zeros(len(whole), int)]} | _choices(whole, share)
         del choices[RANDOM]
         for name, (all_factors,) in choices.items():
             factors = all_factors[place]
@@ -188,6 +188,27 @@ def _advice(gains: pd.DataFrame) -> str:
     if fp >= _NOTHING:
         told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."
     return told
+
+
+def image_worth(table: pd.DataFrame) -> str:
+    """Tell in one sentence what it changes, at equal FAB, that bits follow AdaBM's measure of the image.
+
+    Args:
+        table: the question's, as :func:`table` returned it.
+
+    Returns:
+        The sentence; nothing where the measure was not tried.
+    """
+    rows = table[table["psnr_y_db"].notna()]
+    wide = rows.pivot_table(index=["backbone", "dataset", "seed", "pictures"], columns="level", values="psnr_y_db")
+    if not {OWN, UNIFORM} <= set(wide):
+        return ""
+    gained = (wide[OWN] - wide[UNIFORM]).dropna().reset_index(name="gain")
+    means = {name: np.average(here["gain"], weights=here["pictures"]) for name, here in gained.groupby("backbone")}
+    networks = "one network" if len(means) == 1 else f"{len(means)} networks"
+    return (
+        f"At equal FAB it changes PSNR by {np.mean(list(means.values())):+.2f} dB, the mean of patches on {networks}."
+    )
 
 
 def _first(units: pd.DataFrame, best: str, own: float) -> str:

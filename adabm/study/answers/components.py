@@ -221,8 +221,7 @@ def image_worth(table: pd.DataFrame) -> str:
             return (
                 f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
                 f"{rows['seed'].nunique()} seeds ({series}, layer mapping and clipping being there too), "
-                f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}. "
-                "What that costs at equal FAB is asked on the page of complexity."
+                f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}."
             )
     return ""
 

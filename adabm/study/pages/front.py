@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..answers.components import image_worth
+from ..answers import complexity, components
 from ..tables.leaderboard import best, first_board, verdict
 
 
@@ -14,7 +14,13 @@ def advice(board: pd.DataFrame, study: pd.DataFrame) -> list[tuple[str, str]]:
         study: the tables of all questions.
     """
     told = [("Which recipe", verdict(board)), ("What it costs", _costs(board))]
-    worth = image_worth(study[study["question"] == "components"])
+    asked = dict(list(study.groupby("question", sort=False)))
+    parts = [
+        answer.image_worth(asked[answer.QUESTION.id])
+        for answer in (components, complexity)
+        if answer.QUESTION.id in asked
+    ]
+    worth = " ".join(part for part in parts if part)
     return told + ([("What it is worth that bits follow the image", worth)] if worth else [])
 
 

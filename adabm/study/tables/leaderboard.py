@@ -85,7 +85,7 @@ def verdict(board: pd.DataFrame) -> str:
     )
     near = [row for _, row in rows[~_dearer(rows)].iterrows() if _not_told_apart(first, row)]
     if near:
-        told = " and ".join(f"{row['label']} ({row['loss_db']:.2f} dB)" for row in near)
+        told = " and ".join(f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near)
         text += f"; the seeds cannot tell it from {told}"
     released = rows[rows["method"] == "adabm"]
     if len(released) and first["method"] != "adabm":
