@@ -54,7 +54,8 @@ def figures(table: pd.DataFrame, rounds: int, steps_per_round: int) -> dict[str,
     """Draw the loss along fine-tuning, a panel a run, the rounds of the full rotation shaded and named by the group whose turn it is."""
     shades = [(r * steps_per_round, (r + 1) * steps_per_round, _GROUPS[r % len(_GROUPS)]) for r in range(rounds)]
     traced = measured(table, "step")
-    return {"": plot_panels(traced, "loss_db", "step", shades)}
+    label = "step (w, a, m: ranges of weights, ranges of activations, mappings are trained)"
+    return {"": plot_panels(traced, "loss_db", label, shades)}
 
 
 def mean_psnr(table: pd.DataFrame) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
         other = lost.series != found[0].series
         if other and lost.pool == CLEAN:
             continue
-        kinds = {f"{found[0].series},\nbits as mapped": lost.loss, f"{found[0].series},\n{ALIKE}": lost.alike}
+        kinds = {f"{_heading(found)}bits as mapped": lost.loss, f"{_heading(found)}{ALIKE}": lost.alike}
         pool = f"{lost.pool}, {lost.series}" if other else lost.pool
         for column, loss in kinds.items():
             if loss is not None:
@@ -100,6 +100,11 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
                 told = dict(network=lost.backbone, column=column, pool=pool, loss=loss.mean, spread=loss.spread)
                 rows.append(told | dict(sure=clear(loss), fab=fab))
     return {"": plot_pools(pd.DataFrame(rows))}
+
+
+def _heading(found: Sequence[Lost]) -> str:
+    """The method's name above its panels; nothing where rows of others, which have theirs, stand in them."""
+    return f"{found[0].series},\n" if all(lost.series == found[0].series for lost in found) else ""
 
 
 def conclusion(table: pd.DataFrame, share: float) -> list[str]:

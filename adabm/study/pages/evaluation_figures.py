@@ -13,6 +13,7 @@ from ..tables.methods import in_order, label
 from .figures import family_colors, study_style
 
 _ABREAST = 3  # panels beside each other at most: more cannot be read at the width of a page
+_TICKS = (0.01, 0.1, 1, 10)
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 
 
@@ -39,7 +40,10 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
             for axis, setting in zip(axes, line):
                 _draw_losses(axis, rows[rows["setting"] == setting], names, colors, first, published)
                 axis.set(xscale="log", title=setting)
+                axis.margins(x=0.12)  # for the numbers at the ends
+                axis.set_xticks([tick for tick in _TICKS if axis.get_xlim()[0] <= tick <= axis.get_xlim()[1]])
                 axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                axis.minorticks_off()
             for axis in axes[len(line) :]:
                 axis.set_visible(False)
             axes[0].set_yticks(range(len(names)), [label(name) for name in names])
