@@ -17,6 +17,8 @@ FLOORS = (
     {"steps"},
     {"recipes"},
     {"soundness"},
+    {"restoring"},
+    {"trying_out"},
     {"api", "checkpoint"},
     {"engines", "sampling"},
     {"study"},
