@@ -5,7 +5,7 @@ import pytest
 from adabm.cli import main
 from adabm.errors import FineTuningError
 from adabm.steps import tuner
-from helpers.cli_files import TINY, fails, smooth, write_files, write_image
+from helpers.cli_files import TINY, fails, replacing, smooth, write_files, write_image
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def files(tmp_path_factory):
 
 def command(files, output, *more) -> list[str]:
     parts = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", "--output", output]
-    return [str(part) for part in (*parts, *TINY, "--threads", "1", *more)]
+    return [str(part) for part in replacing([*parts, *TINY, "--threads", "1"], *more)]
 
 
 def interrupt(monkeypatch, files, output, after: int = 3, *more) -> None:
