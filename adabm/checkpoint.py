@@ -20,10 +20,12 @@ from .quantization.model import IsModel, QuantizedSR
 from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_state, restored
 from .serialization import file_metadata, safetensors_bytes
 from .soundness import full_precision_output, unsound
+from .surroundings import as_usual
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
 from .validation import File, Whole, check_all
 
 
+@as_usual
 def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None = None, seed: int | None = None) -> None:
     """Write a calibrated model to ``path`` (.safetensors), atomically.
 
@@ -70,7 +72,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         warnings.warn(
             f"{path}: this {model.descriptor.name} was changed after it was built (such as mean, img_range, res_scale, a block or a "
             "hook), which no file holds; load it with the network: adabm.load_quantized(path, network)",
-            stacklevel=2,
+            stacklevel=3,
         )
         metadata["network"] |= {"options": {}, "source": "", "tensors": [], "left_out": {}}
     if not is_built_alone(metadata["network"]) or is_of_user(model.network):
@@ -137,6 +139,7 @@ def _check_digest(path: str | Path, metadata: dict, tensors: Mapping[str, Tensor
         )
 
 
+@as_usual
 def load_quantized(path: str | Path, network: nn.Module | None = None) -> QuantizedSR:
     """Load a quantized model, ready to use, without the calibration data.
 

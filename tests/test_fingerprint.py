@@ -185,6 +185,7 @@ BEYOND = (
     "engines.integer",
     "engines.seamless",
     "engines.turns",
+    "guarded",
     "networks.mxnet_params",
     "networks.raw_tensors",
     "networks.reach",

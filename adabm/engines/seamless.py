@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import ConfigError, EngineError, ImageError
 from ..pictures.picture import check_array
 from ..quantization.model import QuantizedSR
+from ..surroundings import as_usual, usual_surroundings
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
@@ -21,6 +22,7 @@ from .turns import turn
 BITS_PER = ("picture", "tile")
 
 
+@as_usual
 def upscale(
     model: QuantizedSR | Engine,
     image: np.ndarray,
@@ -79,14 +81,18 @@ def seamless_tiles(
     height, width = image.shape[:2]
     context = Context(0)
     if in_tiles(image, tile):
-        context = overlap if isinstance(overlap, Context) else context_of(engine, overlap, tile)
+        with usual_surroundings():
+            context = overlap if isinstance(overlap, Context) else context_of(engine, overlap, tile)
         if bits_per == "picture" and context.takes_in(height, width, tile):
             tile = None
     rows, columns = _even_spans(height, tile), _even_spans(width, tile)
-    deciding = decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext
+    deciding = nullcontext
+    if bits_per == "picture" and in_tiles(image, tile):
+        with usual_surroundings():
+            deciding = decided_by(engine, image)
     for (top, bottom), (left, right) in itertools.product(rows, columns):
         (above, below), (before, after) = context.around((top, bottom), (left, right), height, width)
-        with turn(engine), deciding():
+        with turn(engine), usual_surroundings(), deciding():
             whole = next(upscaled_tiles(_Checked(engine), image[above:below, before:after]))
         inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
         yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])

@@ -71,6 +71,7 @@ NEUTRAL = (
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
+    "surroundings",  # the switches of torch that the study leaves as they are
     "trying_out",  # refuses models that do not come back as they were
     "validation",  # refuses settings and arguments, whose values enter the keys
     "yaml_files",  # what files of recipes and parameters say enters the keys
