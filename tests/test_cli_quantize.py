@@ -133,7 +133,7 @@ def test_quantize_refuses_bad_files(files, tmp_path, capsys):
     )
 
 
-def test_existing_outputs_are_kept(files, tmp_path, capsys):
+def test_existing_outputs_are_kept(files, tmp_path, capsys, monkeypatch):
     output = tmp_path / "q.safetensors"
     output.write_text("precious")
     command = ["quantize", "--images", files / "LR", *TINY, "--quiet"]
@@ -153,4 +153,11 @@ def test_existing_outputs_are_kept(files, tmp_path, capsys):
         link = tmp_path / f"{number}.safetensors"  # another name of the same file
         link.symlink_to(input_file)
         own = ["quantize", "--images", files / "LR", "--network", network, "--recipe", recipe, "--output", link]
+        assert f"{link}: is an input of this command" in fails(capsys, *own, "--overwrite")
+    link = tmp_path / "0.safetensors"
+    monkeypatch.setenv("ADABM_ARCHITECTURES", f"{tmp_path / 'none.py'}:{step}")
+    for own in (
+        ["quantize", "--images", files / "LR", "--network", network, "--output", link],
+        ["import", network, link],
+    ):
         assert f"{link}: is an input of this command" in fails(capsys, *own, "--overwrite")

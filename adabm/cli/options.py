@@ -149,10 +149,15 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 
 def own_files(args: argparse.Namespace) -> list[Path]:
-    """Return the user's files that ``--import``, ``--engine`` and ``--recipe`` name: inputs, which no output may replace."""
+    """Return the user's files that ``--import``, ``--engine``, ``--recipe`` and the environment name: inputs, which no output may
+    replace.
+    """
+    from ..networks.architecture import FILES
+
     engine = re.fullmatch(r"(.+\.py)(:.*)?", getattr(args, "engine", ""))
     recipe = getattr(args, "recipe", None)
     named = ([engine[1]] if engine else []) + ([recipe] if recipe is not None else [])
+    named += filter(None, os.environ.get(FILES, "").split(os.pathsep))
     return [*getattr(args, "imports", ()), *map(expanded, named)]
 
 

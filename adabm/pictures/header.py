@@ -117,7 +117,8 @@ def _bmp_fault(file: BinaryIO) -> str | None:
     if start[:2] != b"BM" or len(start) < 30:
         return None
     size, bits = struct.unpack_from("<14xI10xH", start)
-    if size >= 40 and bits == 16:  # the decoder leaves the lowest bits of a byte empty; it refuses those of earlier headers
+    # the decoder leaves the lowest bits of a byte empty; those of earlier headers it refuses
+    if size >= 40 and bits == 16:
         return "is a BMP of 16 bits, whose white would be gray; save it as PNG"
     if len(start) < 70:
         return None
