@@ -89,17 +89,17 @@ def test_what_belongs_to_another_run_or_is_damaged_is_refused(files, tmp_path, m
 def test_what_a_file_of_ones_own_imports_was_edited_meanwhile(files, tmp_path, monkeypatch, capsys):
     folder, output = tmp_path / "own", tmp_path / "q.safetensors"
     folder.mkdir()
-    helper = folder / "edited_helper.py"
+    helper = folder / "resumed_helper.py"
     helper.write_text("FACTOR = 1.0\n")
     (folder / "own.py").write_text(
-        "import sys\nsys.path.insert(0, __file__.rpartition('/')[0])\nfrom edited_helper import FACTOR\nsys.path.pop(0)\n"
+        "import sys\nsys.path.insert(0, __file__.rpartition('/')[0])\nfrom resumed_helper import FACTOR\nsys.path.pop(0)\n"
     )
     steps = "steps: [calibrate, map_bits, {tune: {rounds: 3, steps_per_round: 2}}]\n"
     (folder / "own.yaml").write_text(f"imports: [own.py]\n{steps}")
     own = ("--recipe", str(folder / "own.yaml"))
     interrupt(monkeypatch, files, output, 3, *own)
     helper.write_text("FACTOR = 2.0\n")
-    edited = {name for name in sys.modules if name == "edited_helper" or name.startswith("adabm_user_own_")}
+    edited = {name for name in sys.modules if name == "resumed_helper" or name.startswith("adabm_user_own_")}
     for name in edited:  # as a new process would, which alone can resume
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("adabm.plugins._contents", {})
