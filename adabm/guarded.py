@@ -1,4 +1,4 @@
-"""Public functions as they are to be called from anywhere: they compute alike whatever of torch the caller has switched.
+"""Public functions as they are to be called from anywhere, on any network: they compute alike whatever of torch the caller has switched.
 
 The study calls them where they stand.
 """
@@ -12,6 +12,7 @@ from torch import nn
 from .api import quantize as _quantize
 from .errors import NetworkError
 from .networks import load_network as _load_network
+from .networks.steadiness import check_steady
 from .quantization.model import QuantizedSR
 from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
@@ -49,7 +50,22 @@ def _changing(function: Callable[Concatenate[QuantizedSR, P], R]) -> Callable[Co
     return changing
 
 
-quantize = _public(_quantize)
+def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Concatenate[nn.Module, P], R]:
+    """The same of one that takes a network of any kind.
+
+    Raises:
+        NetworkError: it gives another picture each time for the same one.
+    """
+
+    @functools.wraps(function)
+    def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
+        check_steady(network)
+        return function(network, *args, **kwargs)
+
+    return _public(checked)
+
+
+quantize = _quantizing(_quantize)
 load_network = _public(_load_network)
 calibrate = _changing(_calibrate)
 clip_ranges = _changing(_clip_ranges)

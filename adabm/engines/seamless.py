@@ -14,6 +14,7 @@ from ..surroundings import as_usual, usual_surroundings
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
+from .failing import telling_sides
 from .protocol import Engine, EngineOutput
 from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
@@ -108,7 +109,8 @@ class _Checked:
         return getattr(self._engine, name)
 
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
-        output = self._engine.upscale(pictures)
+        with telling_sides(self._engine, pictures):
+            output = self._engine.upscale(pictures)
         found, expected = output.images.shape[1:3], tuple(side * self.scale for side in pictures.shape[1:3])
         if found != expected:
             raise EngineError(
