@@ -1,6 +1,5 @@
 """Save and load quantized models: safetensors with JSON metadata, complete in one file."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -11,46 +10,22 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import __version__
-from .errors import CheckpointError, ConfigError, NetworkError
+from .errors import CheckpointError
 from .files import open_regular_file, write_atomically
 from .metadata import begins_as_exported, check_content, check_quantized, content_sha256
-from .networks import NetworkDescriptor, build_network
-from .networks.architecture import architecture_of
-from .networks.community import SOURCE, rebuildable, recognize
-from .networks.describe import describe, network_name, restore_descriptor
-from .networks.limits import no_larger_than
-from .networks.sameness import gives_kept_values, kept_values, same_output
+from .networks.community import rebuildable
+from .networks.sameness import kept_values
 from .networks.usable import check_network
-from .quantization.layers import QuantizedLayer
 from .quantization.model import IsModel, QuantizedSR
-from .recipes import QuantizationConfig
-from .recipes.earlier import configuration
+from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_state, restored
 from .serialization import file_metadata, safetensors_bytes
-from .soundness import full_precision_output, quantizes_otherwise, unsound
+from .soundness import full_precision_output, unsound
+from .surroundings import as_usual
+from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
 from .validation import File, Whole, check_all
 
-FORMAT = "adabm-quantized-3"
-_SECOND = "adabm-quantized-2"  # its sha256 is that of the tensors alone
-_FIRST = "adabm-quantized-1"  # settings under other names, no recipe
 
-
-def network_hash(state: dict[str, Tensor]) -> str:
-    """sha256 over the names, shapes and float32 values of a network's tensors."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu()
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _network_state(model: QuantizedSR) -> dict[str, Tensor]:
-    """Tensors of the network itself, under the names they had before wrapping."""
-    layers = [(n, m) for n, m in model.network.named_modules(remove_duplicate=False) if isinstance(m, QuantizedLayer)]
-    quantizers = {f"{name}.{n}" for name, layer in layers for n in layer.state_dict() if "." in n}
-    return {name: value for name, value in model.network.state_dict().items() if name not in quantizers}
-
-
+@as_usual
 def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None = None, seed: int | None = None) -> None:
     """Write a calibrated model to ``path`` (.safetensors), atomically.
 
@@ -69,7 +44,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
-    own = _network_state(model)
+    own = network_state(model)
     metadata = {
         "format": FORMAT,
         "version": __version__,
@@ -93,14 +68,14 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         left_out = rebuildable(model.network, own)
         metadata["network"] |= {"tensors": sorted(own.keys() - left_out.keys()), "left_out": left_out}
     output = full_precision_output(model)
-    if _is_built_alone(metadata["network"]) and not _comes_back(path, model, metadata, tensors, output):
+    if is_built_alone(metadata["network"]) and not comes_back(path, model, metadata, tensors, output):
         warnings.warn(
             f"{path}: this {model.descriptor.name} was changed after it was built (such as mean, img_range, res_scale, a block or a "
             "hook), which no file holds; load it with the network: adabm.load_quantized(path, network)",
-            stacklevel=2,
+            stacklevel=3,
         )
         metadata["network"] |= {"options": {}, "source": "", "tensors": [], "left_out": {}}
-    if not _is_built_alone(metadata["network"]) or _is_of_user(model.network):
+    if not is_built_alone(metadata["network"]) or is_of_user(model.network):
         metadata["network"]["outputs"] = kept_values(output)
     left_out = metadata["network"].get("left_out", ())
     tensors = {name: value for name, value in tensors.items() if name.removeprefix("network.") not in left_out}
@@ -108,42 +83,6 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     header = json.dumps(metadata)
     check_quantized(path, json.loads(header), told="is not written, since a step left")  # as it will be read
     write_atomically(path, safetensors_bytes(tensors, {"adabm": header}))
-
-
-def _is_built_alone(identity: Mapping) -> bool:
-    """Whether a checkpoint's network is built from the file, so that it need not be given."""
-    return identity.get("source") == SOURCE or bool(identity["options"])
-
-
-def _is_of_user(network: nn.Module) -> bool:
-    """Whether a file outside of this package defines the network, which may be edited after the model was saved."""
-    known = architecture_of(network)
-    return known is not None and known.file is not None
-
-
-def _comes_back(
-    path: str | Path, model: QuantizedSR, metadata: dict, tensors: Mapping[str, Tensor], output: Tensor | None
-) -> bool:
-    """Whether the network that will be built computes what the model's does in full precision.
-
-    Raises:
-        CheckpointError: it does, but the quantized model that will be loaded does not.
-    """
-    try:
-        with torch.random.fork_rng(devices=[]):
-            again = _restored(path, json.loads(json.dumps(metadata)), tensors, None).to(model.device)
-    except (CheckpointError, *_MISFITS):
-        return False
-    if not same_output(full_precision_output(again), output, model):
-        return False
-    again.calibrated, again.clipped = True, model.clipped
-    if quantizes_otherwise(model, again):
-        raise CheckpointError(
-            f"{path}: is not written, since the model that would be loaded from it chooses other bits or gives another picture: a "
-            "quantizer, a policy, a measure or a hook was set by hand, which no file holds; register what computes so "
-            "(docs/extending.md) and name it in the recipe"
-        )
-    return True
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -176,9 +115,9 @@ def _parsed(path: str | Path) -> dict:
     except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged ({error})") from None
     found = metadata.get("format") if isinstance(metadata, dict) else metadata
-    if found not in (FORMAT, _SECOND, _FIRST):
+    if found not in (FORMAT, SECOND, FIRST):
         raise CheckpointError(f"{path}: format {found!r:.60} is not {FORMAT!r}; use the adabm version that wrote it")
-    check_quantized(path, metadata, first=found == _FIRST)
+    check_quantized(path, metadata, first=found == FIRST)
     return metadata
 
 
@@ -200,6 +139,7 @@ def _check_digest(path: str | Path, metadata: dict, tensors: Mapping[str, Tensor
         )
 
 
+@as_usual
 def load_quantized(path: str | Path, network: nn.Module | None = None) -> QuantizedSR:
     """Load a quantized model, ready to use, without the calibration data.
 
@@ -214,10 +154,10 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         check_network(network)
     metadata, tensors = _parsed(path), _tensors(path)
     try:
-        model = _restored(path, metadata, tensors, network)
+        model = restored(path, metadata, tensors, network)
     except CheckpointError:
         raise
-    except _MISFITS as error:
+    except MISFITS as error:
         told = " ".join(str(error).split())[:400]
         raise CheckpointError(f"{path}: does not fit {metadata['network']['name']}: {told}") from None
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
@@ -225,60 +165,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     _check_digest(path, metadata, tensors)
     _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
-    _check_computing(path, metadata, tensors, model, network is not None)
-    return model
-
-
-def _check_computing(
-    path: str | Path, metadata: dict, tensors: Mapping[str, Tensor], model: QuantizedSR, given: bool
-) -> None:
-    """Compare what the network computes with what the file tells of it, where it was given or its class is a user's."""
-    identity = metadata["network"]
-    if kept := identity.get("outputs", ()):
-        same = gives_kept_values(full_precision_output(model), kept, model)
-    elif given and _is_built_alone(identity):
-        alone = _restored(path, metadata, tensors, None).to(model.device)
-        same = same_output(full_precision_output(alone), full_precision_output(model), model)
-    else:
-        same = True
-    if not same:
-        whose = "the network given has its weights, but" if given else "its class"
-        raise CheckpointError(
-            f"{path}: was made from another {identity['name']}: {whose} computes something else than when the file was written; "
-            "build it as the quantized one was, with the same code, options and changes"
-        )
-
-
-# What foreign or edited entries raise where a model is made of them: a network's or a user's code may do anything.
-_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
-
-def _restored(
-    path: str | Path, metadata: dict, tensors: Mapping[str, Tensor], network: nn.Module | None
-) -> QuantizedSR:
-    identity = metadata["network"]
-    descriptor = restore_descriptor(identity)
-    given = network is not None
-    if network is None:
-        network = _built(path, identity, tensors)
-        stored = (tensors.get(f"network.{name}") for name, _ in network.named_parameters())
-        network = network.to(next((tensor.dtype for tensor in stored if tensor is not None), torch.float32))
-    if network_name(network) != identity["name"]:
-        raise CheckpointError(f"{path}: is for {identity['name']}, not for {network_name(network)}")
-    model = QuantizedSR(network, _config(path, metadata), descriptor)
-    _check_descriptor(path, metadata, model)
-    _set_layer_bits(path, model, metadata)
-    if given and network_hash(_network_state(model)) != identity["sha256"]:
-        raise CheckpointError(
-            f"{path}: was made from another {identity['name']}: the weights differ from the network given"
-        )
-    made = {f"network.{name}": model.network.get_buffer(name) for name in identity.get("left_out", ())}
-    model.load_state_dict({**tensors, **made}, strict=True)
-    for name, tensor in model.state_dict(keep_vars=True).items():  # of a model whose type was changed after quantizing
-        if name in tensors and tensor.dtype != tensors[name].dtype:
-            tensor.data = tensor.data.to(tensors[name].dtype)
-    if network_hash(_network_state(model)) != identity["sha256"]:
-        raise CheckpointError(f"{path}: the network's weights do not match their recorded sha256; the file is damaged")
+    check_computing(path, metadata, tensors, model, network is not None)
     return model
 
 
@@ -291,82 +178,3 @@ def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Te
     fault = next(unsound(model, tensors), None)
     if fault is not None:
         raise CheckpointError(f"{path}: {fault}; the file is damaged")
-
-
-def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """Build the full-precision network of a checkpoint: by its name, or from what of its tensors is the network's own."""
-    try:
-        if identity.get("source") == SOURCE:
-            own = {name: tensors[f"network.{name}"] for name in identity["tensors"]}
-            network = recognize(own, identity["left_out"])
-            if network is None:
-                raise CheckpointError(f"its tensors are not those of {identity['name']}; the file is damaged")
-            return network
-        if not identity["options"]:
-            raise CheckpointError(
-                f"{identity['name']} cannot be built by name, or was changed after it was built; pass the network: "
-                "load_quantized(path, network)"
-            )
-        # the random weights are about to be overwritten
-        with torch.random.fork_rng(devices=[]), no_larger_than(tensors):
-            return build_network(identity["name"], **_tuples(identity["options"]))
-    except KeyError as error:
-        raise CheckpointError(f"{path}: lacks {error}; the file is damaged") from None
-    except (CheckpointError, NetworkError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
-
-
-def _check_descriptor(path: str | Path, metadata: dict, model: QuantizedSR) -> None:
-    """Refuse a descriptor that contradicts the network, in a file whose metadata no digest protects.
-
-    A file of the present format may hold a descriptor of the user's own.
-    """
-    if metadata["format"] == FORMAT or architecture_of(model.network) is None:
-        return
-    expected: NetworkDescriptor = describe(model.network)
-    for name in ("scale", "value_range", "channels", "size_multiple"):
-        found, own = getattr(model.descriptor, name), getattr(expected, name)
-        if found != own:
-            raise CheckpointError(
-                f"{path}: {name} {found} is not {own}, that of the network {expected.name}; the file is damaged"
-            )
-
-
-def _config(path: str | Path, metadata: dict) -> QuantizationConfig:
-    try:
-        if metadata["format"] == _FIRST:
-            return configuration(metadata["config"], metadata["preset"])
-        return QuantizationConfig.from_dict(metadata["config"])
-    except (ConfigError, CheckpointError) as error:
-        raise CheckpointError(
-            f"{path}: {error}; if a file of yours defines it, load it first: adabm.load_file(FILE), or --import FILE"
-        ) from None
-
-
-def _set_layer_bits(path: str | Path, model: QuantizedSR, metadata: dict) -> None:
-    """Give each layer the bits that it had; the first files do not hold them, since all layers had those of the setting."""
-    bits, layers = metadata.get("layer_bits", {}), model.layers
-    # steps of this package left all layers at the bits of the setting when no digest protected them
-    fixed = (
-        metadata["format"] != FORMAT
-        and not model.config.recipe.files
-        and all(type(step).__module__.startswith(f"{__package__}.") for step in model.config.recipe.steps)
-    )
-    if (bits or metadata["format"] == FORMAT) and bits.keys() != layers.keys():
-        raise CheckpointError(
-            f"{path}: layer_bits are not those of the network's quantized layers; the file is damaged"
-        )
-    for name, own in bits.items():
-        layer = layers[name]
-        if [type(number) for number in own] != [type(layer.weight_bits), int]:
-            raise CheckpointError(f"{path}: layer_bits of {name!r} = {own} are no bits of such a layer")
-        if fixed and own != [layer.weight_bits, layer.activation_bits]:
-            raise CheckpointError(
-                f"{path}: layer_bits of {name!r} = {own} are not those of its settings; the file is damaged"
-            )
-        layer.weight_bits, layer.activation_bits = own
-
-
-def _tuples(options: dict) -> dict:
-    """JSON has no tuples; network constructors take them."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

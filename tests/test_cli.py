@@ -41,6 +41,20 @@ def test_usage_errors(argv, capsys):
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "twice, named",
+    [
+        (["--seed", "1", "--seed=2"], "--seed"),
+        (["--recipe", "fast", "--preset", "adabm"], "--recipe and --preset"),
+        (["--network", "a", "--network", "a"], "--network"),
+        (["--device", "cpu", "--device", "cuda"], "--device"),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_twice(twice, named, capsys):
+    assert main(["quantize", "--images", "a", "--output", "b.safetensors", *twice]) == 2
+    assert f"argument {named}: is given twice; give it once" in capsys.readouterr().err
+
+
 def test_recipes(capsys):
     assert main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from adabm.checkpoint import load_quantized
-from helpers.cli_files import OPTIONS, TINY, fails, quantize, run, save_network, smooth, write_files
+from helpers.cli_files import OPTIONS, TINY, fails, quantize, replacing, run, save_network, smooth, write_files
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_quantize_refuses(files, tmp_path, capsys, more, message):
         "--output",
         tmp_path / "q.safetensors",
     ]
-    assert message in fails(capsys, *command, *TINY, *more)
+    assert message in fails(capsys, *replacing([*command, *TINY], *more))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,12 +126,14 @@ def test_quantize_refuses_bad_files(files, tmp_path, capsys):
     assert "are of no known architecture" in fails(capsys, *command, tmp_path / "bare.safetensors")
     images = tmp_path / "images"
     images.mkdir()
-    assert "holds no picture" in fails(capsys, *command, files / "fp.safetensors", "--images", images)
+    assert "holds no picture" in fails(capsys, *replacing([*command, files / "fp.safetensors"], "--images", images))
     (images / "a.png").write_text("hello")
-    assert "a.png: not a readable picture" in fails(capsys, *command, files / "fp.safetensors", "--images", images)
+    assert "a.png: not a readable picture" in fails(
+        capsys, *replacing([*command, files / "fp.safetensors"], "--images", images)
+    )
 
 
-def test_existing_outputs_are_kept(files, tmp_path, capsys):
+def test_existing_outputs_are_kept(files, tmp_path, capsys, monkeypatch):
     output = tmp_path / "q.safetensors"
     output.write_text("precious")
     command = ["quantize", "--images", files / "LR", *TINY, "--quiet"]
@@ -151,4 +153,11 @@ def test_existing_outputs_are_kept(files, tmp_path, capsys):
         link = tmp_path / f"{number}.safetensors"  # another name of the same file
         link.symlink_to(input_file)
         own = ["quantize", "--images", files / "LR", "--network", network, "--recipe", recipe, "--output", link]
+        assert f"{link}: is an input of this command" in fails(capsys, *own, "--overwrite")
+    link = tmp_path / "0.safetensors"
+    monkeypatch.setenv("ADABM_ARCHITECTURES", f"{tmp_path / 'none.py'}:{step}")
+    for own in (
+        ["quantize", "--images", files / "LR", "--network", network, "--output", link],
+        ["import", network, link],
+    ):
         assert f"{link}: is an input of this command" in fails(capsys, *own, "--overwrite")

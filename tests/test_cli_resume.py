@@ -1,11 +1,14 @@
 """``adabm quantize`` without a terminal tells how far it is, and goes on after an interruption."""
 
+import sys
+
 import pytest
 
 from adabm.cli import main
 from adabm.errors import FineTuningError
 from adabm.steps import tuner
-from helpers.cli_files import TINY, fails, smooth, write_files, write_image
+from adabm.study.origin import fingerprint
+from helpers.cli_files import TINY, fails, replacing, smooth, write_files, write_image
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +18,7 @@ def files(tmp_path_factory):
 
 def command(files, output, *more) -> list[str]:
     parts = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", "--output", output]
-    return [str(part) for part in (*parts, *TINY, "--threads", "1", *more)]
+    return [str(part) for part in replacing([*parts, *TINY, "--threads", "1"], *more)]
 
 
 def interrupt(monkeypatch, files, output, after: int = 3, *more) -> None:
@@ -81,6 +84,30 @@ def test_what_belongs_to_another_run_or_is_damaged_is_refused(files, tmp_path, m
     told = fails(capsys, *command(files, output, "--resume", "--quiet"))
     assert f"{partial}: its content does not match its sha256" in told
     assert not output.exists() and partial.exists()
+
+
+def test_what_a_file_of_ones_own_imports_was_edited_meanwhile(files, tmp_path, monkeypatch, capsys):
+    folder, output = tmp_path / "own", tmp_path / "q.safetensors"
+    folder.mkdir()
+    helper = folder / "resumed_helper.py"
+    helper.write_text("FACTOR = 1.0\n")
+    (folder / "own.py").write_text(
+        "import sys\nsys.path.insert(0, __file__.rpartition('/')[0])\nfrom resumed_helper import FACTOR\nsys.path.pop(0)\n"
+    )
+    steps = "steps: [calibrate, map_bits, {tune: {rounds: 3, steps_per_round: 2}}]\n"
+    (folder / "own.yaml").write_text(f"imports: [own.py]\n{steps}")
+    own = ("--recipe", str(folder / "own.yaml"))
+    interrupt(monkeypatch, files, output, 3, *own)
+    helper.write_text("FACTOR = 2.0\n")
+    edited = {name for name in sys.modules if name == "resumed_helper" or name.startswith("adabm_user_own_")}
+    for name in edited:  # as a new process would, which alone can resume
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("adabm.plugins._contents", {})
+    monkeypatch.setattr("adabm.study.origin.fingerprint._code", fingerprint._code.__wrapped__)
+    package = fingerprint.package.__wrapped__()
+    monkeypatch.setattr("adabm.study.origin.fingerprint.package", lambda: package)
+    told = fails(capsys, *command(files, output, "--resume", "--quiet", *own))
+    assert f"{output}.partial: belongs to other files of your own; give the options" in told
 
 
 def test_a_diverging_run_leaves_nothing(files, tmp_path, monkeypatch, capsys):

@@ -182,14 +182,17 @@ BEYOND = (
     "engines.context",
     "engines.deciding",
     "engines.exporting",
+    "engines.failing",
     "engines.integer",
     "engines.seamless",
     "engines.turns",
+    "guarded",
     "networks.mxnet_params",
     "networks.raw_tensors",
     "networks.reach",
     "networks.sameness",
     "networks.saving",
+    "networks.steadiness",
     "pictures.bundled",
     "pictures.orientation",
     "pictures.telling",
@@ -278,7 +281,7 @@ def test_the_root_of_a_definition(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mine", None)
     (tmp_path / "mine.py").write_text("def choose(): ...\nclass Step: ...\n")
     mine = loaded(tmp_path / "mine.py")
-    assert definition_root(adabm.quantize) == "api" and definition_root(adabm.QuantizedSR) == "quantization.model"
+    assert definition_root(adabm.quantize) == "guarded" and definition_root(adabm.QuantizedSR) == "quantization.model"
     assert definition_root(mine.choose) == definition_root(mine.Step) == str((tmp_path / "mine.py").resolve())
     for nowhere in (len, functools.partial(mine.choose), eval("lambda: 0", {})):
         with pytest.raises(ConfigError, match="stands in no file"):

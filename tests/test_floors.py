@@ -9,7 +9,7 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_torchvision", "full_precision"},
-    {"_compat", "files", "process", "validation"},
+    {"_compat", "files", "process", "surroundings", "validation"},
     {"repair_environment", "yaml_files"},
     {"plugins", "registry", "serialization", "metadata", "pictures"},
     {"networks"},
@@ -17,8 +17,10 @@ FLOORS = (
     {"steps"},
     {"recipes"},
     {"soundness"},
+    {"restoring"},
+    {"trying_out"},
     {"api", "checkpoint"},
-    {"engines", "sampling"},
+    {"engines", "guarded", "sampling"},
     {"study"},
     {"cli"},
     {"__main__"},

@@ -1,5 +1,7 @@
 """Networks of modules that the paper's do not have: they are quantized, saved, loaded and run, or refused by name."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -171,6 +173,62 @@ def test_what_was_added_to_a_layer_is_not_lost(add, told):
     add(network)
     with pytest.raises(NetworkError, match=told):
         adabm.quantize(network, [smooth(0, 16)], "minmax", patch_size=12)
+
+
+class Noisy(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(x, 0.3, training=True))
+
+
+class Remembering(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.mean.mul_(0.9).add_(0.1 * x.mean())
+        return super().forward(x - self.mean)
+
+
+@pytest.mark.parametrize(
+    "kind, told",
+    [(Noisy, "another picture each time for the same one"), (Remembering, "its forward changes the buffer mean")],
+)
+def test_networks_that_are_not_the_same_twice_are_refused(kind, told):
+    network, state = kind().eval(), torch.random.get_rng_state()
+    with pytest.raises(NetworkError, match=f"{kind.__name__}: .*{told}"):
+        adabm.quantize(network, pictures(), "minmax", patch_size=16)
+    assert torch.equal(torch.random.get_rng_state(), state) and not any(b.any() for b in network.buffers())
+
+
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+def test_a_shared_convolution_is_not_exported_but_named():
+    model, _, _ = adabm.quantize(built(shared), pictures(), "minmax", patch_size=16)
+    with pytest.raises(adabm.AdabmError, match="'body.0' is used more than once in a pass.*torch-int8 runs it"):
+        adabm.open_engine("onnx", model)
+
+
+class Unshuffling(Plain):
+    def __init__(self) -> None:
+        super().__init__(12)
+        self.tail = nn.Sequential(nn.Conv2d(8, 48, 3, padding=1), nn.PixelShuffle(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pixel_unshuffle(x, 2))
+
+
+@pytest.mark.filterwarnings("ignore:Unshuffling is unknown")
+def test_sides_that_a_network_does_not_take_are_told_and_filled_up():
+    network, picture = Unshuffling().eval(), smooth(0, 21, 24)
+    model, _, _ = adabm.quantize(network, pictures(), "minmax", patch_size=16)
+    told = r"fails on a picture of 24x21; it takes sides that are multiples of 2\..* size_multiple=2"
+    with pytest.raises(adabm.AdabmError, match=told):
+        adabm.upscale(model, picture)
+    with pytest.raises(adabm.AdabmError, match=told):
+        adabm.evaluate(model, [adabm.Picture("p", smooth(1, 42, 48), picture)])
+    descriptor = dataclasses.replace(adabm.describe(network), size_multiple=2)
+    model, _, _ = adabm.quantize(network, pictures(), "minmax", descriptor, patch_size=16)
+    assert adabm.upscale(model, picture).image.shape == (42, 48, 3)
 
 
 @pytest.mark.filterwarnings("ignore:Plain is unknown")

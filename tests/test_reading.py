@@ -292,6 +292,17 @@ def test_bmps_of_32_bits(tmp_path, size, masks, told):
         read_raw(path)
 
 
+@pytest.mark.parametrize("masks", [None, (0x7C00, 0x3E0, 0x1F), (0xF800, 0x7E0, 0x1F)])
+def test_bmps_of_16_bits(tmp_path, masks):
+    """White is read as 248 of 255."""
+    tables = struct.pack("<III", *masks) if masks else b""
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3 if tables else 0, 4, 0, 0, 0, 0) + tables
+    path = tmp_path / "a.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 18 + len(header), 0, 0, 14 + len(header)) + header + b"\xff" * 4)
+    with pytest.raises(ImageError, match=r"a\.bmp: is a BMP of 16 bits, .* save it as PNG"):
+        read_raw(path)
+
+
 # -- the command line ------------------------------------------------------------------------------
 
 

@@ -87,6 +87,7 @@ def test_changes():
     assert changed.step("map_bits").image is None and changed.step("map_bits").layer_percentile == 20
     assert changed.title == "adabm (changed)" and recipe.title == "adabm"
     assert recipe.with_changes({"tune.rounds": 10}) is recipe  # nothing differs
+    assert recipe.with_changes({"tune.rounds": 3}).with_changes({"tune.rounds": 10}).title == "adabm"
 
 
 @pytest.mark.parametrize(

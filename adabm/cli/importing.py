@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable
 
 from .console import Console
-from .options import add_overwrite, check_output, expanded, new_parser
+from .options import add_overwrite, check_output, expanded, new_parser, own_files
 
 _DETAILS = """\
 SOURCE is a PyTorch .pt or .pth state dict (read without running code in it), a .safetensors file, an MXNet .params
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.output.suffix != ".safetensors":
         raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")
-    check_output(args.output, args.overwrite, [args.source])
+    check_output(args.output, args.overwrite, [args.source, *own_files(args)])
     source = weight_file(args.source)
     network = import_weights(source, args.kind, **_options(args.set))
     descriptor = describe(network)

@@ -55,8 +55,28 @@ def named(text: str) -> Path:
     return expanded(text)
 
 
+class _Once(argparse._StoreAction):
+    """Store an option's value; a second one, which would take the place of the first without a word, is an error."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        given = vars(namespace).setdefault(_GIVEN, {})
+        if option_string is not None and self.dest in given:
+            both = " and ".join(dict.fromkeys((given[self.dest], option_string)))
+            parser.error(f"argument {both}: is given twice; give it once")
+        given[self.dest] = option_string
+        super().__call__(parser, namespace, values, option_string)
+
+
+_GIVEN = "_given"  # in a namespace while it is filled
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one short line, whatever an argument holds."""
+    """A parser whose errors are one short line, whatever an argument holds, and whose options take one value each."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for name in (None, "store"):
+            self.register("action", name, _Once)
 
     def parse_known_args(self, args=None, namespace=None):
         """As argparse does, which would take ``--tile=--`` for an option with an empty list as its value."""
@@ -64,7 +84,9 @@ class Parser(argparse.ArgumentParser):
         for name, _, value in (word.partition("=") for word in args if word.startswith("--")):
             if value == "--":
                 self.error(f"argument {name}: expected one argument")
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        vars(found).pop(_GIVEN, None)
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
@@ -127,10 +149,15 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 
 def own_files(args: argparse.Namespace) -> list[Path]:
-    """Return the user's files that ``--import``, ``--engine`` and ``--recipe`` name: inputs, which no output may replace."""
+    """Return the user's files that ``--import``, ``--engine``, ``--recipe`` and the environment name: inputs, which no output may
+    replace.
+    """
+    from ..networks.architecture import FILES
+
     engine = re.fullmatch(r"(.+\.py)(:.*)?", getattr(args, "engine", ""))
     recipe = getattr(args, "recipe", None)
     named = ([engine[1]] if engine else []) + ([recipe] if recipe is not None else [])
+    named += filter(None, os.environ.get(FILES, "").split(os.pathsep))
     return [*getattr(args, "imports", ()), *map(expanded, named)]
 
 

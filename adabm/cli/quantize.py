@@ -100,9 +100,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Calibrate, fine-tune, save and report."""
-    from ..api import quantize
     from ..checkpoint import save_quantized
     from ..errors import ConfigError
+    from ..guarded import quantize
     from ..networks import describe
     from ..networks.backbones import default_backbone, weight_file
     from ..networks.placing import placed

@@ -87,17 +87,21 @@ def _belongings(
 
     from .. import __version__
     from ..checkpoint import network_hash
-    from ..files import file_sha256
+    from ..networks.architecture import architecture_of
+    from ..study.origin.fingerprint import code_hash
 
     pictures = hashlib.sha256()
     for image in images:
         pictures.update(f"{image.shape}".encode())
         pictures.update(image.tobytes())
-    files = [file_sha256(file) for file in config.recipe.files]
-    return {
+    known = architecture_of(network)
+    defining = [known.file] if known is not None and known.file is not None else []
+    files = [str(file.resolve()) for file in (*config.recipe.files, *defining)]
+    own = {"files of your own": code_hash(*files)} if files else {}  # with those that they import
+    return own | {
         "network": json.dumps([network_hash(network.state_dict()), descriptor.to_dict()]),
         "pictures": pictures.hexdigest(),
-        "settings": json.dumps([config.to_dict(), files]),
+        "settings": json.dumps(config.to_dict()),
         "patches": f"{args.patch_size} {args.patches} {args.batch_size}",
         "seed": str(args.seed),
         "threads or device": f"{torch.get_num_threads()} {args.device}",

@@ -1,18 +1,21 @@
-"""The public :func:`adabm.evaluate`: refuses what would give other numbers without a word, and measures the rest."""
+"""The public :func:`adabm.evaluate`, which refuses what would give other numbers without a word, and :func:`adabm.open_engine`."""
 
 from collections.abc import Callable, Sequence
 
 from ..errors import ImageError
 from ..pictures.picture import Picture
 from ..quantization.model import QuantizedSR
+from ..surroundings import as_usual
 from ..validation import Count, check_all
 from . import evaluation
 from .protocol import Engine
+from .registry import open_engine as _open_engine
 from .seamless import check_picture
 from .simulated import as_engine
 from .turns import TakingTurns
 
 
+@as_usual
 def evaluate(
     model: QuantizedSR | Engine,
     pictures: Sequence[Picture],
@@ -46,3 +49,7 @@ def evaluate(
             except ImageError as error:
                 raise ImageError(f"{picture.name}, {what}: {error}") from None
     return evaluation.evaluate(TakingTurns(engine), pictures, tile, on_picture)
+
+
+open_engine = as_usual(_open_engine)
+open_engine.__module__ = __name__

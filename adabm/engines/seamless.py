@@ -10,9 +10,11 @@ import numpy as np
 from ..errors import ConfigError, EngineError, ImageError
 from ..pictures.picture import check_array
 from ..quantization.model import QuantizedSR
+from ..surroundings import as_usual, usual_surroundings
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
+from .failing import telling_sides
 from .protocol import Engine, EngineOutput
 from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
@@ -21,6 +23,7 @@ from .turns import turn
 BITS_PER = ("picture", "tile")
 
 
+@as_usual
 def upscale(
     model: QuantizedSR | Engine,
     image: np.ndarray,
@@ -79,14 +82,18 @@ def seamless_tiles(
     height, width = image.shape[:2]
     context = Context(0)
     if in_tiles(image, tile):
-        context = overlap if isinstance(overlap, Context) else context_of(engine, overlap, tile)
+        with usual_surroundings():
+            context = overlap if isinstance(overlap, Context) else context_of(engine, overlap, tile)
         if bits_per == "picture" and context.takes_in(height, width, tile):
             tile = None
     rows, columns = _even_spans(height, tile), _even_spans(width, tile)
-    deciding = decided_by(engine, image) if bits_per == "picture" and in_tiles(image, tile) else nullcontext
+    deciding = nullcontext
+    if bits_per == "picture" and in_tiles(image, tile):
+        with usual_surroundings():
+            deciding = decided_by(engine, image)
     for (top, bottom), (left, right) in itertools.product(rows, columns):
         (above, below), (before, after) = context.around((top, bottom), (left, right), height, width)
-        with turn(engine), deciding():
+        with turn(engine), usual_surroundings(), deciding():
             whole = next(upscaled_tiles(_Checked(engine), image[above:below, before:after]))
         inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
         yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
@@ -102,7 +109,8 @@ class _Checked:
         return getattr(self._engine, name)
 
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
-        output = self._engine.upscale(pictures)
+        with telling_sides(self._engine, pictures):
+            output = self._engine.upscale(pictures)
         found, expected = output.images.shape[1:3], tuple(side * self.scale for side in pictures.shape[1:3])
         if found != expected:
             raise EngineError(

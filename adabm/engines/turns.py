@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..quantization.model import QuantizedSR
+from .failing import telling_sides
 from .protocol import Engine, EngineOutput
 
 _guard = threading.Lock()
@@ -39,5 +40,5 @@ class TakingTurns:
 
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
         """See :class:`adabm.engines.protocol.Engine`."""
-        with turn(self._engine):
+        with turn(self._engine), telling_sides(self._engine, pictures):
             return self._engine.upscale(pictures)

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, NetworkError
+from ..surroundings import as_usual
 from ..validation import File, check
 from .architecture import known_readers
 from .community import SOURCE, community_architectures, recognize
@@ -29,6 +30,7 @@ def import_kinds() -> tuple[str, ...]:
     return (*known_readers(), SOURCE)
 
 
+@as_usual
 def import_weights(path: str | Path, kind: str | None = None, **options: object) -> nn.Module:
     """Build a network from weights that another implementation trained.
 

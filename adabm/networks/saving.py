@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
+from ..surroundings import as_usual
 from .architecture import architecture_of
 from .community import facts_of, recognize
 from .describe import describe, network_name
@@ -17,6 +18,7 @@ from .sameness import same_output, test_output
 from .usable import check_network
 
 
+@as_usual
 def save_network(
     network: nn.Module, path: str | Path, options: Mapping[str, object] | None = None, *, digest: bool = True
 ) -> None:

@@ -111,10 +111,16 @@ def _tiff_fault(file: BinaryIO) -> str | None:
 
 
 def _bmp_fault(file: BinaryIO) -> str | None:
-    """What a BMP of 32 bits is refused for that the decoder would read wrongly, by its masks; None if nothing, or if it is none."""
+    """What a BMP is refused for that the decoder would read wrongly, by its bits and masks; None if nothing, or if it is none."""
     file.seek(0)
     start = file.read(70)
-    if start[:2] != b"BM" or len(start) < 70:
+    if start[:2] != b"BM" or len(start) < 30:
+        return None
+    size, bits = struct.unpack_from("<14xI10xH", start)
+    # the decoder leaves the lowest bits of a byte empty; those of earlier headers it refuses
+    if size >= 40 and bits == 16:
+        return "is a BMP of 16 bits, whose white would be gray; save it as PNG"
+    if len(start) < 70:
         return None
     size, bits, compression, *masks = struct.unpack_from("<14xI10xHI20x4I", start)
     if (bits, compression) != (32, _BITFIELDS):

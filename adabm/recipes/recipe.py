@@ -125,7 +125,10 @@ class Recipe(Checked):
                     f"its settings have names such as '{name}.{next(iter(find_step(name).__dataclass_fields__), '...')}'"
                 )
         made = tuple(make_step(name, settings) for name, settings in steps.items())
-        return self if made == self.steps else replace(self, steps=made, changed=True)
+        if made == self.steps:
+            return self
+        own = shipped().get(self.name)
+        return replace(self, steps=made, changed=own is None or made != own.steps)
 
 
 def _inserted(steps: dict[str, dict], cls: type[Step], settings: dict) -> dict[str, dict]:

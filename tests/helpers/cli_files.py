@@ -58,6 +58,13 @@ def write_files(root: Path) -> Path:
     return root
 
 
+def replacing(words: list[object], *more: object) -> list[object]:
+    """The words of a command with other options behind them, in whose favour its own of the same names go."""
+    others = {"--recipe" if word == "--preset" else word for word in more if str(word).startswith("--")} - {"--set"}
+    places = {index for index, word in enumerate(words) if word in others}
+    return [word for index, word in enumerate(words) if not {index, index - 1} & places] + list(more)
+
+
 def quantize(root: Path, output: Path, *more: str) -> int:
     command = [
         "quantize",
@@ -68,9 +75,8 @@ def quantize(root: Path, output: Path, *more: str) -> int:
         "--output",
         output,
         *TINY,
-        *more,
     ]
-    return main([str(part) for part in command])
+    return run(*replacing(command, *more))
 
 
 def run(*parts: object) -> int:

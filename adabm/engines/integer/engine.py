@@ -17,6 +17,7 @@ from ...pictures.padding import padded
 from ...pictures.tensors import to_batch
 from ...quantization.complexity import COMPLEXITIES
 from ...quantization.model import IsModel, QuantizedSR
+from ...surroundings import as_usual
 from ...validation import check
 from ..protocol import EngineOutput
 from ..turns import turn
@@ -66,6 +67,7 @@ class IntegerEngine:
         finally:
             self._decided = before
 
+    @as_usual
     @torch.no_grad()
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
         """See :class:`adabm.engines.protocol.Engine`; one picture after the other, whichever thread asks."""
@@ -99,6 +101,7 @@ class IntegerEngine:
         return int(complexity > upper) - int(complexity < lower)
 
 
+@as_usual
 def export(model: QuantizedSR, engine: str, files: Callable[..., dict[str, bytes]]) -> Exported:
     """Turn a calibrated model into what an integer engine runs.
 
@@ -126,6 +129,7 @@ def described(model: QuantizedSR) -> tuple[QuantizedSR, dict[int, dict[str, Inte
     return model, {factor: integer_layers(model, factor) for factor in factors(model)}
 
 
+@as_usual
 def open_integer(
     model: QuantizedSR | Path,
     device: torch.device,

@@ -41,8 +41,10 @@ class _Marked(nn.Module):
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         self.hidden = (layer,)  # no child: its parameters are no part of the graph
+        self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
         return _Mark.apply(x, *self.hidden)
 
 
@@ -57,9 +59,11 @@ def layer_graph(model: QuantizedSR) -> onnx.ModelProto:
     """
     onnx = library("onnx")
     network = copy.deepcopy(model.network).cpu().float()
-    for name in model.layers:
-        parent, _, child = name.rpartition(".")
-        setattr(network.get_submodule(parent), child, _Marked(network.get_submodule(name)))
+    marked = {network.get_submodule(name): _Marked(network.get_submodule(name)) for name in model.layers}
+    for place, module in [*network.named_modules(remove_duplicate=False)]:  # a shared one has several
+        if module in marked:
+            parent, _, child = place.rpartition(".")
+            setattr(network.get_submodule(parent), child, marked[module])
     descriptor = model.descriptor
     side = fitting_side(_SIDE, descriptor.size_multiple, descriptor.minimum_size)
     sides = ({2: "height", 3: "width"}, {2: "upscaled_height", 3: "upscaled_width"})
@@ -79,6 +83,12 @@ def layer_graph(model: QuantizedSR) -> onnx.ModelProto:
                 custom_opsets={DOMAIN: 1},
             )
     except Exception as error:  # torch raises many kinds
+        for name in model.layers:
+            if network.get_submodule(name).calls > 1:  # torch tells "unordered_map::at"
+                raise EngineError(
+                    f"{descriptor.title}: cannot be exported, since {name!r} is used more than once in a pass, which torch's "
+                    "exporter does not take; --engine torch-int8 runs it"
+                ) from error
         first = (str(error).splitlines() or [""])[0]
         raise EngineError(f"{descriptor.title}: cannot be exported: {type(error).__name__}: {first:.200}") from error
     return onnx.load_from_string(file.getvalue())

@@ -19,6 +19,7 @@ from ...full_precision import FULL_PRECISION_BITS
 from ...networks.placing import placed
 from ...quantization.model import QuantizedSR
 from ...quantization.quantizers import Scratch, fake_quantize
+from ...surroundings import as_usual
 from ..registry import engine
 from .engine import IntegerEngine, described, in_memory
 from .exported import Exported, card_of
@@ -29,6 +30,7 @@ _KERNEL_CHANNELS = 16  # of the output, that a kernel computes at once
 
 
 @engine(TORCH_INT8, description="8-bit integers in torch (oneDNN), on the CPU")
+@as_usual
 def open_torch_int8(model: QuantizedSR | Path, device: torch.device) -> IntegerEngine:
     """Open a model or a quantized checkpoint.
 

@@ -52,6 +52,7 @@ NEUTRAL = (
     "recipes.names",
     "recipes.recipe",  # what a recipe's file says enters the keys
     "registry",  # finds a function by its name, which enters the keys with the function's file
+    "restoring",  # makes models of files again, whose content is compared with its sha256
     "serialization",  # the order of a file's metadata
     "soundness",  # refuses models that are to be written or were read
     "steps.progress",  # goes on where a fine-tuning was interrupted, which ends with the same numbers
@@ -70,6 +71,8 @@ NEUTRAL = (
     "study.tables.question",  # how a question is told
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
+    "surroundings",  # the switches of torch that the study leaves as they are
+    "trying_out",  # refuses models that do not come back as they were
     "validation",  # refuses settings and arguments, whose values enter the keys
     "yaml_files",  # what files of recipes and parameters say enters the keys
 )

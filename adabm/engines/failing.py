@@ -1,0 +1,53 @@
+"""Tell why a network of unknown sides fails on a picture: it takes multiples of a number alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from ..errors import AdabmError, EngineError
+from ..quantization.model import QuantizedSR
+from .protocol import Engine
+
+_MULTIPLES = (2, 3, 4, 6, 8, 12, 16, 32, 64)
+_LEAST = 17  # pixels
+
+
+@contextmanager
+def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
+    """Raise another error than a network's own inside the ``with`` block where the sides of (N, H, W, C) ``pictures`` are why.
+
+    Raises:
+        EngineError: with the number, and how to tell it.
+    """
+    try:
+        yield
+    except (AdabmError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        model = getattr(engine, "model", None)
+        if not isinstance(model, QuantizedSR) or engine.size_multiple > 1 or (multiple := _multiple(model)) is None:
+            raise
+        raise EngineError(
+            f"{model.descriptor.name}: fails on a picture of {pictures.shape[2]}x{pictures.shape[1]}; it takes sides that are "
+            f"multiples of {multiple}. Quantize it with dataclasses.replace(adabm.describe(network), size_multiple={multiple}) as "
+            "its descriptor; pictures are filled up then"
+        ) from error
+
+
+def _multiple(model: QuantizedSR) -> int | None:
+    """The least number whose odd multiples a network takes; None where it takes any, or none of those that are tried."""
+    found = next((n for n in (1, *_MULTIPLES) if _takes(model, n * (-(-_LEAST // n) | 1))), None)
+    return None if found == 1 else found
+
+
+def _takes(model: QuantizedSR, side: int) -> bool:
+    like = next(model.parameters())
+    picture = torch.zeros(1, model.descriptor.channels, side, side, dtype=like.dtype, device=like.device)
+    try:
+        with model.full_precision(), torch.no_grad():
+            model(picture)
+    except Exception:  # whatever foreign code raises
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""Public functions as they are to be called from anywhere, on any network: they compute alike whatever of torch the caller has switched.
+
+The study calls them where they stand.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from torch import nn
+
+from .api import quantize as _quantize
+from .errors import NetworkError
+from .networks import load_network as _load_network
+from .networks.steadiness import check_steady
+from .quantization.model import QuantizedSR
+from .recipes import calibrate as _calibrate
+from .steps.clip import clip_ranges as _clip_ranges
+from .steps.tuner import fine_tune as _fine_tune
+from .surroundings import as_usual
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _public(function: Callable[P, R]) -> Callable[P, R]:
+    """The function in its usual surroundings, found again where it stands here, by pickle too."""
+    made = as_usual(function)
+    made.__module__ = __name__
+    return made
+
+
+def _changing(function: Callable[Concatenate[QuantizedSR, P], R]) -> Callable[Concatenate[QuantizedSR, P], R]:
+    """The same of one that changes the tensors of its model.
+
+    Raises:
+        NetworkError: they were made in inference mode, outside of which torch does not change them.
+    """
+    inside = _public(function)
+
+    @functools.wraps(inside)
+    def changing(model: QuantizedSR, *args: P.args, **kwargs: P.kwargs) -> R:
+        if isinstance(model, nn.Module) and any(tensor.is_inference() for tensor in model.state_dict().values()):
+            raise NetworkError(
+                "the model was made inside torch.inference_mode(), whose tensors cannot be changed; make it outside, or take "
+                "torch.no_grad()"
+            )
+        return inside(model, *args, **kwargs)
+
+    return changing
+
+
+def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Concatenate[nn.Module, P], R]:
+    """The same of one that takes a network of any kind.
+
+    Raises:
+        NetworkError: it gives another picture each time for the same one.
+    """
+
+    @functools.wraps(function)
+    def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
+        check_steady(network)
+        return function(network, *args, **kwargs)
+
+    return _public(checked)
+
+
+quantize = _quantizing(_quantize)
+load_network = _public(_load_network)
+calibrate = _changing(_calibrate)
+clip_ranges = _changing(_clip_ranges)
+fine_tune = _changing(_fine_tune)
