@@ -131,9 +131,7 @@ def test_the_adaptive_strategy_may_differ_at_the_same_bits_alone():
 
 def test_the_figure_has_a_row_a_network_and_columns_of_own_and_equal_bits():
     drawn = pool.figures(table({"noise": 1.0}, {"noise": 1.0}, networks=("one", "two")))[""].axes
-    assert [axis.get_title() for axis in drawn[:2]] == ["AdaBM,\nbits as mapped", f"AdaBM,\n{ALIKE}"] and len(
-        drawn
-    ) == 4
+    assert [axis.get_title() for axis in drawn[:2]] == ["bits as mapped", ALIKE] and len(drawn) == 4
     rows = [tick.get_text() for tick in drawn[0].get_yticklabels()]
     assert rows == [CLEAN, "noise", "noise, Fast"]
     assert [text.get_text() for text in drawn[0].texts] == ["FAB 4.00", "+1.00, FAB 4.00", "+1.00, FAB 4.00"]

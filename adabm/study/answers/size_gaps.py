@@ -1,5 +1,6 @@
 """How PSNR with fewer calibration pictures differs from that with the most, and how many are enough."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import pandas as pd
 from .measured import measured
 from .significance import Difference, difference
 
-ENOUGH = 0.05  # dB; PSNR is the same to within this, or the spread over seeds
+ENOUGH = 0.05  # dB; PSNR is the same to within this, or where the seeds do not tell it apart
 LUCK = 0.5  # dB; where seeds spread over more, the drawn pictures decide, and no mean is "the same"
 
 
@@ -44,14 +45,19 @@ class Swept:
 
 
 def saturated(gaps: Mapping[int, Difference], sizes: Sequence[int]) -> int:
-    """Return the least size from which on PSNR is that of the most: within 0.05 dB or the spread over seeds, if that is below 0.5 dB.
+    """Return the least size from which on PSNR is that of the most: within 0.05 dB or not clearly apart, seeds spreading over no more than 0.5 dB.
 
     Args:
         gaps: difference in PSNR to the most, by size.
         sizes: in ascending order.
     """
-    within = {size: abs(gap.mean) <= max(ENOUGH, gap.spread) and gap.spread <= LUCK for size, gap in gaps.items()}
+    within = {size: gap.spread <= LUCK and not _apart(gap) for size, gap in gaps.items()}
     return next(size for size in sizes if all(within[other] for other in sizes[:-1] if other >= size))
+
+
+def _apart(gap: Difference) -> bool:
+    """Whether a difference is noticeable and, where there are several seeds, clear."""
+    return abs(gap.mean) > ENOUGH and (gap.clear if math.isnan(gap.p_value) else gap.sure)
 
 
 def compared(table: pd.DataFrame) -> list[Swept]:
