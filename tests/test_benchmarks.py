@@ -74,6 +74,7 @@ def test_quantizing(network, tmp_path, monkeypatch):
     assert "| clipping" in (tmp_path / "out" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_gpus_script_on_the_cpu(tmp_path):
     gpu.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)])
     rows = pd.read_csv(tmp_path / "gpu.csv")

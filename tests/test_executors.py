@@ -86,6 +86,7 @@ def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     assert elsewhere == csv_here(root)
 
 
+@pytest.mark.slow
 def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
     (root / "fatal.py").write_text(FATAL.format(times=1))
     plan = [part(methods=["minmax"], imports=["fatal.py"])]
@@ -152,6 +153,7 @@ def test_dask_ends_at_once(root, ending):
 # -- a cache that several share --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_studies_at_once_on_one_cache(root):
     plan = [part(methods=["adabm"])]
     (root / "own.py").write_text(OWN)

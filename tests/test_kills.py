@@ -141,6 +141,7 @@ def test_upscale_a_folder(request, files, tmp_path):
     survives(request, command, tmp_path / "out", kills=1)
 
 
+@pytest.mark.slow
 def test_prepare_the_demo(request, tmp_path):
     manifest = yaml.safe_load((ROOT / "data" / "demo_photos.yaml").read_text())
     small = manifest | {split: manifest[split][1:2] for split in ("calibration", "evaluation")}
