@@ -7,7 +7,7 @@ import pytest
 from test_summary import row, summary
 
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
-from adabm.study.tables.leaderboard import first_board, leaderboard, readable_board, verdict
+from adabm.study.tables.leaderboard import best, first_board, leaderboard, readable_board, verdict
 from helpers.study_tables import row as timed
 
 
@@ -98,3 +98,11 @@ def test_figures_show_what_there_is(measured, timing):
     lines = plot_loss_bits(board).axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [2, 2]
     assert plot_loss_bits(leaderboard(measured[measured["setting"] != "W8A8 FQ"])) is None
+
+
+def test_of_recipes_that_lose_as_little_the_one_that_integers_run_is_first():
+    rows = [row("fp32", psnr=32.0), row("gba-dan", psnr=31.872), row("omse", psnr=31.871), row("minmax", psnr=31.0)]
+    board = leaderboard(summary(*rows))
+    assert best(board)["method"] == "omse" and board["method"].iloc[0] == "gba-dan"
+    assert "OMSE loses least: 0.13 dB at FAB 4.00; GBA + DAN loses as little." in verdict(board)
+    assert best(leaderboard(summary(rows[0], rows[1], rows[3])))["method"] == "gba-dan"

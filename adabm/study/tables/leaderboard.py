@@ -62,10 +62,16 @@ def first_board(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def best(board: pd.DataFrame) -> pd.Series:
-    """Return the row of least loss on the first board among recipes whose codes take no more bits than the FAB, if any does so."""
+    """Return the row of least loss on the first board among recipes whose codes take no more bits than the FAB, if any does so.
+
+    Of those that lose as little to a hundredth of a decibel, the first that integer engines run, if any is.
+    """
     rows = first_board(board)
     equal = rows[~_dearer(rows)]
-    return (equal if len(equal) else rows).iloc[0]
+    equal = equal if len(equal) else rows
+    tied = equal[equal["loss_db"].round(2) == round(equal["loss_db"].iloc[0], 2)]
+    runs = tied[tied["integer"] == "yes"]
+    return (runs if len(runs) else tied).iloc[0]
 
 
 def _dearer(rows: pd.DataFrame) -> pd.Series:
@@ -83,10 +89,15 @@ def verdict(board: pd.DataFrame) -> str:
         f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
         f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
     )
-    near = [row for _, row in rows[~_dearer(rows)].iterrows() if _not_told_apart(first, row)]
+    others = rows[~_dearer(rows) & (rows["method"] != first["method"])]
+    near = [row for _, row in others.iterrows() if _not_told_apart(first, row)]
     if near:
         told = " and ".join(f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near)
         text += f"; the seeds cannot tell it from {told}"
+    known = {row["method"] for row in near}
+    as_little = others[(others["loss_db"].round(2) <= round(first["loss_db"], 2)) & ~others["method"].isin(known)]
+    if len(as_little):
+        text += f"; {' and '.join(as_little['label'])} {'loses' if len(as_little) == 1 else 'lose'} as little"
     released = rows[rows["method"] == "adabm"]
     if len(released) and first["method"] != "adabm":
         row = released.iloc[0]
