@@ -45,7 +45,7 @@ def test_enough_is_the_first_size_from_which_nothing_changes():
         "With so few the worst seed loses 6.00 dB against full precision."
     )
     assert rule.startswith(
-        "The pool has 40 pictures. The same is what differs by no more than 0.05 dB, or not clearly; where seeds spread"
+        "The pool has 40 pictures. The same is what differs by no more than 0.05 dB, or not clearly; where the seeds of both spread"
     )
     assert advice == "*In practice:* use 5 pictures or more; one picture loses 4.05 dB in the mean."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in evidence.splitlines()]

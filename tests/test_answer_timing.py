@@ -42,7 +42,7 @@ def memory() -> list[dict]:
 def test_conclusion():
     told = timing.conclusion(study_table(parts() + memory()), 464.4, [1, 11], [1, 3], whole_steps=15)
     assert told[:-1] == [
-        "**AdaBM takes 40 s of one thread (11 pictures, 15 steps), 75% of them fine-tuning; "
+        "**AdaBM takes 40 s of one thread (11 pictures, 15 steps, added up from few), 75% of them fine-tuning; "
         "upscaling in simulated low bits takes 2.0 times as long as in full precision.**",
         "Adaptive bits take 1.25 times as long as uniform simulated bits; Image2Bit itself is 2.0% of it.",
         "Memory peaks at 800 MiB (quantize clipping; 464 MiB with nothing but the network loaded).",

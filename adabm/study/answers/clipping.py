@@ -282,7 +282,7 @@ def _of_searches(units: pd.DataFrame, method: str) -> list[str]:
     worth = found[RELEASED] - found[MINMAX]
     sure = clear(values, ("search", RELEASED), ("search", MINMAX))
     told = (
-        f"At AdaBM's mapped bits, without fine-tuning, the released search (one batch, at the layer's bits, half-way) gives "
+        f"At AdaBM's mapped bits, without fine-tuning ({method}), the released search (one batch, at the layer's bits, half-way) gives "
         f"{worth:+.1f} dB against no clipping{'' if sure else ', not clearly'}."
     )
     best = found.idxmax()

@@ -129,7 +129,7 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     )
     if gains.loc[OWN, "truth_db"] < 0:
         by_chance = ", more than by chance" if gains.loc[OWN, "truth_db"] < gains.loc[RANDOM, "truth_db"] else ""
-        why += f" The mean PSNR falls{by_chance}: the patches that give up a bit lose more decibels together than those that get one gain."
+        why += f" The mean PSNR to ground truth falls{by_chance}: the patches that give up a bit lose more decibels together than those that get one gain."
     first = _first(units, best, mean.loc[OWN, "benefit"]) + _gained(gains.loc[OWN])
     return [
         f"{answer(first)} {why}",
@@ -180,10 +180,11 @@ def _advice(gains: pd.DataFrame) -> str:
         return (
             f"let bits follow the gradient: {fp:+.2f} dB to the full-precision output, {truth:+.2f} dB to ground truth."
         )
-    known = gains.loc[ORACLE, "to_fp_db"]
+    known = gains.loc[ORACLE]
     told = (
         "give all images the same bits: bits by the gradient change the PSNR to the full-precision output by "
-        f"{fp:+.2f} dB and to ground truth by {truth:+.2f} dB. Bits by the measured worth of each change the former by {known:+.2f} dB."
+        f"{fp:+.2f} dB and to ground truth by {truth:+.2f} dB. Bits by the "
+        f"measured worth of each change the former by {known['to_fp_db']:+.2f} dB, the latter by {known['truth_db']:+.2f} dB."
     )
     if fp >= _NOTHING:
         told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."

@@ -12,6 +12,7 @@ from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.networks import network
 from ..tables.question import Question
 from .measured import measured, several
 from .significance import Difference, paired_difference
@@ -161,7 +162,7 @@ def conclusion(
     rows = [_row(name, tuned, steps_per_round) for name, tuned in ended.items()]
     return [
         answer(_verdict(highest, ended)),
-        " ".join([*details, _OTHERS]),
+        " ".join([*details, f"This is one network, {network(table['backbone'].iloc[0])}.", _OTHERS]),
         practice(_advice(highest, ended[highest])),
         *evidence(rows),
     ]

@@ -193,7 +193,11 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh."
     )
     clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
-    advice = f"Tune with {several(clear)}." if clear else "Keep AdaBM's tanh: no other approximation is clearly better."
+    advice = (
+        f"Tune with {several(clear)}."
+        if clear
+        else "Keep AdaBM's tanh: no other approximation is clearly better on most patches."
+    )
     rows = _rows(gained, gaps, found, _ended(tables["steps"]))
     return [told, practice(advice), *evidence(rows), *evidence(extents(tables["patches"]))]
 

@@ -206,13 +206,13 @@ def _advice(fp: pd.Series, truth: pd.Series) -> str:
     """What follows from the gains over the same bits for all (dB) to the full-precision output and to ground truth."""
     if fp[ADABM] <= 0:
         earned = (
-            f"earn {fp[SEPARATE] / fp[JOINT]:.0%} of what separate bits for each do"
+            f"earn {fp[SEPARATE] / fp[JOINT]:.0%} of what bits chosen for each picture and layer do"
             if 0 < fp[SEPARATE] < fp[JOINT]
             else "lose nothing"
         )
         return (
             f"A picture's and a layer's factor that are added {earned}, to the full-precision output; what loses is how AdaBM chooses "
-            f"them: its own give {fp[ADABM]:+.2f} dB, against the same bits for all, where the best separate ones give {fp[SEPARATE]:+.2f}."
+            f"them: its own give {fp[ADABM]:+.2f} dB in the mean, against the same bits for all, where the best ones give {fp[SEPARATE]:+.2f}."
         )
     if fp[JOINT] > fp[SEPARATE] > 0:
         told = f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds"

@@ -76,8 +76,8 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
     return [
         answer(_verdict(networks, told_seeds(swept))),
         *_told_of_few(found),
-        f"The pool has {pool} pictures. The same is what differs by no more than {ENOUGH} dB, or not clearly; where seeds spread over "
-        f"more than {LUCK} dB, it depends on which pictures were drawn, and they are not enough.",
+        f"The pool has {pool} pictures. The same is what differs by no more than {ENOUGH} dB, or not clearly; where the seeds of "
+        f"both spread over more than {LUCK} dB, it depends on which pictures were drawn, and they are not enough.",
         practice(_advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]

@@ -129,7 +129,7 @@ def conclusion(
     peak = table.loc[table["peak_mib"].idxmax()]
     told = [
         answer(
-            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps), "
+            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps, added up from few), "
             f"{1 - (most + clipping) / whole:.0%} of them fine-tuning; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
