@@ -68,7 +68,10 @@ def test_nearer_to_one_and_farther_from_the_other():
     far = units()
     far["truth +1"], far["truth -1"] = 100.0, 200.0
     head, advice, *_ = complexity.conclusion(far, 0.1)
-    assert "leads nearer to full precision and away from ground truth" in head and "The mean PSNR to ground truth falls" in head
+    assert (
+        "leads nearer to full precision and away from ground truth" in head
+        and "The mean PSNR to ground truth falls" in head
+    )
     assert advice.startswith("*In practice:* give all images the same bits") and "largest errors" in advice
 
 
