@@ -185,6 +185,7 @@ BEYOND = (
     "engines.failing",
     "engines.integer",
     "engines.seamless",
+    "engines.steady_sums",
     "engines.turns",
     "guarded",
     "networks.mxnet_params",

@@ -15,9 +15,13 @@ from torch import nn
 import adabm
 from adabm.engines import open_engine
 from adabm.engines.exporting import EXPORTERS
+from adabm.engines.integer.engine import export
 from adabm.engines.integer.exported import FORMAT, Exported, read_exported
 from adabm.engines.integer.grid import grid
-from adabm.engines.integer.layers import factors, integer_layers
+from adabm.engines.integer.layers import LARGEST_IN_16_BITS, factors, integer_layers
+from adabm.engines.integer.onnx import files as onnx_files
+from adabm.engines.integer.openvino import files as openvino_files
+from adabm.engines.integer.openvino import large_weights_in_floating_point
 from adabm.engines.simulated import SimulatedEngine
 from adabm.errors import CheckpointError, ConfigError, EngineError
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
@@ -268,6 +272,60 @@ def test_activation_functions_move_before_a_shuffle(activation, through_body):
     config = adabm.preset("minmax", activation_bits=8)
     model = adabm.quantize(network, [smooth(7), smooth(8)], config, descriptor=descriptor, patch_size=16)[0]
     near(open_engine("openvino", model), model, [smooth(9)], most=0.1)
+
+
+class Bright(nn.Module):
+    """Sums of the largest products of bytes, which 16 bits do not hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.up, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 32, 3, 1, 1), nn.Conv2d(8, 3, 3, 1, 1)
+        for layer in (self.first, self.up, self.last):
+            nn.init.constant_(layer.weight, 0.1)
+
+    def forward(self, x):
+        return self.last(nn.functional.pixel_shuffle(self.up(self.first(x)), 2))
+
+
+@pytest.fixture
+def bright():
+    roles = {"first": adabm.Role.FIRST, "up": adabm.Role.BODY, "last": adabm.Role.LAST}
+    descriptor = adabm.NetworkDescriptor("Bright", 2, 1.0, roles, ())
+    config, picture = adabm.preset("fast", weight_bits=8, activation_bits=8), np.full((16, 20, 3), 255, np.uint8)
+    return adabm.quantize(Bright(), [picture, smooth(7)], config, descriptor=descriptor, patch_size=16)[0], picture
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_largest_sums(bright, engine, overflows, monkeypatch):
+    """As they are on this processor, and as they are where sums overflow."""
+    model, picture = bright
+    assert all(layer.may_overflow for layer in integer_layers(model, 0).values() if layer.weight)
+    if overflows and engine != "onnx":
+        module = importlib.import_module(f"adabm.engines.integer.{engine.replace('-', '_')}")
+        monkeypatch.setattr(module, "overflows", lambda: True)
+    near(open_engine(engine, model), model, [picture, smooth(9)], most=0.02)
+
+
+def test_no_large_weight_stays_where_sums_overflow(bright):
+    openvino = pytest.importorskip("openvino")
+    files = export(bright[0], "openvino", openvino_files).files
+    constants = openvino.Tensor(np.frombuffer(files["factor+0.bin"], np.uint8).copy())
+    model = openvino.Core().read_model(files["factor+0.xml"], constants)
+
+    def largest() -> int:
+        bytes_ = [node for node in model.get_ordered_ops() if node.get_element_type() == openvino.Type.i8]
+        return max((np.abs(node.data.astype(int)).max() for node in bytes_), default=0)
+
+    assert largest() > LARGEST_IN_16_BITS
+    large_weights_in_floating_point(model)
+    assert largest() <= LARGEST_IN_16_BITS
+
+
+def test_a_file_for_onnx_has_no_sums_that_overflow_anywhere(bright):
+    onnx = pytest.importorskip("onnx")
+    made = onnx.load_from_string(export(bright[0], "onnx", onnx_files).files["model.onnx"]).graph
+    assert not [node for node in made.node if node.op_type == "QLinearConv"]
 
 
 def test_attention_is_refused_by_name():

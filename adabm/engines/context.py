@@ -11,6 +11,7 @@ from ..networks.reach import Reach, find_reach
 from ..quantization.layers import BitContext
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
+from .steady_sums import unsteady_layer
 from .turns import turn
 
 # Pixels of context by default where the network sees farther than half a tile: all of its context would make a tile more than
@@ -36,6 +37,7 @@ class Context:
         reach: how far the network sees, in pixels; None without a known bound.
         least_area: pixels that a tile has with its context, where the picture does.
         least_side: pixels a side that it has likewise.
+        unsteady: a layer whose sums round otherwise in a picture of another size, see :mod:`.steady_sums`; None for none.
     """
 
     overlap: int
@@ -43,11 +45,12 @@ class Context:
     reach: int | None = None
     least_area: int = 1
     least_side: int = 1
+    unsteady: str | None = None
 
     @property
     def exact(self) -> bool:
         """Whether tiles of the same bits come out as in the whole picture."""
-        return self.reach is not None and self.overlap >= self.reach
+        return self.reach is not None and self.overlap >= self.reach and self.unsteady is None
 
     @property
     def shortage(self) -> str:
@@ -56,6 +59,11 @@ class Context:
             return (
                 "how far the network sees is not known, or it looks at the whole picture; tiles come near to the whole "
                 "picture only, --tile 0 computes it"
+            )
+        if self.overlap >= self.reach:
+            return (
+                f"on this processor the sums of {self.unsteady!r} round otherwise in a picture of another size; with few bits a "
+                "value may then fall to another level, so that tiles come near to the whole picture only; --tile 0 computes it"
             )
         return (
             f"the network sees {self.reach} pixels far, the tiles have {self.overlap} pixels of context and come near to "
@@ -110,6 +118,7 @@ def context_of(engine: Engine, overlap: int | None = None, tile: int | None = No
         reach.pixels,
         _SMALL // engine.channels + 1,
         minimum_size(engine),
+        _unsteady(engine),
     )
 
 
@@ -133,6 +142,14 @@ def _reach(engine: Engine) -> Reach:
                 known = made, find_reach(model.network, *made[1:])
             setattr(model, _KEPT, known)
     return known[1]
+
+
+def _unsteady(engine: Engine) -> str | None:
+    """The layer of the network that an engine shows, if it computes in floating point itself."""
+    model = getattr(engine, "model", None)
+    if getattr(engine, "reach", None) is not None or not isinstance(model, QuantizedSR):
+        return None
+    return unsteady_layer(model.network)
 
 
 def _made(network: nn.Module) -> tuple:

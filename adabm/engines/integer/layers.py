@@ -15,6 +15,9 @@ from .grid import Grid, grid
 _FEW_CHANNELS = 4  # of the input, and the layer is so cheap that integers gain nothing
 _MOST_BITS = 8
 _LARGEST = 127  # in a signed byte
+# Processors without VNNI add the products of two weights with unsigned bytes in 16 bits and stop, without a word, at the largest
+# number there; two products with weights up to this one always fit.
+LARGEST_IN_16_BITS = 64
 _PRECISION = 1e-3  # of a step: how far a weight may be from the grid that its quantizer tells
 
 
@@ -76,6 +79,11 @@ class IntegerConv:
     def inner_bias(self) -> np.ndarray:
         """(O,) what is added inside of the picture."""
         return self.bias if self.taps is None else self.bias + self.taps.sum((1, 2))
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether a processor without VNNI may compute other sums than the integers', see ``LARGEST_IN_16_BITS``."""
+        return self.weight is not None and bool(np.abs(self.weight.codes.astype(np.int16)).max() > LARGEST_IN_16_BITS)
 
     def reordered(self, order: np.ndarray) -> "IntegerConv":
         """The same with its output channels in another order."""

@@ -2,8 +2,8 @@
 
 A convolution whose output goes to the quantizer of another one is computed in integers (``QLinearConv``); its border is
 off by what half a step of 8 bits contributes. The others, whose outputs are added up or end the network, are
-computed in floating point on the same quantized values, and so are weights of 8 bits, whose odd numbers need more than a
-signed byte: ONNX has no fast convolution from bytes to floating point.
+computed in floating point on the same quantized values, and so are weights of 8 bits: their odd numbers need more than a
+signed byte, and their sums overflow on processors without VNNI. ONNX has no fast convolution from bytes to floating point.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ class _Lowering:
         if (
             any(one.grid is None or one.shift is not None or not _Levels(one).near for one in layer)
             or first.weight.half is not None
+            or first.may_overflow
         ):
             return None, False
         name = node.output[0]

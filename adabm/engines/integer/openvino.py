@@ -25,7 +25,7 @@ from ..exporting import EXPORTERS
 from ..registry import engine
 from .engine import IntegerEngine, export, open_integer
 from .graph import DOMAIN, LAYER, NAME
-from .layers import IntegerConv
+from .layers import LARGEST_IN_16_BITS, IntegerConv
 from .libraries import library
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndar
         name = f"factor{factor:+d}"
         constants = openvino.Tensor(np.frombuffer(contents[f"{name}.bin"], np.uint8).copy())
         model = _core().read_model(contents[f"{name}.xml"], constants)
+        if overflows():
+            large_weights_in_floating_point(model)
         return compiled(model, threads).create_infer_request()
 
     def run(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -93,6 +95,28 @@ def compiled(model: openvino.Model, threads: int, precision: str = "f32") -> ope
         "ENABLE_CPU_PINNING": False,
     }
     return _core().compile_model(model, "CPU", settings)
+
+
+@cache
+def overflows() -> bool:
+    """Whether sums of bytes' products overflow on this processor, as one convolution of the largest ones shows."""
+    op = _operations()
+    x = op.parameter([1, _KERNEL_CHANNELS, 4, 4], np.float32)
+    ends = _constant(0.0), _constant(_CODES - 1.0)
+    weight = _weight(np.full((_KERNEL_CHANNELS, _KERNEL_CHANNELS, 1, 1), 127, np.int8), np.ones(_KERNEL_CHANNELS))
+    codes = op.fake_quantize(x, *ends, *ends, _CODES)
+    model = library("openvino").Model([op.convolution(codes, weight, [1, 1], [0, 0], [0, 0], [1, 1])], [x])
+    (found,) = compiled(model, 1)([np.full((1, _KERNEL_CHANNELS, 4, 4), _CODES - 1, np.float32)]).values()
+    return bool((found != _KERNEL_CHANNELS * (_CODES - 1) * 127).any())
+
+
+def large_weights_in_floating_point(model: openvino.Model) -> None:
+    """Let convolutions that would overflow, see ``LARGEST_IN_16_BITS``, compute in floating point on the same quantized values."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant" and node.get_element_type() == library("openvino").Type.i8:
+            codes = node.data.astype(np.float32)  # OpenVINO takes weights that are no bytes as they are
+            if np.abs(codes).max() > LARGEST_IN_16_BITS:
+                node.output(0).replace(_operations().constant(codes).output(0))
 
 
 @cache

@@ -1,12 +1,13 @@
 """Integer networks in torch alone: the network itself, its convolutions on oneDNN's kernels of unsigned times signed bytes.
 
-Each convolution quantizes its input to bytes and gives floating point; what lies between them stays as it is.
+Each convolution quantizes its input to bytes and gives floating point; what lies between them stays as it is. Where the
+processor's sums of products may overflow the convolution is computed in floating point, on the same quantized values.
 """
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ...surroundings import as_usual
 from ..registry import engine
 from .engine import IntegerEngine, described, in_memory
 from .exported import Exported, card_of
+from .grid import CODES
 from .layers import IntegerConv
 
 TORCH_INT8 = "torch-int8"  # the engine's name
@@ -35,14 +37,12 @@ def open_torch_int8(model: QuantizedSR | Path, device: torch.device) -> IntegerE
     """Open a model or a quantized checkpoint.
 
     Raises:
-        EngineError: the processor or this build of torch lacks the kernels, or see
+        EngineError: this build of torch lacks the kernels, or see
             :func:`adabm.engines.integer.engine.described`.
     """
     there = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
     if not (torch.backends.mkldnn.is_available() and there):
         raise EngineError(f"engine {TORCH_INT8!r}: this build of torch has no 8-bit convolutions of oneDNN")
-    if not getattr(torch.cpu, "_is_vnni_supported", lambda: True)():  # else products of bytes overflow
-        raise EngineError(f"engine {TORCH_INT8!r}: this processor has no VNNI instructions; use --engine openvino")
     model = in_memory(model, device, TORCH_INT8)
     plain, layers = described(model)
     exported = Exported(card_of(plain, TORCH_INT8, layers), {})
@@ -87,10 +87,24 @@ class _Layer(nn.Module):
         return self.prepared[self.chosen.factor](x)
 
 
+@cache
+def overflows() -> bool:
+    """Whether sums of bytes' products overflow on this processor, as one convolution of the largest ones shows."""
+    side = _KERNEL_CHANNELS
+    scale, zeros = torch.ones(side), torch.zeros(side)
+    largest = torch.full((side, side, 1, 1), 127, dtype=torch.int8)
+    packed = torch.ops.onednn.qconv_prepack(largest, scale, 1.0, 0, [1, 1], [0, 0], [1, 1], 1, None)
+    codes = torch.full((1, side, 4, 4), CODES, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    found = _convolution(codes, 1.0, 0, (packed, scale, zeros.int(), zeros), (1, 1), [0, 0], (1, 1))
+    return bool((found != side * CODES * 127).any())
+
+
 class _Prepared:
     """One convolution at one number of bits, its weights packed for the kernels."""
 
     def __init__(self, layer: IntegerConv, chosen: _Chosen) -> None:
+        if layer.may_overflow and overflows():
+            layer = replace(layer, weight=None)
         self.layer, self.chosen = layer, chosen
         self.shift, self.stretch = (None if v is None else _per_channel(v) for v in (layer.shift, layer.stretch))
         top, left, bottom, right = layer.padding
@@ -172,12 +186,7 @@ class _Prepared:
         return packed, scales, zeros, torch.from_numpy(bias.astype(np.float32))
 
     def _convolved(self, codes: Tensor, kernel: tuple, stride: tuple, padding: list, dilation: tuple) -> Tensor:
-        packed, scales, zeros, bias = kernel
-        grid = self.layer.grid
-        return torch.ops.onednn.qconv2d_pointwise(
-            codes, grid.step, grid.zero, packed, scales, zeros, bias, list(stride), padding, list(dilation), 1,
-            1.0, 0, torch.float32, "none", [], "",
-        )  # fmt: skip
+        return _convolution(codes, self.layer.grid.step, self.layer.grid.zero, kernel, stride, padding, dilation)
 
 
 class _Border:
@@ -215,6 +224,16 @@ class _Border:
         outputs = (side + before + behind - dilation * (count - 1) - 1) // stride + 1
         places = torch.arange(outputs)[:, None] * stride - before + torch.arange(count) * dilation
         return (places >= 0) & (places < side)
+
+
+def _convolution(
+    codes: Tensor, step: float, zero: int, kernel: tuple, stride: tuple, padding: list, dilation: tuple
+) -> Tensor:
+    packed, scales, zeros, bias = kernel
+    return torch.ops.onednn.qconv2d_pointwise(
+        codes, step, zero, packed, scales, zeros, bias, list(stride), padding, list(dilation), 1,
+        1.0, 0, torch.float32, "none", [], "",
+    )  # fmt: skip
 
 
 def _per_channel(values: np.ndarray) -> Tensor:
