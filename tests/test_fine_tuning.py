@@ -295,7 +295,7 @@ def test_divergence_is_noticed_and_undone():
     steps: list[TuningStep] = []
     with pytest.raises(FineTuningError, match=r"diverges: mean loss .*\(round 4 of 5.*after round 3.*adabm-relative"):
         fine_tune(model, stream_of(model), on_step=steps.append)
-    assert 35 < len(steps) < 40
+    assert 35 <= len(steps) < 40
     assert all(torch.equal(model.state_dict()[name], value) for name, value in expected.state_dict().items())
 
 

@@ -285,7 +285,7 @@ def test_images_of_a_batch_do_not_influence_each_other():
     for index in range(len(images)):
         alone = model.infer(images[index : index + 1])
         assert alone.feature_average_bits[0] == together.feature_average_bits[index]
-        torch.testing.assert_close(alone.image[0], together.image[index], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(alone.image[0], together.image[index], rtol=1e-3, atol=1e-3)
 
 
 def test_more_bits_are_nearer_to_full_precision():

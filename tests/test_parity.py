@@ -1,7 +1,8 @@
 """The public API against numbers recorded from the released code (folder ``ADABM_PARITY``).
 
-What is computed once (ranges, thresholds, factors, the first quantized pass) is compared with fixed
-tolerances. Fine-tuning is another matter: a value on a rounding boundary falls to either side
+What is computed once (ranges, thresholds, factors, losses before any update) is compared with fixed
+tolerances. The first quantized pass is, too, or as far as a change of the ranges by about three units in the
+last place carries here: another processor sums in another order. Fine-tuning is another matter: a value on a rounding boundary falls to either side
 according to the order of a sum, moves by a whole quantization step, and the next update carries it
 on. On these small random networks a relative change of the ranges of 1e-6, what float32 gradients
 lose on their way through tens of operations, moves later losses by 1 to 10 %. Each trajectory is
@@ -10,12 +11,14 @@ change does to it here, measured in the same test, whichever is larger: no reimp
 better than that by skill. Over all steps of a file the median loss error must be within 1 % anyway.
 """
 
+import copy
 import math
 import statistics
 
 import pytest
 import torch
 
+from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
 from adabm.steps.tuner import FineTuner
@@ -56,7 +59,7 @@ def test_full_precision(reference, calibrated):
     model, _ = calibrated
     for image, expected in zip(reference.series("images/test"), reference.series("test_teacher")):
         with torch.no_grad(), model.full_precision():
-            torch.testing.assert_close(model(image), expected, rtol=1e-5, atol=1e-3)
+            torch.testing.assert_close(model(image), expected, rtol=1e-5, atol=2e-6 * float(expected.abs().max()))
 
 
 def test_calibration(reference, calibrated):
@@ -79,11 +82,22 @@ def test_clipping(reference, clipped):
 
 
 def test_first_quantized_forward(reference, clipped):
-    with torch.no_grad():
-        out = clipped.infer(reference.series("images/tune")[0])
+    image, expected = reference.series("images/tune")[0], reference.tensor("first_quant_out")
+    out = clipped.infer(image)
     assert torch.equal(out.feature_average_bits, reference.tensor("first_bits"))
-    close = (out.image - reference.tensor("first_quant_out")).abs() <= 1e-2
-    assert close.float().mean() >= 0.995
+    others = lambda left, right: float(((left - right).abs() > 1e-2).float().mean())
+    chance = max(others(moved(reference, clipped, 3e-7, seed).infer(image).image, out.image) for seed in (1, 2, 3))
+    assert others(out.image, expected) <= max(0.005, 2 * chance)
+    assert relative_error(out.image - expected.mean(), expected - expected.mean()) <= 0.01
+
+
+@torch.no_grad()
+def moved(reference: Reference, model: QuantizedSR, noise: float, seed: int) -> QuantizedSR:
+    """A copy whose ranges are changed by ``noise`` relative."""
+    model, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    for parameter in reference.parameters(model).values():
+        parameter.mul_(1 + noise * torch.randn(1, generator=generator))
+    return model
 
 
 class Trajectory:
@@ -95,11 +109,8 @@ class Trajectory:
         batches = reference.series("images/tune")
         if not model.clipped:
             clip_ranges(model, batches[0])
+        model = moved(reference, model, noise, seed)
         parameters = reference.parameters(model)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in parameters.values():
-                parameter.mul_(1 + noise * torch.randn(1, generator=generator))
         tuner = FineTuner(model, model.config.step("tune"))
         self.steps, self.gradients = [], {}
         seen: dict[str, int] = {}
@@ -139,7 +150,7 @@ def test_losses_of_each_step(reference, trajectories):
                 continue
             ours = getattr(step, name)
             chance = max(abs(getattr(t.steps[index], name) - ours) for t in noisy)
-            assert abs(ours - recorded[name]) <= max(0.01 * abs(recorded[name]), 2 * chance, 1e-4), (
+            assert abs(ours - recorded[name]) <= max(0.01 * abs(recorded[name]), 3 * chance, 1e-4), (
                 f"step {index}: {name}"
             )
         errors.append(abs(step.pixel / recorded["pixel"] - 1))
