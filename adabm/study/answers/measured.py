@@ -41,6 +41,21 @@ def extents(units: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
+def told_extents(units: pd.DataFrame) -> str:
+    """Tell on how many patches of each network a table rests, and on how many seeds.
+
+    ``60 patches each of a and b and 20 patches of c, with 5 seeds each``
+    """
+    networks: dict[str, list[str]] = {}
+    for row in extents(units):
+        networks.setdefault(row["patches"], []).append(row["measured on"])
+    counts = [
+        f"{count} {'patch' if count == '1' else 'patches'}{' each' * (len(names) > 1)} of {several(names)}"
+        for count, names in networks.items()
+    ]
+    return f"{several(counts)}, with {told_seeds(units)}{' each' * (units['backbone'].nunique() > 1)}"
+
+
 def signed(value: float, digits: int = 2) -> str:
     """Return a difference as tables tell it: ``+0.12``, ``-1.00``, ``+0.00``, and nothing where there is none."""
     return "" if pd.isna(value) else f"{value:+z.{digits}f}"
