@@ -79,7 +79,7 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
     for method, end in sorted(ends.items(), key=lambda item: item[1]):
         low = max(end, low + apart)
         axis.annotate(
-            _short(method),
+            _short(method) + " (released)" * (method == released),
             (last, low),
             (4, 0),
             textcoords="offset points",
@@ -107,7 +107,9 @@ def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
             )
     axis.axvline(0, color="0.3", ls=":", lw=1)
     axis.set_yticks(
-        range(len(methods)), [m.replace(" of the ", "\nof the ").replace(", ", ",\n") for m in methods], fontsize=7
+        range(len(methods)),
+        [m.replace(" of the ", "\nof the ").replace(", ", ",\n") + " (released)" * (m == released) for m in methods],
+        fontsize=7,
     )
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
