@@ -130,7 +130,10 @@ def outcomes(
     return found
 
 
-_OTHERS = "When to stop without looking at evaluated pictures, on other networks too, is asked on the page of stopping."
+_OTHERS = (
+    "When to stop without looking at evaluated pictures, on other networks too, is asked on the page of stopping, where PSNR stands "
+    "at other levels, since models are tuned and measured on small patches there."
+)
 
 
 def conclusion(
