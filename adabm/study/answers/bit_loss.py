@@ -12,9 +12,10 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from . import bit_loss_measures as measures
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
-from .measured import extents, several, signed
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(

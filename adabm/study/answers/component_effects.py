@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ..tables.wording import several
 from .component_trials import PARTS, WHOLE
-from .measured import measured, several
+from .measured import measured
 from .significance import Difference, adjust, paired_difference
 
 PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words

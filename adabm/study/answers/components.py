@@ -10,9 +10,10 @@ from ..pages import question_figures
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named, network
 from ..tables.question import Question
+from ..tables.wording import several
 from .component_effects import PART, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
 from .component_trials import PARTS, UNTUNED, WHOLE
-from .measured import full_precision, measured, several
+from .measured import full_precision, measured
 from .significance import Difference, adjust, paired_difference
 
 QUESTION = Question(

@@ -13,9 +13,10 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
-from .measured import extents, several, signed
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(

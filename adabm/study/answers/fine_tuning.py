@@ -14,7 +14,8 @@ from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import network
 from ..tables.question import Question
-from .measured import measured, several
+from ..tables.wording import several
+from .measured import measured
 from .significance import Difference, paired_difference
 
 QUESTION = Question(

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ..running.runs import MEASURED
+from ..tables.wording import several
 
 
 def full_precision(table: pd.DataFrame) -> pd.Series:
@@ -21,11 +22,6 @@ def told_seeds(table: pd.DataFrame) -> str:
     if counts.max() == 1:
         return "one seed"
     return f"{counts.max()} seeds" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()} seeds"
-
-
-def several(texts: list[str]) -> str:
-    """Join texts as a sentence lists them: ``a, b and c``."""
-    return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else texts[0]
 
 
 def extents(units: pd.DataFrame) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from ..running.networks import Unit
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .measured import several
+from ..tables.wording import several
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration

@@ -11,8 +11,9 @@ from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from .asked import Asked
-from .measured import measured, several, told_seeds
+from .measured import measured, told_seeds
 from .size_gaps import ENOUGH, LUCK, Swept, compared
 
 QUESTION = Question(

@@ -12,7 +12,8 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .measured import several, signed
+from ..tables.wording import several
+from .measured import signed
 from .probing import mapping_table
 from .stopping_traces import trace
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ...full_precision import FULL_PRECISION_SETTING
-from ..answers.measured import several
 from ..running.runs import MEASURED
 from ..tables.methods import label
 from ..tables.networks import network
+from ..tables.wording import several
 
 _OWN_BITS = "adabm-own-bits"
 _RELEASED_SEARCH = {"adabm", "adabm-notune"}  # tables of questions call these and the other AdaBM

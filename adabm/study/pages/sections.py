@@ -10,7 +10,6 @@ import pandas as pd
 
 from ...errors import TableError
 from ...full_precision import FULL_PRECISION_SETTING
-from ..answers.measured import several
 from ..origin.provenance import provenance_path
 from ..running.runs import MEASURED
 from ..tables.conclusion import Told, take_apart
@@ -18,6 +17,7 @@ from ..tables.networks import network
 from ..tables.presentation import ReadableTable, by_bits, readable
 from ..tables.question import Question
 from ..tables.summary import main_tables
+from ..tables.wording import several
 from .embedding import embedded
 from .scope import measured_on, recipes_told
 

@@ -10,9 +10,9 @@ from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .networks import network
 from .presentation import ReadableTable
+from .wording import SIGNIFICANT, several
 
 _SHOWN_BEST = 5
-_SIGNIFICANT = 0.05  # as in adabm.study.answers.significance, which stands above
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
 _INTEGER = {True: "yes", False: "no", None: ""}
 
@@ -92,12 +92,12 @@ def verdict(board: pd.DataFrame) -> str:
     others = rows[~_dearer(rows) & (rows["method"] != first["method"])]
     near = [row for _, row in others.iterrows() if _not_told_apart(first, row)]
     if near:
-        told = " and ".join(f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near)
+        told = several([f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near])
         text += f"; the seeds cannot tell it from {told}"
     known = {row["method"] for row in near}
     as_little = others[(others["loss_db"].round(2) <= round(first["loss_db"], 2)) & ~others["method"].isin(known)]
     if len(as_little):
-        text += f"; {' and '.join(as_little['label'])} {'loses' if len(as_little) == 1 else 'lose'} as little"
+        text += f"; {several(list(as_little['label']))} {'loses' if len(as_little) == 1 else 'lose'} as little"
     released = rows[rows["method"] == "adabm"]
     if len(released) and first["method"] != "adabm":
         row = released.iloc[0]
@@ -114,7 +114,7 @@ def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
     told = [(row["loss_db"], row["psnr_std_db"], row["seeds"]) for row in (first, other)]
     if max(spread for _, spread, _ in told) == 0:
         return False
-    return bool(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue >= _SIGNIFICANT)
+    return bool(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue >= SIGNIFICANT)
 
 
 def _took(row: pd.Series) -> str:
