@@ -89,8 +89,7 @@ def verdict(board: pd.DataFrame) -> str:
         f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
         f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
     )
-    others = rows[~_dearer(rows) & (rows["method"] != first["method"])]
-    near = [row for _, row in others.iterrows() if _not_told_apart(first, row)]
+    others, near = _rivals(board), not_told_apart(board)
     if near:
         told = several([f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near])
         text += f"; the seeds cannot tell it from {told}"
@@ -105,6 +104,18 @@ def verdict(board: pd.DataFrame) -> str:
     for _, row in rows[_dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
     return f"{text}."
+
+
+def _rivals(board: pd.DataFrame) -> pd.DataFrame:
+    """The recipes of the first board beside the best, but those whose codes take more bits than the FAB."""
+    rows = first_board(board)
+    return rows[~_dearer(rows) & (rows["method"] != best(board)["method"])]
+
+
+def not_told_apart(board: pd.DataFrame) -> list[pd.Series]:
+    """Return the rows of the first board that the seeds cannot tell from the best."""
+    first = best(board)
+    return [row for _, row in _rivals(board).iterrows() if _not_told_apart(first, row)]
 
 
 def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
