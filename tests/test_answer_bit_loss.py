@@ -18,6 +18,7 @@ from adabm.study.answers.bit_loss_measures import (
     released,
     thresholds,
 )
+from adabm.study.pages.figures import family_color
 from helpers.evidence import cells
 from helpers.probed import probed
 
@@ -89,15 +90,15 @@ def test_a_model_beyond_the_curve_has_no_gain():
 @pytest.mark.parametrize(
     "off, told",
     [
-        (0.05, "meets its target: aiming at 4 bits it ends at 4.05."),
-        (-0.7, "misses its target, below: aiming at 4 bits it ends at 3.30."),
-        (0.4, "misses its target, above: aiming at 4 bits it ends at 4.40."),
+        (0.05, "meets its target: aiming at 4 bits it ends at 4.05 on the calibration pictures."),
+        (-0.7, "misses its target, below: aiming at 4 bits it ends at 3.30 on the calibration pictures."),
+        (0.4, "misses its target, above: aiming at 4 bits it ends at 4.40 on the calibration pictures."),
         ({4.0: 0.4, 3.5: -0.4}, "misses its target to either side"),
     ],
 )
 def test_whether_the_target_is_met(off, told):
     first = bit_loss.conclusion(units({RELEASED: 38.5}), bits({RELEASED: off}))[0]
-    assert told in first and first.startswith("**") and "it uses 0.00 bits fewer;" in first
+    assert told in first and first.startswith("**") and "it uses 0.00 bits fewer on the patches;" in first
 
 
 def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_ones():
@@ -106,7 +107,7 @@ def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_
     both = [pd.concat([frame, higher(frame)], ignore_index=True) for frame in alone]
     first, *rest = bit_loss.conclusion(*alone)
     told, *others = bit_loss.conclusion(*both)
-    assert "aiming at 4 bits it ends at 3.30." in told and others[:2] == rest[:2]
+    assert "aiming at 4 bits it ends at 3.30 on the calibration pictures." in told and others[:2] == rest[:2]
     assert told.endswith(" wide aims at 6 bits; bits are told as if it aimed at 4.") and "as if" not in first
 
 
@@ -114,8 +115,24 @@ def test_bits_by_weight_and_what_quantiles_are_worth():
     *_, table, extents = bit_loss.conclusion(units({RELEASED: 39.0}), bits({loss_of(0): 1.0, MULTIPLIER: -0.02}))
     found = {cells(table, row)[0]: cells(table, row)[1:] for row in range(table.count("\n") - 1)}
     assert found[loss_of(0)][0] == "5.00" and found[MULTIPLIER][:2] == ["3.98", "3.98 to 3.98"]
-    assert found[RELEASED][0] == "4.00" and found[RELEASED][-1] == "-1.0 (-1.0 to -1.0)"
+    assert found[f"{RELEASED} (released)"][0] == "4.00" and found[f"{RELEASED} (released)"][-1] == "-1.0 (-1.0 to -1.0)"
     assert found[MULTIPLIER][-1].startswith("+0.0") and cells(extents, 0)[0] == "net" and cells(extents, 0)[-1] == "2"
+
+
+def test_how_far_it_ends_and_which_weight_ends_nearer():
+    missed = {RELEASED: {4.0: -0.7, 3.5: -0.1}, loss_of(0): 0.4}
+    first = bit_loss.conclusion(units(), bits(missed, {RELEASED: -0.5}))[0]
+    assert (
+        "On the evaluated sets it is 3.50 in the mean. The released weight is 50; weight 0 ends nearer to the target, at 4.40"
+        in first
+    )
+    table = bit_loss.conclusion(units(), bits(missed))[2]
+    found = {cells(table, row)[0]: cells(table, row) for row in range(table.count("\n") - 1)}
+    assert found[f"{RELEASED} (released)"][3] == "0.70"  # at the first target, not the mean of both
+    runs = pd.concat([bits({RELEASED: -0.7}), bits({RELEASED: -0.5}).assign(seed=1)])
+    first = bit_loss.conclusion(units(), runs)[0]
+    assert "From run to run that is 3.30 to 3.50 (2 runs); on the evaluated sets it is 3.40" in first
+    assert "ends nearer" not in bit_loss.conclusion(units(), bits({RELEASED: -0.2, loss_of(0): 0.3}))[0]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +161,10 @@ def test_the_table_and_the_figure():
     assert {name: [axis.get_title() for axis in figure.axes] for name, figure in drawn.items()} == {
         "": ["net"], "missed": ["net"], "quality": ["net"]
     }  # fmt: skip
-    assert {"weight 0", "weight 50", "multiplier", "target"} == {text.get_text() for text in drawn[""].axes[0].texts}
+    released_lines = [line for line in drawn[""].axes[0].get_lines() if line.get_color() == family_color("AdaBM")]
+    assert len(released_lines) == 1 and {"weight 0", "weight 50 (released)", "multiplier", "target"} == {
+        text.get_text() for text in drawn[""].axes[0].texts
+    }
 
 
 def test_three_ways_on_a_tiny_network(tmp_path):

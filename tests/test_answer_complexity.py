@@ -6,6 +6,7 @@ import pytest
 
 from adabm.study.answers import complexity
 from adabm.study.answers.complexity_measures import MEASURES, OWN, errors
+from helpers.evidence import cells
 from helpers.probed import probed
 
 RNG = np.random.default_rng(0)
@@ -23,6 +24,7 @@ def units(worth=tuple(range(10)), flip: str = "variance") -> pd.DataFrame:
     worth = np.array(worth, float)
     table = pd.DataFrame({name: -worth if name == flip else worth for name in MEASURES})
     table = table.assign(backbone="net", dataset="Set", setting="W4A4 FQ", seed=0, fab=4.0)
+    table["patch"] = [f"p{index}" for index in range(len(worth))]
     for kind in ("fp", "truth"):
         table[f"{kind} +0"] = 100.0
         table[f"{kind} +1"] = 100.0 - worth
@@ -45,29 +47,70 @@ def test_equal_bits_and_the_gain_by_hand():
     gain = (
         10 * np.log10(100 / 91) + 10 * np.log10(100 / 100)
     ) / 10  # what is worth 9 gains, what is worth nothing loses nothing
-    assert (
-        complexity.image_worth(table)
-        == f"At equal FAB it changes PSNR by {gain:+.2f} dB, the mean of patches on one network."
+    told = f"At equal FAB it changes PSNR by {gain:+.2f} dB, the mean of patches on one network"
+    assert complexity.image_worth(table) == f"{told}."
+    rows = table["setting"] != "FP32"
+    poorer = table[rows].assign(
+        seed=1, psnr_y_db=table["psnr_y_db"].where(table["level"] != OWN, table["psnr_y_db"] - 0.2)
     )
+    several = complexity.image_worth(pd.concat([table, poorer]))
+    assert (
+        several
+        == f"{told.replace(f'{gain:+.2f}', f'{gain - 0.1:+.2f}')}; the mean of each of 2 seeds is {gain - 0.2:+.2f} to {gain:+.2f} dB."
+    )
+    wide = complexity.image_worth(pd.concat([table, poorer.assign(backbone="wide", seed=0)]))
+    assert f"on 2 networks; by network {gain - 0.2:+.2f} to {gain:+.2f} dB." in wide
     assert complexity.image_worth(table[table["level"] != complexity.UNIFORM]) == ""
 
 
 def test_the_conclusion_names_the_best_measure():
-    head, advice, *tables = complexity.conclusion(units(flip=OWN), 0.1)
+    head, _, advice, *tables = complexity.conclusion(units(flip=OWN), 0.1)
     assert head.startswith(
         "**AdaBM's gradient hardly predicts who needs bits; variance does it best; but moving bits by the gradient loses"
     )
     assert advice.startswith("*In practice:* give all images the same bits: ") and "| -1.00" in tables[0]
-    head, advice, *_ = complexity.conclusion(units(), 0.1)
+    head, _, advice, *_ = complexity.conclusion(units(), 0.1)
     assert head.startswith("**AdaBM's mean gradient predicts best who needs bits; moving bits by the gradient gains at")
     assert advice.startswith("*In practice:* let bits follow the gradient: +")
     assert complexity.figures(units(), 0.1)[""].axes
 
 
+def test_how_sure_the_answer_is():
+    both = [units(5 * np.arange(1.0, 11)).assign(backbone=name) for name in ("net", "wide")]
+    _, sure, _, measures, networks, extents = complexity.conclusion(pd.concat(both), 0.1)
+    assert sure.startswith(
+        "This rests on 10 patches each of net and wide, with one seed each. In 95 % of draws of patches and seeds "
+    )
+    assert (
+        "the gradient's rank correlation is from +1.00 to +1.00" in sure
+    )  # the benefit rises with it, whichever are drawn
+    least, most = (float(end) for end in cells(networks, 0)[2].split("(")[1].strip(")").split(" to "))
+    mean = float(cells(networks, 0)[2].split()[0])
+    assert (
+        cells(networks, 0)[:2] == [OWN, "all, in the mean"] and least < mean <= most
+    )  # bits for what is worth most: draws may lack it
+    assert [cells(networks, row)[1] for row in (1, 2)] == ["net", "wide"] and cells(extents, 0)[0] == "net"
+    assert cells(measures, 0)[2] == "+1.00 to +1.00"
+
+
+def test_what_one_patch_decides_is_not_clear():
+    here = units(np.ones(10))
+    for name in MEASURES:
+        here[name] = np.arange(10.0)
+    here.loc[9, "fp +1"] = 90.0  # it has a bit more in draws that hold it
+    here["fp -1"] = 101.5 + 0.01 * np.arange(10)
+    here["truth +1"], here["truth -1"] = 100.0, 110.0
+    head = complexity.conclusion(here, 0.1)[0]
+    assert "leads nearer to full precision, not clearly, and away from ground truth, at equal FAB" in head
+    here["fp -1"] = 100.5 + 0.01 * np.arange(10)
+    here["fp +1"] = 90.0 - 0.01 * np.arange(10)  # as much wherever the bit goes
+    assert "leads nearer to full precision and away from ground truth, at equal" in complexity.conclusion(here, 0.1)[0]
+
+
 def test_nearer_to_one_and_farther_from_the_other():
     far = units()
     far["truth +1"], far["truth -1"] = 100.0, 200.0
-    head, advice, *_ = complexity.conclusion(far, 0.1)
+    head, _, advice, *_ = complexity.conclusion(far, 0.1)
     assert (
         "leads nearer to full precision and away from ground truth" in head
         and "The mean PSNR to ground truth falls" in head

@@ -107,11 +107,27 @@ def test_a_frontier_that_does_not_fit_is_named():
 # -- conclusion ------------------------------------------------------------------------------------
 
 
+def test_what_holds_on_the_first_set_alone_is_said_to():
+    rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.9, image_clipping=29.0)
+    _, told, advice, _ = components.conclusion(study_table(rows), steps=30)
+    assert (
+        "On Set14 image mapping changes PSNR by +0.10 ± 0.00 dB and layer mapping by +1.00 ± 0.00 dB, fine-tuned."
+        in told
+    )
+    assert advice.startswith("*In practice:* all of AdaBM has the most PSNR") and "Set14" not in advice
+    for each in rows:
+        if each["dataset"] == "Set14" and each["level"] == "layer+clipping":
+            each["psnr_y_db"] += 0.3 + 0.2 * each["seed"]
+    _, told, advice, _ = components.conclusion(study_table(rows), steps=30)
+    assert "On Set14 image mapping changes PSNR by -0.30 ± 0.14 dB and" in told
+    assert advice.endswith(" That is on Set5; on Set14 layer+clipping has most, by 0.30 ± 0.14 dB.")
+
+
 def test_effects_are_of_a_part_beside_the_other_two():
     rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=30.2, image_clipping=29.0)
     head, told, advice, evidence = components.conclusion(study_table(rows), steps=30)
     assert head == (
-        "**On net_x4 of image mapping (-0.20 dB) and layer mapping (+1.00 dB) the seeds cannot tell (not fine-tuned).**"
+        "**On net_x4 of image mapping (-0.20 ± 0.00 dB) and layer mapping (+1.00 ± 0.00 dB) the seeds cannot tell (not fine-tuned).**"
     ), "differences that do not vary have no test"
     assert told.startswith(
         "A part's effect is what it adds to the other two at the same base bits, on Set5. This is one network, net_x4:"
@@ -127,8 +143,8 @@ def test_only_what_is_sure_is_called_clear():
         "image": Difference(-0.3, 0.1, 0.03), "layer": Difference(0.4, 0.1, 0.01), "clipping": Difference(0.3, 0.1, 0.06)
     }  # fmt: skip
     assert components._verdict(effects, "fine-tuned", "net") == (
-        "On net layer mapping (+0.40 dB) clearly earns its place; image mapping (-0.30 dB) clearly costs quality; "
-        "of clipping (+0.30 dB) the seeds cannot tell (fine-tuned)."
+        "On net layer mapping (+0.40 ± 0.10 dB) clearly earns its place; image mapping (-0.30 ± 0.10 dB) clearly costs quality; "
+        "of clipping (+0.30 ± 0.10 dB) the seeds cannot tell (fine-tuned)."
     )
 
 

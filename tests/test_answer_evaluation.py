@@ -15,8 +15,9 @@ def test_least_and_most_loss_and_adabm_beside_the_published_one():
         PUBLISHED,
         SAME_AS,
     )  # fmt: skip
-    head, published, evidence = evaluation.conclusion(table)
-    assert head == "**On net at W4A4 FQ, Set5, AdaBM loses least, 0.60 dB.**"
+    head, published, advice, evidence = evaluation.conclusion(table)
+    assert head == "**On net at W4A4 FQ, Set5, AdaBM loses least, 0.60 ± 0.14 dB.**"
+    assert advice == "*In practice:* quantize with AdaBM."
     assert published.startswith("AdaBM's loss is below the published one in 1 of 1 cases")
     (cells,) = evidence.splitlines()[2:]
     assert [cell.strip() for cell in cells.split("|")[1:-1]] == [
@@ -35,6 +36,20 @@ def test_it_is_told_how_often_the_first_is_first():
     ), "among recipes whose codes take no more bits, as on the leaderboard"
 
 
+def test_where_the_first_was_not_measured_the_next_is_advised():
+    places = ("Set5", "Set14", "Urban100", "BSD100")
+    rows = [row("fp32", psnr=32.0, dataset=name) for name in places]
+    rows += [row("fast", psnr=31.9 + seed / 10, seed=seed) for seed in range(3)]
+    rows += [row("minmax", psnr=31.8 + seed / 10, seed=seed) for seed in range(3)]
+    for place, ahead in zip(places[1:], ("minmax", "minmax", "percentile")):
+        rows += [row(name, psnr=31.0 if name == ahead else 30.0, dataset=place) for name in ("minmax", "percentile")]
+    head, advice, _ = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, {}))
+    assert "Fast loses least, 0.00 ± 0.10 dB (the seeds cannot tell it from MinMax)." in head
+    assert (
+        advice == "*In practice:* quantize with Fast; of the 3 comparisons that it is no part of, MinMax is first in 2."
+    )
+
+
 def test_what_tables_tell_as_equal_is_tied():
     rows = [row("fp32", psnr=32.0), row("fp32", psnr=32.0, dataset="Set14")]
     rows += [row("minmax", psnr=31.0, dataset=name) for name in ("Set5", "Set14")]
@@ -47,7 +62,7 @@ def test_patches_are_told_and_one_seed_without_a_published_number():
     table = with_published(
         summary(row("fp32", psnr=32.0, tile=96), row("adabm", psnr=31.5, tile=96)), PUBLISHED, SAME_AS
     )
-    _, evidence = evaluation.conclusion(table)
+    _, _, evidence = evaluation.conclusion(table)
     assert "| Set5 in 96px patches |" in evidence and "published" not in evidence and "±" not in evidence
     nothing = evaluation.conclusion(with_published(summary(row("fp32", psnr=32.0), row("adabm")), PUBLISHED, {}))
     assert nothing == ["**No quantized network was measured.**"]

@@ -90,9 +90,12 @@ def test_ranges_or_bits_are_blamed(ranges, blamed):
     details = told({"noise": 2.0, "documents alone": 1.0}, ranges=ranges, fab=4.25).details
     assert "moves by up to 0.25 (noise on net)." in details
     assert (
-        f"AdaBM loses {2 * ranges:.2f} dB with outliers ({blamed}) and {ranges:.2f} dB with documents alone ({blamed})."
+        f"AdaBM loses, where it is clearly hurt, {2 * ranges:.2f} dB with noise ({blamed}) and {ranges:.2f} dB with documents alone ({blamed})."
         in details
     )
+    both = told({"noise": 2.0, "text": 1.0}, ranges=ranges, fab=4.25).details
+    ends = f"{ranges:.2f} to {2 * ranges:.2f} by pool"
+    assert f"{1.5 * ranges:.2f} dB with noise and text ({ends}; {blamed})." in both
 
 
 @pytest.mark.parametrize("losses, jitter", [({"noise": 0.03}, 0), ({"noise": 0.3}, 1), ({"noise": -1.0}, 0)])

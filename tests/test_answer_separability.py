@@ -78,12 +78,27 @@ def test_all_policies_have_the_bits_of_the_same_for_all():
 def test_the_conclusion_tells_what_the_numbers_say(interaction, gains, said):
     told = separability.conclusion(units(interaction), measured(*gains))
     assert said in told[0]
-    _, advice, *_, parts, extents = told
+    _, sure, advice, *_, parts, extents = told
+    assert sure.startswith(
+        "This rests on 3 patches of net, with one seed. From network to network and seed to seed a sum explains"
+    )
     assert "to the full-precision output" in advice
     assert cells(extents, 0) == ["net", "3", "4", "1"] and cells(parts, 0)[-2:] == ["10^3", "10^8"]
     of_each = lambda frame: pd.concat([frame.assign(backbone=name) for name in ("net", "wide")])
     both = separability.conclusion(of_each(units(interaction)), of_each(measured(*gains)))
-    assert both[0] == told[0] and "all, in the mean" in cells(both[2], 0) and len(both[2].splitlines()) == 2 + 9
+    assert both[0] == told[0] and "all, in the mean" in cells(both[3], 0) and len(both[3].splitlines()) == 2 + 9
+
+
+def test_draws_show_what_one_patch_decides():
+    steady, lucky = measured(2, 10, 8), measured(2, 10, 8)
+    lucky.loc[(lucky["policy"] == JOINT) & (lucky["patch"] == "p1"), "fp"] = 120.0  # far worse there
+    lucky.loc[(lucky["policy"] == JOINT) & (lucky["patch"] == "p0"), "fp"] = 60.0
+    alone, doubtful = (separability.conclusion(units(2.0), policies) for policies in (steady, lucky))
+    assert "not clearly" not in alone[0] and "over a sum of two factors, not clearly.**" in doubtful[0]
+    gain = lambda better: 10 * np.log10(98 / better)
+    assert f"gain {gain(90):+.2f} to {gain(90):+.2f} dB over a sum" in alone[1]
+    assert f"gain {gain(120):+.2f} to {gain(60):+.2f} dB over a sum" in doubtful[1]
+    assert cells(doubtful[3], 2)[2].endswith(f"({10 * np.log10(100 / 120):+.2f} to {10 * np.log10(100 / 60):+.2f})")
 
 
 def test_table_and_figure():

@@ -56,7 +56,7 @@ def test_the_released_percentile_is_compared_with_the_best_and_with_none():
     psnr = {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69), "20": (30.0, 30.1, 30.21)}
     head, spans, advice, evidence = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
     assert head == (
-        "**Other percentiles are clearly better than the released ones: 20 for images (+0.50 dB); adapting images clearly helps.**"
+        "**Other percentiles are clearly better than the released ones: 20 for images (+0.50 ± 0.02 dB); adapting images clearly helps.**"
     )
     assert spans == (
         "Over all percentiles PSNR on Set5 spans 1.00 dB at most, for those of images; there FAB is from 4.00 to 4.20."
@@ -71,23 +71,27 @@ def test_networks_that_one_percentile_suits_are_told_together():
     better = [{**each, "backbone": name} for name in ("a", "b") for each in [FULL, *rows(psnr)]]
     head, _, advice, evidence = thresholds.conclusion(study_table(better))
     assert head.startswith(
-        "**Other percentiles are clearly better than the released ones: 20 for images on a (+0.50 dB) and b (+0.50 dB); adapting"
+        "**Other percentiles are clearly better than the released ones: 20 for images on a (+0.50 ± 0.02 dB) and b (+0.50 ± 0.02 dB); adapting"
     )
     assert advice == "*In practice:* try 20 instead of 10 for images on a and b."
     assert "released minus it (dB)" in evidence.splitlines()[0]
 
 
-def test_percentile_0_is_no_mapping():
+def test_percentile_0_is_called_the_extremes():
     psnr = {"0": (30.0, 30.1, 30.21), "10": (29.5, 29.61, 29.69), "20": (29.0, 29.1, 29.2)}
     head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
-    assert "0 (no mapping) for images (+0.50 dB)" in head and "try 0 (no mapping) instead of 10 for images" in advice
+    assert "0 (the extremes) for images (+0.50 ± 0.02 dB)" in head
+    assert advice == "*In practice:* try 0 (the extremes) instead of 10 for images."
+    layers = {"0": psnr["0"], "30": psnr["10"]}
+    advice = thresholds.conclusion(study_table([FULL, *rows(layers, "layers")]))[2]
+    assert advice.endswith("try 0 (the extremes) instead of 30 for layers, which gives all layers the same bits.")
 
 
 def test_what_the_seeds_cannot_tell_is_not_called_better():
     psnr = {"0": (29.0, 30.0), "10": (29.4, 29.8), "20": (30.0, 29.9)}
     head, _, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
     assert head == (
-        "**No other percentile is clearly better than the released one; the seeds cannot tell percentiles 0 and 10 for images apart.**"
+        "**No other percentile is clearly better than the released one; the seeds cannot tell percentiles 0 (the extremes) and 10 for images apart.**"
     )
     assert advice == "*In practice:* keep the released percentiles."
 

@@ -191,6 +191,9 @@ def test_a_method_has_one_colour_everywhere():
     other = series_styles(["random", "uniform bits", "AdaBM at own bits, 15 steps"])
     assert one["AdaBM"]["color"] == other["AdaBM at own bits, 15 steps"]["color"] == family_colors(["adabm"])["adabm"]
     assert one["uniform bits"]["color"] == other["uniform bits"]["color"] == family_colors(["minmax"])["minmax"]
+    beside = series_styles(["random", "diverse", "hardest", "Fast", "Best"])
+    assert [beside[name]["color"] for name in ("Fast", "Best")] == list(family_colors(["fast", "best"]).values())
+    assert len({style["color"] for style in beside.values()}) == 5
     assert one["AdaBM, not fine-tuned"]["ls"] == "--" and one["AdaBM"]["ls"] == "-"
     assert one["AdaBM, not fine-tuned"]["marker"] == one["AdaBM"]["marker"]
     alone = series_styles(["AdaBM, not fine-tuned"])

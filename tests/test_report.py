@@ -22,7 +22,8 @@ from adabm.study.answers import questions
 from adabm.study.pages import sections
 from adabm.study.pages.embedding import embedded
 from adabm.study.pages.report import write_report
-from adabm.study.pages.sections import evaluated, measured_on, studied
+from adabm.study.pages.scope import measured_on, recipes_told
+from adabm.study.pages.sections import evaluated, studied
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.pages import ROOT
@@ -245,7 +246,7 @@ def test_evaluated_names_what_the_leaderboard_evaluates():
     assert evaluated(None) == evaluated(board.head(0)) == ""
 
 
-def test_seeds_that_differ_between_runs_are_told_as_a_span():
+def test_seeds_that_differ_between_series():
     row = dict(
         backbone="one",
         dataset="Set5",
@@ -255,11 +256,34 @@ def test_seeds_that_differ_between_runs_are_told_as_a_span():
         psnr_y_db=30.0,
         variable="steps",
     )
-    table = pd.DataFrame(
-        [row | dict(series="a", level="1", seed=seed) for seed in range(3)]
-        + [row | dict(series="b", level="1", seed=0)]
-    )
-    assert measured_on(table) == "Measured on one (1 to 3 seeds, 5 pictures or patches); Set5."
+    series = lambda name, seeds, level="1": [row | dict(series=name, level=level, seed=seed) for seed in range(seeds)]
+    told = lambda *rows: measured_on(pd.DataFrame([row for some in rows for row in some]))
+    assert told(series("a", 3), series("b", 1)) == "Measured on one (3 seeds, 1 for b, 5 pictures or patches); Set5."
+    assert told(series("a", 3), series("b", 3)) == "Measured on one (3 seeds, 5 pictures or patches); Set5."
+    several = told(series("a", 1), series("b", 3), series("c", 2))
+    assert several == "Measured on one (1 to 3 seeds by series, 5 pictures or patches); Set5."
+    within = told(series("a", 3), series("a", 2, "2"))
+    assert within == "Measured on one (2 to 3 seeds by series, 5 pictures or patches); Set5."
+    recipes = [{**one, "method": one["series"]} for one in [*series("a", 1), *series("b", 2), *series("c", 3)]]
+    evaluation = pd.DataFrame(recipes).drop(columns=["series", "variable", "level"])
+    assert measured_on(evaluation) == "Measured on one (1 to 3 seeds by recipe, 5 pictures or patches); Set5."
+
+
+@pytest.mark.parametrize(
+    "parameters, told",
+    [
+        ({}, ""),
+        (None, ""),
+        ({"preset": "adabm", "methods": 4}, "Recipe: AdaBM (adabm)."),
+        ({"method": "adabm-own-bits"}, "AdaBM is here the recipe adabm-own-bits: each weight range"),
+        ({"methods": {"a": {"method": "adabm-own-bits", "changes": {"tune": None}}, "b": "fast"}}, "recipe. Beside it: Fast (fast)."),
+        ({"methods": ["adabm-own-bits", "adabm"]}, "Recipes: AdaBM, weight ranges at own bits (adabm-own-bits) and AdaBM (adabm)."),
+        ({"runs": {"a": {"preset": "adabm"}, "b": {"preset": "adabm"}}}, "Recipe: AdaBM (adabm)."),
+    ],
+)  # fmt: skip
+def test_which_adabm_a_question_means(parameters, told):
+    found = recipes_told(parameters)
+    assert told in found and bool(found) == bool(told)
 
 
 def test_a_question_tells_networks_seeds_and_pictures():

@@ -12,9 +12,10 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from . import bit_loss_measures as measures
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
-from .measured import extents, several, signed
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -197,15 +198,15 @@ def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Ser
 def _verdict(bits: pd.DataFrame) -> str:
     target, all_off = bits["target"].iloc[0], _off(bits, RELEASED)
     off = _off(bits, RELEASED, target)
-    aimed = f"aiming at {target:g} bits it ends at"
+    aimed, where = f"aiming at {target:g} bits it ends at", "on the calibration pictures"
     if all_off.abs().max() <= _MET:
-        return f"The released bit loss meets its target: {aimed} {target + off.mean():.2f}."
+        return f"The released bit loss meets its target: {aimed} {target + off.mean():.2f} {where}."
     if all_off.max() <= _MET:
-        return f"The released bit loss misses its target, below: {aimed} {target + off.mean():.2f}."
+        return f"The released bit loss misses its target, below: {aimed} {target + off.mean():.2f} {where}."
     if all_off.min() >= -_MET:
-        return f"The released bit loss misses its target, above: {aimed} {target + off.mean():.2f}."
+        return f"The released bit loss misses its target, above: {aimed} {target + off.mean():.2f} {where}."
     ends = f"{target + off.min():.2f} to {target + off.max():.2f}" if len(off) > 1 else f"{target + off.mean():.2f}"
-    return f"The released bit loss misses its target to either side: {aimed} {ends}."
+    return f"The released bit loss misses its target to either side: {aimed} {ends} {where}."
 
 
 def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
@@ -213,30 +214,64 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     found = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"])
     fewer = (found["fab", MULTIPLIER, target] - found["fab", RELEASED, target]).mean()
     return (
-        "That is on the calibration pictures. It punishes each batch of two patches that uses more than the target and rewards "
+        f"{_spread(bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
         "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
-        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'}; thresholds by quantiles need no gradient at all."
+        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches; thresholds by quantiles need no gradient at all."
     )
 
 
-def _sets_off(bits: pd.DataFrame) -> pd.Series:
-    """By method, how far the mean of a set is off its target, in bits."""
+def _spread(bits: pd.DataFrame) -> str:
+    """How far the released loss ends apart from run to run, and where it ends on the evaluated sets."""
+    target = bits["target"].iloc[0]
+    ended = target + _off(bits, RELEASED, target)
+    here = bits[(bits["method"] == RELEASED) & (bits["target"] == target) & (bits["where"] != CALIBRATION)]
+    runs = (
+        f"From run to run that is {ended.min():.2f} to {ended.max():.2f} ({len(ended)} runs); "
+        if len(ended) > 1
+        else ""
+    )
+    told = f"{runs}on the evaluated sets it is {here['fab'].mean():.2f} in the mean."
+    return f"{told[0].upper()}{told[1:]}"
+
+
+def _nearest(bits: pd.DataFrame) -> str:
+    """Tell which weight ends nearest to the target on the calibration pictures, where it is not the released one."""
+    target = bits["target"].iloc[0]
+    off = {method: _off(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if _weighted(method)}
+    nearest = min(off, key=lambda method: abs(off[method]))
+    if nearest == RELEASED:
+        return ""
+    return (
+        f" The released weight is {RELEASED_WEIGHT}; {nearest.rpartition(', ')[2]} ends nearer to the target, at "
+        f"{target + off[nearest]:.2f} on the calibration pictures."
+    )
+
+
+def _weighted(method: str) -> bool:
+    return method.startswith("bit loss, ")
+
+
+def _sets_off(bits: pd.DataFrame, target: float | None = None) -> pd.Series:
+    """By method, how far the FAB of an evaluated set is from its target, above or below, in bits: mean of sets and runs."""
     sets = bits[bits["where"] != CALIBRATION]
+    sets = sets if target is None else sets[sets["target"] == target]
     return (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).mean()
 
 
 def _rows(units: pd.DataFrame, bits: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by method at the first target; what equal bits are worth is told over all targets, least and most over runs."""
-    target, off = bits["target"].iloc[0], _sets_off(bits)
+    target = bits["target"].iloc[0]
+    off = _sets_off(bits, target)
     fp, truth = at_equal_bits(units, "fp"), at_equal_bits(units, "truth")
     gains = fp.groupby("method")["gain"].agg(["mean", "min", "max", "count"])
     rows = []
     for method in dict.fromkeys(bits["method"]):
         found = target + _off(bits, method, target)
-        row = {f"method, target {target:g}": method, "bits, calibration pictures": f"{found.mean():.2f}"}
+        told = f"{method} (released)" if method == RELEASED else method
+        row = {f"method, target {target:g}": told, "FAB, calibration pictures": f"{found.mean():.2f}"}
         row |= {
             "from run to run": f"{found.min():.2f} to {found.max():.2f}",
-            "sets off by (bits)": f"{off[method]:.2f}",
+            "a set is off the target by (bits, either way)": f"{off[method]:.2f}",
         }
         own = [here[(here["method"] == method) & (here["target"] == target)]["psnr"] for here in (fp, truth)]
         if len(own[0]):

@@ -1,5 +1,7 @@
 """What is image complexity, and does it predict who needs bits?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,9 +11,11 @@ from ..plan.cells import Run
 from ..running.bench import Bench
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
+from .complexity_draws import ORACLE, Spreads, errors_of, gains_of
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
 from .dealing import factors_by, known_factors, worth
-from .measured import extents, signed
+from .draws import DRAWN, from_to, one_sided, with_ends
+from .measured import extents, signed, told_extents
 from .probing import Probe, mapping_table, psnr
 from .ranking import clearly_better
 
@@ -22,7 +26,7 @@ QUESTION = Question(
     "Measures of complexity against the measured worth of a bit, and bits dealt out by each of them at equal FAB.",
     "How well each measure of complexity ranks pictures by the worth of a bit, and what Image2Bit gains with it",
 )
-ORACLE, RANDOM, UNIFORM = "if the worth were known", "chance", "same for all"
+RANDOM, UNIFORM = "chance", "same for all"
 _DRAWS = 20
 _LITTLE = 0.3  # rank correlation
 _NOTHING = 0.01  # dB
@@ -71,17 +75,9 @@ def rules(units: pd.DataFrame, share: float) -> pd.DataFrame:
     rows = []
     for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
         for name, choices in _choices(here, share).items():
-            gains = np.mean([_gains(here, factors) for factors in choices], axis=0)
+            gains = np.mean([gains_of(errors_of(here), factors) for factors in choices], axis=0)
             rows.append(dict(backbone=backbone, measure=name, to_fp_db=gains[0], truth_db=gains[1]))
     return _mean_of_seeds(rows)
-
-
-def _gains(units: pd.DataFrame, factors: np.ndarray) -> tuple[float, float]:
-    fp, truth = (_chosen(units, kind, factors) for kind in ("fp", "truth"))
-    return (
-        psnr(fp.mean()) - psnr(units["fp +0"].mean()),
-        (psnr(truth) - psnr(units["truth +0"].to_numpy())).mean(),
-    )
 
 
 def _chosen(units: pd.DataFrame, kind: str, factors: np.ndarray) -> np.ndarray:
@@ -118,11 +114,12 @@ def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
 
 
 def conclusion(units: pd.DataFrame, share: float) -> list[str]:
-    """Tell which measure follows the worth of a bit best, and what it is worth at equal FAB."""
+    """Tell which measure follows the worth of a bit best, and what it is worth at equal FAB; and how sure that is."""
     mean = agreements(units).groupby("measure", sort=False)[["benefit", "harm"]].mean()
     by_network = rules(units, share)
     gains = by_network.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
     best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
+    spreads = Spreads.of(units, share, list(dict.fromkeys([OWN, paid, ORACLE])))
     why = (
         "Best is what ranks patches most alike with what one more bit takes from the squared error. Then bits are dealt out by "
         f"each: a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays."
@@ -130,21 +127,37 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     if gains.loc[OWN, "truth_db"] < 0:
         by_chance = ", more than by chance" if gains.loc[OWN, "truth_db"] < gains.loc[RANDOM, "truth_db"] else ""
         why += f" The mean PSNR to ground truth falls{by_chance}: the patches that give up a bit lose more decibels together than those that get one gain."
-    first = _first(units, best, mean.loc[OWN, "benefit"]) + _gained(gains.loc[OWN])
+    first = _first(units, best, mean.loc[OWN, "benefit"]) + _gained(gains.loc[OWN], _sure(spreads))
     return [
         f"{answer(first)} {why}",
+        _how_sure(units, spreads),
         practice(_advice(gains)),
-        *evidence([_measure_told(name, mean, gains) for name in [*mean.index, RANDOM, ORACLE]]),
-        *evidence(_networks_told(by_network, list(dict.fromkeys([OWN, paid, ORACLE])))),
+        *evidence([_measure_told(name, mean, gains, spreads) for name in [*mean.index, RANDOM, ORACLE]]),
+        *evidence(_networks_told(by_network, spreads)),
         *evidence(extents(units)),
     ]
 
 
-def _measure_told(name: str, mean: pd.DataFrame, gains: pd.DataFrame) -> dict[str, str]:
+def _sure(spreads: Spreads) -> dict[str, bool]:
+    """Whether what bits by the gradient change, to full precision and to ground truth, has one sign in 95 % of draws."""
+    return {"to_fp_db": one_sided(spreads.to_fp[OWN].mean(1)), "truth_db": one_sided(spreads.truth[OWN].mean(1))}
+
+
+def _how_sure(units: pd.DataFrame, spreads: Spreads) -> str:
+    mean = lambda values: from_to(values.mean(1))
+    return (
+        f"This rests on {told_extents(units)}. In {DRAWN} the gradient's rank correlation is from {mean(spreads.benefit[OWN])}, and bits by "
+        f"it change PSNR to the full-precision output by {mean(spreads.to_fp[OWN])} dB and to ground truth by "
+        f"{mean(spreads.truth[OWN])} dB."
+    )
+
+
+def _measure_told(name: str, mean: pd.DataFrame, gains: pd.DataFrame, spreads: Spreads) -> dict[str, str]:
     row = {"bits by": name}
     if name in mean.index:
         row |= {
             "rank correlation with the benefit of one more bit": f"{mean.loc[name, 'benefit']:.2f}",
+            DRAWN: from_to(spreads.benefit[name].mean(1)),
             "with the harm of one fewer": f"{mean.loc[name, 'harm']:.2f}",
         }
     return row | {
@@ -153,24 +166,40 @@ def _measure_told(name: str, mean: pd.DataFrame, gains: pd.DataFrame) -> dict[st
     }
 
 
-def _networks_told(by_network: pd.DataFrame, names: list[str]) -> list[dict[str, str]]:
-    rows = []
-    for backbone, here in by_network.groupby("backbone", sort=False):
-        gain = here.set_index("measure")["to_fp_db"]
-        rows.append({"gain to full precision (dB)": backbone} | {name: signed(gain[name]) for name in names})
-    return rows if len(rows) > 1 else []
+def _networks_told(by_network: pd.DataFrame, spreads: Spreads) -> list[dict[str, str]]:
+    """Rows by measure and network, the mean of several networks first: gains between the ends of draws."""
+    rows, networks = [], list(dict.fromkeys(by_network["backbone"]))
+    columns = {"full precision": ("to_fp_db", spreads.to_fp), "ground truth": ("truth_db", spreads.truth)}
+    for name in spreads.to_fp:
+        own = by_network[by_network["measure"] == name].set_index("backbone")
+        places = {network: (own.loc[[network]], [place]) for place, network in enumerate(networks)}
+        if len(networks) > 1:
+            places = {"all, in the mean": (own, list(range(len(networks))))} | places
+        for network, (here, place) in places.items():
+            rows.append(
+                {"bits by": name, "network": network}
+                | {
+                    f"gain to {side} (dB), {DRAWN}": with_ends(here[column].mean(), of[name][:, place].mean(1))
+                    for side, (column, of) in columns.items()
+                }
+            )
+    return rows
 
 
-def _gained(own: pd.Series) -> str:
+def _gained(own: pd.Series, sure: Mapping[str, bool]) -> str:
     """What moving bits by the gradient brings (dB), as the end of a sentence."""
     fp, truth = own["to_fp_db"], own["truth_db"]
+    doubt = lambda side: "" if sure[side] else ", not clearly"
     if max(fp, truth) < _NOTHING:
-        cost = -min(fp, truth)
-        return f"; but moving bits by the gradient {'gains nothing' if cost < _NOTHING else 'loses'} at equal FAB."
+        cost, side = -min(fp, truth), "to_fp_db" if fp <= truth else "truth_db"
+        lost = "gains nothing" if cost < _NOTHING else "loses"
+        return f"; but moving bits by the gradient {lost} at equal FAB{doubt(side) if cost >= _NOTHING else ''}."
     if min(fp, truth) < _NOTHING:
-        nearer, farther = ("full precision", "ground truth") if fp > truth else ("ground truth", "full precision")
-        return f"; moving bits by the gradient leads nearer to {nearer} and away from {farther} at equal FAB."
-    return "; moving bits by the gradient gains at equal FAB."
+        nearer, farther = ("to_fp_db", "truth_db") if fp > truth else ("truth_db", "to_fp_db")
+        called = {"to_fp_db": "full precision", "truth_db": "ground truth"}
+        near = f"{called[nearer]}{doubt(nearer)}{',' * (not sure[nearer])}"
+        return f"; moving bits by the gradient leads nearer to {near} and away from {called[farther]}{doubt(farther)}, at equal FAB."
+    return f"; moving bits by the gradient gains at equal FAB{'' if all(sure.values()) else ', not clearly'}."
 
 
 def _advice(gains: pd.DataFrame) -> str:
@@ -205,11 +234,20 @@ def image_worth(table: pd.DataFrame) -> str:
     if not {OWN, UNIFORM} <= set(wide):
         return ""
     gained = (wide[OWN] - wide[UNIFORM]).dropna().reset_index(name="gain")
-    means = {name: np.average(here["gain"], weights=here["pictures"]) for name, here in gained.groupby("backbone")}
+    rows = [
+        (*keys, np.average(here["gain"], weights=here["pictures"]))
+        for keys, here in gained.groupby(["backbone", "seed"], sort=False)
+    ]
+    by_seed = pd.DataFrame(rows, columns=["backbone", "seed", "gain"]).pivot(index="seed", columns="backbone")["gain"]
+    means, of_seeds = by_seed.mean(), by_seed.mean(axis=1)
     networks = "one network" if len(means) == 1 else f"{len(means)} networks"
-    return (
-        f"At equal FAB it changes PSNR by {np.mean(list(means.values())):+.2f} dB, the mean of patches on {networks}."
+    by_network = f"; by network {means.min():+.2f} to {means.max():+.2f} dB" if len(means) > 1 else ""
+    spread = (
+        f"; the mean of each of {len(of_seeds)} seeds is {of_seeds.min():+.2f} to {of_seeds.max():+.2f} dB"
+        if len(of_seeds) > 1
+        else ""
     )
+    return f"At equal FAB it changes PSNR by {means.mean():+.2f} dB, the mean of patches on {networks}{by_network}{spread}."
 
 
 def _first(units: pd.DataFrame, best: str, own: float) -> str:

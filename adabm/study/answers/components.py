@@ -10,8 +10,10 @@ from ..pages import question_figures
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named, network
 from ..tables.question import Question
+from ..tables.wording import several
+from .component_effects import PART, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
 from .component_trials import PARTS, UNTUNED, WHOLE
-from .measured import full_precision, measured, several
+from .measured import full_precision, measured
 from .significance import Difference, adjust, paired_difference
 
 QUESTION = Question(
@@ -22,7 +24,6 @@ QUESTION = Question(
     "Quality and average bits with parts of AdaBM switched off or moved",
 )
 _NO_EFFECT = 0.005  # dB, and bits
-_PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words
 _LAYERS = f"layer mapping{UNTUNED}"
 _RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
 
@@ -41,7 +42,9 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
 
 
 def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
-    """Tell, on the first set, the effect of each component, the worth of the sensitivity, and of the bits at equal FAB.
+    """Tell the effect of each component, the worth of the sensitivity, and of the bits at equal FAB.
+
+    On the first set; of others whether the parts of AdaBM do the same there.
 
     Args:
         steps: of fine-tuning.
@@ -53,15 +56,21 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
     equal = _against_uniform(front)
     moved = [*_worth_of_sensitivity(front), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
-    told = [" ".join(texts) for texts in (_scope(parts, effects, steps), moved) if texts]
+    series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
+    others = other_sets(table, first, series) if series else {}
+    scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
+    told = [" ".join(texts) for texts in (scope, moved) if texts]
     if not told:
         return []
-    series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
     where = table["backbone"].iloc[0]
     head = (
         _verdict(effects[series], series, where) if series else "The parts of AdaBM were not compared with each other."
     )
-    advised = [practice(_advice(parts, effects[series], series, where))] if series else []
+    advised = (
+        [practice(_advice(parts, effects[series], series, where) + best_elsewhere(parts, others, series))]
+        if series
+        else []
+    )
     return [
         answer(head),
         *told,
@@ -72,25 +81,9 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     ]
 
 
-def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
-    """Return what each component adds to the other two in PSNR (dB), seed by seed, p values adjusted for their number.
-
-    Returns:
-        By component; none where AdaBM, or all that it is compared with, is missing.
-    """
-    names = set(parts.loc[parts["series"] == series, "level"])
-    rests = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}
-    if WHOLE not in names:
-        return {}
-    value = _psnr(parts, series, WHOLE)
-    return adjust(
-        {part: paired_difference(value, _psnr(parts, series, rest)) for part, rest in rests.items() if rest in names}
-    )
-
-
 def _verdict(effects: Mapping[str, Difference], series: str, where: str) -> str:
     """Which parts help and which harm, beyond doubt; of the others how much they seem to."""
-    named = {part: f"{_PART[part]} ({d.mean:+.2f} dB)" for part, d in effects.items()}
+    named = {part: f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)" for part, d in effects.items()}
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
     doubtful = [named[part] for part, d in effects.items() if not d.sure]
     told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
@@ -101,12 +94,12 @@ def _verdict(effects: Mapping[str, Difference], series: str, where: str) -> str:
 
 def _advice(parts: pd.DataFrame, effects: Mapping[str, Difference], series: str, where: str) -> str:
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
-    best = max(names, key=lambda level: _psnr(parts, series, level).mean())
+    best = most(parts, series)
     if best == WHOLE:
-        doubtful = [f"{_PART[part]} {_bits_added(parts, series, part)}" for part, d in effects.items() if not d.sure]
+        doubtful = [f"{PART[part]} {_bits_added(parts, series, part)}" for part, d in effects.items() if not d.sure]
         told = f"all of AdaBM has the most PSNR in the mean on {where}, at the bits that each combination comes to"
         return f"{told}; whether that is due to {several(doubtful)} the seeds cannot tell." if doubtful else f"{told}."
-    gain = paired_difference(_psnr(parts, series, best), _psnr(parts, series, WHOLE))
+    gain = paired_difference(psnr_by_seed(parts, series, best), psnr_by_seed(parts, series, WHOLE))
     told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
     return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
 
@@ -193,7 +186,7 @@ def _tested(effects: Mapping[str, Mapping[str, Difference]], front: pd.DataFrame
     """Rows of evidence: paired t-tests over seeds, p values adjusted within each comparison."""
     test = "p adjusted (paired, Benjamini and Hochberg)"
     rows = [
-        {"what": f"AdaBM, {series}", "against": f"without {_PART[part]}", "bits": "", **d.cells(test)}
+        {"what": f"AdaBM, {series}", "against": f"without {PART[part]}", "bits": "", **d.cells(test)}
         for series, found in effects.items()
         for part, d in found.items()
     ]
@@ -216,7 +209,7 @@ def image_worth(table: pd.DataFrame) -> str:
         rows = rows[(rows["series"] == series) & rows["level"].isin([WHOLE, rest])]
         rows = rows[rows["dataset"] == rows["dataset"].iloc[0]] if len(rows) else rows
         if set(rows["level"]) == {WHOLE, rest}:
-            found = paired_difference(_psnr(rows, series, WHOLE), _psnr(rows, series, rest))
+            found = paired_difference(psnr_by_seed(rows, series, WHOLE), psnr_by_seed(rows, series, rest))
             fab = rows.groupby("level")["fab"].mean()
             return (
                 f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
@@ -242,7 +235,7 @@ def by_bits(front: pd.DataFrame, one: str, other: str) -> dict[str, Difference]:
     """Return PSNR (dB) of one series minus another's with the same seeds, by base bits that both have."""
     levels = [set(front.loc[front["series"] == series, "level"]) for series in (one, other)]
     return {
-        bits: paired_difference(_psnr(front, one, bits), _psnr(front, other, bits))
+        bits: paired_difference(psnr_by_seed(front, one, bits), psnr_by_seed(front, other, bits))
         for bits in sorted(levels[0] & levels[1], key=int)
     }
 
@@ -263,9 +256,3 @@ def at_equal_fab(front: pd.DataFrame, one: str, other: str) -> dict[str, np.ndar
             reference = np.interp(row["fab"], curve["fab"], curve["psnr_y_db"])
             gaps.setdefault(level, []).append((row["fab"], row["psnr_y_db"] - reference))
     return {level: np.array(values) for level, values in gaps.items()}
-
-
-def _psnr(rows: pd.DataFrame, series: str, level: str) -> pd.Series:
-    """PSNR by seed."""
-    here = rows[(rows["series"] == series) & (rows["level"] == level)]
-    return here.set_index("seed")["psnr_y_db"].sort_index()

@@ -13,9 +13,10 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
-from .measured import extents, several, signed
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -181,13 +182,17 @@ def _row(rule: str, row: pd.Series) -> dict[str, str]:
 
 
 def _by_network(gained: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by network and method: what each rule gives to ground truth."""
+    """Rows by network and method: what each rule gives to ground truth, and between what 95 % of draws of patches lie."""
     rows = []
     for (backbone, series), here in gained.groupby(["backbone", "series"], sort=False):
-        means = here.groupby("rule")["truth"].mean()
-        told = {f"{rule} (dB)": signed(means[rule]) for rule in COMPARED}
-        rows.append({"network": backbone, "method": series} | told)
+        found = summary(here)
+        told = {f"{rule} (dB)": _between(found.loc[rule]) for rule in COMPARED}
+        rows.append({"network, 95 % of draws of patches": backbone, "method": series} | told)
     return rows
+
+
+def _between(row: pd.Series) -> str:
+    return f"{signed(row['truth'])} ({signed(row['least'])} to {signed(row['most'])})"
 
 
 def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:

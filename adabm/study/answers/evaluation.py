@@ -3,10 +3,11 @@
 import pandas as pd
 
 from ..running.runs import MEASURED
-from ..tables.conclusion import answer, evidence
-from ..tables.leaderboard import best, first_board, leaderboard
+from ..tables.conclusion import answer, evidence, practice
+from ..tables.leaderboard import best, first_board, leaderboard, loss_text, not_told_apart
 from ..tables.methods import label
 from ..tables.networks import network
+from ..tables.wording import several
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -42,9 +43,11 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     groups = [(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
     if not groups:
         return [answer("No quantized network was measured.")]
+    board = leaderboard(summary)
     return [
-        answer(_verdict(leaderboard(summary))),
+        answer(_verdict(board)),
         *_told_of_published(rows),
+        practice(_advice(board)),
         *evidence([_row(keys, here) for keys, here in groups]),
     ]
 
@@ -55,12 +58,13 @@ def _verdict(board: pd.DataFrame) -> str:
     Recipes whose codes take more bits are no rivals.
     """
     first = best(board)
-    places = [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
-    places = [here for here in places if first["method"] in set(here["method"])]
-    text = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {first['loss_db']:.2f} dB"
+    places = [here for here in _places(board) if first["method"] in set(here["method"])]
+    text = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {loss_text(first)} dB"
+    near = not_told_apart(board)
+    text += f" (the seeds cannot tell it from {several([row['label'] for row in near])})" if near else ""
     released = first_board(board)
     for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
-        text += f", AdaBM {row['loss_db']:.2f} dB"
+        text += f", AdaBM {loss_text(row)} dB"
     leads = [(best(here), here.set_index("method").loc[first["method"], "loss_db"]) for here in places]
     won = [lead for lead, own in leads if round(own, 2) <= round(lead["loss_db"], 2)]  # as tables tell it
     tied = sum(lead["method"] != first["method"] for lead in won)
@@ -68,6 +72,24 @@ def _verdict(board: pd.DataFrame) -> str:
         text += f"; {first['label']} is first in {len(won)} of the {len(places)} comparisons of network, set and setting that it is part of"
         text += f", tied with another in {tied}" if tied else ""
     return f"{text}."
+
+
+def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each network, set and setting at which there is anything to compare."""
+    return [here for _, here in board.groupby([*PLACE, "setting"], sort=False) if len(here) > 1]
+
+
+def _advice(board: pd.DataFrame) -> str:
+    """The best recipe and, where it was not measured, the one that is first most often."""
+    first = best(board)
+    leaders = pd.Series([best(here)["label"] for here in _places(board) if first["method"] not in set(here["method"])])
+    if leaders.empty:
+        return f"quantize with {first['label']}."
+    counts = leaders.value_counts()
+    return (
+        f"quantize with {first['label']}; of the {len(leaders)} comparisons that it is no part of, {counts.index[0]} is first in "
+        f"{counts.iloc[0]}."
+    )
 
 
 def _told_of_published(rows: pd.DataFrame) -> list[str]:

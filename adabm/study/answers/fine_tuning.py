@@ -14,7 +14,8 @@ from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import network
 from ..tables.question import Question
-from .measured import measured, several
+from ..tables.wording import several
+from .measured import measured
 from .significance import Difference, paired_difference
 
 QUESTION = Question(
@@ -130,7 +131,10 @@ def outcomes(
     return found
 
 
-_OTHERS = "When to stop without looking at evaluated pictures, on other networks too, is asked on the page of stopping."
+_OTHERS = (
+    "When to stop without looking at evaluated pictures, on other networks too, is asked on the page of stopping, where PSNR stands "
+    "at other levels, since models are tuned and measured on small patches there."
+)
 
 
 def conclusion(

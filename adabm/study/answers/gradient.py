@@ -15,8 +15,9 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
-from .measured import extents, several, signed
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .surrogates import RELEASED, SURROGATES
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ..running.runs import MEASURED
+from ..tables.wording import several
 
 
 def full_precision(table: pd.DataFrame) -> pd.Series:
@@ -23,11 +24,6 @@ def told_seeds(table: pd.DataFrame) -> str:
     return f"{counts.max()} seeds" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()} seeds"
 
 
-def several(texts: list[str]) -> str:
-    """Join texts as a sentence lists them: ``a, b and c``."""
-    return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else texts[0]
-
-
 def extents(units: pd.DataFrame) -> list[dict[str, str]]:
     """Return rows of evidence: how many patches, layers and seeds each network of a table has, of what the table names."""
     rows = []
@@ -39,6 +35,21 @@ def extents(units: pd.DataFrame) -> list[dict[str, str]]:
             row["layers"] = str(here["layer"].nunique())
         rows.append(row | {"seeds": str(here["seed"].nunique())})
     return rows
+
+
+def told_extents(units: pd.DataFrame) -> str:
+    """Tell on how many patches of each network a table rests, and on how many seeds.
+
+    ``60 patches each of a and b and 20 patches of c, with 5 seeds each``
+    """
+    networks: dict[str, list[str]] = {}
+    for row in extents(units):
+        networks.setdefault(row["patches"], []).append(row["measured on"])
+    counts = [
+        f"{count} {'patch' if count == '1' else 'patches'}{' each' * (len(names) > 1)} of {several(names)}"
+        for count, names in networks.items()
+    ]
+    return f"{several(counts)}, with {told_seeds(units)}{' each' * (units['backbone'].nunique() > 1)}"
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -15,8 +15,9 @@ from ..plan.cells import Run
 from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence
 from ..tables.question import Question
+from ..tables.wording import several
 from .calibration import FULL_PRECISION
-from .measured import measured, several
+from .measured import measured
 from .probing import Probe, bench_scale
 
 QUESTION = Question(

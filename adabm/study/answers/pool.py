@@ -13,7 +13,7 @@ from ..running.networks import Unit
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .measured import several
+from ..tables.wording import several
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration
@@ -201,24 +201,29 @@ def _parts(pools: Sequence[Lost]) -> list[str]:
             f"{abs(drifted.fab - drifted.clean_fab):.2f} ({drifted.pool} on {drifted.backbone})."
         )
         hurt = [lost for lost in here if lost.hurts]
-        groups = {"outliers": [lost for lost in hurt if lost.pool in OUTLIERS]}
-        groups |= _by([lost for lost in hurt if lost.pool in ALONE], "pool")
-        parts = [_part(name, group) for name, group in groups.items() if group]
-        equal = f"At equal FAB, the same bits for all images and layers, where ranges alone make a difference, {series} loses"
+        groups = [
+            [lost for lost in hurt if lost.pool in OUTLIERS],
+            *_by([lost for lost in hurt if lost.pool in ALONE], "pool").values(),
+        ]
+        parts = [_part(group) for group in groups if group]
+        equal = f"At equal FAB, the same bits for all images and layers, where ranges alone make a difference, {series} loses, where it is clearly hurt,"
         told.append(f"{moved} {equal} {several(parts)}." if parts else moved)
     return told
 
 
-def _part(name: str, hurt: Sequence[Lost]) -> str:
-    loss = sum(lost.loss.mean for lost in hurt) / len(hurt)
-    ranges = sum(lost.alike.mean for lost in hurt) / len(hurt)
+def _part(hurt: Sequence[Lost]) -> str:
+    """The mean of clear losses at the same bits for all, with the least and the most by pool and network."""
+    pools, at_equal = list(dict.fromkeys(lost.pool for lost in hurt)), [lost.alike.mean for lost in hurt]
+    loss, ranges = (sum(values) / len(hurt) for values in ([lost.loss.mean for lost in hurt], at_equal))
     if ranges >= _MOSTLY * loss:
         blamed = "mostly ranges"
     elif ranges <= (1 - _MOSTLY) * loss:
         blamed = "mostly bits"
     else:
         blamed = "ranges and bits"
-    return f"{ranges:z.2f} dB with {name} ({blamed})"
+    by = " and ".join(["pool"] * (len(pools) > 1) + ["network"] * (len({lost.backbone for lost in hurt}) > 1))
+    span = f"{min(at_equal):z.2f} to {max(at_equal):z.2f} by {by}; " if by else ""
+    return f"{ranges:z.2f} dB with {several(pools)} ({span}{blamed})"
 
 
 def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:

@@ -34,11 +34,24 @@ def clearly_better(units: pd.DataFrame, one: str, other: str, truths: Sequence[s
     return bool(np.quantile(differences, 0.025) > 0)
 
 
-def _gaps(values: np.ndarray) -> np.ndarray:
-    """How much more the first column agrees with the third and later ones than the second does: (seeds, units, columns)."""
+def correlations(values: np.ndarray, measures: int) -> np.ndarray:
+    """Return Spearman's rank correlation of the first columns with each of the others.
+
+    Args:
+        values: (seeds, units, columns).
+        measures: how many columns come first.
+
+    Returns:
+        (seeds, measures, others); NaN of a column that is constant, which agrees with nothing.
+    """
     ranks = rankdata(values, axis=1)
     ranks -= ranks.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a column that is constant agrees with nothing: NaN
+    with np.errstate(invalid="ignore", divide="ignore"):
         ranks /= np.sqrt((ranks**2).sum(1, keepdims=True))
-    agreed = np.einsum("sum,sut->smt", ranks[..., :2], ranks[..., 2:]).mean(2)
+    return np.einsum("sum,sut->smt", ranks[..., :measures], ranks[..., measures:])
+
+
+def _gaps(values: np.ndarray) -> np.ndarray:
+    """How much more the first column agrees with the third and later ones than the second does: (seeds, units, columns)."""
+    agreed = correlations(values, 2).mean(2)
     return agreed[:, 0] - agreed[:, 1]

@@ -12,9 +12,9 @@ from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import SIGNIFICANT, several
 from .asked import Asked
-from .measured import measured, several
-from .significance import SIGNIFICANT
+from .measured import measured
 from .strategy_gains import KEYS, REFERENCE, clear, compared
 
 QUESTION = Question(

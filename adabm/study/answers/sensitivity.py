@@ -10,8 +10,9 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from .dealing import worth
-from .measured import extents, several, signed
+from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .ranking import clearly_better
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look

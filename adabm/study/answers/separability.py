@@ -1,6 +1,6 @@
 """Why may image and layer be separated?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ from ..tables.networks import named
 from ..tables.question import Question
 from . import separability_measures
 from .dealing import factors_by
-from .measured import extents, signed
+from .draws import DRAWN, drawn, from_to, one_sided, with_ends
+from .measured import extents, told_extents
 from .probing import Probe, mapping_table, psnr
 from .separability_measures import best_joint, best_separate
 
@@ -88,17 +89,22 @@ def explained(units: pd.DataFrame) -> pd.DataFrame:
 
     A row a network and bits, mean of seeds: a two-way analysis of variance without replication.
     """
+    shares = _by_seed(units).drop(columns="seed")
+    return shares.groupby(["backbone", "added"], sort=False).mean().reset_index()
+
+
+def _by_seed(units: pd.DataFrame) -> pd.DataFrame:
+    """The shares of each network, seed and bits."""
     rows = []
-    for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
+    for (backbone, seed), here in units.groupby(["backbone", "seed"], sort=False):
         _, _, table = cube(here)
         for place, more in enumerate(ADDED):
             values = np.log(np.maximum(table[..., place], 1e-9))
             centred = values - values.mean()
             total = (centred**2).mean()
             picture, layer = ((centred.mean(axis) ** 2).mean() / total for axis in (1, 0))
-            rows.append(dict(backbone=backbone, added=more, picture=picture, layer=layer))
-    shares = pd.DataFrame(rows).groupby(["backbone", "added"], sort=False).mean().reset_index()
-    return shares.assign(interaction=1 - shares["picture"] - shares["layer"])
+            rows.append(dict(backbone=backbone, seed=seed, added=more, picture=picture, layer=layer))
+    return pd.DataFrame(rows).assign(interaction=lambda of: 1 - of["picture"] - of["layer"])
 
 
 def gains(policies: pd.DataFrame) -> pd.DataFrame:
@@ -137,35 +143,69 @@ def _mean_gains(policies: pd.DataFrame) -> pd.DataFrame:
     return found.mean().join(found.std().fillna(0).add_suffix("_std")).reset_index()
 
 
+def spreads(policies: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what draws of patches and seeds make of each policy's gains: (draws, networks, to full precision and to ground truth)."""
+    names, networks = [ADABM, SEPARATE, JOINT], []
+    for _, network in policies.groupby("backbone", sort=False):
+        wide = network.pivot_table(index=["seed", "dataset", "patch"], columns="policy", values=["fp", "truth"])
+        columns = [(kind, policy) for policy in [SAME, *names] for kind in ("fp", "truth")]
+        networks.append(wide[columns].to_numpy().reshape(network["seed"].nunique(), -1, 1 + len(names), 2))
+    values = drawn(networks, _drawn_gains)
+    return {name: values[:, :, place] for place, name in enumerate(names)}
+
+
+def _drawn_gains(errors: np.ndarray) -> np.ndarray:
+    """Gains in dB, mean over seeds, of (seeds, patches, policies, sides), the first policy being the same for all."""
+    fp, truth = psnr(errors[..., 0].mean(1)), psnr(errors[..., 1]).mean(1)
+    both = np.stack([fp, truth], axis=2)
+    return (both[:, 1:] - both[:, :1]).mean(0)
+
+
 def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
-    """Tell how much a sum explains, what joint bits gain beyond separate ones, and how large both search spaces are."""
+    """Tell how much a sum explains, what joint bits gain beyond separate ones, how large both search spaces are, and how sure that is."""
     units, policies = named(units), named(policies)
-    shares, gained = explained(units), _mean_gains(policies)
+    shares, gained, drawn_gains = explained(units), _mean_gains(policies), spreads(policies)
     additive = 1 - shares["interaction"].mean()
     fp, truth = (gained.groupby("policy")[kind].mean() for kind in ("to_fp_db", "truth_db"))
+    more = (drawn_gains[JOINT] - drawn_gains[SEPARATE])[..., 0].mean(1)
     told = (
-        f"**{_first(additive, fp)}** Both searches add up the errors of single layers, as if they did not meet. A new picture costs a "
-        "separate policy one comparison, a joint one a search."
+        f"**{_first(additive, fp, one_sided(more))}** Both searches add up the errors of single layers, as if they did not meet. A new "
+        "picture costs a separate policy one comparison, a joint one a search."
     )
-    rows = _parts(units, shares)
-    return [told, practice(_advice(fp, truth)), *evidence(_rows(gained)), *evidence(rows), *evidence(extents(units))]
-
-
-def _rows(gained: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by network and policy, the mean of several networks first."""
-    values = ["to_fp_db", "truth_db"]
-    if gained["backbone"].nunique() > 1:
-        mean = gained.groupby("policy", sort=False)[values].mean().reset_index().assign(backbone="all, in the mean")
-        gained = pd.concat([mean, gained], ignore_index=True)
+    sums = 1 - _by_seed(units).groupby(["backbone", "seed"])["interaction"].mean()
+    sure = (
+        f"This rests on {told_extents(units)}. From network to network and seed to seed a sum explains {sums.min():.0%} to {sums.max():.0%}. "
+        f"In {DRAWN} bits for each picture and layer gain {from_to(more)} dB over a sum of two factors, and AdaBM's mappings "
+        f"{from_to(drawn_gains[ADABM][..., 0].mean(1))} dB over the same bits for all."
+    )
+    own = gained[gained["policy"] == ADABM]["to_fp_db"]
     return [
-        {
-            "network": row["backbone"],
-            "bits, against the same for all": row["policy"],
-            "PSNR to full precision (dB)": signed(row["to_fp_db"]),
-            "to ground truth (dB)": signed(row["truth_db"]),
-        }
-        for _, row in gained.iterrows()
+        told,
+        sure,
+        practice(_advice(fp, truth, own)),
+        *evidence(_rows(gained, drawn_gains)),
+        *evidence(_parts(units, shares)),
+        *evidence(extents(units)),
     ]
+
+
+def _rows(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray]) -> list[dict[str, str]]:
+    """Rows by network and policy, the mean of several networks first, with what draws make of them."""
+    networks = list(dict.fromkeys(gained["backbone"]))
+    places = {network: [place] for place, network in enumerate(networks)}
+    if len(networks) > 1:
+        places = {"all, in the mean": list(range(len(networks)))} | places
+    headings = {"PSNR to full precision (dB)": "to_fp_db", "to ground truth (dB)": "truth_db"}
+    rows = []
+    for network, place in places.items():
+        here = gained[gained["backbone"].isin([networks[index] for index in place])]
+        for policy, of in here.groupby("policy", sort=False):
+            row = {"network": network, "bits, against the same for all": policy}
+            for side, (heading, column) in enumerate(headings.items()):
+                values = drawn_gains[policy][:, place, side].mean(1)
+                row[f"{heading}, {DRAWN}"] = with_ends(of[column].mean(), values)
+            rows.append(row)
+    return rows
 
 
 def _parts(units: pd.DataFrame, shares: pd.DataFrame) -> list[dict[str, str]]:
@@ -180,7 +220,8 @@ def _parts(units: pd.DataFrame, shares: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _first(additive: float, fp: pd.Series) -> str:
+def _first(additive: float, fp: pd.Series, sure: bool) -> str:
+    """The answer; ``sure``: whether what joint bits gain over separate ones has one sign in draws."""
     joint, separate = fp[JOINT], fp[SEPARATE]
     if separate >= joint:
         worth = "and bits chosen for each picture and layer gain nothing over a sum of two factors"
@@ -188,6 +229,7 @@ def _first(additive: float, fp: pd.Series) -> str:
         worth = f"and a sum of two factors earns {separate / joint:.0%} of what bits for each picture and layer do"
     else:
         worth = f"but bits for each picture and layer gain {joint - separate:.2f} dB to the full-precision output over a sum of two factors"
+        worth += "" if sure else ", not clearly"
     if additive >= _MOST:
         return f"Image and layer may be separated: a sum of both explains {additive:.0%} of the log error, {worth}."
     if additive >= 0.5:
@@ -202,9 +244,14 @@ def _spaces(units: pd.DataFrame) -> tuple[float, float]:
     return separate, len(patches) * len(layers) * np.log10(len(ADDED))
 
 
-def _advice(fp: pd.Series, truth: pd.Series) -> str:
-    """What follows from the gains over the same bits for all (dB) to the full-precision output and to ground truth."""
+def _advice(fp: pd.Series, truth: pd.Series, own: pd.Series) -> str:
+    """What follows from the gains over the same bits for all (dB) to the full-precision output and to ground truth.
+
+    Args:
+        own: those of AdaBM's mappings to the full-precision output, by network.
+    """
     if fp[ADABM] <= 0:
+        by_network = f" ({own.min():+.2f} to {own.max():+.2f} by network)" if len(own) > 1 else ""
         earned = (
             f"earn {fp[SEPARATE] / fp[JOINT]:.0%} of what bits chosen for each picture and layer do"
             if 0 < fp[SEPARATE] < fp[JOINT]
@@ -212,7 +259,7 @@ def _advice(fp: pd.Series, truth: pd.Series) -> str:
         )
         return (
             f"A picture's and a layer's factor that are added {earned}, to the full-precision output; what loses is how AdaBM chooses "
-            f"them: its own give {fp[ADABM]:+.2f} dB in the mean, against the same bits for all, where the best ones give {fp[SEPARATE]:+.2f}."
+            f"them: its own give {fp[ADABM]:+.2f} dB in the mean{by_network}, against the same bits for all, where the best ones give {fp[SEPARATE]:+.2f}."
         )
     if fp[JOINT] > fp[SEPARATE] > 0:
         told = f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds"

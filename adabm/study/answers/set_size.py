@@ -11,8 +11,9 @@ from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from .asked import Asked
-from .measured import measured, several, told_seeds
+from .measured import measured, told_seeds
 from .size_gaps import ENOUGH, LUCK, Swept, compared
 
 QUESTION = Question(
@@ -146,12 +147,34 @@ def _told_of_few(found: Sequence[Swept]) -> list[str]:
         f"by {one.least.in_words()}, with {pictures_of(min(one.rows))} instead of {one.most}{_place(one, found)}"
         for one in few.values()
     ]
-    worst = max((one for one in found if one.gaps), key=lambda one: one.worst)
     sets = several(list(dict.fromkeys(one.dataset for one in found)))
-    where = f" on {worst.network}" if len({one.network for one in found}) > 1 else ""
-    return [
-        f"PSNR on {sets} changes {'; '.join(texts)}. With so few the worst seed loses {worst.worst:.2f} dB against full precision{where}."
+    return [f"PSNR on {sets} changes {'; '.join(texts)}. {_worst(found)}{_still_apart(found)}"]
+
+
+def _worst(found: Sequence[Swept]) -> str:
+    """What the worst seed loses with the fewest pictures, by network."""
+    most: dict[str, Swept] = {}
+    for one in found:
+        if one.gaps and (one.network not in most or one.worst > most[one.network].worst):
+            most[one.network] = one
+    texts = [f"{one.worst:.2f} dB{f' on {name}' if len(most) > 1 else ''}" for name, one in most.items()]
+    return f"With so few the worst seed loses {several(texts)} against full precision."
+
+
+def _still_apart(found: Sequence[Swept]) -> str:
+    """How far seeds are apart with as many pictures as are enough, by network, for the method that needs most."""
+    needs: dict[str, Swept] = {}
+    for one in found:
+        if one.gaps and (one.network not in needs or one.enough > needs[one.network].enough):
+            needs[one.network] = one
+    repeated = [one for one in needs.values() if len(one.rows[one.enough]) > 1]
+    if not repeated:
+        return ""
+    texts = [
+        f"{one.rows[one.enough]['psnr_y_db'].std():.2f} dB{f' on {one.network}' if len(needs) > 1 else ''} ({pictures_of(one.enough)})"
+        for one in repeated
     ]
+    return f" With as many as are enough the standard deviation over seeds is {several(texts)}."
 
 
 def _place(one: Swept, found: Sequence[Swept]) -> str:
@@ -177,11 +200,27 @@ def _advice(networks: Mapping[str, Sequence[Swept]]) -> str:
     ]
     lost, few, one = min(fewer, key=lambda of: of[0], default=(0.0, 0, None))
     where = f" on {one.network}" if one is not None and len(networks) > 1 else ""
-    return f"use {pictures_of(least)} or more" + (
+    return f"use {pictures_of(least)} or more{_needs(networks, least)}" + (
         f"; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {-lost:.2f} dB in the mean{where}."
         if lost < 0
         else "."
     )
+
+
+def _needs(networks: Mapping[str, Sequence[Swept]], least: int) -> str:
+    """Tell which networks need as many, and what the others do with, where they differ."""
+    by_count: dict[int, list[str]] = {}
+    for name, swept in networks.items():
+        if any(one.gaps for one in swept):
+            by_count.setdefault(_needed(swept), []).append(name)
+    most = by_count.pop(least, [])
+    if not by_count or not most:
+        return ""
+    fewer = [
+        f"on {several(names)} {'one does' if count == 1 else f'{count} do'}"
+        for count, names in sorted(by_count.items())
+    ]
+    return f": {several(most)} {'needs' if len(most) == 1 else 'need'} as many, {several(fewer)}"
 
 
 def _row(one: Swept, size: int) -> dict[str, str]:

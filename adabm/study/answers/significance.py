@@ -8,8 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from ...errors import ConfigError
-
-SIGNIFICANT = 0.05
+from ..tables.wording import SIGNIFICANT
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .measured import several, signed
+from ..tables.wording import several
+from .measured import signed
 from .probing import mapping_table
 from .stopping_traces import trace
 
@@ -230,5 +231,8 @@ def _scope(traces: pd.DataFrame) -> str:
     rounds, steps = traces["round"].max(), traces["step"].max()
     told = f"A run has {rounds} rounds of {steps // rounds} steps"
     if steps < _RELEASED:
-        told += f" on few and small patches, against {_RELEASED} steps of the released recipe: where a trace still rises at its end, more steps may give more"
+        told += (
+            f" on few and small patches, against {_RELEASED} steps of the released recipe, so that PSNR stands at other levels than on "
+            "the page of fine-tuning: where a trace still rises at its end, more steps may give more"
+        )
     return f"{told}. The rule sees calibration pictures alone, never an evaluated one."

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ..tables.wording import SIGNIFICANT
 from .measured import measured
-from .significance import SIGNIFICANT, adjusted, difference
+from .significance import adjusted, difference
 
 REFERENCE = "random"  # what the other strategies are compared with
 KEYS = ["backbone", "series", "dataset"]

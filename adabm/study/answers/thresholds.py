@@ -13,14 +13,16 @@ from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .measured import measured, several
+from ..tables.wording import several
+from .measured import measured
 from .significance import Difference, paired_difference
 
 QUESTION = Question(
     "thresholds",
     9,
     "Where should the first thresholds lie, and does it matter?",
-    "Thresholds of Image2Bit and first factors of Layer2Bit are percentiles of what calibration saw; at 0 they are its extremes.",
+    "Thresholds of Image2Bit and first factors of Layer2Bit are percentiles of what calibration saw. At percentile 0, the "
+    "extremes, only what lies beyond all that calibration saw gets other bits: no layer, and hardly any picture.",
     "Quality and bits against the percentiles that the first thresholds are",
 )
 IMAGES, LAYERS = "images", "layers"
@@ -137,14 +139,19 @@ def _advice(found: Sequence[Moved], better: Sequence[Moved]) -> str:
     if not better:
         return "keep the released percentiles."
     texts = [
-        f"try {_percentile(first.best)} instead of {RELEASED[first.which]} for {told}"
+        f"try {_percentile(first.best)} instead of {RELEASED[first.which]} for {told}{_meaning(first)}"
         for first, told in _alike(better, found)
     ]
     return several(texts) + "."
 
 
+def _meaning(moved: Moved) -> str:
+    """What the extremes come to for layers, whose thresholds are taken from these very layers."""
+    return ", which gives all layers the same bits" if (moved.which, moved.best) == (LAYERS, 0) else ""
+
+
 def _percentile(level: int) -> str:
-    return "0 (no mapping)" if level == 0 else str(level)
+    return "0 (the extremes)" if level == 0 else str(level)
 
 
 def _alike(better: Sequence[Moved], found: Sequence[Moved], gained: bool = False) -> list[tuple[Moved, str]]:
@@ -156,7 +163,7 @@ def _alike(better: Sequence[Moved], found: Sequence[Moved], gained: bool = False
     several_networks = len({moved.network for moved in found}) > 1
     told = []
     for here in groups.values():
-        gains = [f" ({-moved.lost.mean:+.2f} dB)" if gained else "" for moved in here]
+        gains = [f" ({-moved.lost.mean:+.2f} ± {moved.lost.spread:.2f} dB)" if gained else "" for moved in here]
         text = here[0].which + (f", {here[0].name}" if several_methods else "")
         if several_networks:
             text += " on " + several([moved.network + gain for moved, gain in zip(here, gains)])
@@ -196,7 +203,7 @@ def _worth(which: str, found: Sequence[Moved]) -> str:
     texts = [f"{verb} {several([named(moved) for moved in clear])}" for verb, clear in sides.items() if clear]
     if texts:
         return f"adapting {which} clearly {several(texts)}{' alone' * (len(texts) == 1)}"
-    return f"the seeds cannot tell percentiles 0 and {RELEASED[which]} for {which} apart"
+    return f"the seeds cannot tell percentiles {_percentile(0)} and {RELEASED[which]} for {which} apart"
 
 
 def _rows(moved: Moved) -> list[dict[str, str]]:

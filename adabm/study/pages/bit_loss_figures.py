@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import family_color, study_style
 
 _LEFT = ("bit loss, weight 5", "bit loss, weight 50", "bit loss, weight 500")  # names that stand left of their points
 _ABOVE = ("multiplier",)  # close to one of them
@@ -18,7 +18,7 @@ def plot_along(trace: pd.DataFrame, released: str) -> Figure:
 
     Args:
         trace: ``backbone``, ``method``, ``target``, ``step`` and ``fab`` of the calibration pictures; one target and seed.
-        released: the method that is drawn in a colour of its own.
+        released: the method that is drawn in AdaBM's colour.
     """
     figure = _columns(trace, 3.0, lambda axis, here: _along(axis, here, released))
     figure.axes[0].set_ylabel("FAB of the calibration pictures")
@@ -59,7 +59,7 @@ def _columns(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFr
 
 def _color(method: str, released: str) -> tuple:
     colors = sns.color_palette("colorblind")
-    return colors[1] if method == released else colors[2] if method == "multiplier" else colors[0]
+    return family_color("AdaBM") if method == released else colors[2] if method == "multiplier" else colors[0]
 
 
 def _short(method: str) -> str:
@@ -79,7 +79,7 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
     for method, end in sorted(ends.items(), key=lambda item: item[1]):
         low = max(end, low + apart)
         axis.annotate(
-            _short(method),
+            _short(method) + " (released)" * (method == released),
             (last, low),
             (4, 0),
             textcoords="offset points",
@@ -107,7 +107,9 @@ def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
             )
     axis.axvline(0, color="0.3", ls=":", lw=1)
     axis.set_yticks(
-        range(len(methods)), [m.replace(" of the ", "\nof the ").replace(", ", ",\n") for m in methods], fontsize=7
+        range(len(methods)),
+        [m.replace(" of the ", "\nof the ").replace(", ", ",\n") + " (released)" * (m == released) for m in methods],
+        fontsize=7,
     )
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)

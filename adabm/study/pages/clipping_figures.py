@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import family_color, study_style
 
 _WORST = -8.0  # dB at which colours end
 
@@ -25,7 +25,8 @@ def plot_clipping(gaps: pd.DataFrame, gains: pd.Series) -> Figure:
         matrix, searched = figure.subplots(1, 2, width_ratios=[1.35, 0.65])
         _matrix(matrix, gaps)
         order = gains.sort_values(ascending=False)
-        colors = [sns.color_palette("colorblind")[1 if "released" in name else 0] for name in order.index]
+        other = sns.color_palette("colorblind")[0]
+        colors = [family_color("AdaBM") if "released" in name else other for name in order.index]
         searched.barh(range(len(order)), order, color=colors, height=0.6)
         searched.set_yticks(
             range(len(order)),

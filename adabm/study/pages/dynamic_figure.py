@@ -35,7 +35,7 @@ def _strip(axis: Axes, gained: pd.DataFrame, summary: pd.DataFrame) -> None:
         values = gained.loc[gained["rule"] == rule, "truth"].to_numpy()
         axis.plot(values, place + rng.uniform(-0.22, 0.22, len(values)), "o", color="0.6", ms=3, alpha=0.6, mew=0)
         axis.plot([row["least"], row["most"]], [place, place], color="black", lw=2)
-        axis.plot(row["truth"], place, "D", color=factor_colors()[1], mec="black", ms=6, zorder=3)
+        axis.plot(row["truth"], place, "D", color="white", mec="black", ms=6, zorder=3)
         axis.annotate(
             f"{row['truth']:+.2f} dB", (1.01, place), xycoords=axis.get_yaxis_transform(), va="center", fontsize=8
         )

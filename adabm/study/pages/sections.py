@@ -10,7 +10,6 @@ import pandas as pd
 
 from ...errors import TableError
 from ...full_precision import FULL_PRECISION_SETTING
-from ..answers.measured import several
 from ..origin.provenance import provenance_path
 from ..running.runs import MEASURED
 from ..tables.conclusion import Told, take_apart
@@ -18,7 +17,9 @@ from ..tables.networks import network
 from ..tables.presentation import ReadableTable, by_bits, readable
 from ..tables.question import Question
 from ..tables.summary import main_tables
+from ..tables.wording import several
 from .embedding import embedded
+from .scope import measured_on, recipes_told
 
 REPORT = "report"  # the folder of what is collected from all questions
 _READ = 100  # rows of a table that stands on the page; a longer one is linked to
@@ -53,7 +54,7 @@ class Section:
     tables: tuple[ReadableTable, ...] = ()
     links: tuple[tuple[str, str], ...] = ()  # (text, path relative to the page)
     version: str | None = None
-    measured: str = ""  # on which networks, with how many seeds, on which sets
+    measured: str = ""  # on which networks, with how many seeds, on which sets, with which recipes
     networks: str = ""
 
 
@@ -84,33 +85,6 @@ def evaluated(board: pd.DataFrame | None) -> str:
     )
 
 
-def measured_on(rows: pd.DataFrame) -> str:
-    """Return how much a question's rows measured: networks with seeds and pictures, and the sets; empty where nothing was.
-
-    Full precision is left out: it has no seeds. A picture may be a patch.
-    """
-    rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
-    if rows.empty:
-        return ""
-    networks = [f"{network(name)} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
-    pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
-    return f"Measured on {several(networks)}" + (f"; {several(list(pictured))}." if len(pictured) else ".")
-
-
-def _extent(rows: pd.DataFrame) -> str:
-    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most.
-
-    Seeds are those of one thing that is compared with another, which may have been repeated more often.
-    """
-    rows = rows[rows["psnr_y_db"].notna()] if rows["psnr_y_db"].notna().any() else rows  # not what was timed beside it
-    pictures = int(rows.groupby("dataset")["pictures"].max().sum())
-    kinds = [name for name in ("series", "variable", "level") if name in rows]
-    counts = rows.groupby(kinds)["seed"].nunique() if kinds else pd.Series(rows["seed"].nunique())
-    least, most = int(counts.min()), int(counts.max())
-    told = f"{least}{f' to {most}' * (least < most)} {'seed' if most == 1 else 'seeds'}"
-    return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
-
-
 def _told_apart(name: str) -> str:
     """A network's name with that of its file, where they differ."""
     return name if network(name) == name else f"{network(name)} ({name})"
@@ -125,7 +99,7 @@ def question_section(results: Path, question: Question, summary: pd.DataFrame, s
     rows = summary[summary["question"] == question.id]
     if rows.empty:
         return Section(question, False, Told(""))
-    own = study[study["question"] == question.id]
+    own, record = study[study["question"] == question.id], provenance(question.table(results))
     return Section(
         question,
         True,
@@ -138,8 +112,8 @@ def question_section(results: Path, question: Question, summary: pd.DataFrame, s
             ("csv", question.table(results)),
             ("provenance", question.provenance(results)),
         ),
-        provenance(question.table(results)).get("version"),
-        measured_on(own),
+        record.get("version"),
+        " ".join(text for text in (measured_on(own), recipes_told(record.get("parameters"))) if text),
         ", ".join(network(name) for name in dict.fromkeys(own["backbone"])),
     )
 
@@ -164,6 +138,7 @@ def evaluation_section(results: Path, evaluated: Path) -> Section:
     summary = read_table(evaluated, "question@evaluation")
     if summary is None:
         return Section(EVALUATION, False, Told(""))
+    cells = read_table(results / EVALUATION.id / "evaluation.csv", "question@evaluation")
     loss = results / REPORT / "loss.png"
     return Section(
         EVALUATION,
@@ -179,6 +154,8 @@ def evaluation_section(results: Path, evaluated: Path) -> Section:
             ("provenance", provenance_path(evaluated)),
         ),
         provenance(evaluated).get("version"),
+        measured_on(cells) if cells is not None else "",
+        several([network(name) for name in dict.fromkeys(summary["backbone"])]),
     )
 
 

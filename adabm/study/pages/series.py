@@ -17,14 +17,16 @@ _FAMILIES = {
     "AdaBM": "AdaBM",
     "MinMax": "MinMax",
     "uniform bits": "MinMax",
+    "Fast": "Fast",
+    "Best": "Best",
 }  # how a name begins, and whose colour it has
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
     """Return colour, marker, its filling and line style by series, as matplotlib names them.
 
-    AdaBM and uniform bits have the colours of their families. A series and the same one "not fine-tuned" share colour and
-    marker; beside fine-tuned ones the latter are pale, dashed and open.
+    Methods that stand on the leaderboard too, and uniform bits, have the colours of their families there. A series and the
+    same one "not fine-tuned" share colour and marker; beside fine-tuned ones the latter are pale, dashed and open.
     """
     names = list(names)
     bases = list(dict.fromkeys(_base(name) for name in names))

@@ -10,9 +10,9 @@ from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .networks import network
 from .presentation import ReadableTable
+from .wording import SIGNIFICANT, several
 
 _SHOWN_BEST = 5
-_SIGNIFICANT = 0.05  # as in adabm.study.answers.significance, which stands above
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
 _INTEGER = {True: "yes", False: "no", None: ""}
 
@@ -89,15 +89,14 @@ def verdict(board: pd.DataFrame) -> str:
         f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
         f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
     )
-    others = rows[~_dearer(rows) & (rows["method"] != first["method"])]
-    near = [row for _, row in others.iterrows() if _not_told_apart(first, row)]
+    others, near = _rivals(board), not_told_apart(board)
     if near:
-        told = " and ".join(f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near)
+        told = several([f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near])
         text += f"; the seeds cannot tell it from {told}"
     known = {row["method"] for row in near}
     as_little = others[(others["loss_db"].round(2) <= round(first["loss_db"], 2)) & ~others["method"].isin(known)]
     if len(as_little):
-        text += f"; {' and '.join(as_little['label'])} {'loses' if len(as_little) == 1 else 'lose'} as little"
+        text += f"; {several(list(as_little['label']))} {'loses' if len(as_little) == 1 else 'lose'} as little"
     released = rows[rows["method"] == "adabm"]
     if len(released) and first["method"] != "adabm":
         row = released.iloc[0]
@@ -107,6 +106,18 @@ def verdict(board: pd.DataFrame) -> str:
     return f"{text}."
 
 
+def _rivals(board: pd.DataFrame) -> pd.DataFrame:
+    """The recipes of the first board beside the best, but those whose codes take more bits than the FAB."""
+    rows = first_board(board)
+    return rows[~_dearer(rows) & (rows["method"] != best(board)["method"])]
+
+
+def not_told_apart(board: pd.DataFrame) -> list[pd.Series]:
+    """Return the rows of the first board that the seeds cannot tell from the best."""
+    first = best(board)
+    return [row for _, row in _rivals(board).iterrows() if _not_told_apart(first, row)]
+
+
 def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
     """Whether both were repeated, and a Welch test over seeds does not tell the other's greater loss from the first's."""
     if min(first["seeds"], other["seeds"]) < 2:
@@ -114,7 +125,7 @@ def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
     told = [(row["loss_db"], row["psnr_std_db"], row["seeds"]) for row in (first, other)]
     if max(spread for _, spread, _ in told) == 0:
         return False
-    return bool(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue >= _SIGNIFICANT)
+    return bool(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue >= SIGNIFICANT)
 
 
 def _took(row: pd.Series) -> str:

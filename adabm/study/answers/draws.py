@@ -1,0 +1,47 @@
+"""How far a number moves with the patches and the seeds that it rests on: drawn again and again, with replacement."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .measured import signed
+
+_DRAWS = 400
+DRAWN = "95 % of draws of patches and seeds"  # how tables and sentences call what :func:`ends` returns
+
+
+def drawn(networks: Sequence[np.ndarray], value: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return what 400 draws give, (draws, networks, ...): each of seeds and of patches of every network, as many as it has.
+
+    Args:
+        networks: (seeds, patches, ...) each; a draw takes the same patches of all its seeds.
+        value: takes a drawn array of a network and returns its numbers, of one shape for all networks.
+    """
+    rng = np.random.default_rng(0)
+    choose = lambda count: rng.integers(0, count, count)
+    return np.array(
+        [[value(rows[choose(len(rows))][:, choose(rows.shape[1])]) for rows in networks] for _ in range(_DRAWS)]
+    )
+
+
+def ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return between what 95 % of draws lie, (draws, ...); draws that gave no number are left out."""
+    least, most = np.nanquantile(values, [0.025, 0.975], axis=0)
+    return least, most
+
+
+def from_to(values: np.ndarray) -> str:
+    """Tell between what 95 % of draws of one difference lie: ``-0.12 to +0.03``."""
+    least, most = ends(values)
+    return f"{signed(least)} to {signed(most)}"
+
+
+def with_ends(value: float, values: np.ndarray) -> str:
+    """Tell a difference and between what 95 % of its draws lie: ``-0.04 (-0.12 to +0.03)``."""
+    return f"{signed(value)} ({from_to(values)})"
+
+
+def one_sided(values: np.ndarray) -> bool:
+    """Whether 95 % of draws of one difference have the same sign: "clearly" is said of these."""
+    least, most = ends(values)
+    return bool(least > 0 or most < 0)

@@ -1,0 +1,86 @@
+"""On what a question was measured: networks, seeds, pictures, sets, and with which recipes."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ...full_precision import FULL_PRECISION_SETTING
+from ..running.runs import MEASURED
+from ..tables.methods import label
+from ..tables.networks import network
+from ..tables.wording import several
+
+_OWN_BITS = "adabm-own-bits"
+_RELEASED_SEARCH = {"adabm", "adabm-notune"}  # tables of questions call these and the other AdaBM
+
+
+def measured_on(rows: pd.DataFrame) -> str:
+    """Return how much a question's rows measured: networks with seeds and pictures, and the sets; empty where nothing was.
+
+    Full precision is left out: it has no seeds. A picture may be a patch.
+    """
+    rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
+    if rows.empty:
+        return ""
+    networks = [f"{network(name)} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
+    pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
+    return f"Measured on {several(networks)}" + (f"; {several(list(pictured))}." if len(pictured) else ".")
+
+
+def _extent(rows: pd.DataFrame) -> str:
+    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most."""
+    rows = rows[rows["psnr_y_db"].notna()] if rows["psnr_y_db"].notna().any() else rows  # not what was timed beside it
+    pictures = int(rows.groupby("dataset")["pictures"].max().sum())
+    told = _told_seeds(rows)
+    return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
+
+
+def _told_seeds(rows: pd.DataFrame) -> str:
+    """The seeds of what is compared: ``5 seeds``, ``5 seeds, 1 for b``; a span where several series have others."""
+    kind = "series" if "series" in rows else "method" if "method" in rows else None
+    if kind is None:
+        return _seeds(rows["seed"].nunique())
+    within = [name for name in (kind, "setting", "dataset", "variable", "level") if name in rows]
+    counts = rows.groupby(within, sort=False)["seed"].nunique()
+    most = counts.groupby(level=0, sort=False).max()
+    first = int(most.iloc[0])
+    others = most[most != first]
+    if len(others) == 0 and counts.min() == first:
+        return _seeds(first)
+    if len(others) == 1 and len(most) > 1 and all(counts[name].nunique() == 1 for name in most.index):
+        return f"{_seeds(first)}, {others.iloc[0]} for {others.index[0]}"
+    return f"{counts.min()} to {_seeds(int(counts.max()))} by {'recipe' if kind == 'method' else kind}"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} {'seed' if count == 1 else 'seeds'}"
+
+
+def recipes_told(parameters: object) -> str:
+    """Return a sentence: which recipes a question's parameters name; empty where they name none.
+
+    Tables of questions call AdaBM what is the released recipe in some and ``adabm-own-bits`` in others.
+    """
+    names = list(dict.fromkeys(_recipes(parameters if isinstance(parameters, Mapping) else {})))
+    told = ""
+    if _OWN_BITS in names and not _RELEASED_SEARCH & set(names):
+        names.remove(_OWN_BITS)
+        told = (
+            f"AdaBM is here the recipe {_OWN_BITS}: each weight range is searched at its layer's own bits, unlike in the released "
+            "recipe."
+        )
+    if not names:
+        return told
+    listed = several([f"{label(name)} ({name})" for name in names])
+    return f"{told} Beside it: {listed}." if told else f"{'Recipe' if len(names) == 1 else 'Recipes'}: {listed}."
+
+
+def _recipes(parameters: Mapping) -> list[str]:
+    """The recipes under ``method``, ``preset``, ``methods``, ``recipes`` and ``runs``, each a name, several, or settings by series."""
+    found = []
+    for key in ("preset", "method", "recipes", "methods", "runs"):
+        given = parameters.get(key)
+        listed = given if isinstance(given, list) else list(given.values()) if isinstance(given, Mapping) else [given]
+        for one in listed:
+            found += _recipes(one) if isinstance(one, Mapping) else [one] if isinstance(one, str) else []
+    return found

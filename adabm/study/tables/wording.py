@@ -1,0 +1,10 @@
+"""What is called clear, and how several things are listed, wherever the study tells of them."""
+
+from collections.abc import Sequence
+
+SIGNIFICANT = 0.05  # p values below it
+
+
+def several(texts: Sequence[str]) -> str:
+    """Join texts as a sentence lists them: ``a, b and c``."""
+    return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else texts[0]
