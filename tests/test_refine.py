@@ -9,7 +9,8 @@ from test_closed_form import IMAGES, SMALL, Plain, distance, odd
 
 import adabm
 from adabm.errors import ConfigError
-from adabm.steps import Workspace
+from adabm.quantization.model import QuantizedSR
+from adabm.steps import Workspace, native_types
 from adabm.steps import refine as module
 from helpers.community_networks import build_community
 from helpers.tiny_networks import tiny
@@ -131,3 +132,22 @@ def test_ranges_alone_can_be_refined_and_no_ranges_are_refused():
     assert torch.isfinite(model(torch.rand(1, 3, 16, 16) * 255)).all()
     with pytest.raises(ConfigError, match="refine.steps"):
         adabm.preset("best", {"refine.steps": -1})
+
+
+def test_bfloat16_is_used_where_the_processor_has_it(monkeypatch, tmp_path):
+    """Convolutions in it take ten times as long elsewhere."""
+    used = set()
+    computing = QuantizedSR.computing
+    monkeypatch.setattr(QuantizedSR, "computing", lambda model, kind: used.add(kind) or computing(model, kind))
+    for there, kind in ((True, torch.bfloat16), (False, None)):
+        used.clear()
+        monkeypatch.setattr(module, "has_bfloat16", lambda device: there)
+        quantize(tiny("EDSR"), {"refine.steps": 2, "refine.every": 2})
+        assert used == {kind}
+
+    monkeypatch.setattr(native_types, "_PROCESSOR", tmp_path / "cpuinfo")
+    has = native_types.has_bfloat16.__wrapped__
+    assert has(torch.device("cuda")) and not has(torch.device("cpu"))
+    for flags, there in (("avx2 fma", False), ("avx512f avx512_bf16", True), ("asimd bf16 i8mm", True)):
+        (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+        assert has(torch.device("cpu")) == there

@@ -14,6 +14,7 @@ from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.tunable import ROUNDING, Tunable, tunables
 from ..validation import Count, NotNegative, Whole
+from .native_types import has_bfloat16
 from .step import RANGES, Step, step
 from .teacher import Teacher
 from .tuning_settings import COMPUTING
@@ -44,8 +45,8 @@ class Refine(Step):
         lr_steps: of the steps of weights, in units of their mean.
         lr_rounding: of the values of codes, in units of 2^bits, the number of codes.
         lr_bias: of biases, in units of their mean magnitude.
-        convolutions: as in :class:`adabm.steps.tuning_settings.TuningSettings`; what is held out is measured in the network's
-            own type.
+        convolutions: as in :class:`adabm.steps.tuning_settings.TuningSettings`, but ``bfloat16`` where the device has it alone: else
+            in the features' type, which is then faster and no less exact. What is held out is measured in the network's own type.
     """
 
     needs = frozenset({RANGES})
@@ -98,10 +99,11 @@ class Refine(Step):
 
     def _train(self, groups: list[dict], best: "_Best", batches: Iterator[Tensor], workspace: Workspace) -> None:
         model, optimizer = best.model, torch.optim.Adam(groups, eps=1e-12)
+        computing = COMPUTING[self.convolutions] if has_bfloat16(model.device) else None
         for index in range(self.steps):
             images = next(batches)
             target = best.teacher(images).image
-            with model.computing(COMPUTING[self.convolutions]):
+            with model.computing(computing):
                 output = model.infer(images)
             loss = _log_error(output.image, target)
             if not torch.isfinite(loss):
