@@ -205,6 +205,7 @@ BEYOND = (
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
+    "wrapping",
 )
 
 
