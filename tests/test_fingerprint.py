@@ -177,6 +177,7 @@ ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STU
 BEYOND = (
     "__main__",
     "_torchvision",
+    "arguments",
     "cli",
     "engines.checked",
     "engines.context",
