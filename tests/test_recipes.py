@@ -106,12 +106,6 @@ def test_changes():
         ("adabm", {"tune.groups": "weight", "tune.lr_activation": 0.1}, "since tune.groups has no activation"),
         ("adabm-image", {"tune.lr_layer": 0.1}, "tune.lr_layer has no effect, since map_bits.layer is null"),
         ("minmax-tuned", {"tune.lr_image": 0.1}, "since the recipe maps no bits"),
-        (
-            "minmax-tuned",
-            {"tune.rounds": 0, "tune.lr_weight": 0.1},
-            "tune.lr_weight has no effect, since tune.rounds is 0",
-        ),
-        ("best", {"refine.steps": 0, "refine.pool": 3}, "refine.pool has no effect, since refine.steps is 0"),
         ("percentile", {"calibrate.percentile": 0.9}, None),
         ("adabm", {"tune.lr_layer": 0.1, "map_bits.ema": 0.5, "tune.lr_weight": 0.1}, None),
     ],

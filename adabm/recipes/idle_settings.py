@@ -29,7 +29,7 @@ def check_idle_settings(steps: Sequence[Step], given: Iterable[str]) -> None:
 
 def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
     """Yield each setting that is idle, and why."""
-    calibrate, mapping, tune, refine = map(steps.get, ("calibrate", "map_bits", "tune", "refine"))
+    calibrate, mapping, tune = map(steps.get, ("calibrate", "map_bits", "tune"))
     if calibrate is not None and {calibrate.activation, calibrate.weight} <= {*_OBSERVERS}:
         yield "calibrate.percentile", "neither calibrate.activation nor calibrate.weight is percentile"
     parts = {"image": ("image_percentile", "ema"), "layer": ("layer_percentile", "allocation")}
@@ -44,6 +44,3 @@ def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
                 yield f"tune.lr_{rate}", f"tune.groups has no {group}"
             elif part is not None and (mapping is None or getattr(mapping, part) is None):
                 yield f"tune.lr_{rate}", "the recipe maps no bits" if mapping is None else f"map_bits.{part} is null"
-    for step, count in ((tune, "rounds"), (refine, "steps")):
-        if step is not None and getattr(step, count) == 0:
-            yield from ((f"{step.name}.{name}", f"{step.name}.{count} is 0") for name in step.settings if name != count)
