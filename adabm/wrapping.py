@@ -5,13 +5,12 @@ as an object that holds it. What comes of that is found by computing: one pictur
 """
 
 import copy
-import warnings
 
 import torch
 from torch import Tensor, nn
 
 from .errors import NetworkError
-from .networks import NetworkDescriptor
+from .networks import NetworkDescriptor, describe
 from .networks.architecture import architecture_of
 from .networks.community import facts_of
 from .networks.trace import SIDE, evaluation_mode
@@ -60,9 +59,8 @@ def _compare(network: nn.Module, descriptor: NetworkDescriptor | None) -> None:
         for hook in hooks:
             hook.remove()
         _check_output(output, picture, given)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a layout that was guessed: quantizing tells
-        model = QuantizedSR(network, preset("minmax"), descriptor)
+    found = descriptor if descriptor is not None else describe(network)  # quantizing tells that it was guessed
+    model = QuantizedSR(network, preset("minmax"), found)
     seen: set[str] = set()
     with model.full_precision(), model.visiting(lambda layer, _: seen.add(layer.name)):
         wrapped = model(picture)
