@@ -44,6 +44,13 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
+    from .engines.turns import turn  # engines read checkpoints
+
+    with turn(model):  # which is switched to full precision and back
+        _save(model, Path(path), preset, seed)
+
+
+def _save(model: QuantizedSR, path: Path, preset: str | None, seed: int | None) -> None:
     own = network_state(model)
     metadata = {
         "format": FORMAT,
@@ -72,7 +79,7 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         warnings.warn(
             f"{path}: this {model.descriptor.name} was changed after it was built (such as mean, img_range, res_scale, a block or a "
             "hook), which no file holds; load it with the network: adabm.load_quantized(path, network)",
-            stacklevel=3,
+            stacklevel=4,
         )
         metadata["network"] |= {"options": {}, "source": "", "tensors": [], "left_out": {}}
     if not is_built_alone(metadata["network"]) or is_of_user(model.network):

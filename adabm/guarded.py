@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from torch import nn
+from torch.utils.checkpoint import CheckpointError
 
 from .api import quantize as _quantize
 from .errors import NetworkError
@@ -18,6 +19,7 @@ from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
+from .wrapping import check_wrapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,13 +56,23 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
     """The same of one that takes a network of any kind.
 
     Raises:
-        NetworkError: it gives another picture each time for the same one.
+        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, or keeps no graph
+            of what it computes where gradients are asked for.
     """
 
     @functools.wraps(function)
     def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
         check_steady(network)
-        return function(network, *args, **kwargs)
+        check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
+        try:
+            return function(network, *args, **kwargs)
+        except RuntimeError as error:
+            if not (isinstance(error, CheckpointError) or "does not require grad" in str(error)):
+                raise
+            raise NetworkError(
+                f"{type(network).__name__}: no gradients come from its output to its layers, which this recipe asks for; switch "
+                "torch.utils.checkpoint (use_checkpoint), no_grad and detach in its forward off, or take a recipe without, such as minmax"
+            ) from error
 
     return _public(checked)
 

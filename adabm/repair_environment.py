@@ -4,12 +4,12 @@ From then on every program of this interpreter can import torchvision beside a t
 BasicSR beside torchvision 0.17 and later. Where they fit, nothing is changed.
 """
 
-import argparse
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import _torchvision
+from .arguments import Parser
 from .files import write_atomically
 
 MODULE, START = "_adabm_torchvision.py", "adabm_torchvision.pth"  # Python runs the second's line whenever it starts
@@ -30,7 +30,7 @@ def remove(folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m adabm.repair_environment", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m adabm.repair_environment", description=__doc__.split("\n\n")[0])
     parser.add_argument("--remove", action="store_true", help="undo the repair")
     parser.add_argument(
         "--folder",

@@ -6,12 +6,12 @@ threads, tiles, sets and engines stays. Nothing else should run meanwhile; ``--n
 of stage prepare of the paper's profile.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
 import adabm
+from adabm.arguments import Parser
 from adabm.networks.backbones import backbone_path
 from adabm.pictures.reading import list_images, read_rgb
 from adabm.study.origin.provenance import SPEED_CODE
@@ -26,7 +26,7 @@ CASE = {"seconds": ["network", "threads", "tile"], "equality": ["network", "set"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--tiles", nargs="+", type=int, default=[64, 128, 256, 512])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])

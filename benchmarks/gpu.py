@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 
 import adabm
+from adabm.arguments import Parser
 from adabm.networks.backbones import backbone_path
 from adabm.pictures.folders import read_pictures
 from adabm.pictures.patches import calibration_batches, random_batches
@@ -38,7 +39,7 @@ TINY = {"tune.rounds": 3, "tune.steps_per_round": 1, "tune.patch_size": 16}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--network", help="name or file (default: edsr_f64b16_x4)")
     parser.add_argument("--data", type=Path, default=Path("data/prepared/x4"))

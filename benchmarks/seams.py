@@ -4,13 +4,13 @@
 photographs whole and in four tiles. Differences are of 8-bit values, in 8 output pixels on both sides of the seams.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import adabm
+from adabm.arguments import Parser
 from adabm.engines.context import context_of
 from adabm.engines.metrics import psnr_y
 from adabm.engines.simulated import SimulatedEngine
@@ -24,7 +24,7 @@ NEAR = 8  # output pixels on both sides of a seam
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("networks", nargs="*", default=["edsr_f32b8_x4", "edsr_f64b16_x4"], help="names or files")
     parser.add_argument("--data", default="data/prepared/demo", type=Path, help="what stage prepare of the demo wrote")
     parser.add_argument("--photos", nargs="+", default=["chelsea", "china", "coffee"], help="of demo-photos/HR")

@@ -1,9 +1,11 @@
 """The command line as a whole, run in this process; ``recipes`` and ``info``."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +55,30 @@ def test_usage_errors(argv, capsys):
 def test_an_option_of_one_value_is_not_given_twice(twice, named, capsys):
     assert main(["quantize", "--images", "a", "--output", "b.safetensors", *twice]) == 2
     assert f"argument {named}: is given twice; give it once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "module, given, named",
+    [
+        ("downloads.fetch", ["--jobs", "1", "--jobs", "2"], "--jobs"),
+        ("prepare.demo", ["--tile", "1", "--tile=2"], "--tile"),
+        ("stages.run_notebook", ["a", "b", "--block", "x", "--block", "y"], "--block"),
+        ("stages.run_notebook", ["a", "b", "-p", "x", "1", "-p", "x", "2"], "-p x"),
+    ],
+)
+def test_nor_of_the_pipelines(module, given, named, capsys):
+    command = importlib.import_module(f"pipelines.{module}").main
+    try:
+        status = command(given)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2 and f"{named}: is given twice; give it once" in capsys.readouterr().err
+
+
+def test_all_commands_have_that_parser():
+    root = Path(__file__).parents[1]
+    files = [file for folder in ("adabm", "pipelines", "benchmarks") for file in (root / folder).rglob("*.py")]
+    assert len(files) > 100 and not [file for file in files if "ArgumentParser(" in file.read_text()]
 
 
 def test_recipes(capsys):

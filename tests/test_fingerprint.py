@@ -177,6 +177,7 @@ ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STU
 BEYOND = (
     "__main__",
     "_torchvision",
+    "arguments",
     "cli",
     "engines.checked",
     "engines.context",
@@ -206,6 +207,7 @@ BEYOND = (
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
+    "wrapping",
 )
 
 

@@ -86,6 +86,10 @@ WHOLE = np.full((8, 8, 3), 90, np.uint8)
         ([adabm.Picture("a", WHOLE, WHOLE / 255.0)], "a, input: the picture spans 0.35"),
         ([adabm.Picture("a", WHOLE.astype(np.uint16) * 257, WHOLE)], "a, ground truth: the picture is of type uint16"),
         ([adabm.Picture("a", WHOLE, WHOLE.astype(np.uint16))], "a, input: the picture is of type uint16"),
+        (
+            [adabm.Picture("a", WHOLE[..., :1], WHOLE)],
+            r"a, ground truth: the picture has shape .* expected \(H, W, 3\)",
+        ),
         ([adabm.Picture("a", WHOLE, WHOLE), 1], "picture 2 is a int"),
         ("a.png", "pictures is a str"),
         (adabm.Picture("a", WHOLE, WHOLE), "pictures is a Picture"),

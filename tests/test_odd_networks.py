@@ -1,6 +1,7 @@
 """Networks of modules that the paper's do not have: they are quantized, saved, loaded and run, or refused by name."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -127,6 +128,11 @@ def own_forward(network: Plain) -> None:
     network.head.forward = lambda x: 5 * compute(x)
 
 
+class OptimizedModule(nn.Module):
+    """As the module is called that ``torch.compile`` makes, which would take a second of imports."""
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 @pytest.mark.parametrize(
     "add, told",
     [
@@ -166,6 +172,14 @@ def own_forward(network: Plain) -> None:
             "a hook of tail is",
         ),
         (own_forward, "head has a forward of its own"),
+        (
+            lambda network: setattr(network, "head", OptimizedModule()),
+            "head is a compiled module",
+        ),
+        (
+            lambda network: setattr(network, "head", torch.jit.script(nn.ReLU())),
+            "head is a TorchScript module",
+        ),
     ],
 )
 def test_what_was_added_to_a_layer_is_not_lost(add, told):
@@ -190,14 +204,65 @@ class Remembering(Plain):
         return super().forward(x - self.mean)
 
 
+class ByClass(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        for layer in self.body:
+            y = layer(y) if type(layer) is nn.Conv2d else y
+        return self.tail(y)
+
+
+class Marked(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head.gain = 3.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.tail(self.body(getattr(self.head, "gain", 1.0) * self.head(x)))
+
+
+class Held(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = functools.partial(self.body[0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.tail(self.body[2](self.body[1](self.first(self.head(x)))))
+
+
+class Overwriting(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.sub_(0.4))
+
+
+class Whole(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (255 * super().forward(x)).to(torch.uint8)
+
+
+class Cut(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).detach()
+
+
+@pytest.mark.filterwarnings("ignore:Cut is unknown")
 @pytest.mark.parametrize(
     "kind, told",
-    [(Noisy, "another picture each time for the same one"), (Remembering, "its forward changes the buffer mean")],
+    [
+        (Noisy, "another picture each time for the same one"),
+        (Remembering, "its forward changes the buffer mean"),
+        (ByClass, "gives another picture, in full precision, once its layers are replaced"),
+        (Marked, "gives another picture, in full precision, once its layers are replaced"),
+        (Held, "computes with body.0 past the layer that quantizes it"),
+        (Overwriting, "changes the picture that it is given"),
+        (Whole, "returns uint8, not floating point"),
+        (Cut, "no gradients come from its output"),
+    ],
 )
-def test_networks_that_are_not_the_same_twice_are_refused(kind, told):
+def test_networks_that_would_be_quantized_wrongly_are_refused(kind, told):
     network, state = kind().eval(), torch.random.get_rng_state()
     with pytest.raises(NetworkError, match=f"{kind.__name__}: .*{told}"):
-        adabm.quantize(network, pictures(), "minmax", patch_size=16)
+        adabm.quantize(network, pictures(), "fast" if kind is Cut else "minmax", patch_size=16)
     assert torch.equal(torch.random.get_rng_state(), state) and not any(b.any() for b in network.buffers())
 
 

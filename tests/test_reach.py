@@ -71,6 +71,18 @@ class Windows(nn.Module):
         return tokens.view(n, h // 8, w // 8, 8, 8, c).permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
 
 
+class Rolled(nn.Module):
+    def forward(self, x):
+        return x.roll(1, 2) - x
+
+
+class Placed(nn.Module):
+    """It knows where in the picture a pixel lies."""
+
+    def forward(self, x):
+        return x + torch.linspace(-1, 1, x.shape[3])
+
+
 class Pooled(nn.Module):
     def __init__(self):
         super().__init__()
@@ -108,6 +120,9 @@ def conv(*size, **options):
         (Unshuffled(), Reach(2, 2)),
         (HourGlass(), Reach(0, 4)),
         (Windows(), Reach(0, 8)),
+        (conv(3, padding=1, padding_mode="circular"), Reach(None)),
+        (Rolled(), Reach(None)),
+        (Placed(), Reach(None)),
         (Pooled(), Reach(None)),
         (nn.Sequential(conv(3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Upsample((64, 64))), Reach(None)),
         (Hidden(), Reach(None)),

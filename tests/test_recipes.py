@@ -6,10 +6,13 @@ import torch
 import yaml
 
 import adabm
+from adabm.cli import settings
+from adabm.cli.entry import build_parser
 from adabm.errors import ConfigError
 from adabm.recipes import PRESETS, QuantizationConfig, Recipe, preset, read_recipe, shipped
 from adabm.recipes.earlier import configuration
 from adabm.recipes.names import new_name
+from adabm.recipes.recipe import FOLDER
 from adabm.steps import Step, find_step, make_step, step_names
 from helpers.tiny_networks import tiny
 
@@ -88,6 +91,42 @@ def test_changes():
     assert changed.title == "adabm (changed)" and recipe.title == "adabm"
     assert recipe.with_changes({"tune.rounds": 10}) is recipe  # nothing differs
     assert recipe.with_changes({"tune.rounds": 3}).with_changes({"tune.rounds": 10}).title == "adabm"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "message"),
+    [
+        ("minmax", {"calibrate.percentile": 0.9}, "calibrate.percentile has no effect, since neither"),
+        (
+            "adabm-layer",
+            {"map_bits.ema": 0.5},
+            "map_bits.ema has no effect, since map_bits.image is null; leave it out",
+        ),
+        ("adabm", {"map_bits.layer": "none", "map_bits.layer_percentile": 20}, "since map_bits.layer is null"),
+        ("adabm", {"tune.groups": "weight", "tune.lr_activation": 0.1}, "since tune.groups has no activation"),
+        ("adabm-image", {"tune.lr_layer": 0.1}, "tune.lr_layer has no effect, since map_bits.layer is null"),
+        ("minmax-tuned", {"tune.lr_image": 0.1}, "since the recipe maps no bits"),
+        ("percentile", {"calibrate.percentile": 0.9}, None),
+        ("adabm", {"tune.lr_layer": 0.1, "map_bits.ema": 0.5, "tune.lr_weight": 0.1}, None),
+    ],
+)
+def test_settings_that_the_others_make_idle_are_refused(tmp_path, recipe, given, message):
+    """Where somebody asks for them, on the command line or in a recipe file; what files and checkpoints hold by default stays."""
+    argv = ["quantize", "--images", "a", "--output", "b", "--recipe", recipe]
+    args = build_parser().parse_args(
+        [*argv, *(word for item in given.items() for word in ("--set", "{}={}".format(*item)))]
+    )
+    steps = yaml.safe_load((FOLDER / f"{recipe}.yaml").read_text())["steps"]
+    for name, value in given.items():
+        step, _, setting = name.partition(".")
+        steps[step][setting] = {"none": None, "weight": ["weight"]}.get(value, value)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"steps": steps}, sort_keys=False))
+    for read in (lambda: settings.configuration(args), lambda: read_recipe(tmp_path / "own.yaml")):
+        if message is None:
+            read()
+        else:
+            with pytest.raises(ConfigError, match=message):
+                read()
 
 
 @pytest.mark.parametrize(

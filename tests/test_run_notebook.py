@@ -119,7 +119,8 @@ def test_failing_cell(tmp_path, params, capsys):
 )
 def test_parameters_that_do_not_fit(tmp_path, params, capsys, arguments, message):
     notebook, out = write_notebook(tmp_path, "1 / 0"), tmp_path / "out.ipynb"
-    assert main([str(notebook), str(out), "--params", str(params), *arguments]) == 2
+    own = [] if "--params" in arguments else ["--params", str(params)]
+    assert main([str(notebook), str(out), *own, *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
 

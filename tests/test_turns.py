@@ -85,6 +85,22 @@ def test_an_integer_engine_itself_takes_turns(model):
     assert len(in_threads(lambda picture: engine.upscale(picture[None]), pictures()[:10])) == 10
 
 
+def test_saving_takes_turns(model, tmp_path):
+    """Saving switches the model to full precision and back: several at once would leave it there."""
+    shared, given = copy.deepcopy(model), pictures()[:3]
+    expected = [upscale(model, picture).image for picture in given]
+
+    def both(number: int) -> np.ndarray:
+        adabm.save_quantized(shared, tmp_path / f"{number}.safetensors")
+        return upscale(shared, given[number]).image
+
+    for layer in list(shared.layers.values())[:2]:  # other threads come in where this one waits
+        layer.register_forward_pre_hook(lambda *_: time.sleep(1e-3))
+    for found, right in zip(in_threads(both, list(range(len(given)))), expected):
+        np.testing.assert_array_equal(found, right)
+    assert shared.context.quantizing
+
+
 def test_evaluating_takes_turns(model):
     shared = copy.deepcopy(model)
     sets = [[Picture("p", smooth(n, 16 * SCALE, 20 * SCALE), (FLAT, BUSY)[n % 2][:16, :20])] for n in range(8)]

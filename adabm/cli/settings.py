@@ -8,6 +8,7 @@ from types import NoneType
 from ..errors import ConfigError
 from ..recipes import QuantizationConfig, preset, read_recipe, shipped
 from ..recipes.config import BITS
+from ..recipes.idle_settings import check_idle_settings
 from ..recipes.names import new_name
 from ..steps.step import find_step, step_names
 from ..suggestions import suggestion
@@ -47,6 +48,7 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
                 f"recipes that do: {', '.join(r.name for r in shipped().values() if r.step('tune') is not None)}"
             )
     config = preset(args.recipe, changes, **bits)
+    check_idle_settings(config.recipe.steps, changes)
     return config, config.recipe.title
 
 

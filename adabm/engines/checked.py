@@ -45,7 +45,7 @@ def evaluate(
             raise ImageError(f"picture {number} is a {type(picture).__name__}; give adabm.Picture(name, high, low)")
         for what, array in (("input", picture.low), ("ground truth", picture.high)):
             try:
-                check_picture(array, engine.channels if what == "input" else array.shape[-1])
+                check_picture(array, engine.channels if what == "input" else 3)  # PSNR and SSIM are on Y of RGB
             except ImageError as error:
                 raise ImageError(f"{picture.name}, {what}: {error}") from None
     return evaluation.evaluate(TakingTurns(engine), pictures, tile, on_picture)

@@ -1,6 +1,7 @@
 """Upscale large pictures in tiles that come out as in the whole picture."""
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -65,6 +66,8 @@ def seamless_tiles(
 ) -> Iterator[UpscaledTile]:
     """Upscale a picture and yield it tile by tile, row after row; between tiles the model is free for other pictures.
 
+    Where the tiles only come near to the whole picture, a warning tells.
+
     Args:
         model, image, tile, bits_per: see :func:`upscale`.
         overlap: likewise, or the context, where it is known.
@@ -86,6 +89,9 @@ def seamless_tiles(
             context = overlap if isinstance(overlap, Context) else context_of(engine, overlap, tile)
         if bits_per == "picture" and context.takes_in(height, width, tile):
             tile = None
+        elif context is not overlap and not context.exact:  # who knows the context knows that
+            told = context.shortage.replace("--overlap ", "overlap=").replace("--tile 0", "tile=None")
+            warnings.warn(told, stacklevel=2)
     rows, columns = _even_spans(height, tile), _even_spans(width, tile)
     deciding = nullcontext
     if bits_per == "picture" and in_tiles(image, tile):

@@ -5,7 +5,8 @@ convolutions and products, which cost nearly all the time of a network, are repl
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -68,11 +69,13 @@ def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth
             if margin == _MARGINS[-1] and (breadth >= _BREADTHS[-1] or marking.attends):
                 raise _NoBound
             margin = -(-margin // multiple) * multiple
-            strips = _Strips(network, channels, scale, multiple, breadth, margin, vertical)
+            strips = _Strips(network, marking, channels, scale, multiple, breadth, margin, vertical)
             near = strips.extents([0, multiple])
             if near is not None:
                 break
         else:
+            raise _NoBound
+        if not marking.attends and (strips.joins_ends() or len(marking.counted) > 1):  # attention masks what was rolled
             raise _NoBound
         if near[0] != near[1]:  # a grid inside the network: what a pixel sees depends on its place
             alignments.append(_period(strips, multiple))
@@ -93,8 +96,24 @@ def _period(strips: "_Strips", multiple: int) -> int:
 class _Strips:
     """Strips of a picture, of zeros but for a band of NaN; the first with one that stays without."""
 
-    def __init__(self, network, channels: int, scale: int, multiple: int, breadth: int, margin: int, vertical: bool):
-        self.network, self.channels, self.scale, self.multiple = network, channels, scale, multiple
+    def __init__(
+        self,
+        network,
+        marking: "_Marking",
+        channels: int,
+        scale: int,
+        multiple: int,
+        breadth: int,
+        margin: int,
+        vertical: bool,
+    ) -> None:
+        self.network, self.marking, self.channels, self.scale, self.multiple = (
+            network,
+            marking,
+            channels,
+            scale,
+            multiple,
+        )
         self.breadth, self.margin, self.vertical = breadth, margin, vertical
         self.controlled = margin > -(-_MARGINS[0] // multiple) * multiple  # shorter ones were before
 
@@ -113,13 +132,26 @@ class _Strips:
             found.append((max(0, begin - first), max(0, last + 1 - end)))
         return found
 
+    def joins_ends(self) -> bool:
+        """Whether one end of a strip depends on the other: circular padding, rolling."""
+        band = _BAND * self.multiple
+        length = 2 * (self.margin + 2 * band)  # longer than before, see _Marking.counted
+        ends = self._output((slice(0, band), slice(length - band, length)), length)
+        return bool(ends[0, :, :, -1].any() or ends[1, :, :, 0].any())
+
+    def _output(self, bands: Sequence[slice], length: int) -> Tensor:
+        """What depends on the band of NaN in strips of zeros, one strip a band: True in an output whose last axis is the strip's."""
+        like = next(self.network.parameters(), torch.zeros(()))
+        strips = like.new_zeros(len(bands), self.channels, self.breadth, length)
+        for strip, band in zip(strips, bands):
+            strip[:, :, band] = torch.nan
+        with self.marking.one_pass():
+            output = self.network(strips.transpose(2, 3) if self.vertical else strips)
+        return (output.transpose(2, 3) if self.vertical else output).isnan()
+
     def _marks(self, begin: int, end: int, length: int) -> list[int]:
         """Lines of the output, from the first to the last of the strip, that depend on the band."""
-        like = next(self.network.parameters(), torch.zeros(()))
-        strips = like.new_zeros(1 if self.controlled else 2, self.channels, self.breadth, length)
-        strips[0, :, :, begin:end] = torch.nan
-        output = self.network(strips.transpose(2, 3) if self.vertical else strips)
-        marks = (output.transpose(2, 3) if self.vertical else output).isnan()
+        marks = self._output((slice(begin, end), slice(0))[: 1 if self.controlled else 2], length)
         lines = marks[0].any(0).any(0).nonzero().flatten().tolist()
         if marks.shape[3] != length * self.scale or not lines or marks[1:].any():
             raise _NoBound
@@ -132,12 +164,32 @@ class _Marking(TorchFunctionMode):
 
     Attributes:
         attends: whether there was a product of two tensors, or attention.
+        counted: of each pass that counted places by ``arange`` or ``linspace``, up to where; several, if that goes by the size
+            of the picture, so that the network knows where in it a pixel lies.
     """
 
     attends = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: set[tuple] = set()
+        self._pass: list[object] = []
+
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
+        """Note what the network counts inside the ``with`` block, if it counts."""
+        self._pass = []
+        yield
+        if self._pass:  # what was kept of an earlier pass is not made again
+            self.counted.add(tuple(self._pass))
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if func in (torch.arange, torch.linspace):
+            self._pass += [
+                func.__name__,
+                *(value for value in (*args, *kwargs.values()) if isinstance(value, (int, float))),
+            ]
         if func in (torch.conv2d, torch.conv_transpose2d):
             return _marked_convolution(func, *args, **kwargs)
         if func is F.linear:

@@ -31,10 +31,13 @@ def check_network(network: object) -> None:
     name_of_all = type(network).__name__
     if isinstance(getattr(network, "descriptor", None), NetworkDescriptor):  # a QuantizedSR, which stands floors above
         raise NetworkError(f"{name_of_all} is quantized already; its .descriptor describes it. Give the network itself")
-    if isinstance(network, torch.jit.ScriptModule):
-        raise NetworkError(
-            f"{name_of_all} is a TorchScript module, whose layers cannot be replaced; give the module that it was made from"
-        )
+    for name, module in network.named_modules():
+        if (kind := _compiled(module)) is not None:
+            raise NetworkError(
+                f"{name_of_all}: {name} is {kind}, whose layers cannot be replaced; put in the module that it was made from"
+                if name
+                else f"{name_of_all} is {kind}, whose layers cannot be replaced; give the module that it was made from"
+            )
     parameters = list(network.named_parameters())
     for name, value in [*parameters, *network.named_buffers()]:
         if (fault := _fault(value)) is not None:
@@ -81,6 +84,13 @@ def check_finite_weights(network: nn.Module) -> None:
     for name, value in network.named_buffers():  # infinite ones may be masks
         if value.isnan().any():
             raise NetworkError(f"{type(network).__name__}: {name} holds NaN")
+
+
+def _compiled(module: nn.Module) -> str | None:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "a TorchScript module"
+    # by its name, since importing torch._dynamo takes seconds
+    return "a compiled module (torch.compile)" if type(module).__name__ == "OptimizedModule" else None
 
 
 def _added(layer: nn.Module) -> str | None:

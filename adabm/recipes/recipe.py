@@ -11,6 +11,7 @@ from ..steps import RANGES, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
 from ..validation import Checked, check, shown
 from ..yaml_files import read_yaml
+from .idle_settings import check_idle_settings
 from .names import new_name
 
 FOLDER = Path(__file__).parent
@@ -191,7 +192,10 @@ def _read(path: Path, name: str) -> Recipe:
     described.setdefault("label", path.stem)
     described.setdefault("family", described["label"])
     try:
-        return Recipe.from_dict(name, dict(_steps(content["steps"])), files=files, **described)
+        steps = dict(_steps(content["steps"]))
+        recipe = Recipe.from_dict(name, steps, files=files, **described)
+        check_idle_settings(recipe.steps, (f"{step}.{setting}" for step, own in steps.items() for setting in own or ()))
+        return recipe
     except ConfigError as error:
         raise ConfigError(f"{path}: {str(error).removeprefix(f'recipe {name}: ')}") from None
 

@@ -4,7 +4,6 @@ Every file is looked for in the folders that ADABM_MIRROR names (separated by co
 download folder has the layout of a mirror, so copying it to another machine serves there as ADABM_MIRROR.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
+from adabm.arguments import Parser
 from adabm.errors import DataError, one_line
 from adabm.files import file_sha256
 from adabm.process import as_command
@@ -199,7 +199,7 @@ def _list(sources: dict[str, Source], ids: list[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("ids", nargs="*", metavar="ID", help="entries of data/sources.yaml")
     parser.add_argument("--all", action="store_true", help="every entry (several GB)")
     parser.add_argument("--list", action="store_true", help="list all entries, or the files of the given ones")

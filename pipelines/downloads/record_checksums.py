@@ -4,10 +4,10 @@
 download is compared with, so the mirror must hold the published bytes, and nothing else below the entry's folder.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import DataError
 from adabm.files import file_sha256, write_atomically
 from adabm.process import as_command
@@ -16,7 +16,7 @@ from .sources import MANIFEST, mirror_prefix, read_manifest
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("id", help="an entry of data/sources.yaml with a repository or a folder")
     parser.add_argument("--mirror", type=Path, required=True, help="folder with <repository>/<commit>/<folder>/...")
     parser.add_argument("--match", default="*", help="pattern of the names to record (all)")

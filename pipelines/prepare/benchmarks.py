@@ -5,7 +5,6 @@ truth) for calibration, and ``<output>/contents.json``: which source each pictur
 of their files count, is told by their entries in ``data/sources.yaml``.
 """
 
-import argparse
 import hashlib
 import json
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError, DataError
 from adabm.files import write_atomically
 from adabm.pictures.reading import read_rgb
@@ -172,7 +172,7 @@ def _is_of_earlier_version(folder: Path) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--scale", type=int, required=True)
     parser.add_argument("--sets", nargs="*", metavar="SET", help="evaluation sets (all that are there at the scale)")
     parser.add_argument("--calibration", default="CID22", metavar="SET", help="training set for it (CID22)")

@@ -1,11 +1,11 @@
 """Stage ``prepare``: write the data set of a manifest and excerpts of it to a folder, verify the shipped backbones."""
 
-import argparse
 import re
 import sys
 from functools import partial
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError
 from adabm.networks.backbones import verify_backbones
 from adabm.pictures.bundled import prepare_bundled, read_manifest
@@ -31,7 +31,7 @@ def _is_of_earlier_version(manifest: dict, folder: Path) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--manifest", required=True, help="YAML manifest of the data set")
     parser.add_argument("--tile", type=int, required=True, help="side of the tiles in pool/LR, in LR pixels")
     parser.add_argument("--tiles", type=int, required=True, help="most tiles of one calibration picture")

@@ -1,12 +1,12 @@
 """Write ``data/reference_psnr.csv``, which the study's tables are compared with, from the entries of ``data/sources.yaml``."""
 
-import argparse
 import csv
 import io
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError
 from adabm.files import write_atomically
 from adabm.process import as_command, plain
@@ -30,7 +30,7 @@ def reference_table(sources: Mapping[str, Source]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
     parser.add_argument("--output", type=Path, default=TABLE, help="table to write (data/reference_psnr.csv)")
     args = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
 """Convert downloaded weights of other implementations to the safetensors files that the study loads."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError, DataError
 from adabm.networks import import_weights, save_network
 from adabm.process import as_command, plain
@@ -49,7 +49,7 @@ def _source(name: str, sources: dict[str, Source] | None) -> Source:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="+", metavar="NAME", help="backbones of data/sources.yaml")
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="instead of data/sources.yaml")
     parser.add_argument(

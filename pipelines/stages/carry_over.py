@@ -8,7 +8,6 @@ that the numbers are the same all the same; this and how many differ is then rec
 table's, and its parameters get the names that settings have now.
 """
 
-import argparse
 import json
 import platform
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError, ConfigError, DataError, TableError
 from adabm.files import write_atomically
 from adabm.process import as_command, plain
@@ -167,7 +167,7 @@ def _renamed(value: object, inside: bool = False) -> object:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument(
         "folders", type=Path, nargs="*", metavar="FOLDER", help="folders of results (default: results/)"
     )

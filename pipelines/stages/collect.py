@@ -1,6 +1,5 @@
 """Stage ``collect``: from the tables of all questions make what people read: Markdown, LaTeX, figures, numbers, the report."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError, TableError
 from adabm.files import write_atomically
 from adabm.full_precision import FULL_PRECISION
@@ -169,7 +169,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--results", type=Path, required=True, help="folder of a profile, with a folder a question")
     parser.add_argument("--title", required=True, help="title of the report")
     parser.add_argument(

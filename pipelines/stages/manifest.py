@@ -4,17 +4,17 @@
 that no table, page or figure can be changed together with its own provenance unnoticed.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError
 from adabm.process import as_command, plain
 from adabm.study.origin.manifest import write_manifest
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("results", type=Path, nargs="+", metavar="FOLDER", help="folder of a profile's results")
     args = parser.parse_args()
     for results in args.results:

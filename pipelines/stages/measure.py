@@ -4,11 +4,11 @@
 that stage then finds everything there. Made for runs of hours: interrupt it whenever you like and start it again.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError
 from adabm.files import remove_stale_temporaries
 from adabm.process import as_command, plain
@@ -24,7 +24,7 @@ _OPTIONAL = ("same_as", "workers", "device", "results")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `evaluation`")
     parser.add_argument(
         "--workers", type=int, help="instead of the block's; 0: one a core or a GPU, or all of a Dask cluster"

@@ -177,6 +177,8 @@ def parse_overrides(pairs: list[list[str]]) -> dict[str, Any]:
     """Return the values of ``-p name value``, each read as YAML like those of the file."""
     values = {}
     for name, text in pairs:
+        if name in values:
+            raise ConfigError(f"-p {name}: is given twice; give it once")
         try:
             values[name] = parse_yaml(text)
         except ConfigError as error:

@@ -12,7 +12,6 @@ Exit status: 1 if a cell fails (the copy is kept as ``OUT.failed.ipynb``), 2 if 
 do not fit, 130 if interrupted; ``OUT.ipynb`` is written on success alone.
 """
 
-import argparse
 import contextlib
 import json
 import logging
@@ -35,6 +34,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from adabm import errors
+from adabm.arguments import Parser
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
 from adabm.process import FULL, as_command, plain
@@ -228,7 +228,7 @@ def _describe(error: Exception, copy: NotebookNode, source: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("notebook", type=Path)
     parser.add_argument("out", type=Path, help="the executed notebook")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file of parameters (params.yaml)")

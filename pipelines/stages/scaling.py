@@ -5,12 +5,12 @@ nothing, one question after the other as DVC runs them. A task takes as long as 
 does not know, its time is estimated from the timing question's table. It needs the profile's prepared data, and computes nothing.
 """
 
-import argparse
 import itertools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from adabm.arguments import Parser
 from adabm.errors import AdabmError
 from adabm.process import as_command, plain
 from adabm.study import find_root
@@ -69,7 +69,7 @@ def limits(planned: Mapping[str, list[Phase]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--params", type=Path, required=True, help="file of a profile's parameters")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--everything", action="store_true", help="plan what `run: false` leaves out too")

@@ -5,7 +5,6 @@ and tries nothing below half the largest weight. This stage takes the calibrated
 profile, gives the 8-bit layers the range max |W| instead, one at a time and all together, and measures each variant.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from adabm.arguments import Parser
 from adabm.engines.evaluation import measure
 from adabm.errors import AdabmError
 from adabm.process import as_command, plain
@@ -49,7 +49,7 @@ def measure_ranges(task: ModelTask, pictures: list) -> pd.DataFrame:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--params", type=Path, required=True, help="file of parameters with a block `calibration`")
     parser.add_argument("--evaluated", default="Set5", help="set to measure on")
     parser.add_argument("--output", type=Path, required=True, help="table to write (.csv)")

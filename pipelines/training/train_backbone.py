@@ -26,6 +26,7 @@ import torch
 from torch.nn import functional as F
 
 from adabm._compat import basicsr_module
+from adabm.arguments import Parser
 from adabm.files import file_sha256, write_atomically
 from adabm.pictures.reading import list_images, read_raw
 from adabm.pictures.resize import downscale, modcrop
@@ -197,7 +198,7 @@ def export(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--photos", nargs="+", required=True, help="folders of HR training pictures")
     parser.add_argument("--work", required=True, help="folder for the checkpoint")
     parser.add_argument("--export", help="write the finished network to this .safetensors file")

@@ -49,6 +49,7 @@ NEUTRAL = (
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",
     "recipes.idle_groups",  # refuses, before anything is computed
+    "recipes.idle_settings",
     "recipes.names",
     "recipes.recipe",  # what a recipe's file says enters the keys
     "registry",  # finds a function by its name, which enters the keys with the function's file

@@ -1,0 +1,114 @@
+"""Refuse networks that compute something else, or past their quantized layers, once these stand in the place of their own.
+
+Code of a network may ask for the class of a layer, read what was set on it, or reach it by a way that wrapping does not see, such
+as an object that holds it. What comes of that is found by computing: one picture, before and after.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from .errors import NetworkError
+from .networks import NetworkDescriptor, describe
+from .networks.architecture import architecture_of
+from .networks.community import facts_of
+from .networks.trace import SIDE, evaluation_mode
+from .pictures.padding import fitting_side
+from .quantization.model import QuantizedSR
+from .recipes import preset
+
+_CLOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # of the largest value; products of attention sum in another order
+_ELSEWHERE = 1e-3
+
+
+def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = None) -> None:
+    """Wrap a copy of a network that this package does not know and compare; one that cannot be wrapped or run passes, since
+    quantizing tells why.
+
+    Raises:
+        NetworkError: it changes the picture that it is given, returns whole numbers, gives another picture in full precision
+            once it is wrapped, or passes some of its quantized layers by.
+    """
+    known = architecture_of(network)
+    if facts_of(network) is not None or (known is not None and known.file is None):
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            _compare(copy.deepcopy(network), descriptor)
+    except _Refused as error:
+        raise NetworkError(f"{type(network).__name__}: {error}") from None
+    except Exception:  # whatever foreign code raises
+        return
+
+
+class _Refused(Exception):
+    """What was found, not what foreign code raises."""
+
+
+def _compare(network: nn.Module, descriptor: NetworkDescriptor | None) -> None:
+    with evaluation_mode(network):
+        picture = _picture(network, descriptor)
+        given = picture.clone()
+        ran: set[str] = set()
+        hooks = [
+            module.register_forward_hook(lambda *_, name=name: ran.add(name))
+            for name, module in network.named_modules()
+        ]
+        output = network(given)
+        for hook in hooks:
+            hook.remove()
+        _check_output(output, picture, given)
+    found = descriptor if descriptor is not None else describe(network)  # quantizing tells that it was guessed
+    model = QuantizedSR(network, preset("minmax"), found)
+    seen: set[str] = set()
+    with model.full_precision(), model.visiting(lambda layer, _: seen.add(layer.name)):
+        wrapped = model(picture)
+    if not _alike(wrapped, output):
+        raise _Refused(
+            "it gives another picture, in full precision, once its layers are replaced by ones that can quantize; its code may ask "
+            "for their exact class (use isinstance), or read what was set on a layer (set it on the module around it)"
+        )
+    passed = [name for name in model.layers if name in ran and name not in seen]
+    if passed:
+        raise _Refused(
+            f"it computes with {passed[0]} past the layer that quantizes it, such as by an object, a functools.partial, a bound method "
+            "or a compiled module that holds it; call it as a module of the network, or give it the role 'skip' in a NetworkDescriptor"
+        )
+
+
+def _picture(network: nn.Module, descriptor: NetworkDescriptor | None) -> Tensor:
+    like = next(network.parameters(), torch.zeros(()))
+    channels, side = 3, SIDE
+    if descriptor is not None:
+        channels, side = descriptor.channels, fitting_side(SIDE, descriptor.size_multiple, descriptor.minimum_size)
+    for count in dict.fromkeys((channels, 1)):
+        picture = torch.rand(1, count, side, side, generator=torch.Generator().manual_seed(0)).to(
+            like.device, like.dtype
+        )
+        try:
+            network(picture.clone())
+        except Exception:  # a network of one channel, perhaps
+            continue
+        return picture
+    raise ValueError("no picture that it takes")
+
+
+def _check_output(output: object, picture: Tensor, given: Tensor) -> None:
+    if not torch.equal(picture, given):
+        raise _Refused(
+            "its forward changes the picture that it is given, which is computed with again; copy it first (x = x - mean in place of "
+            "x.sub_(mean))"
+        )
+    if isinstance(output, Tensor) and not output.is_floating_point():
+        raise _Refused(
+            f"its forward returns {str(output.dtype).removeprefix('torch.')}, not floating point; let it return the picture as "
+            "it was before rounding"
+        )
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    if not isinstance(other, Tensor) or one.shape != other.shape:
+        return False
+    close = _CLOSE.get(one.dtype, _ELSEWHERE) * other.abs().nan_to_num(0.0, 0.0, 0.0).max().item()
+    return torch.allclose(one, other, rtol=0, atol=close, equal_nan=True)
