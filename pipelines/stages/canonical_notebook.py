@@ -5,6 +5,8 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
+from .from_tables import is_tag_of_tables
+
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {
@@ -28,6 +30,8 @@ def canonical(notebook: NotebookNode) -> NotebookNode:
     count = 0
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:03d}"
+        if "tags" in cell.metadata:
+            cell.metadata["tags"] = [tag for tag in cell.metadata["tags"] if not is_tag_of_tables(tag)]
         cell.metadata = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution") and v != []}
         if cell.cell_type != "code":
             continue
