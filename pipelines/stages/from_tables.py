@@ -8,8 +8,8 @@ Tags of a cell say which of the names that it assigns are tables of the question
 * ``no-table:model``: no table holds it; what needs it is left out, its published files stay as they are;
 * ``measuring``: all that the cell does is to prepare measurements, what it shows included.
 
-What assigns such a name is replaced or left out, and what nothing needs any more is dropped: assignments, loops that fill what
-a tagged cell measures, and all of a cell that is ``measuring``. ``publish`` and ``write_tables`` become ``tell`` and
+What assigns such a name is replaced or left out, and what nothing needs any more is dropped: assignments, of a tagged cell
+also what it prints and loops that fill something, and all of a cell that is ``measuring``. ``publish`` and ``write_tables`` become ``tell`` and
 ``check_tables`` of :mod:`adabm.study.pages.telling`, which write no table and no provenance.
 """
 
@@ -83,9 +83,16 @@ def told_from_tables(notebook: NotebookNode, name: str, folder: str) -> Told:
 def _statements(cell: NotebookNode, index: int, name: str) -> Iterator[Statement]:
     tags = cell.metadata.get("tags", [])
     if cell.cell_type == "code" and "parameters" not in tags:
-        filling = any(map(is_tag_of_tables, tags))
-        loose = lambda node: _MEASURING in tags or (filling and isinstance(node, ast.For) and bool(changed(node)))
-        yield from statements_of(cell, index, name, loose)
+        measured = any(map(is_tag_of_tables, tags))
+        yield from statements_of(
+            cell, index, name, lambda node: _MEASURING in tags or (measured and _tells_of_measuring(node))
+        )
+
+
+def _tells_of_measuring(node: ast.stmt) -> bool:
+    """Whether a statement of a cell that measures is a loop that fills something, or prints."""
+    prints = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _called(node.value) == "print"
+    return prints or (isinstance(node, ast.For) and bool(changed(node)))
 
 
 def _imported(statement: Statement) -> set[str]:
