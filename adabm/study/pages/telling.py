@@ -17,7 +17,7 @@ from .publishing import save_figures, write_conclusion
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a published table, each number as it was written, after comparing it with its provenance.
+    """Read a published table after comparing it with its provenance.
 
     Raises:
         TableError: it or its provenance is missing or damaged, or it is not the table that was measured.
@@ -31,7 +31,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise TableError(f"{path}: {error}") from None
     if file_sha256(path) != record["table_sha256"]:
         raise TableError(f"{path}: was changed after it was written; restore it (git checkout)")
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     return read_study_table(path) if list(table) == list(STUDY_COLUMNS) else table
 
 
