@@ -5,8 +5,6 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-from .from_tables import is_tag_of_tables
-
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {
@@ -16,7 +14,14 @@ KERNEL = {
         "pygments_lexer": "ipython3",
     },
 }
+MEASURING = "measuring"
+OF_TABLES = ("table:", "no-table:", MEASURING)  # how tags of cells begin that are for pipelines.stages.from_tables
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def is_tag_of_tables(tag: str) -> bool:
+    """Whether a cell's tag says where its names stand in published tables; an executed copy needs none."""
+    return tag.startswith(OF_TABLES)
 
 
 def canonical(notebook: NotebookNode) -> NotebookNode:

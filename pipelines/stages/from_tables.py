@@ -24,11 +24,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from adabm.errors import ConfigError
 
+from .canonical_notebook import MEASURING, is_tag_of_tables
 from .statements import Statement, assigned, changed, drop_unneeded, statements_of, used
 
 _TAG = re.compile(r"table:(\w+)=(\w+|\w+\*|\[\w+\])|no-table:(\w+)|measuring")
-_MEASURING = "measuring"
-_OURS = ("table:", "no-table:", _MEASURING)
 _TELLING = {  # what writes tables: what takes its place, and which arguments it gets
     "publish": ("tell", ("results", "question", "table", "figures", "conclusion")),
     "write_tables": ("check_tables", ("folder", "tables")),
@@ -42,11 +41,6 @@ class Told:
 
     notebook: NotebookNode
     lacking: tuple[str, ...]
-
-
-def is_tag_of_tables(tag: str) -> bool:
-    """Whether a cell's tag is for this module."""
-    return tag.startswith(_OURS)
 
 
 def told_from_tables(notebook: NotebookNode, name: str, folder: str) -> Told:
@@ -85,7 +79,7 @@ def _statements(cell: NotebookNode, index: int, name: str) -> Iterator[Statement
     if cell.cell_type == "code" and "parameters" not in tags:
         measured = any(map(is_tag_of_tables, tags))
         yield from statements_of(
-            cell, index, name, lambda node: _MEASURING in tags or (measured and _tells_of_measuring(node))
+            cell, index, name, lambda node: MEASURING in tags or (measured and _tells_of_measuring(node))
         )
 
 
