@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adabm.errors import ConfigError, TableError
 from adabm.study import write_provenance, write_table
-from adabm.study.pages.telling import check_tables, read_table, read_tables, tell
+from adabm.study.pages.telling import check_tables, read_table, read_tables, tell_anew
 from pipelines.stages import run_notebook
 from pipelines.stages.canonical_notebook import canonical
 from pipelines.stages.from_tables import told_from_tables
@@ -111,7 +111,7 @@ publish(root, "q", table, figures, conclusion=tell_it(table), root=root, paramet
     assert told((first, ["measuring"]), (second, ["table:table=q"]), (third, [])) == [
         "%matplotlib inline\nimport style_of_figures\nfrom a import find\n\nroot = find()  # of the repository",
         'table = read_table("here/q.csv")\n# rows by network\ntable.head()',
-        'figures = {name: plot(table, name) for name in "ab"}\ntell(root, "q", table, figures, tell_it(table))',
+        'figures = {name: plot(table, name) for name in "ab"}\ntell_anew(root, "q", table, figures, tell_it(table))',
     ]
 
 
@@ -137,7 +137,7 @@ def test_what_no_table_holds_is_left_out_and_said():
     assert code_of(found.notebook)[1:] == [
         'table = read_table("results/demo/q/q.csv")\n# left out: what needs model, which no table holds',
         "# left out: what needs model, which no table holds",
-        'tell(root, "q", table, None, tell_it(table))\nfigure = plot(table)\nfigure',
+        'tell_anew(root, "q", table, None, tell_it(table))\nfigure = plot(table)\nfigure',
     ]
     said = found.notebook.cells[1].source
     assert (
@@ -189,7 +189,7 @@ def test_a_table_is_read_as_it_was_written(published):
     with pytest.raises(TableError, match=r"q_part\.csv: told from the published tables it would be another one"):
         check_tables(published, {"q_part": table})
     with pytest.raises(TableError, match=r"q\.csv: told from the published tables"):
-        tell(published.parent, "q", table, None, ["**It is.**"])
+        tell_anew(published.parent, "q", table, None, ["**It is.**"])
     assert not (published / "conclusion.md").exists()
 
 

@@ -9,8 +9,8 @@ Tags of a cell say which of the names that it assigns are tables of the question
 * ``measuring``: all that the cell does is to prepare measurements, what it shows included.
 
 What assigns such a name is replaced or left out, and what nothing needs any more is dropped: assignments, of a tagged cell
-also what it prints and loops that fill something, and all of a cell that is ``measuring``. ``publish`` and ``write_tables`` become ``tell`` and
-``check_tables`` of :mod:`adabm.study.pages.telling`, which write no table and no provenance.
+also what it prints and loops that fill something, and all of a cell that is ``measuring``. ``publish`` and ``write_tables``
+become ``tell_anew`` and ``check_tables`` of :mod:`adabm.study.pages.telling`, which write no table and no provenance.
 """
 
 import ast
@@ -29,7 +29,7 @@ from .statements import Statement, assigned, changed, drop_unneeded, statements_
 
 _TAG = re.compile(r"table:(\w+)=(\w+|\w+\*|\[\w+\])|no-table:(\w+)|measuring")
 _TELLING = {  # what writes tables: what takes its place, and which arguments it gets
-    "publish": ("tell", ("results", "question", "table", "figures", "conclusion")),
+    "publish": ("tell_anew", ("results", "question", "table", "figures", "conclusion")),
     "write_tables": ("check_tables", ("folder", "tables")),
 }
 _WRITING = {"publish", "write_tables", "write_table", "write_provenance"}
@@ -165,7 +165,7 @@ def _read(
             own = tables.keys()
         elif needs := _needs(statement, missing):
             told = set().union(*(missing[need] for need in needs))
-            if any(isinstance(part, ast.Call) and _called(part) == "tell" for part in ast.walk(statement.node)):
+            if _tellings(statement):
                 what = ", ".join(sorted(told))
                 raise ConfigError(f"{name}: cannot be told from tables: its answer needs {what}, which no table holds")
             lacking.setdefault(statement.cell, set()).update(told)
@@ -181,15 +181,18 @@ def _read(
 def _needs(statement: Statement, missing: Mapping[str, set[str]]) -> set[str]:
     """Return which missing names a statement needs; figures that lack are left as they are published."""
     needs = used(statement.node) & missing.keys()
-    calls = [part for part in ast.walk(statement.node) if isinstance(part, ast.Call) and _called(part) == "tell"]
-    for call in calls if needs else []:
-        figures = call.args[3]
-        if used(figures) & missing.keys():
+    for call in _tellings(statement) if needs else []:
+        if used(call.args[3]) & missing.keys():
             lines = ast.get_source_segment(statement.text, call)
             arguments = [ast.get_source_segment(statement.text, argument) for argument in call.args]
             arguments[3] = "None"
-            statement.text = statement.text.replace(lines, f"tell({', '.join(arguments)})", 1)
+            statement.text = statement.text.replace(lines, f"tell_anew({', '.join(arguments)})", 1)
     return used(statement.node) & missing.keys()
+
+
+def _tellings(statement: Statement) -> list[ast.Call]:
+    """The calls that write figures and conclusion."""
+    return [part for part in ast.walk(statement.node) if isinstance(part, ast.Call) and _called(part) == "tell_anew"]
 
 
 def _rewrite(cell: NotebookNode, statements: Sequence[Statement], lacking: Mapping[int, set[str]]) -> None:
@@ -216,7 +219,7 @@ def _say_so(notebook: NotebookNode, folder: str, lacking: Sequence[str]) -> None
     """Tell readers of the executed copy, below its title, that nothing was measured; import what reads the tables."""
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     helpers = [
-        name for name in ("check_tables", "read_table", "read_tables", "tell") if re.search(rf"\b{name}\(", source)
+        name for name in ("check_tables", "read_table", "read_tables", "tell_anew") if re.search(rf"\b{name}\(", source)
     ]
     text = (
         f"> **Told from published tables: nothing was measured when this notebook was executed.** What it had measured was read from "

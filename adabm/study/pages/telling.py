@@ -64,7 +64,7 @@ def check_tables(folder: str | Path, tables: Mapping[str, pd.DataFrame]) -> None
                 )
 
 
-def tell(
+def tell_anew(
     results: Path,
     question: str,
     table: pd.DataFrame,
