@@ -3,11 +3,12 @@
 import pytest
 
 from adabm.errors import ConfigError
-from adabm.study import Effort
+from adabm.study import Effort, Run, Trial, study_table, write_table
 from adabm.study.answers import sampling, set_size
 from adabm.study.answers.asked import inputs, measure, open_asked
-from adabm.study.answers.estimates import tell_left_out
+from adabm.study.answers.estimates import tell_left_out, tell_planned
 from helpers.study_files import enter_study_of_two
+from helpers.study_tables import not_run, row
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 WHERE = ("data", ["First", "Second"], "data/pool", EFFORT, "W4A4 FQ")
@@ -58,7 +59,29 @@ def test_the_table_of_all_networks_holds_what_each_alone_gives(root):
 def test_what_several_networks_leave_out_is_told_without_a_time(root):
     methods = {"later": {"method": "minmax", "run": False}}
     trials = [t for n in open_asked(BACKBONES, *WHERE, methods, ["sizes"]) for t in set_size.trials(n, [2], methods)]
-    assert tell_left_out(trials, EFFORT, None) == ["Planned and not run: 3 models (later)."]
+    assert tell_planned(trials, EFFORT, None) == "0 of 3 models are to be run."
+
+
+def test_models_that_were_not_run_are_told_from_the_table():
+    """A row a set of one model, and a row a step of one that is traced."""
+    traced = [not_run(series="lr", variable="step", level=str(step)) for step in (0, 1)]
+    sets = [not_run(series="later", seed=seed, dataset=name) for seed in (0, 1) for name in ("Set5", "Set14")]
+    assert tell_left_out(study_table([row(), *sets, *traced])) == ["Planned and not run: 3 models (later, lr)."]
+    assert tell_left_out(study_table([row()])) == []
+
+
+def test_what_is_left_out_is_told_beforehand_with_the_time_that_it_takes(tmp_path):
+    """20 pictures of half a second, 6 steps of two."""
+    timed = [("calibration", "10", 5.0), ("calibration", "30", 15.0), ("fine-tuning", "3", 6.0)]
+    nothing = dict(question="timing", psnr_y_db=None, ssim_y=None, loss_db=None, fab=None)
+    table = study_table([row(series=s, level=n, seconds=seconds, **nothing) for s, n, seconds in timed])
+    write_table(table, tmp_path / "timing.csv")
+    run = Run.at("adabm", "W4A4 FQ", 0)
+    trials = [Trial("adabm", "pictures", "20", run, (tmp_path,) * 20, wanted) for wanted in (True, *[False] * 900)]
+    told = tell_planned(trials, EFFORT, tmp_path / "timing.csv")
+    assert (
+        told == "1 of 901 models are to be run; quantizing the others takes about 5.5 core-hours by the measured times."
+    )
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,8 @@ def add_question(root: Path) -> list[Path]:
     answer, notebook = root / "adabm/study/answers/seeds.py", root / "notebooks/30_seeds.ipynb"
     answer.write_text(ANSWER)
     parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
-    nbformat.write(
-        new_notebook(cells=[new_markdown_cell("# Do seeds matter?"), parameters, new_code_cell(CODE)]), notebook
-    )
+    measuring = new_code_cell(CODE, metadata={"tags": ["table:table=seeds"]})
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Do seeds matter?"), parameters, measuring]), notebook)
     files = {"demo": root / "params.yaml", "paper": root / "profiles/paper/params.yaml"}
     for profile, path in files.items():
         blocks = yaml.safe_load(path.read_text())
@@ -122,12 +121,12 @@ def project(tmp_path_factory) -> Path:
     return root
 
 
-def run(root: Path, *words: str) -> str:
+def run(root: Path, *words: str, fails: bool = False) -> str:
     environment = os.environ | {"PYTHONPATH": str(root), "DVC_NO_ANALYTICS": "1"}
     environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("ADABM_CACHE", None)
     done = subprocess.run([sys.executable, "-m", *words], cwd=root, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert bool(done.returncode) is fails, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
 
@@ -161,3 +160,24 @@ def test_it_is_answered_collected_and_reported(project):
     page = (report / "report.html").read_text()
     assert "The same model with other patches." in page and 'href="../seeds/30_seeds.ipynb"' in page
     assert "seeds" in json.loads((report.parent / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+def test_it_is_told_anew_without_measuring(project):
+    """With other words, and without pictures, network and cache: tables and provenance stay, and are verified."""
+    run(project, "dvc", "repro", "--single-item", "question@seeds")
+    folder, answer = project / "results" / "demo" / "seeds", project / "adabm/study/answers/seeds.py"
+    answer.write_text(ANSWER.replace("seeds spread over", "seeds differ by"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    words = ["--params", "params.yaml", "--block", "seeds", "--sums", "results/demo/sums/seeds.sha256", "--from-tables"]
+    hidden = [
+        (project / name).rename(project / f"hidden-{number}") for number, name in enumerate(("data", "net.safetensors"))
+    ]
+    run(project, "pipelines.stages.run_notebook", "notebooks/30_seeds.ipynb", str(folder / "30_seeds.ipynb"), *words)
+    for path, name in zip(hidden, ("data", "net.safetensors")):
+        path.rename(project / name)
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {"30_seeds.ipynb", "conclusion.md"}
+    assert after["conclusion.md"] == before["conclusion.md"].replace(b"seeds spread over", b"seeds differ by")
+    assert b"nothing was measured when this notebook was executed" in after["30_seeds.ipynb"]
+    assert "the code of answer changed since" in run(project, "adabm", "verify-results", fails=True)

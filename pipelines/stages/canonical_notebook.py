@@ -14,7 +14,14 @@ KERNEL = {
         "pygments_lexer": "ipython3",
     },
 }
+MEASURING = "measuring"
+OF_TABLES = ("table:", "no-table:", MEASURING)  # how tags of cells begin that are for pipelines.stages.from_tables
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def is_tag_of_tables(tag: str) -> bool:
+    """Whether a cell's tag says where its names stand in published tables; an executed copy needs none."""
+    return tag.startswith(OF_TABLES)
 
 
 def canonical(notebook: NotebookNode) -> NotebookNode:
@@ -28,6 +35,8 @@ def canonical(notebook: NotebookNode) -> NotebookNode:
     count = 0
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:03d}"
+        if "tags" in cell.metadata:
+            cell.metadata["tags"] = [tag for tag in cell.metadata["tags"] if not is_tag_of_tables(tag)]
         cell.metadata = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution") and v != []}
         if cell.cell_type != "code":
             continue

@@ -8,6 +8,8 @@ value`` adds or replaces one. Names and types are checked before anything runs: 
 The notebook runs in the interpreter of this command, in the root of the repository. The executed
 copy holds no time, path or random identifier: a deterministic notebook gives the same bytes twice.
 ``--sums FILE`` lists, once it has run, the sha256 of each file in the folder of ``OUT.ipynb``.
+``--from-tables`` measures nothing: figures and conclusion are told anew from the published tables, see
+:mod:`pipelines.stages.from_tables`.
 Exit status: 1 if a cell fails (the copy is kept as ``OUT.failed.ipynb``), 2 if the parameters
 do not fit, 130 if interrupted; ``OUT.ipynb`` is written on success alone.
 """
@@ -41,6 +43,7 @@ from adabm.process import FULL, as_command, plain
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
 from .canonical_notebook import canonical
+from .from_tables import told_from_tables
 from .notebook_parameters import (
     check_parameters,
     declared_parameters,
@@ -51,6 +54,7 @@ from .notebook_parameters import (
 )
 from .sums import write_sums
 
+CACHE_VARIABLE = "ADABM_CACHE"
 ROOT = Path(__file__).resolve().parents[2]
 TRACEBACK_LINES = 20
 
@@ -91,14 +95,23 @@ class _OwnKernel(AsyncKernelManager):
 
 
 def run_notebook(
-    source: Path, out: Path, given: dict[str, Any], params: Path | None = None, block: str | None = None
-) -> None:
+    source: Path,
+    out: Path,
+    given: dict[str, Any],
+    params: Path | None = None,
+    block: str | None = None,
+    from_tables: bool = False,
+) -> tuple[str, ...]:
     """Execute ``source`` with the parameters ``given`` and write the canonical copy to ``out``.
 
     ``params`` and ``block`` tell where the parameters come from; the provenance of the notebook's tables names them.
+    ``from_tables`` measures nothing; see :mod:`pipelines.stages.from_tables`.
+
+    Returns:
+        What the notebook measures and no table holds: what needs it was left out.
 
     Raises:
-        ConfigError: the parameters do not fit the notebook; no cell has run.
+        ConfigError: the parameters do not fit the notebook, or it cannot be told from tables; no cell has run.
         NotebookFailed: a cell failed; the copy up to there is ``out`` with suffix ``.failed.ipynb``.
     """
     notebook = read_notebook(source)
@@ -109,13 +122,17 @@ def run_notebook(
         complete=block is not None,
         optional=optional_collections(notebook, str(source)),
     )
+    lacking: tuple[str, ...] = ()
+    if from_tables:
+        told = told_from_tables(notebook, str(source), _question_folder(source, values))
+        notebook, lacking = told.notebook, told.lacking
     failed = out.with_suffix(".failed.ipynb")
     if source.resolve() in (out.resolve(), failed.resolve()):
         raise ConfigError(f"{source}: would be overwritten or deleted, as {out} is written; name another output")
     with (
         tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
         _kernel_environment(
-            scratch, _stage(source, params, block), read_executor(params) if params and block else None
+            scratch, _stage(source, params, block), read_executor(params) if params and block else None, from_tables
         ),
         _OwnKernel.ended() as kernel,
     ):
@@ -140,6 +157,18 @@ def run_notebook(
             raise NotebookFailed(f"{source}: no cell ran, its kernel did not start: {error}") from None
     write_atomically(out, (nbformat.writes(canonical(executed)) + "\n").encode())
     failed.unlink(missing_ok=True)
+    return lacking
+
+
+def _question_folder(source: Path, values: dict[str, Any]) -> str:
+    """Where the notebook ``08_complexity.ipynb`` publishes: ``complexity`` in the folder that its parameter ``results`` names."""
+    named = re.fullmatch(r"\d+_(\w+)", source.stem)
+    if named is None or "results" not in values:
+        raise ConfigError(
+            f"{source}: cannot be told from tables: which tables are its own is told by a name such as 08_complexity.ipynb "
+            "and the parameter `results`; give --block, or -p results FOLDER"
+        )
+    return Path(values["results"], named[1]).as_posix()
 
 
 def _kept(working_copy: Path, failed: Path) -> str:
@@ -171,7 +200,9 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 @contextlib.contextmanager
-def _kernel_environment(scratch: str, stage: str, executor: str | None = None) -> Iterator[None]:
+def _kernel_environment(
+    scratch: str, stage: str, executor: str | None = None, from_tables: bool = False
+) -> Iterator[None]:
     """Keep from the kernel what would make its output depend on the user or the run; tell it where tasks are to run."""
     settings = {
         "PYTHONHASHSEED": "0",  # the order of sets of strings
@@ -181,6 +212,10 @@ def _kernel_environment(scratch: str, stage: str, executor: str | None = None) -
     }
     if executor is not None and not os.environ.get(EXECUTOR_VARIABLE):
         settings[EXECUTOR_VARIABLE] = executor
+    if from_tables:  # whatever would measure finds a cache that cannot be a folder
+        closed = Path(scratch, "nothing is measured with --from-tables")
+        closed.touch()
+        settings[CACHE_VARIABLE] = str(closed)
     profile = Path(scratch, "profile_default")
     profile.mkdir()  # the kernel warns, at each start, that its connection to this very process is not encrypted
     (profile / "ipython_kernel_config.py").write_text("c.Application.log_level = 'CRITICAL'\n")
@@ -236,17 +271,23 @@ def main(arguments: list[str] | None = None) -> int:
         "--block", help="its block that goes to the notebook; without it, the notebook has its defaults but for -p"
     )
     parser.add_argument("--sums", type=Path, help="file to write: the sha256 of each file beside the executed notebook")
+    parser.add_argument(
+        "--from-tables",
+        action="store_true",
+        help="measure nothing: read the question's published tables, write its figures and conclusion anew, and no table",
+    )
     parser.add_argument("-p", dest="overrides", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     try:
         given = read_block(options.params, options.block) if options.block else {}
-        run_notebook(
+        lacking = run_notebook(
             options.notebook,
             options.out,
             {**given, **parse_overrides(options.overrides)},
             options.params,
             options.block,
+            options.from_tables,
         )
         if options.sums is not None:
             write_sums(options.out.parent, options.sums)
@@ -260,6 +301,11 @@ def main(arguments: list[str] | None = None) -> int:
         error.filename = error.filename or tempfile.gettempdir()
         print(f"run_notebook: {plain(error)}", file=sys.stderr)
         return 2
+    if lacking:
+        left = ", ".join(lacking)
+        print(
+            f"{options.notebook}: no table holds {left}; what needs it was left out, its published files are as they were"
+        )
     print(f"{options.notebook} -> {options.out} ({time.monotonic() - begun:.1f} s)")
     return 0
 

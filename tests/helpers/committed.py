@@ -1,6 +1,5 @@
 """The committed results of both profiles, and the trials that their parameters plan, without any picture."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,10 +139,8 @@ class Committed:
         elif question == "fine_tuning":
             told = fine_tuning.conclusion(table, block["runs"], block["steps"], block["steps_per_round"])
         else:
-            loaded = float(re.search(r"(\d+) MiB with nothing", self.told(question)).group(1))  # not in the table
-            told = timing.conclusion(table, loaded, block["sizes"], block["steps"], steps)
-        left_out = tell_left_out(self.trials(question), self.bench(question).effort, self.results / "timing/timing.csv")
-        return told + left_out
+            told = timing.conclusion(table, block["sizes"], block["steps"], steps)
+        return told + tell_left_out(table)
 
     def told(self, question: str) -> str:
         """The committed conclusion."""

@@ -1,4 +1,4 @@
-"""How long models that were planned and not run would take, from measured times of their parts."""
+"""Models that were planned and not run, and how long they would take, from measured times of their parts."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,8 +7,11 @@ import pandas as pd
 
 from ..plan.effort import Effort
 from ..running.bench import Trial
+from ..running.runs import NOT_RUN
 from ..running.timing import linear_fit
 from ..tables.schema import read_study_table
+
+_MODEL = ["backbone", "setting", "series", "variable", "level", "seed"]
 
 
 def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], effort: Effort) -> float:
@@ -35,18 +38,25 @@ def core_hours(timing: pd.DataFrame, trials: Iterable[Trial], effort: Effort) ->
     return total / 3600
 
 
-def tell_left_out(trials: Sequence[Trial], effort: Effort, timing: Path | None) -> list[str]:
-    """Return a sentence on the models that were planned and not run, and how long they would take; none where all were run.
+def tell_planned(trials: Sequence[Trial], effort: Effort, timing: Path | None) -> str:
+    """Return a sentence on how many models are to be run, and how long the others would take.
 
     Args:
         timing: file of the times of the same network; None where trials are of several networks, and no time is told.
     """
     left_out = [trial for trial in trials if not trial.wanted]
-    if not left_out:
-        return []
-    names = ", ".join(dict.fromkeys(trial.series for trial in left_out))
-    text = f"Planned and not run: {len(left_out)} models ({names})"
-    if timing is not None and timing.is_file():
+    text = f"{len(trials) - len(left_out)} of {len(trials)} models are to be run"
+    if left_out and timing is not None and timing.is_file():
         hours = core_hours(read_study_table(timing), left_out, effort)
-        text += f"; quantizing them takes about {hours:.1f} core-hours by the measured times"
-    return [text + "."]
+        text += f"; quantizing the others takes about {hours:.1f} core-hours by the measured times"
+    return text + "."
+
+
+def tell_left_out(table: pd.DataFrame) -> list[str]:
+    """Return a sentence on the models that were planned and not run, from a question's table; none where all were run."""
+    rows = table[table["status"] == NOT_RUN]
+    along = rows["variable"] == "step"  # a model's rows, one a step
+    models = rows.assign(level=rows["level"].mask(along, ""))[_MODEL].drop_duplicates()
+    if models.empty:
+        return []
+    return [f"Planned and not run: {len(models)} models ({', '.join(models['series'].unique())})."]

@@ -103,13 +103,10 @@ def _times(ratio: float) -> str:
     return "as long as" if abs(ratio - 1) < _ALIKE else f"{ratio:.2f} times as long as"
 
 
-def conclusion(
-    table: pd.DataFrame, loaded_mib: float, sizes: Sequence[int], steps: Sequence[int], whole_steps: int
-) -> list[str]:
+def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], whole_steps: int) -> list[str]:
     """Tell the time of calibration, clipping and fine-tuning, of simulated inference, and the memory.
 
     Args:
-        loaded_mib: memory of a process that has only loaded the network.
         sizes, steps: numbers of calibration pictures and of fine-tuning steps that were timed.
         whole_steps: of the recipe whose whole duration is told.
     """
@@ -126,7 +123,7 @@ def conclusion(
         for name in ("full precision", "uniform bits, simulated", "adaptive bits, simulated", "of which Image2Bit")
     )
     place = table.loc[table["series"] == "upscale", "dataset"].iloc[0]
-    peak = table.loc[table["peak_mib"].idxmax()]
+    most_mib, least_mib = (table.loc[at] for at in (table["peak_mib"].idxmax(), table["peak_mib"].idxmin()))
     told = [
         answer(
             f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps, added up from few), "
@@ -135,8 +132,8 @@ def conclusion(
         ),
         f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "
         f"{image2bit / adaptive:.1%} of it.",
-        f"Memory peaks at {peak['peak_mib']:.0f} MiB ({peak['series']} {peak['level']}; "
-        f"{loaded_mib:.0f} MiB with nothing but the network loaded).",
+        f"Memory peaks at {most_mib['peak_mib']:.0f} MiB ({most_mib['series']} {most_mib['level']}); "
+        f"the part that needs least has {least_mib['peak_mib']:.0f} MiB ({least_mib['series']} {least_mib['level']}).",
     ]
     advice = f"one step of fine-tuning costs as much as {step / per_picture:.0f} calibration pictures: save steps, not pictures."
     parts = {

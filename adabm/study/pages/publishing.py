@@ -51,7 +51,7 @@ def publish(
         device=device,
         code=study_code(question),
     )
-    _save_figures(results, question, figures)
+    save_figures(results, question, figures)
     return write_conclusion(results, question, conclusion)
 
 
@@ -69,7 +69,7 @@ def write_tables(
         write_provenance(folder / f"{name}.csv", root, parameters, inputs, seed)
 
 
-def _save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:
+def save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:
     """Write figures by suffix into the question's folder, as PNG and SVG."""
     for suffix, figure in figures.items():
         save_figure(figure, results / question / (f"{question}_{suffix}" if suffix else question))
