@@ -22,6 +22,7 @@ from .serialization import file_metadata, safetensors_bytes
 from .soundness import full_precision_output, unsound
 from .surroundings import as_usual
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
+from .turns import turn
 from .validation import File, Whole, check_all
 
 
@@ -44,8 +45,6 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
-    from .engines.turns import turn  # engines read checkpoints
-
     with turn(model):  # which is switched to full precision and back
         _save(model, Path(path), preset, seed)
 

@@ -188,6 +188,7 @@ BEYOND = (
     "engines.seamless",
     "engines.steady_sums",
     "engines.turns",
+    "turns",
     "guarded",
     "networks.mxnet_params",
     "networks.raw_tensors",

@@ -9,15 +9,15 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_torchvision", "full_precision"},
-    {"_compat", "files", "process", "surroundings", "validation"},
+    {"_compat", "arguments", "files", "process", "surroundings", "validation"},
     {"repair_environment", "yaml_files"},
     {"plugins", "registry", "serialization", "metadata", "pictures"},
     {"networks"},
     {"quantization"},
-    {"steps"},
+    {"steps", "turns"},
     {"recipes"},
     {"soundness"},
-    {"restoring"},
+    {"restoring", "wrapping"},
     {"trying_out"},
     {"api", "checkpoint"},
     {"engines", "guarded", "sampling"},

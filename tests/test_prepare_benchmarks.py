@@ -171,10 +171,11 @@ def test_unknown_sets_and_scales_are_told_in_one_line(prepare, capsys):
         (["--sets", "Set15"], "unknown evaluation set 'Set15'; did you mean 'Set5'?"),
         (["--sets", "CID22"], "CID22 is a set for calibration, not for evaluation"),
         (["--sets", "Set5", "--calibration", "CID2"], "unknown calibration set 'CID2'; did you mean 'CID22'?"),
-        (["--sets", "Set5", "--scale", "3"], "Set5 is not there at scale 3, but at 2, 4"),
     ):
         assert prepare(*arguments) == 1
         assert capsys.readouterr().err == f"prepare_benchmarks: {message}\n"
+    assert prepare("--sets", "Set5", scale=3) == 1
+    assert capsys.readouterr().err == "prepare_benchmarks: Set5 is not there at scale 3, but at 2, 4\n"
 
 
 def test_by_default_all_sets_of_the_manifest(prepare, tmp_path):

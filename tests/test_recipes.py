@@ -105,7 +105,7 @@ def test_changes():
         ("adabm", {"map_bits.layer": "none", "map_bits.layer_percentile": 20}, "since map_bits.layer is null"),
         ("adabm", {"tune.groups": "weight", "tune.lr_activation": 0.1}, "since tune.groups has no activation"),
         ("adabm-image", {"tune.lr_layer": 0.1}, "tune.lr_layer has no effect, since map_bits.layer is null"),
-        ("minmax-tuned", {"tune.lr_image": 0.1}, "since the recipe maps no bits"),
+        ("minmax-tuned", {"tune.lr_image": 0.2}, "since the recipe maps no bits"),
         ("percentile", {"calibrate.percentile": 0.9}, None),
         ("adabm", {"tune.lr_layer": 0.1, "map_bits.ema": 0.5, "tune.lr_weight": 0.1}, None),
     ],

@@ -11,10 +11,10 @@ import torch
 import adabm
 from adabm.engines.protocol import EngineOutput
 from adabm.engines.seamless import seamless_tiles, upscale
-from adabm.engines.turns import turn
 from adabm.pictures.picture import Picture
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
+from adabm.turns import turn
 from helpers.cli_files import smooth
 from helpers.configurations import configured
 from helpers.tiny_networks import tiny

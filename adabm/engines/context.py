@@ -10,9 +10,9 @@ from ..errors import ConfigError
 from ..networks.reach import Reach, find_reach
 from ..quantization.layers import BitContext
 from ..quantization.model import QuantizedSR
+from ..turns import turn
 from .protocol import Engine
 from .steady_sums import unsteady_layer
-from .turns import turn
 
 # Pixels of context by default where the network sees farther than half a tile: all of its context would make a tile more than
 # four times as large, in time and memory.

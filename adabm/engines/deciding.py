@@ -10,10 +10,10 @@ import torch
 from ..pictures.padding import padded
 from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
+from ..turns import turn
 from .context import minimum_size
 from .protocol import Engine
 from .simulated import SimulatedEngine
-from .turns import turn
 
 Deciding = Callable[[], AbstractContextManager[None]]
 

@@ -12,6 +12,7 @@ from ..errors import ConfigError, EngineError, ImageError
 from ..pictures.picture import check_array
 from ..quantization.model import QuantizedSR
 from ..surroundings import as_usual, usual_surroundings
+from ..turns import turn
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
@@ -19,7 +20,6 @@ from .failing import telling_sides
 from .protocol import Engine, EngineOutput
 from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
-from .turns import turn
 
 BITS_PER = ("picture", "tile")
 

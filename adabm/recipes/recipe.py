@@ -1,7 +1,7 @@
 """A recipe: the list of steps that makes a quantization method, read from a YAML file."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -194,7 +194,7 @@ def _read(path: Path, name: str) -> Recipe:
     try:
         steps = dict(_steps(content["steps"]))
         recipe = Recipe.from_dict(name, steps, files=files, **described)
-        check_idle_settings(recipe.steps, (f"{step}.{setting}" for step, own in steps.items() for setting in own or ()))
+        check_idle_settings(recipe.steps, _asked_for(recipe.steps, steps))
         return recipe
     except ConfigError as error:
         raise ConfigError(f"{path}: {str(error).removeprefix(f'recipe {name}: ')}") from None
@@ -204,6 +204,14 @@ def _list(path: Path, key: str, value: object) -> Sequence:
     if value is None or isinstance(value, list):
         return value or []
     raise ConfigError(f"{path}: {key} = {value!r}: must be a list")
+
+
+def _asked_for(steps: Sequence[Step], given: Mapping[str, Mapping | None]) -> Iterator[str]:
+    """Yield the settings that a file has at other values than the default ones: a recipe written out in full has them all."""
+    for step in steps:
+        for each in fields(step):
+            if each.name in (given.get(step.name) or ()) and getattr(step, each.name) != each.default:
+                yield f"{step.name}.{each.name}"
 
 
 def _steps(steps: object) -> Iterator[tuple[str, Mapping | None]]:

@@ -18,9 +18,9 @@ from ...pictures.tensors import to_batch
 from ...quantization.complexity import COMPLEXITIES
 from ...quantization.model import IsModel, QuantizedSR
 from ...surroundings import as_usual
+from ...turns import turn
 from ...validation import check
 from ..protocol import EngineOutput
-from ..turns import turn
 from .exported import Exported, card_of, is_exported, read_exported
 from .graph import layer_graph
 from .layers import IntegerConv, factors, integer_layers
