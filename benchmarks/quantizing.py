@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 
 import adabm
-from adabm.arguments import Parser
 from adabm.networks.backbones import backbone_path
 from adabm.pictures.patches import calibration_batches, random_batches
 from adabm.pictures.reading import list_images, read_rgb
@@ -41,7 +40,7 @@ SECONDS, MEMORY = "quantizing_seconds.csv", "quantizing_memory.csv"
 
 
 def main() -> None:
-    parser = Parser(description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--network", default="edsr_f64b16_x4", help="name or file")
     parser.add_argument("--pictures", type=Path, default=Path("data/prepared/x4/calibration/LR"), help="folder")
     parser.add_argument("--patches", type=int, default=16, help="for calibration, one batch")

@@ -78,7 +78,8 @@ def test_nor_of_the_pipelines(module, given, named, capsys):
 def test_all_commands_have_that_parser():
     root = Path(__file__).parents[1]
     files = [file for folder in ("adabm", "pipelines", "benchmarks") for file in (root / folder).rglob("*.py")]
-    assert len(files) > 100 and not [file for file in files if "ArgumentParser(" in file.read_text()]
+    others = {file.name for file in files if "ArgumentParser(" in file.read_text()}
+    assert len(files) > 100 and others == {"quantizing.py"}  # its sha256 stands in what it measured: change it with that
 
 
 def test_recipes(capsys):
