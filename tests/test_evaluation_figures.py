@@ -1,4 +1,4 @@
-"""What the figure of the main results shows: a panel a setting, the first set in colour with its loss, the others in gray."""
+"""What the figure of the main results shows: a panel a setting, the first set filled with its loss, the others small and open."""
 
 import pandas as pd
 from test_summary import row as cell
@@ -21,10 +21,11 @@ def test_losses_are_told_in_the_colour_of_the_method():
     assert not figure.legends and axis.get_legend() is None
     assert sorted(text.get_text() for text in axis.texts) == ["0.50", "2.00"]
     dots = {line.get_color() for line in axis.get_lines() if line.get_marker() == "o"}
-    assert set(family_colors(["adabm", "minmax"]).values()) <= dots and "0.7" in dots
+    assert set(family_colors(["adabm", "minmax"]).values()) <= dots
+    assert [line.get_markeredgecolor() for line in axis.get_lines() if line.get_markerfacecolor() == "none"][0] == "0.6"
     (diamonds,) = [line for line in axis.get_lines() if line.get_marker() == "D"]
     assert list(diamonds.get_xdata()) == [1.0], "of the first set"
-    assert "in colour Set5; gray Set14; diamonds: published, Set5" in figure.get_supxlabel()
+    assert "filled Set5; small and open Set14; diamonds: published, Set5" in figure.get_supxlabel()
 
 
 def test_parts_are_told_by_their_median():

@@ -24,6 +24,7 @@ QUESTION = Question(
     "Quality and average bits with parts of AdaBM switched off or moved",
 )
 _NO_EFFECT = 0.005  # dB, and bits
+_NO_IMAGE = "+".join(part for part in PARTS if part != "image")
 _LAYERS = f"layer mapping{UNTUNED}"
 _RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
 
@@ -197,26 +198,33 @@ def _tested(effects: Mapping[str, Mapping[str, Difference]], front: pd.DataFrame
     ]
 
 
-def image_worth(table: pd.DataFrame) -> str:
-    """Tell in one sentence what it changes, on the first set, that bits follow the image, everything else being there.
+def image_difference(table: pd.DataFrame) -> tuple[pd.DataFrame, Difference] | None:
+    """Return the rows of the first set with and without image mapping, everything else being there, and their difference.
 
     Returns:
-        The sentence, of fine-tuned models where they were measured; nothing where neither was.
+        Of fine-tuned models where they were measured; None where neither was.
     """
-    rest = "+".join(part for part in PARTS if part != "image")
     for series in ("fine-tuned", "not fine-tuned"):
         rows = measured(table, "components")
-        rows = rows[(rows["series"] == series) & rows["level"].isin([WHOLE, rest])]
+        rows = rows[(rows["series"] == series) & rows["level"].isin([WHOLE, _NO_IMAGE])]
         rows = rows[rows["dataset"] == rows["dataset"].iloc[0]] if len(rows) else rows
-        if set(rows["level"]) == {WHOLE, rest}:
-            found = paired_difference(psnr_by_seed(rows, series, WHOLE), psnr_by_seed(rows, series, rest))
-            fab = rows.groupby("level")["fab"].mean()
-            return (
-                f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
-                f"{rows['seed'].nunique()} seeds ({series}, layer mapping and clipping being there too), "
-                f"at FAB {fab[WHOLE]:.2f} instead of {fab[rest]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}."
-            )
-    return ""
+        if set(rows["level"]) == {WHOLE, _NO_IMAGE}:
+            return rows, paired_difference(psnr_by_seed(rows, series, WHOLE), psnr_by_seed(rows, series, _NO_IMAGE))
+    return None
+
+
+def image_worth(table: pd.DataFrame) -> str:
+    """Tell in one sentence what it changes, on the first set, that bits follow the image; nothing where that was not measured."""
+    compared = image_difference(table)
+    if compared is None:
+        return ""
+    rows, found = compared
+    fab = rows.groupby("level")["fab"].mean()
+    return (
+        f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
+        f"{rows['seed'].nunique()} seeds ({rows['series'].iloc[0]}, layer mapping and clipping being there too), "
+        f"at FAB {fab[WHOLE]:.2f} instead of {fab[_NO_IMAGE]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}."
+    )
 
 
 def _worth_of_sensitivity(front: pd.DataFrame) -> list[str]:

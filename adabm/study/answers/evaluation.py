@@ -71,7 +71,16 @@ def _verdict(board: pd.DataFrame) -> str:
     if len(places) > 1:
         text += f"; {first['label']} is first in {len(won)} of the {len(places)} comparisons of network, set and setting that it is part of"
         text += f", tied with another in {tied}" if tied else ""
+        text += f"; {_competing(places, first['method'])}"
     return f"{text}."
+
+
+def _competing(places: list[pd.DataFrame], first: str) -> str:
+    """How often AdaBM as released takes part in comparisons, and how often none but the simplest rivals do."""
+    others = [set(here["method"]) - {first} for here in places]
+    simple = sum(rivals <= {"minmax", "fast"} for rivals in others)
+    told = f"AdaBM as released takes part in {sum('adabm' in rivals for rivals in others) or 'none'} of these"
+    return told + (f", in {simple} the only rivals are {label('fast')} and {label('minmax')}" if simple else "")
 
 
 def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
@@ -80,15 +89,19 @@ def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _advice(board: pd.DataFrame) -> str:
-    """The best recipe and, where it was not measured, the one that is first most often."""
+    """The best recipe, those that the seeds cannot tell from it, and, where it was not measured, the one that is first most often."""
     first = best(board)
-    leaders = pd.Series([best(here)["label"] for here in _places(board) if first["method"] not in set(here["method"])])
-    if leaders.empty:
-        return f"quantize with {first['label']}."
-    counts = leaders.value_counts()
+    told = f"quantize with {first['label']}"
+    near = [row["label"] for row in not_told_apart(board)]
+    told += f" or with {several(near)}, which the seeds cannot tell from it there" if near else ""
+    others = [here for here in _places(board) if first["method"] not in set(here["method"])]
+    if not others:
+        return f"{told}."
+    counts = pd.Series([best(here)["label"] for here in others]).value_counts()
+    alone = sum(set(here["method"]) == {"minmax", "fast"} for here in others)
     return (
-        f"quantize with {first['label']}; of the {len(leaders)} comparisons that it is no part of, {counts.index[0]} is first in "
-        f"{counts.iloc[0]}."
+        f"{told}; of the {len(others)} comparisons that {first['label']} is no part of, {counts.index[0]} is first in {counts.iloc[0]}"
+        + (f" ({alone} of them compare {label('fast')} and {label('minmax')} alone)." if alone else ".")
     )
 
 

@@ -20,7 +20,7 @@ _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmi
 def plot_losses(summary: pd.DataFrame) -> Figure:
     """PSNR loss against full precision: a panel a setting, a row a method, its loss on the first set in its colour and in figures.
 
-    Lines span one standard deviation over seeds to each side; gray dots are the other sets, open diamonds the published
+    Lines span one standard deviation over seeds to each side; small open circles are the other sets, open diamonds the published
     losses on the first set, of the same method at the same setting with the published weights. The axis is logarithmic.
     """
     rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
@@ -48,8 +48,8 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
                 axis.set_visible(False)
             axes[0].set_yticks(range(len(names)), [label(name) for name in names])
             axes[0].set_ylim(len(names) - 0.4, -0.8)
-        told = f"loss of PSNR-Y against full precision (dB, logarithmic): in colour {first}"
-        told += f"; gray {', '.join(others)}" if others else ""
+        told = f"loss of PSNR-Y against full precision (dB, logarithmic): filled {first}"
+        told += f"; small and open {', '.join(others)}" if others else ""
         figure.supxlabel(told + (f"; diamonds: published, {first}" if published else ""), fontsize=8, wrap=True)
     return figure
 
@@ -57,7 +57,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
 def _draw_losses(
     axis: Axes, here: pd.DataFrame, methods: Sequence[str], colors: Mapping[str, tuple], first: str, published: bool
 ) -> None:
-    axis.plot(*_points(here[here["place"] != first], "loss_db", methods), "o", color="0.7", ms=3)
+    axis.plot(*_points(here[here["place"] != first], "loss_db", methods), "o", mfc="none", mec="0.6", ms=3)
     own = here[here["place"] == first]
     for _, row in own.iterrows():
         y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], _LEAST_LOSS)

@@ -1,9 +1,12 @@
 """What the report opens with: which recipe to use, what it costs, and what it is worth that bits follow the image."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from ..answers import complexity, components
 from ..tables.leaderboard import best, first_board, verdict
+from ..tables.schema import STUDY_COLUMNS
 
 
 def advice(board: pd.DataFrame, study: pd.DataFrame) -> list[tuple[str, str]]:
@@ -20,8 +23,16 @@ def advice(board: pd.DataFrame, study: pd.DataFrame) -> list[tuple[str, str]]:
         for answer in (components, complexity)
         if answer.QUESTION.id in asked
     ]
-    worth = " ".join(part for part in parts if part)
+    worth = _nothing(asked) + " ".join(part for part in parts if part)
     return told + ([("What it is worth that bits follow the image", worth)] if worth else [])
+
+
+def _nothing(asked: Mapping[str, pd.DataFrame]) -> str:
+    """A verdict in front, where bits that follow the image neither gain clearly nor, with any seed, at equal FAB."""
+    found = components.image_difference(asked.get(components.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
+    gain = complexity.image_gain(asked.get(complexity.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
+    gains = found is not None and found[1].sure and found[1].mean > 0
+    return "" if gains or gain is None or not (gain.mean(axis=1) < 0).all() else "Nothing in the mean. "
 
 
 def _costs(board: pd.DataFrame) -> str:
@@ -34,6 +45,11 @@ def _costs(board: pd.DataFrame) -> str:
     told.append(f"the weights take {row['size_kib']:.0f} KiB{beside('size_kib', '.0f')}")
     told.append(f"{row['relative_bitops']:.1%} of the BitOPs of full precision{beside('relative_bitops', '.1%')}")
     text = f"{row['label']}: {', '.join(told)}, both theoretical."
+    released = rows[(rows["method"] == "adabm") & rows["seconds"].isna()]
+    if pd.notna(row["seconds"]) and len(released):
+        text += (
+            f" The time of {released.iloc[0]['label']} is extrapolated from few of its steps, on the page of timing."
+        )
     if row["integer"] == "yes":
         text += " Engines that compute in 8-bit integers run it."
     elif row["integer"] == "no":
