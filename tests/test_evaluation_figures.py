@@ -22,7 +22,9 @@ def test_losses_are_told_in_the_colour_of_the_method():
     assert sorted(text.get_text() for text in axis.texts) == ["0.50", "2.00"]
     dots = {line.get_color() for line in axis.get_lines() if line.get_marker() == "o"}
     assert set(family_colors(["adabm", "minmax"]).values()) <= dots
-    assert [line.get_markeredgecolor() for line in axis.get_lines() if line.get_markerfacecolor() == "none"][0] == "0.6"
+    assert (
+        next(line.get_markeredgecolor() for line in axis.get_lines() if line.get_markerfacecolor() == "none") == "0.6"
+    )
     (diamonds,) = [line for line in axis.get_lines() if line.get_marker() == "D"]
     assert list(diamonds.get_xdata()) == [1.0], "of the first set"
     assert "filled Set5; small and open Set14; diamonds: published, Set5" in figure.get_supxlabel()
