@@ -146,7 +146,7 @@ def test_a_panel_of_the_figure_tells_how_many_are_enough():
     above = drawn.axes[:3]
     assert [axis.get_title() for axis in above] == ["net_x4\nSet5", "other\nSet5", "third\nSet5"]
     texts = [[text.get_text() for text in axis.texts] for axis in above]
-    assert texts == [["5 are enough", "adabm", "b"], ["20, the most\ntried, are needed"], []]
+    assert texts == [["no clear gain\nbeyond 5", "adabm", "b"], ["20, the most\ntried, are needed"], []]
     assert max(one.enough for one in compared(table) if one.network == "net_x4") == 5
 
 

@@ -76,9 +76,7 @@ def _tell(axes: Sequence[Axes], enough: int | None, most: int, sizes: Sequence[i
     if enough < most:
         for axis in axes:
             axis.axvspan(enough, most * 1.3 if most == max(sizes) else most, color=_GREEN, alpha=0.12, lw=0)
-    text = (
-        f"{enough} {'is' if enough == 1 else 'are'} enough" if enough < most else f"{most}, the most\ntried, are needed"
-    )
+    text = f"no clear gain\nbeyond {enough}" if enough < most else f"{most}, the most\ntried, are needed"
     axes[0].annotate(
         text, (0.97, 0.03), xycoords="axes fraction", ha="right", va="bottom", fontsize=9, color=_GREEN, weight="bold"
     )
