@@ -79,7 +79,9 @@ def test_all_commands_have_that_parser():
     root = Path(__file__).parents[1]
     files = [file for folder in ("adabm", "pipelines", "benchmarks") for file in (root / folder).rglob("*.py")]
     others = {file.name for file in files if "ArgumentParser(" in file.read_text()}
-    assert len(files) > 100 and others == {"quantizing.py"}  # its sha256 stands in what it measured: change it with that
+    assert len(files) > 100 and others == {
+        "quantizing.py"
+    }  # its sha256 stands in what it measured: change it with that
 
 
 def test_recipes(capsys):
