@@ -91,8 +91,8 @@ def test_a_model_beyond_the_curve_has_no_gain():
     "off, told",
     [
         (0.05, "meets its target: aiming at 4 bits it ends at 4.05 on the calibration pictures."),
-        (-0.7, "misses its target, below: aiming at 4 bits it ends at 3.30 on the calibration pictures."),
-        (0.4, "misses its target, above: aiming at 4 bits it ends at 4.40 on the calibration pictures."),
+        (-0.7, "undershoots its target: aiming at 4 bits it ends at 3.30 on the calibration pictures."),
+        (0.4, "overshoots its target: aiming at 4 bits it ends at 4.40 on the calibration pictures."),
         ({4.0: 0.4, 3.5: -0.4}, "misses its target to either side"),
     ],
 )
@@ -139,7 +139,11 @@ def test_how_far_it_ends_and_which_weight_ends_nearer():
     "gain, own, told",
     [
         (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "Who must meet a budget sets both thresholds"),
-        (0.5, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "; the multiplier has more PSNR at equal bits"),
+        (
+            0.5,
+            {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5},
+            " Who wants PSNR at equal bits tunes with the multiplier: +0.5 dB (+0.5 to +0.5 by run",
+        ),
         (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.1, RELEASED: 0.5, OWN_QUANTILES: 0.4}, f"does best with: {MULTIPLIER}."),
     ],
 )

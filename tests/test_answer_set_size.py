@@ -39,14 +39,14 @@ def told(*networks: dict, more: list[dict] = ()) -> list[str]:
 
 def test_enough_is_the_first_size_from_which_nothing_changes():
     head, few, rule, advice, evidence = told(PSNR)
-    assert head == "**5 pictures are enough: more of them, up to 20, change PSNR no more than chance does (2 seeds).**"
+    assert head == "**5 pictures are enough: more of them, up to 20, make no difference that 2 seeds can tell.**"
     assert few == (
-        "PSNR on Set5 changes by -4.05 ± 1.00 dB, not clearly, with one picture instead of 20. "
+        "What remains is -0.05 ± 0.07 dB (5 against 20). PSNR on Set5 changes by -4.05 ± 1.00 dB, not clearly, with one picture instead of 20. "
         "With so few the worst seed loses 6.00 dB against full precision. "
         "With as many as are enough the standard deviation over seeds is 0.07 dB (5 pictures)."
     )
     assert rule.startswith(
-        "The pool has 40 pictures. The same is what differs by no more than 0.05 dB, or not clearly; where the seeds of both spread"
+        "The pool has 40 pictures; tried were 1, 5 and 20. The same is what differs by no more than 0.05 dB, or not clearly; where the seeds of both spread"
     )
     assert advice == "*In practice:* use 5 pictures or more; one picture loses 4.05 dB in the mean."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in evidence.splitlines()]
@@ -70,9 +70,10 @@ def test_fewer_that_lose_nothing_are_not_said_to():
 def test_networks_that_need_as_many_are_told_together():
     both = told(PSNR, PSNR)
     assert both[0] == (
-        "**5 pictures are enough on both networks: more of them change PSNR no more than chance does (2 seeds).**"
+        "**5 pictures are enough on both networks: more of them make no difference that 2 seeds can tell.**"
     )
-    assert told(ONE, ONE, ONE)[0].startswith("**One picture is enough on all 3 networks: more of them change")
+    assert "tried were 1, 5 and 20, on b 1 and 20." in told(PSNR, ONE)[2]
+    assert told(ONE, ONE, ONE)[0].startswith("**One picture is enough on all 3 networks: more of them make")
     assert both[1].count("with one picture instead of 20 (") == 2 and (
         "the worst seed loses 6.00 dB on a and 6.00 dB on b against full precision. With as many as are enough "
         "the standard deviation over seeds is 0.07 dB on a (5 pictures) and 0.07 dB on b (5 pictures)." in both[1]
@@ -82,13 +83,13 @@ def test_networks_that_need_as_many_are_told_together():
 def test_networks_that_differ_are_told_apart():
     first, *_, advice, _ = told(PSNR, ONE, PSNR)
     assert first == (
-        "**One picture is enough on b, 5 on a and c: more of them change PSNR no more than chance does (2 seeds).**"
+        "**One picture is enough on b, 5 on a and c: more of them make no difference that 2 seeds can tell.**"
     )
     assert advice == (
         "*In practice:* use 5 pictures or more: a and c need as many, on b one does; one picture loses 4.05 dB in the mean on a."
     )
     assert told(PSNR, ALL, ONE)[0] == (
-        "**One picture is enough on c, 5 on a: more of them change PSNR no more than chance does (2 seeds); "
+        "**One picture is enough on c, 5 on a: more of them make no difference that 2 seeds can tell; "
         "on b the most that was tried, 20 pictures, is needed.**"
     )
     assert told(ALL, {"2": (27.0, 27.1), "10": (30.0, 30.1)})[0] == (
@@ -102,13 +103,16 @@ def test_a_single_size_has_nothing_to_compare():
     assert first == "**5 pictures alone were tried, so that fewer may do.**" and rule.startswith("The pool")
     assert advice == "*In practice:* use 5 pictures; fewer were not tried."
     first = told(PSNR, {"1": (30.0, 30.2)})[0]
-    assert first.endswith("(2 seeds); on b one picture alone was tried, so that fewer may do.**")
+    assert first.endswith("that 2 seeds can tell; on b one picture alone was tried, so that fewer may do.**")
 
 
 def test_one_seed_tells_no_chance():
     first, few, *_ = told({"1": (29.0,), "5": (30.02,), "20": (30.0,)})
     assert first == "**5 pictures are enough: more of them, up to 20, change PSNR by no more than 0.05 dB (one seed).**"
-    assert few.startswith("PSNR on Set5 changes by -1.00 dB, one seed, with one picture") and "deviation" not in few
+    assert (
+        few.startswith("What remains is +0.02 dB (5 against 20). PSNR on Set5 changes by -1.00 dB, one seed, with one")
+        and "deviation" not in few
+    )
 
 
 def test_the_method_that_needs_most_decides():

@@ -12,6 +12,7 @@ from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import several
 from . import clipping_measures
 from .clipping_measures import EVERY, MINMAX, RELEASED, RULES
 from .measured import extents, signed
@@ -172,23 +173,21 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
 def _first(units: pd.DataFrame) -> str:
     cost, values = -gaps(units, "fp"), pivoted(_matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
-    sure = {
-        (of, used): cost.loc[of, used] > _LITTLE
-        and clear(values, (f"found for {of} bits", str(used)), (f"found for {used} bits", str(used)))
+    costly = {of: _costly(cost, values, of) for of in (low, high)}
+    wide, narrow = (
+        f"the range found for {of} bits {_costs(cost, values, of, used, costly[of])}"
         for of, used in ((high, low), (low, high))
-    }
-    wide = f"the range found for {high} bits costs {cost.loc[high, low]:.1f} dB at {low}"
-    narrow = f"the range found for {low} bits costs {cost.loc[low, high]:.1f} dB at {high}"
+    )
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
-    if all(sure.values()):
-        roughly = ", though not exactly" if better else ""
-        head = f"**Clipping must follow the bits{roughly}: {wide}, and {narrow}.**"
-    elif sure[high, low]:
-        head = f"**Clipping must follow the bits down, not up: {wide}; the range found for {low} bits does at {high} too.**"
-    elif sure[low, high]:
-        head = f"**Clipping must follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
+    if low in costly[high] and high in costly[low]:
+        head = f"**Clipping should {'roughly ' if better else ''}follow the bits: {wide}, and {narrow}.**"
+    elif low in costly[high]:
+        head = f"**Clipping should follow the bits down, not up: {wide}; the range found for {low} bits does at {high} too.**"
+    elif high in costly[low]:
+        head = f"**Clipping should follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
     else:
         head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
+    head += _of_runs(values, high, low)
     told = f"{_good_from(cost, high)} This is PSNR to the full-precision output; what clipping adds to AdaBM's other parts is asked on the page of components."
     if better:
         more = "more" if all(of > used for used, of in better.items()) else "other"
@@ -197,6 +196,42 @@ def _first(units: pd.DataFrame) -> str:
             "where it pays to clip more than the output bears."
         )
     return head + told
+
+
+def _costly(cost: pd.DataFrame, values: pd.DataFrame, of: int) -> list[int]:
+    """At how many bits a range found for some costs more than 0.1 dB, clearly."""
+    return [
+        int(used)
+        for used in cost.columns
+        if cost.loc[of, used] > _LITTLE
+        and clear(values, (f"found for {used} bits", str(used)), (f"found for {of} bits", str(used)))
+    ]
+
+
+def _lost(values: pd.DataFrame, of: int, used: int) -> pd.Series:
+    """What a range costs by network and seed, in dB."""
+    lost = values[f"found for {used} bits", str(used)] - values[f"found for {of} bits", str(used)]
+    return lost.groupby(["backbone", "seed"], sort=False).mean()
+
+
+def _costs(cost: pd.DataFrame, values: pd.DataFrame, of: int, used: int, costly: Sequence[int]) -> str:
+    """Tell at which bits a range clearly costs something, and how much at one of them, from network to network."""
+    of_networks = _lost(values, of, used).groupby("backbone").mean()
+    by = f", {of_networks.min():z.1f} to {of_networks.max():z.1f} by network" if len(of_networks) > 1 else ""
+    if used not in costly:
+        return f"costs {cost.loc[of, used]:z.1f} dB at {used}{by}, not clearly"
+    return (
+        f"clearly costs at {several([str(bits) for bits in costly])} bits ({cost.loc[of, used]:.1f} dB at {used}{by})"
+    )
+
+
+def _of_runs(values: pd.DataFrame, high: int, low: int) -> str:
+    """How far single runs are apart in the two costs of the answer."""
+    runs = [_lost(values, of, used) for of, used in ((high, low), (low, high))]
+    if len(runs[0]) < 2:
+        return ""
+    told = [f"{signed(lost.min(), 1)} to {signed(lost.max(), 1)} dB at {used}" for lost, used in zip(runs, (low, high))]
+    return f" In single runs (a network and seed) the cost is {several(told)}."
 
 
 def _good_from(cost: pd.DataFrame, high: int) -> str:

@@ -1,6 +1,6 @@
 """Which parts of AdaBM earn their bits?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,9 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
         return []
     where = table["backbone"].iloc[0]
     head = (
-        _verdict(effects[series], series, where) if series else "The parts of AdaBM were not compared with each other."
+        _verdict(effects[series], series, where, _cleared(effects[series], others, series))
+        if series
+        else "The parts of AdaBM were not compared with each other."
     )
     advised = (
         [practice(_advice(parts, effects[series], series, where) + best_elsewhere(parts, others, series))]
@@ -82,15 +84,34 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     ]
 
 
-def _verdict(effects: Mapping[str, Difference], series: str, where: str) -> str:
-    """Which parts help and which harm, beyond doubt; of the others how much they seem to."""
+def _cleared(effects: Mapping[str, Difference], others: Mapping[str, pd.DataFrame], series: str) -> list[str]:
+    """On which other sets parts differ clearly that don't on the first."""
+    told = []
+    for name, here in others.items():
+        clear = [
+            f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)"
+            for part, d in part_effects(here, series).items()
+            if d.sure and part in effects and not effects[part].sure
+        ]
+        told += [f"on {name} {several(clear)} {'are' if len(clear) > 1 else 'is'} clear"] if clear else []
+    return told
+
+
+def _doubtful(d: Difference) -> str:
+    """A difference that is not clear, with its p value where there is one."""
+    p_value = "" if np.isnan(d.p_value) else f", adjusted p = {d.p_value:.2g}"
+    return f"({d.mean:+.2f} ± {d.spread:.2f} dB{p_value})"
+
+
+def _verdict(effects: Mapping[str, Difference], series: str, where: str, elsewhere: Sequence[str] = ()) -> str:
+    """Which parts help and which harm, beyond doubt; of the others how much they seem to, and where else that is clear."""
     named = {part: f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)" for part, d in effects.items()}
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
-    doubtful = [named[part] for part, d in effects.items() if not d.sure]
+    doubtful = [f"{PART[part]} {_doubtful(d)}" for part, d in effects.items() if not d.sure]
     told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
     told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} quality"] if harms else []
     told += [f"of {several(doubtful)} the seeds cannot tell"] if doubtful else []
-    return f"On {where} {'; '.join(told)} ({series})."
+    return "; ".join([f"On {where} {'; '.join(told)} ({series})", *elsewhere]) + "."
 
 
 def _advice(parts: pd.DataFrame, effects: Mapping[str, Difference], series: str, where: str) -> str:

@@ -142,11 +142,18 @@ def _first(pools: Sequence[Lost]) -> str:
         parts = [f"{several(mixed)} among the photographs"] if mixed else []
         parts += [f"{several(alone)} in their place"] if alone else []
         told.append(
-            f"{series} is clearly hurt by {', and by '.join(parts)}"
-            if parts
-            else f"{series} is clearly hurt by none of its pools"
+            f"{series}{_tried(here, pools)} is clearly hurt by {', and by '.join(parts) if parts else 'none of its pools'}"
         )
     return f"What the calibration set holds matters: {'; '.join(told)}."
+
+
+def _tried(here: Sequence[Lost], pools: Sequence[Lost]) -> str:
+    """Name in brackets the pools and networks that one method was tried with, where they are not all that any was."""
+    of = lambda some, value: list(_by(some, value))
+    kinds, networks = of(here, "pool"), of(here, "backbone")
+    told = [f"only with {several(kinds)}"] if len(kinds) < len(of(pools, "pool")) else []
+    told += [f"only on {several(networks)}"] if len(networks) < len(of(pools, "backbone")) else []
+    return f" (tried {several(told)})" if told else ""
 
 
 def _hurting(pools: Sequence[Lost]) -> list[str]:
@@ -206,8 +213,13 @@ def _parts(pools: Sequence[Lost]) -> list[str]:
             *_by([lost for lost in hurt if lost.pool in ALONE], "pool").values(),
         ]
         parts = [_part(group) for group in groups if group]
-        equal = f"At equal FAB, the same bits for all images and layers, where ranges alone make a difference, {series} loses, where it is clearly hurt,"
-        told.append(f"{moved} {equal} {several(parts)}." if parts else moved)
+        equal = (
+            "With the same bits for all images and layers FAB is equal, and only ranges differ. "
+            f"There {series} loses {several(parts)}. These are the pools that clearly hurt it."
+            if parts
+            else ""
+        )
+        told.append(" ".join(text for text in (moved, equal) if text))
     return told
 
 

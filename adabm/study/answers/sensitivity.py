@@ -15,7 +15,7 @@ from .dealing import worth
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .ranking import clearly_better
-from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
+from .sensitivity_measures import FISHER, MEASURES, ORACLE, OWN, PROJECTED, RANDOM, UNIFORM, look
 from .significance import paired_difference
 
 QUESTION = Question(
@@ -27,6 +27,11 @@ QUESTION = Question(
 )
 _LITTLE = 0.3  # rank correlation
 _SAME = 0.05  # dB
+_REACH = 0.05  # rank correlation
+_DEFINED = {
+    PROJECTED: "tells how far rounding a layer's input moves the output, to first order",
+    FISHER: "is the squared slope of the output at that input times the squared step that it is rounded to",
+}
 _KEYS = ["backbone", "seed"]
 _AGREEMENTS = {
     "rank correlation with the worth of bits": "both",
@@ -122,15 +127,20 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     fp = _mean_of_networks(gained, ["to_fp_db"])["to_fp_db"]
     winner, best = fp.drop(index=[ORACLE, RANDOM]).idxmax(), mean["both"].idxmax()
     winner = best if _as_good(gained, best, winner) else winner
+    rivals = _rivals(layers, mean["both"], fp, best)
+    told = _defined([best, *rivals]) + _close(mean["both"], best, rivals)
     return [
-        f"**{_first(layers, best, _by_network(agreed, OWN, 'both'))}** Best is what agrees best with what a bit more or "
+        f"**{_first(layers, best, rivals, _by_network(agreed, OWN, 'both'))}**{told} Best is what agrees best with what a bit more or "
         f"fewer in one layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer "
         f"for as many, so that FAB stays.{_hardly(_by_network(agreed, best, 'both'))}",
         practice(
-            _practice(fp, winner, _by_network(gained, OWN, "to_fp_db")) + " This is PSNR to the full-precision output."
+            _practice(fp, winner, rivals if winner == best else [], _by_network(gained, OWN, "to_fp_db"))
+            + " This is PSNR to the full-precision output."
         ),
         *evidence(_rows(mean, gained)),
-        *evidence(_listed(gained, list(dict.fromkeys(layers["backbone"])), list(dict.fromkeys([OWN, winner])))),
+        *evidence(
+            _listed(gained, list(dict.fromkeys(layers["backbone"])), list(dict.fromkeys([OWN, winner, *rivals])))
+        ),
         *evidence(extents(layers)),
     ]
 
@@ -187,11 +197,35 @@ def _hardly(best: pd.Series) -> str:
     return f" On {several(weak)} even the best hardly ranks single layers ({several([f'{best[name]:.2f}' for name in weak])})."
 
 
-def _practice(fp: pd.Series, winner: str, own: pd.Series) -> str:
+def _rivals(layers: pd.DataFrame, agreed: pd.Series, fp: pd.Series, best: str) -> list[str]:
+    """The measures that agree nearly as well as the best, not clearly worse, and gain more than it."""
+    near = [name for name in MEASURES if fp[name] > fp[best] and agreed[name] >= agreed[best] - _REACH]
+    return [name for name in near if name != OWN and not clearly_better(layers, best, name)]
+
+
+def _close(agreed: pd.Series, best: str, rivals: list[str]) -> str:
+    """How near the rivals come to the best."""
+    if not rivals:
+        return ""
+    ranks = several([f"{agreed[name]:.2f}" for name in (best, *rivals)])
+    return f" Their rank correlations with the worth of bits are {ranks}."
+
+
+def _defined(names: list[str]) -> str:
+    """Say in a sentence what the measures are that the answer names and a reader can't guess."""
+    told = [f"{name} {_DEFINED[name]}" for name in (PROJECTED, FISHER) if name in names]
+    if FISHER in names and PROJECTED not in names:
+        return ""
+    return f" {told[0][0].upper()}{'; '.join(told)[1:]}." if told else ""
+
+
+def _practice(fp: pd.Series, winner: str, rivals: list[str], own: pd.Series) -> str:
     if fp[winner] <= 0:
         return "The same bits for all layers are better than a bit moved by any of the measures."
     if own.min() <= 0 < own.max():
-        other = "" if winner == OWN else f"; {winner} is worth {fp[winner] - fp[OWN]:.2f} dB more in the mean"
+        ways = [winner, *rivals]
+        worth = several([f"{fp[name] - fp[OWN]:.2f}" for name in ways])
+        other = "" if winner == OWN else f"; {' or '.join(ways)} is worth {worth} dB more in the mean"
         return f"Bits by the standard deviation gain on {several(list(own[own > 0].index))} alone{other}."
     if fp[OWN] <= 0:
         return f"The same bits for all layers are better than bits by the standard deviation; {winner} does gain."
@@ -200,13 +234,14 @@ def _practice(fp: pd.Series, winner: str, own: pd.Series) -> str:
     return f"{winner[:1].upper()}{winner[1:]} is worth {fp[winner] - fp[OWN]:.2f} dB more than the standard deviation at the same bits."
 
 
-def _first(layers: pd.DataFrame, best: str, own: pd.Series) -> str:
+def _first(layers: pd.DataFrame, best: str, rivals: list[str], own: pd.Series) -> str:
     if best == OWN:
         return "A layer's bits should follow the standard deviation of its input, as AdaBM's do: nothing tells better which layers need bits."
     sure = clearly_better(layers, best, OWN)
     if own.min() < _LITTLE:
         told = own[own >= _LITTLE].index
         where = f"tells on {several(list(told))} alone" if len(told) else "hardly tells"
+        best = " or ".join([best, *rivals])
         return f"AdaBM's standard deviation {where} which layers need bits; {best} does it best{'' if sure else ', not clearly'}."
     if sure:
         return f"AdaBM's standard deviation tells which layers need bits, and {best} tells it better."

@@ -222,18 +222,23 @@ def _parts(units: pd.DataFrame, shares: pd.DataFrame) -> list[dict[str, str]]:
 
 def _first(additive: float, fp: pd.Series, sure: bool) -> str:
     """The answer; ``sure``: whether what joint bits gain over separate ones has one sign in draws."""
-    joint, separate = fp[JOINT], fp[SEPARATE]
+    joint, separate, price = fp[JOINT], fp[SEPARATE], ""
     if separate >= joint:
         worth = "and bits chosen for each picture and layer gain nothing over a sum of two factors"
     elif joint > 0 and separate >= _NEARLY * joint:
         worth = f"and a sum of two factors earns {separate / joint:.0%} of what bits for each picture and layer do"
     else:
-        worth = f"but bits for each picture and layer gain {joint - separate:.2f} dB to the full-precision output over a sum of two factors"
-        worth += "" if sure else ", not clearly"
+        price = ", at a price"
+        worth = (
+            f"and the best sum of two factors gives {separate:+.2f} dB to the full-precision output where bits for each picture and "
+            f"layer give {joint:+.2f} ({'clearly more' if sure else 'not clearly more'})"
+        )
     if additive >= _MOST:
-        return f"Image and layer may be separated: a sum of both explains {additive:.0%} of the log error, {worth}."
+        return (
+            f"Image and layer may be separated{price}: a sum of both explains {additive:.0%} of the log error, {worth}."
+        )
     if additive >= 0.5:
-        return f"Image and layer may be separated roughly: a sum of both explains {additive:.0%} of the log error, {worth}."
+        return f"Image and layer may be separated roughly{price}: a sum of both explains {additive:.0%} of the log error, {worth}."
     return f"Image and layer cannot be separated: a sum of both explains only {additive:.0%} of the log error, {worth}."
 
 
@@ -251,15 +256,15 @@ def _advice(fp: pd.Series, truth: pd.Series, own: pd.Series) -> str:
         own: those of AdaBM's mappings to the full-precision output, by network.
     """
     if fp[ADABM] <= 0:
-        by_network = f" ({own.min():+.2f} to {own.max():+.2f} by network)" if len(own) > 1 else ""
-        earned = (
-            f"earn {fp[SEPARATE] / fp[JOINT]:.0%} of what bits chosen for each picture and layer do"
-            if 0 < fp[SEPARATE] < fp[JOINT]
-            else "lose nothing"
+        by_network = f" in the mean ({own.min():+.2f} to {own.max():+.2f} by network)" if len(own) > 1 else ""
+        first = (
+            "Keep the two factors, but choose them otherwise than AdaBM does"
+            if fp[SEPARATE] > 0
+            else "Give all pictures and layers the same bits"
         )
         return (
-            f"A picture's and a layer's factor that are added {earned}, to the full-precision output; what loses is how AdaBM chooses "
-            f"them: its own give {fp[ADABM]:+.2f} dB in the mean{by_network}, against the same bits for all, where the best ones give {fp[SEPARATE]:+.2f}."
+            f"{first}. Against the same bits for all, AdaBM's give {fp[ADABM]:+z.2f} dB to the full-precision output{by_network}; the "
+            f"best two factors give {fp[SEPARATE]:+z.2f} dB."
         )
     if fp[JOINT] > fp[SEPARATE] > 0:
         told = f"Keep the two factors: AdaBM's earn {fp[ADABM] / fp[JOINT]:.0%} of what a search over every picture and layer finds"

@@ -1,5 +1,6 @@
 """How many calibration pictures are needed?"""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -76,8 +77,8 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
         networks.setdefault(one.network, []).append(one)
     return [
         answer(_verdict(networks, told_seeds(swept))),
-        *_told_of_few(found),
-        f"The pool has {pool} pictures. The same is what differs by no more than {ENOUGH} dB, or not clearly; where the seeds of "
+        *[_remaining(networks) + few for few in _told_of_few(found)],
+        f"The pool has {pool} pictures; {_tried(networks)}. The same is what differs by no more than {ENOUGH} dB, or not clearly; where the seeds of "
         f"both spread over more than {LUCK} dB, it depends on which pictures were drawn, and they are not enough.",
         practice(_advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
@@ -107,9 +108,13 @@ def _verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
             enough.setdefault(count, []).append(name)
     texts = []
     if enough:
-        chance = f"by no more than {ENOUGH} dB" if seeds == "one seed" else "no more than chance does"
+        chance = (
+            f"change PSNR by no more than {ENOUGH} dB (one seed)"
+            if seeds == "one seed"
+            else f"make no difference that {seeds} can tell"
+        )
         up_to = f", up to {max(one.most for one in next(iter(networks.values())))}," if len(networks) == 1 else ""
-        texts.append(f"{_groups(enough, len(networks))}: more of them{up_to} change PSNR {chance} ({seeds})")
+        texts.append(f"{_groups(enough, len(networks))}: more of them{up_to} {chance}")
     if needed:
         texts.append(several(needed) + ("" if enough else ": no fewer do as well"))
     if alone:
@@ -133,6 +138,33 @@ def _groups(enough: Mapping[int, list[str]], networks: int) -> str:
     first, *others = sorted(enough)
     told = [f"{'one' if count == 1 else count}{places[count]}" for count in others]
     return ", ".join([f"{pictures_of(first)} {'is' if first == 1 else 'are'} enough{places[first]}", *told])
+
+
+def _remaining(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """How far as many as are enough are from the most, by network, for the method that they are farthest apart for."""
+    texts = []
+    for name, swept in networks.items():
+        count = _needed(swept)
+        apart = [(one.gaps[count], one.most) for one in swept if count in one.gaps]
+        if apart:
+            gap, most = max(apart, key=lambda of: abs(of[0].mean))
+            spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
+            on = f" on {name}" if len(networks) > 1 else ""
+            texts.append(f"{gap.mean:+z.2f}{spread} dB{on} ({count} against {most})")
+    return f"What remains is {several(texts)}. " if texts else ""
+
+
+def _tried(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """Which sizes were tried, and on which networks fewer."""
+    sizes = {name: sorted({size for one in swept for size in one.rows}) for name, swept in networks.items()}
+    told = lambda of: several([str(size) for size in of])
+    first = next(iter(sizes.values()))
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, of in sizes.items():
+        if of != first:
+            groups.setdefault(tuple(of), []).append(name)
+    others = [f", on {several(names)} {told(of)}" for of, names in groups.items()]
+    return f"tried were {told(first)}{''.join(others)}"
 
 
 def _told_of_few(found: Sequence[Swept]) -> list[str]:

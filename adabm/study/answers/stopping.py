@@ -137,15 +137,33 @@ def _advice(found: pd.DataFrame) -> str:
     lowest, last = (found["lowest_db"] - found["last_db"]).mean(), (found["rule_db"] - found["last_db"]).mean()
     if max(lowest, last) <= _LITTLE:
         return "Hold calibration pictures out only to save time: the last step is as good."
-    if lowest > last + _LITTLE:
-        gains = _means(found)["lowest_db"] - _means(found)["last_db"]
-        told = several([f"{gain:+z.2f} dB on {name}" for name, gain in gains.items()])
-        mean = f", {lowest:+.2f} in the mean" if len(gains) > 1 else ""
+    if _preferred(found) == "lowest_db":
         return (
-            f"Hold some calibration pictures out and keep the state of their lowest loss: {told}{mean}, against the last step if "
-            f"fine-tuning goes on to its end; {last:+.2f} dB if the rule stops it, which saves steps."
+            "Hold some calibration pictures out, fine-tune to the end and keep the state of their lowest loss: "
+            f"{_against_last(found, 'lowest_db')}. Only who has to save steps stops early: {last:+.2f} dB in the mean."
         )
     return f"Hold some calibration pictures out and stop by their loss: {last:+.2f} dB in the mean over the last step."
+
+
+def _preferred(found: pd.DataFrame) -> str:
+    """The column of the state that is advised: that of the lowest loss where stopping loses something on it, else the rule's."""
+    return "lowest_db" if (found["lowest_db"] - found["rule_db"]).mean() > _LITTLE else "rule_db"
+
+
+def _against_last(found: pd.DataFrame, column: str) -> str:
+    """What keeping a state gives over the last step: by network, in the mean, and in the worst run."""
+    runs = found[column] - found["last_db"]
+    gains = _means(found)[column] - _means(found)["last_db"]
+    several_networks = len(gains) > 1
+    told = several([f"{gain:+z.2f} dB{f' on {name}' if several_networks else ''}" for name, gain in gains.items()])
+    told += f", {runs.mean():+z.2f} in the mean" if several_networks else ""
+    where = f", on {found.loc[runs.idxmin(), 'backbone']}" if several_networks else ""
+    worst = (
+        f"the worst run{where}{',' if where else ''} {runs.min():+z.2f} dB"
+        if runs.min() < -_LITTLE
+        else f"no run loses more than {_LITTLE} dB"
+    )
+    return f"{told} against the last step; {worst}"
 
 
 def _means(found: pd.DataFrame) -> pd.DataFrame:
@@ -155,15 +173,22 @@ def _means(found: pd.DataFrame) -> pd.DataFrame:
 def _first(found: pd.DataFrame) -> str:
     means = _means(found)
     harmed = means[means["last_db"] < means["start_db"] - _LITTLE]
-    missed = harmed[harmed["rule_db"] < harmed["start_db"] - _LITTLE]
+    kept = _preferred(found)
+    missed = harmed[harmed[kept] < harmed["start_db"] - _LITTLE]
     gain, lost = (found["rule_db"] - found["last_db"]).mean(), (found["best_db"] - found["rule_db"]).mean()
     worse = means.index[means["rule_db"] < means["last_db"] - _LITTLE].tolist()
     if len(missed):
         return f"The held-out teacher loss does not tell when to stop: fine-tuning harms {_harmed(found, missed.index)} and the rule lets it."
     if len(harmed):
+        told, by = (
+            ("Stop by the teacher loss on held-out calibration pictures", "the rule")
+            if kept == "rule_db"
+            else ("Keep the state of the lowest teacher loss on held-out calibration pictures", "this")
+        )
+        costs = means.index[means[kept] < means["last_db"] - _LITTLE].tolist()
         return (
-            f"Stop by the teacher loss on held-out calibration pictures: fine-tuning to the end harms {_harmed(found, harmed.index)}, "
-            f"and in the mean the rule prevents it{f', but costs {several(worse)} quality' if worse else ''}."
+            f"{told}: fine-tuning to the end harms {_harmed(found, harmed.index)}, and in the mean {by} prevents it"
+            f"{f', but costs {several(costs)} quality' if costs else ''}."
         )
     if worse and (means["lowest_db"] >= means["last_db"] - _LITTLE).all():
         return (
@@ -191,8 +216,8 @@ def _harmed(found: pd.DataFrame, networks: Sequence[str]) -> str:
 def _saved(found: pd.DataFrame, patience: int) -> str:
     saved = 1 - found["stopped"].sum() / found["steps"].sum()
     return (
-        f"Keeping the state of the lowest loss and stopping after {patience} rounds without a lower one saves {saved:.0%} of the steps "
-        f"in {len(found)} runs."
+        f"The rule keeps the state of the lowest loss and stops after {patience} rounds without a lower one. It saves {saved:.0%} of the "
+        f"steps in {len(found)} runs and gives {_against_last(found, 'rule_db')}."
     )
 
 

@@ -13,6 +13,7 @@ from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_mem
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from ..tables.schema import study_table
+from ..tables.wording import several
 
 QUESTION = Question(
     "timing",
@@ -21,6 +22,7 @@ QUESTION = Question(
     "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; upscaling is simulated.",
     "Measured time of the parts of quantization",
 )
+_IMAGE2BIT = "of which Image2Bit"  # the level of the part that is timed beside upscaling
 _ALIKE = 0.05  # of a ratio of times; less is the machine's noise
 _COUNTED = {
     "pictures": "calibration pictures",
@@ -103,6 +105,16 @@ def _times(ratio: float) -> str:
     return "as long as" if abs(ratio - 1) < _ALIKE else f"{ratio:.2f} times as long as"
 
 
+def _part(row: pd.Series) -> str:
+    """Name a part in a sentence."""
+    series, level = row["series"], str(row["level"])
+    if series == "calibration":
+        return f"calibration on {level} {'picture' if level == '1' else 'pictures'}"
+    if series == "upscale":
+        return f"upscaling with {level}" if level != _IMAGE2BIT else "Image2Bit alone"
+    return f"{level} of fine-tuning" if level.endswith(" step") else level
+
+
 def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], whole_steps: int) -> list[str]:
     """Tell the time of calibration, clipping and fine-tuning, of simulated inference, and the memory.
 
@@ -120,20 +132,24 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
     whole = most + clipping + whole_steps * step
     full, uniform, adaptive, image2bit = (
         median("upscale", name)
-        for name in ("full precision", "uniform bits, simulated", "adaptive bits, simulated", "of which Image2Bit")
+        for name in ("full precision", "uniform bits, simulated", "adaptive bits, simulated", _IMAGE2BIT)
     )
     place = table.loc[table["series"] == "upscale", "dataset"].iloc[0]
     most_mib, least_mib = (table.loc[at] for at in (table["peak_mib"].idxmax(), table["peak_mib"].idxmin()))
+    timed = table[table["seconds"].notna() & (table["series"] != WHOLE)]
+    repeats = timed.groupby(["series", "level"])["sample"].nunique().min()
     told = [
         answer(
-            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps, added up from few), "
+            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps; extrapolated from "
+            f"{several([str(n) for n in steps])} {'step' if list(steps) == [1] else 'steps'}), "
             f"{1 - (most + clipping) / whole:.0%} of them fine-tuning; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
         f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "
-        f"{image2bit / adaptive:.1%} of it.",
-        f"Memory peaks at {most_mib['peak_mib']:.0f} MiB ({most_mib['series']} {most_mib['level']}); "
-        f"the part that needs least has {least_mib['peak_mib']:.0f} MiB ({least_mib['series']} {least_mib['level']}).",
+        f"{image2bit / adaptive:.1%} of it. Times are "
+        + (f"medians of {repeats} repeats, with one seed." if repeats > 1 else "of one measurement, with one seed."),
+        f"Memory peaks at {most_mib['peak_mib']:.0f} MiB, in {_part(most_mib)}; it is least in {_part(least_mib)}, with "
+        f"{least_mib['peak_mib']:.0f} MiB.",
     ]
     advice = f"one step of fine-tuning costs as much as {step / per_picture:.0f} calibration pictures: save steps, not pictures."
     parts = {
@@ -145,7 +161,7 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
         f"upscaling {place}: full precision": full,
         f"upscaling {place}: uniform bits, simulated": uniform,
         f"upscaling {place}: adaptive bits, simulated": adaptive,
-        "of which Image2Bit": image2bit,
+        _IMAGE2BIT: image2bit,
     }
     recipes = table[(table["series"] == WHOLE) & table["seconds"].notna()]
     medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
