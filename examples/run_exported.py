@@ -31,7 +31,7 @@ def upscale(path, picture):
         graph, constants = (archive.read(f"factor{factor:+d}.{end}") for end in ("xml", "bin"))
         model = openvino.Core().read_model(graph, openvino.Tensor(np.frombuffer(constants, np.uint8).copy()))
         if "vnni" not in Path("/proc/cpuinfo").read_text():  # sums of such a processor overflow: large weights in float
-            for node in model.get_ordered_ops():
+            for node in [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]:
                 if node.get_element_type() == openvino.Type.i8 and np.abs(node.data.astype(int)).max() > 64:
                     node.output(0).replace(openvino.opset13.constant(node.data.astype(np.float32)).output(0))
         y = next(iter(openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x]).values()))
