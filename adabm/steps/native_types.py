@@ -5,9 +5,8 @@ from pathlib import Path
 
 import torch
 
-_PROCESSOR = Path(
-    "/proc/cpuinfo"
-)  # Linux tells there what a processor has, such as avx512_bf16, amx_bf16 or, on ARM, bf16
+# Linux tells there what a processor has, such as avx512_bf16, amx_bf16 or, on ARM, bf16.
+_PROCESSOR = Path("/proc/cpuinfo")
 
 
 @cache
