@@ -20,6 +20,7 @@ from ..tables.network_board import network_board
 from ..tables.question import Question
 from .embedding import embedded
 from .front import advice
+from .recurring import recurring
 from .sections import (
     REPORT,
     calibration_sections,
@@ -64,6 +65,7 @@ def write_report(
             board=readable_board(board) if board is not None else None,
             short_board=shortened(board) if board is not None else None,
             networks=network_board(board) if board is not None else None,
+            recurring=recurring(results, study),
             advice=advice(board, study) if board is not None else [],
             board_figures=_board_figures(results),
             board_links=links(
