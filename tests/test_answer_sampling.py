@@ -80,7 +80,7 @@ def test_networks_that_differ_are_told_apart():
     )
     found = told(BETTER, PSNR)
     assert found[0] == "**Clearly better than random pictures is better (on a); clearly worse: worse (on b).**"
-    assert found[-2] == "*In practice:* choose by better (on a); avoid worse (on b)."
+    assert found[-2] == "*In practice:* choose by better (on a); avoid worse."
     assert told(PSNR, ONE_SEED)[0].endswith("clearly worse: worse (on a); on b one seed cannot tell.**")
 
 
@@ -91,7 +91,14 @@ def test_many_places_are_told_below_the_verdict():
     )
     assert found[0].endswith("clearly worse: one and two (not everywhere).**")
     assert found[2] == "Clearly worse: one (on a) and two (on b)."
-    assert "*In practice:* draw pictures at random; one and two lose in some comparisons." in found
+    assert "*In practice:* draw pictures at random; avoid one and two." in found
+
+
+def test_what_is_worse_in_some_comparisons_tells_in_how_many():
+    found = told(PSNR, ALIKE | {"worse": (29.95, 30.1, 30.2)}, {**ALIKE, "worse": (30.05, 30.15, 30.25)})
+    assert found[-2] == (
+        "*In practice:* draw pictures at random; worse is below them in 2 of 3 comparisons, clearly in 1."
+    )
 
 
 def test_what_is_so_in_one_series_alone_says_so():

@@ -21,7 +21,10 @@ QUESTION = Question(
     "sampling",
     4,
     "Which pictures?",
-    "The same number of calibration pictures, chosen from the same pool by different strategies.",
+    "The same number of calibration pictures, chosen from the same pool: random ones; stratified, one of each span of complexity; "
+    "extremes, the least and the most complex; diverse and kmeans, spread over the features that the network sees; hardest, those "
+    "that uniform quantization hurts most; single_scene, all of one photograph. Adaptive adds random ones until ranges and thresholds "
+    "stop moving, and so decides the number itself.",
     "Quality for each strategy of choosing calibration pictures",
 )
 _SAME_FAB = 0.005  # bits; tables show two decimals
@@ -97,7 +100,7 @@ def conclusion(comparison: pd.DataFrame) -> list[str]:
         *_places(better, worse),
         *_elsewhere(comparison.drop(here.index)),
         *_adaptive(here),
-        practice(_advice(_shortened(better), _shortened(worse))),
+        practice(_advice(comparison, better, worse)),
         *evidence([_tested(row) for _, row in here.iterrows()]),
     ]
 
@@ -144,11 +147,26 @@ def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
     return text + (f"; on {several(untold)} one seed cannot tell." if untold else ".")
 
 
-def _advice(better: list[str], worse: list[str]) -> str:
-    text = f"choose by {several(better)}" if better else "draw pictures at random"
-    if worse and worse[0].endswith(_IN_PART):
-        return f"{text}; {several(worse).removesuffix(_IN_PART)} lose in some comparisons."
-    return f"{text}; avoid {several(worse)}." if worse else f"{text}."
+def _advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str:
+    """What to choose by; of what is worse somewhere, how often it is, on all sets."""
+    text = f"choose by {several(_shortened(better))}" if better else "draw pictures at random"
+    if not worse:
+        return f"{text}."
+    tested = comparison.dropna(subset=["against random"])
+    bad = list(dict.fromkeys(tested[clear(tested) & (tested["against random"] < 0)]["strategy"]))
+    standing = {name: _standing(tested[tested["strategy"] == name]) for name in bad}
+    always = [name for name, told in standing.items() if not told]
+    parts = [f"avoid {several(always)}"] if always else []
+    return "; ".join([text, *parts, *(f"{name} {told}" for name, told in standing.items() if told)]) + "."
+
+
+def _standing(rows: pd.DataFrame) -> str:
+    """In how many comparisons a strategy is below random pictures; empty where it is clearly so in all."""
+    below = rows["against random"] < 0
+    sure = int((clear(rows) & below).sum())
+    if sure == len(rows):
+        return ""
+    return f"is below them in {below.sum()} of {len(rows)} comparisons, clearly in {sure}"
 
 
 def _span(here: pd.DataFrame) -> str:
