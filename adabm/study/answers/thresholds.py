@@ -28,6 +28,7 @@ QUESTION = Question(
 IMAGES, LAYERS = "images", "layers"
 _SETTINGS = {IMAGES: "map_bits.image_percentile", LAYERS: "map_bits.layer_percentile"}
 RELEASED = {IMAGES: 10, LAYERS: 30}
+_NOTICEABLE = 0.1  # dB
 _SIGNED = {"difference (dB)": "released minus it (dB)"}
 
 
@@ -122,88 +123,102 @@ def compared(table: pd.DataFrame) -> list[Moved]:
 
 
 def conclusion(table: pd.DataFrame) -> list[str]:
-    """Tell, on the first set, what the released percentiles lose against the best, and what they gain on the extremes."""
+    """Tell, on the first set, of images and of layers, what the released percentiles lose against the best, and what they gain on the extremes."""
     found = compared(named(table))
-    better = [moved for moved in found if moved.lost.sure]
     widest = max(found, key=lambda moved: moved.span)
     return [
-        answer(_verdict(found, better)),
+        answer(_verdict(found)),
         f"Over all percentiles PSNR on {measured(table, 'percentile')['dataset'].iloc[0]} spans {widest.span:.2f} dB at most, "
-        f"for those of {widest.which}{_where(widest, found)}; there FAB is from {widest.fab.min():.2f} to {widest.fab.max():.2f}.",
-        practice(_advice(found, better)),
+        f"for those of {widest.which}{_places([widest], found)}; there FAB is from {widest.fab.min():.2f} to {widest.fab.max():.2f}.",
+        practice(_advice(found)),
         *evidence([row for moved in found for row in _rows(moved)]),
     ]
 
 
-def _advice(found: Sequence[Moved], better: Sequence[Moved]) -> str:
-    if not better:
-        return "keep the released percentiles."
-    texts = [
-        f"try {_percentile(first.best)} instead of {RELEASED[first.which]} for {told}{_meaning(first)}"
-        for first, told in _alike(better, found)
-    ]
-    return several(texts) + "."
+def _parts(found: Sequence[Moved]) -> dict[str, list[Moved]]:
+    """The comparisons of images and those of layers, where there are any."""
+    parts = {which: [moved for moved in found if moved.which == which] for which in (IMAGES, LAYERS)}
+    return {which: here for which, here in parts.items() if here}
 
 
-def _meaning(moved: Moved) -> str:
-    """What the extremes come to for layers, whose thresholds are taken from these very layers."""
-    return ", which gives all layers the same bits" if (moved.which, moved.best) == (LAYERS, 0) else ""
+def _advice(found: Sequence[Moved]) -> str:
+    texts = []
+    for which, here in _parts(found).items():
+        better = [moved for moved in here if moved.lost.sure]
+        groups = _alike(better, found)
+        texts += [
+            f"try {_percentile(of[0].best)} instead of {RELEASED[which]} for {which}{told}" for of, told in groups
+        ]
+        rest = [moved for moved in here if moved not in better]
+        if rest:
+            place = _places(rest, found) if better else ""
+            texts.append(f"keep the released {RELEASED[which]} for {which}{place}")
+    return "; ".join(texts) + "."
 
 
 def _percentile(level: int) -> str:
     return "0 (the extremes)" if level == 0 else str(level)
 
 
-def _alike(better: Sequence[Moved], found: Sequence[Moved], gained: bool = False) -> list[tuple[Moved, str]]:
-    """Return the first of those that one percentile suits best, and what they are, in words: their networks together."""
-    groups: dict[tuple[int, str, str], list[Moved]] = {}
+def _alike(better: Sequence[Moved], found: Sequence[Moved]) -> list[tuple[list[Moved], str]]:
+    """Return those that one percentile suits best, and where that is, in words."""
+    groups: dict[tuple[int, str], list[Moved]] = {}
     for moved in better:
-        groups.setdefault((moved.best, moved.which, moved.name), []).append(moved)
-    several_methods = len({moved.name for moved in found}) > 1
-    several_networks = len({moved.network for moved in found}) > 1
-    told = []
-    for here in groups.values():
-        gains = [f" ({-moved.lost.mean:+.2f} ± {moved.lost.spread:.2f} dB)" if gained else "" for moved in here]
-        text = here[0].which + (f", {here[0].name}" if several_methods else "")
-        if several_networks:
-            text += " on " + several([moved.network + gain for moved, gain in zip(here, gains)])
-        else:
-            text += gains[0]
-        told.append((here[0], text))
-    return told
+        groups.setdefault((moved.best, moved.name), []).append(moved)
+    return [(here, _places(here, found)) for here in groups.values()]
 
 
-def _where(moved: Moved, found: Sequence[Moved]) -> str:
-    """Name the method and the network of a comparison, where there are several."""
-    method = f", {moved.name}" if len({other.name for other in found}) > 1 else ""
-    return method + (f", on {moved.network}" if len({other.network for other in found}) > 1 else "")
+def _places(here: Sequence[Moved], found: Sequence[Moved], difference: str = "", sign: int = 1) -> str:
+    """Name networks and methods, where there are several of them, and the differences: `` on a (+0.10 ± 0.02 dB) and b (...)``."""
+    methods, networks = (len({getattr(moved, name) for moved in found}) > 1 for name in ("name", "network"))
+    details = []
+    for moved in here:
+        d = getattr(moved, difference, None)
+        gain = [f"{sign * d.mean:+z.2f} ± {d.spread:.2f} dB"] if d else []
+        details.append(", ".join([moved.name] * methods + gain))
+    if networks:
+        places = [moved.network + (f" ({told})" if told else "") for moved, told in zip(here, details)]
+        return f" on {several(places)}"
+    return f" ({'; '.join(details)})" if any(details) else ""
 
 
-def _verdict(found: Sequence[Moved], better: Sequence[Moved]) -> str:
-    if better:
-        listed = [f"{_percentile(first.best)} for {told}" for first, told in _alike(better, found, gained=True)]
-        first = f"Other percentiles are clearly better than the released ones: {several(listed)}"
-    else:
-        first = "No other percentile is clearly better than the released one"
-    texts = [_worth(which, found) for which in (IMAGES, LAYERS) if any(moved.which == which for moved in found)]
-    return f"{'; '.join([first, *texts])}."
+def _verdict(found: Sequence[Moved]) -> str:
+    return " ".join(f"For {which} {_told(which, here, found)}." for which, here in _parts(found).items())
 
 
-def _worth(which: str, found: Sequence[Moved]) -> str:
-    """What adapting images or layers is worth: for all alike, for some, or hidden by the spread over seeds."""
-    here = [moved for moved in found if moved.which == which]
-    sides = {
-        verb: [moved for moved in here if moved.worth.sure and moved.worth.mean * sign > 0]
-        for verb, sign in (("helps", 1), ("harms", -1))
-    }
-    for verb, clear in sides.items():
-        if len(clear) == len(here):
-            return f"adapting {which} clearly {verb}"
-    named = lambda moved: _where(moved, found).removeprefix(", ")
-    texts = [f"{verb} {several([named(moved) for moved in clear])}" for verb, clear in sides.items() if clear]
-    if texts:
-        return f"adapting {which} clearly {several(texts)}{' alone' * (len(texts) == 1)}"
-    return f"the seeds cannot tell percentiles {_percentile(0)} and {RELEASED[which]} for {which} apart"
+def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
+    """Which percentile is clearly better than the released one and where; what that one is worth against the extremes elsewhere."""
+    released = RELEASED[which]
+    better = [moved for moved in here if moved.lost.sure]
+    texts = [
+        f"{_percentile(of[0].best)}{_meaning(of[0])} is clearly better than the released {released}{_places(of, found, 'lost', -1)}"
+        for of, _ in _alike(better, found)
+    ] or [f"no other percentile is clearly better than the released {released}"]
+    rest = [moved for moved in here if moved not in better]
+    for word, sign in (("better", 1), ("worse", -1)):
+        sure = [moved for moved in rest if moved.worth.sure and moved.worth.mean * sign > 0]
+        if sure:
+            texts.append(
+                f"{released} is clearly {word} than 0{'' if better else ', the extremes,'}{_places(sure, found, 'worth')}"
+            )
+    if not better and len(texts) == 1:
+        texts[0] += f", which the seeds cannot tell from {_percentile(0)}"
+    worst = max(here, key=_lost_at_most)
+    if not better and _lost_at_most(worst) > _NOTICEABLE:
+        level = int(worst.psnr.idxmin())
+        texts.append(f"of the others tried {level} loses most, {_lost_at_most(worst):.2f} dB{_places([worst], found)}")
+    return "; ".join(texts)
+
+
+def _lost_at_most(moved: Moved) -> float:
+    """What the worst percentile but 0, which is told of in any case, loses against the released one, in dB."""
+    others = moved.psnr.drop(0)
+    return float(moved.psnr[RELEASED[moved.which]] - others.min())
+
+
+def _meaning(moved: Moved) -> str:
+    """What the extremes come to for layers, whose thresholds are taken from these very layers."""
+    return ", which gives all layers the same bits," if (moved.which, moved.best) == (LAYERS, 0) else ""
 
 
 def _rows(moved: Moved) -> list[dict[str, str]]:
