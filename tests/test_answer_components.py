@@ -114,7 +114,7 @@ def test_what_holds_on_the_first_set_alone_is_said_to():
         "On Set14 image mapping changes PSNR by +0.10 ± 0.00 dB and layer mapping by +1.00 ± 0.00 dB, fine-tuned."
         in told
     )
-    assert advice.startswith("*In practice:* all of AdaBM has the most PSNR") and "Set14" not in advice
+    assert advice.startswith("*In practice:* keep all of AdaBM, which has the most PSNR") and "Set14" not in advice
     for each in rows:
         if each["dataset"] == "Set14" and each["level"] == "layer+clipping":
             each["psnr_y_db"] += 0.3 + 0.2 * each["seed"]
@@ -125,7 +125,7 @@ def test_what_holds_on_the_first_set_alone_is_said_to():
         if each["dataset"] == "Set14" and each["level"] == "layer+clipping":
             each["psnr_y_db"] -= 0.198 * each["seed"]
     assert components.conclusion(study_table(rows), steps=30)[0].endswith(
-        "the seeds cannot tell (fine-tuned); on Set14 image mapping (-0.20 ± 0.00 dB) is clear.**"
+        "the seeds cannot tell; on Set14 image mapping (-0.20 ± 0.00 dB) is clear (fine-tuned for 30 steps).**"
     )
 
 
@@ -133,7 +133,8 @@ def test_effects_are_of_a_part_beside_the_other_two():
     rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=30.2, image_clipping=29.0)
     head, told, advice, evidence = components.conclusion(study_table(rows), steps=30)
     assert head == (
-        "**On net_x4 of image mapping (-0.20 ± 0.00 dB) and layer mapping (+1.00 ± 0.00 dB) the seeds cannot tell (not fine-tuned).**"
+        "**On net_x4 of image mapping (-0.20 ± 0.00 dB at +0.00 bits) and layer mapping (+1.00 ± 0.00 dB at +0.00 bits) "
+        "the seeds cannot tell (not fine-tuned).**"
     ), "differences that do not vary have no test"
     assert told.startswith(
         "A part's effect is what it adds to the other two at the same base bits, on Set5. This is one network, net_x4:"
@@ -148,19 +149,40 @@ def test_only_what_is_sure_is_called_clear():
     effects = {
         "image": Difference(-0.3, 0.1, 0.03), "layer": Difference(0.4, 0.1, 0.01), "clipping": Difference(0.3, 0.1, 0.06)
     }  # fmt: skip
-    assert components._verdict(effects, "fine-tuned", "net") == (
-        "On net layer mapping (+0.40 ± 0.10 dB) clearly earns its place; image mapping (-0.30 ± 0.10 dB) clearly costs quality; "
-        "of clipping (+0.30 ± 0.10 dB, adjusted p = 0.06) the seeds cannot tell (fine-tuned)."
+    bits = {"image": 0.25, "layer": 0.0, "clipping": -0.001}
+    assert components._verdict(effects, bits, "net") == (
+        "On net layer mapping (+0.40 ± 0.10 dB at +0.00 bits) clearly earns its place; image mapping (-0.30 ± 0.10 dB at +0.25 bits) "
+        "clearly costs quality; of clipping (+0.30 ± 0.10 dB at +0.00 bits) the seeds cannot tell"
     )
-    assert components._verdict(effects, "fine-tuned", "net", ["on b"]).endswith(
-        "the seeds cannot tell (fine-tuned); on b."
-    )
+    assert components._verdict(effects, bits, "net", ["on b"]).endswith("the seeds cannot tell; on b")
 
 
 def test_all_parts_together_may_be_best():
     rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
     told = components.conclusion(study_table(rows), 30)
-    assert "on Set5; fine-tuning takes 30 steps." in told[1] and "all of AdaBM has the most PSNR" in told[2]
+    assert "on Set5; fine-tuning takes 30 steps." in told[1] and "keep all of AdaBM" in told[2]
+
+
+def test_a_part_that_costs_bits_for_nothing_sure_is_to_be_left_out():
+    rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.99, image_clipping=29.0)
+    for each in rows:
+        each["fab"] -= 0.25 * (each["level"] == "layer+clipping")
+        each["psnr_y_db"] += 0.1 * each["seed"] * (each["level"] == "image+clipping")
+    head, _, advice, _ = components.conclusion(study_table(rows), 30)
+    assert "of image mapping (+0.01 ± 0.00 dB at +0.25 bits) the seeds cannot tell" in head
+    assert advice == (
+        "*In practice:* on net_x4 keep layer mapping, and do without image mapping: +0.25 bits for +0.01 ± 0.00 dB, "
+        "which the seeds cannot tell from nothing."
+    )
+
+
+def test_the_answer_tells_whether_dealing_layers_by_chance_does_as_well():
+    one, other = "layer mapping, not fine-tuned", "random layer factors, not fine-tuned"
+    rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
+    rows += of("bits", {"4": 29.0}, one) + of("bits", {"4": 28.0}, other)
+    assert components.conclusion(study_table(rows), 30)[0].endswith(
+        "Layer mapping, not fine-tuned, is clearly better than random layer factors at none of 1 base bits.**"
+    )
 
 
 def test_what_has_nothing_to_compare_is_left_out():

@@ -20,8 +20,9 @@ QUESTION = Question(
     "components",
     5,
     "Which parts of AdaBM earn their bits?",
-    "The parts of AdaBM are switched off, and its settings moved, one at a time.",
-    "Quality and average bits with parts of AdaBM switched off or moved",
+    "The parts of AdaBM are switched off, and its settings moved, one at a time. What a part adds to the other two is told in dB and "
+    "in bits (FAB); layer mapping is compared with layer factors dealt at random, too.",
+    "Quality with parts of AdaBM switched off or moved",
 )
 _NO_EFFECT = 0.005  # dB, and bits
 _NO_IMAGE = "+".join(part for part in PARTS if part != "image")
@@ -56,7 +57,7 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     parts, front, weights = (measured(here, variable) for variable in ("components", "bits", "bit_weight"))
     effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
     equal = _against_uniform(front)
-    moved = [*_worth_of_sensitivity(front), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
+    moved = [*_worth_of_sensitivity(front, _RIVALS[1:]), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
     series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
     others = other_sets(table, first, series) if series else {}
     scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
@@ -64,11 +65,13 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     if not told:
         return []
     where = table["backbone"].iloc[0]
+    tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else series
     head = (
-        _verdict(effects[series], series, where, _cleared(effects[series], others, series))
+        f"{_verdict(effects[series], _bits_added(parts, series), where, _cleared(effects[series], others, series))} ({tuned})."
         if series
         else "The parts of AdaBM were not compared with each other."
     )
+    head = " ".join([head, *_worth_of_sensitivity(front, _RIVALS[:1])])
     advised = (
         [practice(_advice(parts, effects[series], series, where) + best_elsewhere(parts, others, series))]
         if series
@@ -97,40 +100,46 @@ def _cleared(effects: Mapping[str, Difference], others: Mapping[str, pd.DataFram
     return told
 
 
-def _doubtful(d: Difference) -> str:
-    """A difference that is not clear, with its p value where there is one."""
-    p_value = "" if np.isnan(d.p_value) else f", adjusted p = {d.p_value:.2g}"
-    return f"({d.mean:+.2f} ± {d.spread:.2f} dB{p_value})"
-
-
-def _verdict(effects: Mapping[str, Difference], series: str, where: str, elsewhere: Sequence[str] = ()) -> str:
+def _verdict(
+    effects: Mapping[str, Difference], bits: Mapping[str, float], where: str, elsewhere: Sequence[str] = ()
+) -> str:
     """Which parts help and which harm, beyond doubt; of the others how much they seem to, and where else that is clear."""
-    named = {part: f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)" for part, d in effects.items()}
+    named = {
+        part: f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB at {bits[part]:+z.2f} bits)"
+        for part, d in effects.items()
+    }
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
-    doubtful = [f"{PART[part]} {_doubtful(d)}" for part, d in effects.items() if not d.sure]
+    doubtful = [named[part] for part, d in effects.items() if not d.sure]
     told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
     told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} quality"] if harms else []
     told += [f"of {several(doubtful)} the seeds cannot tell"] if doubtful else []
-    return "; ".join([f"On {where} {'; '.join(told)} ({series})", *elsewhere]) + "."
+    return "; ".join([f"On {where} {'; '.join(told)}", *elsewhere])
 
 
 def _advice(parts: pd.DataFrame, effects: Mapping[str, Difference], series: str, where: str) -> str:
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
     best = most(parts, series)
-    if best == WHOLE:
-        doubtful = [f"{PART[part]} {_bits_added(parts, series, part)}" for part, d in effects.items() if not d.sure]
-        told = f"all of AdaBM has the most PSNR in the mean on {where}, at the bits that each combination comes to"
-        return f"{told}; whether that is due to {several(doubtful)} the seeds cannot tell." if doubtful else f"{told}."
-    gain = paired_difference(psnr_by_seed(parts, series, best), psnr_by_seed(parts, series, WHOLE))
-    told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
-    return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
+    if best != WHOLE:
+        gain = paired_difference(psnr_by_seed(parts, series, best), psnr_by_seed(parts, series, WHOLE))
+        told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
+        return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
+    bits = _bits_added(parts, series)
+    dear = [part for part, d in effects.items() if not d.sure and bits[part] > _NO_EFFECT]
+    if not dear:
+        return f"keep all of AdaBM, which has the most PSNR in the mean on {where}."
+    kept = [PART[part] for part in effects if part not in dear]
+    prices = [f"{bits[part]:+.2f} bits for {effects[part].mean:+.2f} ± {effects[part].spread:.2f} dB" for part in dear]
+    return (
+        (f"on {where} keep {several(kept)}, and " if kept else f"on {where} ")
+        + f"do without {several([PART[part] for part in dear])}: {several(prices)}, which the seeds cannot tell from nothing."
+    )
 
 
-def _bits_added(parts: pd.DataFrame, series: str, part: str) -> str:
-    """How a part changes FAB beside the other two, in brackets."""
-    rest = "+".join(other for other in PARTS if other != part)
+def _bits_added(parts: pd.DataFrame, series: str) -> dict[str, float]:
+    """How each part changes FAB beside the other two."""
     here = parts[parts["series"] == series].groupby("level")["fab"].mean()
-    return f"({here[WHOLE] - here[rest]:+z.2f} bits)"
+    rests = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}
+    return {part: here[WHOLE] - here[rest] for part, rest in rests.items() if rest in here}
 
 
 def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> list[str]:
@@ -248,10 +257,10 @@ def image_worth(table: pd.DataFrame) -> str:
     )
 
 
-def _worth_of_sensitivity(front: pd.DataFrame) -> list[str]:
-    """A sentence on layer factors by sensitivity against random, opposite and no ones: at how many base bits they differ clearly."""
+def _worth_of_sensitivity(front: pd.DataFrame, rivals: Sequence[str]) -> list[str]:
+    """A sentence on layer factors by sensitivity against others: at how many base bits they differ clearly."""
     told = []
-    for other in _RIVALS:
+    for other in rivals:
         found = adjust(by_bits(front, _LAYERS, other)).values()
         if found:
             better, worse = (sum(d.sure and d.mean * sign > 0 for d in found) for sign in (1, -1))
