@@ -258,15 +258,15 @@ def test_seeds_that_differ_between_series():
     )
     series = lambda name, seeds, level="1": [row | dict(series=name, level=level, seed=seed) for seed in range(seeds)]
     told = lambda *rows: measured_on(pd.DataFrame([row for some in rows for row in some]))
-    assert told(series("a", 3), series("b", 1)) == "Measured on one (3 seeds, 1 for b, 5 pictures or patches); Set5."
-    assert told(series("a", 3), series("b", 3)) == "Measured on one (3 seeds, 5 pictures or patches); Set5."
+    assert told(series("a", 3), series("b", 1)) == "Measured at W4A4 FQ on one (3 seeds, 1 for “b”, 5 pictures); Set5."
+    assert told(series("a", 3), series("b", 3)) == "Measured at W4A4 FQ on one (3 seeds, 5 pictures); Set5."
     several = told(series("a", 1), series("b", 3), series("c", 2))
-    assert several == "Measured on one (1 to 3 seeds by series, 5 pictures or patches); Set5."
+    assert several == "Measured at W4A4 FQ on one (1 to 3 seeds by series, 5 pictures); Set5."
     within = told(series("a", 3), series("a", 2, "2"))
-    assert within == "Measured on one (2 to 3 seeds by series, 5 pictures or patches); Set5."
+    assert within == "Measured at W4A4 FQ on one (2 to 3 seeds by series, 5 pictures); Set5."
     recipes = [{**one, "method": one["series"]} for one in [*series("a", 1), *series("b", 2), *series("c", 3)]]
     evaluation = pd.DataFrame(recipes).drop(columns=["series", "variable", "level"])
-    assert measured_on(evaluation) == "Measured on one (1 to 3 seeds by recipe, 5 pictures or patches); Set5."
+    assert measured_on(evaluation) == "Measured at W4A4 FQ on one (1 to 3 seeds by recipe, 5 pictures); Set5."
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,17 @@ def test_a_question_tells_networks_seeds_and_pictures():
         *rows("two", 1, {"Set5": 1}),
         *rows("one", 9, {"X": 9}, "FP32"),
     ]
-    told = "Measured on one (5 seeds, 8 pictures or patches) and two (1 seed, 1 picture); Set5 and Urban100."
+    told = "Measured at W4A4 FQ on one (5 seeds, 8 pictures) and two (1 seed, 1 picture); Set5 and Urban100."
     assert measured_on(pd.DataFrame(table)) == told
     assert measured_on(pd.DataFrame(table).assign(status="not run")) == ""
+    table += rows("THREE_x4", 2, {"Set5": 2}, "W6A6 FQ")
+    changes = {"tune": None, "clip": None}
+    plan = {"backbones": {"data/one.safetensors": {}, "three_x4": {"side": 16}}, "side": 32, "changes": changes}
+    assert measured_on(pd.DataFrame(table), plan) == (
+        "Measured on one (W4A4 FQ, 5 seeds, 8 patches of 32x32), two (W4A4 FQ, 1 seed, 1 patch of 32x32) and THREE_x4 "
+        "(W6A6 FQ, 2 seeds, 2 patches of 16x16); Set5 and Urban100; not fine-tuned."
+    )
+    told = lambda methods: measured_on(pd.DataFrame(table), {"methods": methods}).endswith("; not fine-tuned.")
+    assert told({"a": {"changes": changes}}) and not told({"a": {"changes": changes}, "b": {"method": "adabm"}})
     timed = pd.DataFrame(rows("one", 1, {"none": None})).assign(psnr_y_db=float("nan"))
-    assert measured_on(timed) == "Measured on one (1 seed)."
+    assert measured_on(timed) == "Measured at W4A4 FQ on one (1 seed)."

@@ -1,6 +1,7 @@
 """On what a question was measured: networks, seeds, pictures, sets, and with which recipes."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -14,25 +15,63 @@ _OWN_BITS = "adabm-own-bits"
 _RELEASED_SEARCH = {"adabm", "adabm-notune"}  # tables of questions call these and the other AdaBM
 
 
-def measured_on(rows: pd.DataFrame) -> str:
-    """Return how much a question's rows measured: networks with seeds and pictures, and the sets; empty where nothing was.
+def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
+    """Return how much a question's rows measured: networks with bits, seeds and pictures, and the sets; empty where nothing was.
 
-    Full precision is left out: it has no seeds. A picture may be a patch.
+    Full precision is left out: it has no seeds.
+
+    Args:
+        parameters: of the question, whose ``side`` says that patches were measured, and whose ``changes`` that nothing was fine-tuned.
     """
+    parameters = parameters if isinstance(parameters, Mapping) else {}
     rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
     if rows.empty:
         return ""
-    networks = [f"{network(name)} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
+    sides = _sides(parameters)
+    settings = list(dict.fromkeys(rows["setting"]))
+    networks = [
+        f"{network(name)} ({_extent(here, sides.get(name.lower(), sides.get('')), len(settings) > 1)})"
+        for name, here in rows.groupby("backbone", sort=False)
+    ]
     pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
-    return f"Measured on {several(networks)}" + (f"; {several(list(pictured))}." if len(pictured) else ".")
+    told = [
+        f"Measured {f'at {settings[0]} ' * (len(settings) == 1)}on {several(networks)}",
+        *([several(list(pictured))] if len(pictured) else []),
+    ]
+    return "; ".join([*told, *(["not fine-tuned"] if _untuned(parameters) else [])]) + "."
 
 
-def _extent(rows: pd.DataFrame) -> str:
-    """Seeds and pictures of one network's rows; of each set the pictures of the row that has most."""
+def _sides(parameters: Mapping) -> dict[str, int]:
+    """Of patches that a question cuts from the evaluated pictures, by network, and under the empty name of the others; LR pixels."""
+    if "side" not in parameters:
+        return {}
+    given = parameters.get("backbones")
+    own = given if isinstance(given, Mapping) else {}
+    return {"": parameters["side"]} | {
+        PurePosixPath(file).name.removesuffix(".safetensors").lower(): options["side"]
+        for file, options in own.items()
+        if "side" in options
+    }
+
+
+def _untuned(parameters: Mapping) -> bool:
+    """Whether the changes say of all its methods that none is fine-tuned."""
+    methods = parameters.get("methods")
+    given = [*methods.values()] if isinstance(methods, Mapping) else [parameters]
+    changes = [one.get("changes") if isinstance(one, Mapping) else None for one in given]
+    return bool(changes) and all(isinstance(of, Mapping) and of.get("tune", "released") is None for of in changes)
+
+
+def _extent(rows: pd.DataFrame, side: int | None, bits: bool) -> str:
+    """If wanted bits, seeds and pictures of one network's rows; of each set the pictures of the row that has most."""
     rows = rows[rows["psnr_y_db"].notna()] if rows["psnr_y_db"].notna().any() else rows  # not what was timed beside it
     pictures = int(rows.groupby("dataset")["pictures"].max().sum())
-    told = _told_seeds(rows)
-    return told + (f", {pictures} {'picture' if pictures == 1 else 'pictures or patches'}" if pictures else "")
+    settings = list(dict.fromkeys(rows["setting"]))
+    told = [*([settings[0]] if bits and len(settings) == 1 else []), _told_seeds(rows)]
+    if pictures:
+        kinds = ("picture", "pictures") if side is None else ("patch", "patches")
+        told.append(f"{pictures} {kinds[pictures > 1]}" + (f" of {side}x{side}" if side else ""))
+    return ", ".join(told)
 
 
 def _told_seeds(rows: pd.DataFrame) -> str:
@@ -48,7 +87,7 @@ def _told_seeds(rows: pd.DataFrame) -> str:
     if len(others) == 0 and counts.min() == first:
         return _seeds(first)
     if len(others) == 1 and len(most) > 1 and all(counts[name].nunique() == 1 for name in most.index):
-        return f"{_seeds(first)}, {others.iloc[0]} for {others.index[0]}"
+        return f"{_seeds(first)}, {others.iloc[0]} for “{others.index[0]}”"
     return f"{counts.min()} to {_seeds(int(counts.max()))} by {'recipe' if kind == 'method' else kind}"
 
 

@@ -113,7 +113,11 @@ def question_section(results: Path, question: Question, summary: pd.DataFrame, s
             ("provenance", question.provenance(results)),
         ),
         record.get("version"),
-        " ".join(text for text in (measured_on(own), recipes_told(record.get("parameters"))) if text),
+        " ".join(
+            text
+            for text in (measured_on(own, record.get("parameters")), recipes_told(record.get("parameters")))
+            if text
+        ),
         ", ".join(network(name) for name in dict.fromkeys(own["backbone"])),
     )
 
