@@ -253,6 +253,10 @@ def test_figures_are_those_of_what_was_measured():
         )
         for d in ("Set5", "Set14")
     ]
-    assert list(components.figures(study_table(rows))) == [""]
+    drawn = components.figures(study_table(rows))
+    assert list(drawn) == [""]
+    assert [text.get_text() for text in drawn[""].axes[0].texts] == ["4.00", "FAB", "full precision"], (
+        "bits beside PSNR"
+    )
     rows += of("bits", {"4": 31.0}, "AdaBM") + of("bit_weight", {"5": 31.0}, "AdaBM")
     assert list(components.figures(study_table(rows))) == ["", "frontier", "bit_weight"]

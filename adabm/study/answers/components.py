@@ -22,7 +22,7 @@ QUESTION = Question(
     "Which parts of AdaBM earn their bits?",
     "The parts of AdaBM are switched off, and its settings moved, one at a time. What a part adds to the other two is told in dB and "
     "in bits (FAB); layer mapping is compared with layer factors dealt at random, too.",
-    "Quality with parts of AdaBM switched off or moved",
+    "Quality with parts of AdaBM switched off, and their average bits (FAB)",
 )
 _NO_EFFECT = 0.005  # dB, and bits
 _NO_IMAGE = "+".join(part for part in PARTS if part != "image")
@@ -34,7 +34,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw PSNR of the combinations and, where they were measured, the frontier of loss and FAB and the weights of the bit loss."""
     parts, front, weights = (measured(table, variable) for variable in ("components", "bits", "bit_weight"))
     full = full_precision(table)
-    drawn = {"": question_figures.plot_levels(parts, "psnr_y_db", "PSNR-Y (dB)", full)}
+    drawn = {"": question_figures.plot_levels(parts, "psnr_y_db", "PSNR-Y (dB)", full, ("fab", "FAB"))}
     if len(front):
         drawn["frontier"] = question_figures.plot_frontier(front)
     if len(weights):

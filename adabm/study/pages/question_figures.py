@@ -151,20 +151,29 @@ def _legend(figure: Figure, series: Sequence[str]) -> None:
     )
 
 
-def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, float] | None = None) -> Figure:
+def plot_levels(
+    table: pd.DataFrame,
+    value: str,
+    label: str,
+    full: Mapping[str, float] | None = None,
+    beside: tuple[str, str] | None = None,
+) -> Figure:
     """Draw a value of named levels: a row a level, a column a set, a colour a series; small dots: seeds, large: their mean (of times: samples and median).
 
     Args:
         table: measured rows of one variable; levels are drawn in their order of appearance, the first at the top.
         label: of the value's axis.
         full: PSNR of full precision by set, drawn as a dotted line.
+        beside: a column whose means stand in numbers at the right of each row, and its heading.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
     series = list(dict.fromkeys(table["series"]))
     levels = list(dict.fromkeys(table["level"]))
     styles = series_styles(series)
     with study_style():
-        figure = Figure(figsize=(2.6 + min(2.7 * max(len(datasets), 1.2), _WIDEST), 1.2 + 0.3 * len(levels)))
+        figure = Figure(
+            figsize=(2.6 + min(2.7 * max(len(datasets), 1.2), _WIDEST), 1.2 + (0.38 if beside else 0.3) * len(levels))
+        )
         axes = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
         for axis, dataset in zip(axes, datasets):
             for index, name in enumerate(series):
@@ -175,6 +184,10 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
                 axis.plot(here[value], places, **style | {"mfc": "none"}, alpha=0.6, ms=3)
                 means = here.groupby("level", sort=False)[value].agg("median" if value in _FROM_ZERO else "mean")
                 axis.plot(means, [levels.index(level) + offset for level in means.index], **style, ms=6, label=name)
+                if beside is not None:
+                    _numbers(axis, here.groupby("level", sort=False)[beside[0]].mean(), levels, offset, style["color"])
+            if beside is not None:
+                axis.text(1.02, 1.02, beside[1], transform=axis.transAxes, fontsize=8, va="bottom")
             if full is not None:
                 axis.axvline(full[dataset], color="black", lw=0.8, ls=":")
                 axis.annotate(
@@ -194,6 +207,15 @@ def plot_levels(table: pd.DataFrame, value: str, label: str, full: Mapping[str, 
         axes[0].set_ylim(len(levels) - 0.5, -0.5)
         _legend(figure, series)
     return figure
+
+
+def _numbers(axis: Axes, values: pd.Series, levels: Sequence[str], offset: float, colour: str) -> None:
+    """Write values at the right of an axis, each beside its level."""
+    for level, number in values.items():
+        place = (1.02, levels.index(level) + offset)
+        axis.text(
+            *place, f"{number:.2f}", transform=axis.get_yaxis_transform(), fontsize=6.5, color=colour, va="center"
+        )
 
 
 def plot_frontier(table: pd.DataFrame) -> Figure:
