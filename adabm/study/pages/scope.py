@@ -1,6 +1,7 @@
 """On what a question was measured: networks, seeds, pictures, sets, and with which recipes."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -25,6 +26,19 @@ def measured_on(rows: pd.DataFrame) -> str:
     networks = [f"{network(name)} ({_extent(here)})" for name, here in rows.groupby("backbone", sort=False)]
     pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
     return f"Measured on {several(networks)}" + (f"; {several(list(pictured))}." if len(pictured) else ".")
+
+
+def calibrated_on(parameters: Mapping) -> str:
+    """Return the same of one calibration, from the parameters that its provenance names; empty where they name no network."""
+    if "backbone" not in parameters:
+        return ""
+    told = f"Measured on {network(Path(parameters['backbone']).stem)}"
+    told += f" at {several(parameters['settings'])}" if parameters.get("settings") else ""
+    seeds, patches = parameters.get("seeds", []), parameters.get("effort", {}).get("patches")
+    extent = [_seeds(len(seeds))] if seeds else []
+    extent += [f"calibrated on {patches} patches"] if patches else []
+    told += f" ({', '.join(extent)})" if extent else ""
+    return told + (f"; {several(parameters['sets'])}." if parameters.get("sets") else ".")
 
 
 def _extent(rows: pd.DataFrame) -> str:
