@@ -166,7 +166,7 @@ def test_the_table_and_the_figure():
         "": ["net"], "missed": ["net"], "quality": ["net"]
     }  # fmt: skip
     released_lines = [line for line in drawn[""].axes[0].get_lines() if line.get_color() == family_color("AdaBM")]
-    assert len(released_lines) == 1 and {"weight 0", "weight 50 (released)", "multiplier", "target"} == {
+    assert len(released_lines) == 1 and {"weight 0", "weight 50,\nreleased", "multiplier", "target"} == {
         text.get_text() for text in drawn[""].axes[0].texts
     }
 

@@ -1,13 +1,18 @@
 """The leaderboard: order, times of the right recipe, and the sentence that the report opens with."""
 
+import json
 import math
 
 import pandas as pd
 import pytest
 from test_summary import row, summary
 
+from adabm.study.pages.board_notes import own_bits_note
+from adabm.study.pages.front import advice
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.tables.leaderboard import best, first_board, leaderboard, readable_board, verdict
+from adabm.study.tables.schema import study_table
+from adabm.study.tables.times import steps_of, told_seconds
 from helpers.study_tables import row as timed
 
 
@@ -106,3 +111,88 @@ def test_of_recipes_that_lose_as_little_the_one_that_integers_run_is_first():
     assert best(board)["method"] == "omse" and board["method"].iloc[0] == "gba-dan"
     assert "OMSE loses least: 0.13 dB at FAB 4.00; GBA + DAN loses as little." in verdict(board)
     assert best(leaderboard(summary(rows[0], rows[1], rows[3])))["method"] == "gba-dan"
+
+
+# -- times put together from parts -----------------------------------------------------------------
+
+
+@pytest.fixture
+def parted(timing) -> pd.DataFrame:
+    """With the parts of AdaBM: 4 s of calibration, 1 s of clipping, 2 s a step."""
+    shared = dict(question="timing", backbone="net", setting="W4A4 FQ", dataset="patches of 8x8")
+    seconds = {
+        ("calibration", "5"): 1.0,
+        ("calibration", "20"): 4.0,
+        ("fine-tuning", "1"): 2.0,
+        ("fine-tuning", "10"): 20.0,
+        ("quantize", "clipping"): 1.0,
+    }
+    rows = [timed(**shared, series=series, level=level, seconds=s) for (series, level), s in seconds.items()]
+    return pd.concat([timing.assign(dataset="patches of 8x8"), pd.DataFrame(rows)], ignore_index=True)
+
+
+def test_the_time_of_what_fine_tunes_is_put_together_from_its_parts_and_told_apart(measured, parted):
+    board = leaderboard(measured, parted, {"adabm": 100})
+    row = board.set_index(["setting", "method"]).loc[("W4A4 FQ", "adabm")]
+    assert row["seconds"] == pytest.approx(4 + 1 + 100 * 2) and row["seconds_from"] == "parts"
+    assert list(board["seconds_from"]) == ["whole", "parts", "", "", ""]
+    shown = readable_board(board, "From parts.")
+    assert list(shown.cells["time to quantize (s, measured)"]) == ["3.0", "≈ 205", ""]
+    assert shown.markdown().endswith("|\n\nFrom parts.\n")
+    assert verdict(board).endswith("AdaBM loses 0.90 dB at FAB 4.05, in about 205 s.")
+    assert (
+        "AdaBM takes about 205 s, put together from its measured parts."
+        in dict(advice(board, study_table([])))["What it costs"]
+    )
+    open_, filled = (plot_loss_seconds(board).axes[0].lines[place] for place in (1, 0))
+    assert open_.get_markerfacecolor() == "white" != filled.get_markerfacecolor()
+
+
+@pytest.mark.parametrize("missing", ["calibration", "fine-tuning", "quantize"])
+def test_no_time_is_put_together_where_a_part_or_the_steps_are_missing(measured, parted, missing):
+    for timing, steps in ((parted[parted["series"] != missing], {"adabm": 100}), (parted, None)):
+        assert leaderboard(measured, timing, steps).set_index("method").loc["adabm", "seconds_from"] == ""
+
+
+def test_the_steps_are_those_of_the_evaluation():
+    part = dict(backbone="weights/net.safetensors", settings=["W4A4 FQ"], methods=["adabm", "minmax"])
+    plan = dict(plan=[part], effort=dict(rounds=10, steps_per_round=50))
+    assert steps_of(plan, "net", "W4A4 FQ", "adabm") == 500
+    assert steps_of(plan, "net", "W8A6", "adabm") is None and steps_of(plan, "net", "W4A4 FQ", "fast") is None
+    assert steps_of(dict(plan, plan=[part | dict(rounds=2)]), "net", "W4A4 FQ", "adabm") == 100
+    assert steps_of(dict(plan, plan=[part, part | dict(rounds=2)]), "net", "W4A4 FQ", "adabm") is None, "not alike"
+    assert steps_of({}, "net", "W4A4 FQ", "adabm") is None
+
+
+def test_where_seconds_come_from(parted, timing):
+    assert told_seconds(parted, {"cpu": "A processor"}, {"adabm": 100}) == (
+        "Seconds are medians of one measurement on one thread, all timed in turn on one machine (A processor), with 20 "
+        "calibration pictures and patches of 8x8. Those of AdaBM (≈) are put together from parts measured there: 4.0 s of "
+        "calibration, 1.0 s of clipping, and 100 steps of 2.00 s, of which 1 and 10 were timed. Where there are none, the recipe "
+        "was not timed."
+    )
+    assert "put together" not in told_seconds(timing, {}, {})
+    assert told_seconds(parted[parted["series"] != "whole recipe"], {}, {}) == ""
+
+
+# -- AdaBM at own bits, which the leaderboard does not have ----------------------------------------
+
+
+def test_adabm_at_own_bits_is_told_where_a_question_measured_it_at_the_same_place(tmp_path, measured):
+    name = "AdaBM at own bits, 15 steps"
+    shared = dict(backbone="net", series=name)
+    rows = [timed(**shared, level="100", loss_db=0.5 + seed / 10, fab=4.2, seed=seed) for seed in range(3)]
+    rows += [timed(**shared, level="20", loss_db=5.0), timed(**shared, level="100", dataset="Set14", loss_db=9.0)]
+    study, board = (
+        study_table([*rows, timed(backbone="net", level="100", series="another", loss_db=7.0)]),
+        leaderboard(measured),
+    )
+    assert own_bits_note(board, study, tmp_path) == "", "which series it is, provenance tells"
+    (tmp_path / "set_size").mkdir()
+    record = {"parameters": {"methods": {name: {"method": "adabm-own-bits"}, "another": {"method": "adabm"}}}}
+    (tmp_path / "set_size" / "set_size.provenance.json").write_text(json.dumps(record))
+    assert own_bits_note(board, study, tmp_path).endswith(
+        "with 100 calibration pictures, AdaBM at own bits, 15 steps, loses 0.60 ± 0.10 dB at FAB 4.20 (3 seeds)."
+    )
+    assert own_bits_note(board.assign(dataset="Urban100"), study, tmp_path) == ""
+    assert own_bits_note(board.assign(method="adabm-own-bits"), study, tmp_path) == "", "it is a row"

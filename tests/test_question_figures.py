@@ -3,14 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from adabm.study.pages.figures import family_colors
+from adabm.recipes import PRESETS
+from adabm.study.pages.figures import IMAGES, INK, LAYERS, SLATE, WORSE, family_colors, network_styles
 from adabm.study.pages.panel_figures import plot_panels
 from adabm.study.pages.question_figures import plot_frontier, plot_levels, plot_sweep
-from adabm.study.pages.series import series_styles
+from adabm.study.pages.series import apart, series_styles
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import row
 
@@ -184,6 +188,25 @@ def test_more_series_than_markers():
 
 
 # -- colours ---------------------------------------------------------------------------------------
+
+
+def test_what_is_no_method_has_the_colour_of_none():
+    families = family_colors(PRESETS).values()
+    for color in (INK, SLATE, WORSE, series_styles(["calibration"])["calibration"]["color"]):
+        assert min(np.abs(np.subtract(to_rgb(color), to_rgb(family))).max() for family in families) > 0.1
+    parts = series_styles(["images, fine-tuned", "layers, fine-tuned", "layer mapping"])
+    assert [style["color"] for style in parts.values()] == [IMAGES, LAYERS, LAYERS]
+    several = network_styles(["one", "two", "three"])
+    assert len({style["marker"] for style in several.values()}) == 3
+    assert all(np.ptp(to_rgb(style["color"])) < 0.2 for style in several.values()), "grays"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_names_stand_apart_in_their_order_and_within(places):
+    found, gap = apart(sorted(places), 0.05), 0.05
+    assert len(found) == len(places) and all(-1e-9 <= place <= 1 + 1e-9 for place in found)
+    assert all(np.diff(found) >= gap - 1e-9)
 
 
 def test_a_method_has_one_colour_everywhere():

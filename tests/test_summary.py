@@ -264,7 +264,7 @@ def test_every_preset_has_a_label():
     assert [label(name) for name in ("fp32", "minmax", "adabm-notune")] == [
         "Full precision",
         "MinMax",
-        "AdaBM without fine-tuning",
+        "AdaBM, not fine-tuned",
     ]
     assert in_order(["mine/none.yaml", *reversed(PRESETS), "fp32"]) == ["fp32", *PRESETS, "mine/none.yaml"]
     assert label("mine/none.yaml") == "none"  # a recipe file that is not there any more

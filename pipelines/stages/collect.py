@@ -15,6 +15,7 @@ from adabm.process import as_command, plain
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.answers import questions
 from adabm.study.pages import evaluation_figures
+from adabm.study.pages.board_notes import TIMING, evaluated_steps, seconds_note
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.pages.report import REPORT, write_report
 from adabm.study.running.runs import MEASURED
@@ -66,15 +67,15 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
 def collect_leaderboard(results: Path, summary: pd.DataFrame) -> None:
     """Write the leaderboard with its figures: all rows as CSV, the first network's as Markdown under a sentence."""
     report, sources = results / REPORT, [results / "evaluation" / "evaluation_summary.csv"]
-    timed = next(q for q in questions() if q.id == "timing").table(results)
+    timed = next(q for q in questions() if q.id == TIMING).table(results)
     if timed.is_file():
         sources.append(timed)
-    board = leaderboard(summary, read_study_table(timed) if timed.is_file() else None)
+    board = leaderboard(summary, read_study_table(timed) if timed.is_file() else None, evaluated_steps(results))
     if board.empty:
         return
     write_table(board, report / "leaderboard.csv")
     write_provenance(report / "leaderboard.csv", find_root(), {}, sources, [])
-    _write(report / "leaderboard.md", f"{verdict(board)}\n\n{readable_board(board).markdown()}")
+    _write(report / "leaderboard.md", f"{verdict(board)}\n\n{readable_board(board, seconds_note(results)).markdown()}")
     networks = network_board(board)
     if networks is not None:
         _write(report / "networks.md", networks.markdown())

@@ -84,6 +84,19 @@ def average_bits(model: QuantizedSR, pictures: Sequence[Picture]) -> float:
     return float(np.mean([upscale(model, picture.low).feature_average_bits for picture in pictures]))
 
 
+def advice(layers: pd.DataFrame) -> str:
+    """Return what follows for practice from the factors of layers before and after fine-tuning.
+
+    Args:
+        layers: the table ``calibration_layers``.
+    """
+    adaptive = layers[layers["policy"] == "adaptive"]
+    moved, total = int((adaptive["initial_factor"] != adaptive["tuned_factor"]).sum()), len(adaptive)
+    if moved == 0:
+        return f"look at the bits of layers before fine-tuning: it kept those of all {total} layers."
+    return f"look at the bits of layers after fine-tuning: it changed those of {moved} of {total} layers."
+
+
 def conclusion(bits: float, base: int, pictures: int, name: str, quality: Mapping[str, float]) -> list[str]:
     """Tell the feature average bits over pictures, and what one of them loses.
 

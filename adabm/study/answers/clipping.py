@@ -1,4 +1,4 @@
-"""Why must clipping follow the bits?"""
+"""Must clipping follow the bits?"""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ from .probing import Probe, mapping_table, psnr
 QUESTION = Question(
     "clipping",
     12,
-    "Why must clipping follow the bits?",
+    "Must clipping follow the bits?",
     "Ranges that the released search finds for some bits, used at others; and the bits and patches that are searched at and on.",
     "Share of its range that a layer keeps by bits, and what a range found for other bits costs",
 )
@@ -317,7 +317,7 @@ def _of_searches(units: pd.DataFrame, method: str) -> list[str]:
     worth = found[RELEASED] - found[MINMAX]
     sure = clear(values, ("search", RELEASED), ("search", MINMAX))
     told = (
-        f"At AdaBM's mapped bits, without fine-tuning ({method}), the released search (one batch, at the layer's bits, half-way) gives "
+        f"At AdaBM's mapped bits, not fine-tuned ({method}), the released search (one batch, at the layer's bits, half-way) gives "
         f"{worth:+.1f} dB against no clipping{'' if sure else ', not clearly'}."
     )
     best = found.idxmax()

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ...pictures.reading import read_rgb
 from ..pages import question_figures
-from ..pages.timing_figure import plot_parts
+from ..pages.timing_figure import plot_parts, plot_recipes
 from ..running.runs import MEASURED
 from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
 from ..tables.conclusion import answer, evidence, practice
@@ -82,7 +82,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     }
     whole = timed[timed["series"] == WHOLE]
     if len(whole):
-        drawn["recipes"] = question_figures.plot_levels(whole, "seconds", "measured time (s)")
+        drawn["recipes"] = plot_recipes({name: list(of["seconds"]) for name, of in whole.groupby("level", sort=False)})
     return drawn
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from .figures import family_color, study_style
+from .figures import INK, SLATE, family_color, study_style
 
 _LEFT = ("bit loss, weight 5", "bit loss, weight 50", "bit loss, weight 500")  # names that stand left of their points
 _ABOVE = ("multiplier",)  # close to one of them
+_BEHIND = dict(facecolor="white", edgecolor="none", pad=0.3, alpha=0.75)  # of a name over lines
+_ROOM = 2.0  # of the steps, for names behind their lines
 
 
 def plot_along(trace: pd.DataFrame, released: str) -> Figure:
@@ -58,8 +60,7 @@ def _columns(table: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFr
 
 
 def _color(method: str, released: str) -> tuple:
-    colors = sns.color_palette("colorblind")
-    return family_color("AdaBM") if method == released else colors[2] if method == "multiplier" else colors[0]
+    return family_color("AdaBM") if method == released else INK if method == "multiplier" else SLATE
 
 
 def _short(method: str) -> str:
@@ -72,22 +73,25 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
         width = 1.8 if method == released else 1.1
         axis.plot(here["step"], here["fab"], "-o", markevery=[-1], ms=3.5, color=_color(method, released), lw=width)
         ends[method] = here["fab"].iloc[-1]
-    axis.axhline(target, xmax=0.7, color="0.3", ls=":", lw=1)  # names stand behind it
-    axis.annotate("target", (1, target), (2, 2), textcoords="offset points", fontsize=7, color="0.3")
+    axis.axhline(target, xmax=1 / _ROOM, color="0.3", ls=":", lw=1)  # names stand behind it
     last, low = trace["step"].max(), -1e9
     apart = 0.07 * (trace["fab"].max() - trace["fab"].min())
-    for method, end in sorted(ends.items(), key=lambda item: item[1]):
-        low = max(end, low + apart)
+    told = {method: _short(method) + ",\nreleased" * (method == released) for method in ends} | {"target": "target"}
+    for method, end in sorted((ends | {"target": target}).items(), key=lambda item: item[1]):
+        low = max(end, low + apart * (1.6 if "\n" in told[method] else 1))
         axis.annotate(
-            _short(method) + " (released)" * (method == released),
+            told[method],
             (last, low),
             (4, 0),
             textcoords="offset points",
             fontsize=7,
             va="center",
-            color=_color(method, released),
+            color="0.3" if method == "target" else _color(method, released),
         )
-    axis.set(xlim=(1, last * 1.42), xlabel="step of the mapping")
+        low += 0.6 * apart * ("\n" in told[method])
+    axis.set(xlim=(1, last * _ROOM), xlabel="step of the mapping")
+    axis.set_xticks([step for step in axis.get_xticks() if 0 <= step <= last])
+    axis.grid(axis="x", visible=False)  # names stand where no step is
 
 
 def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
@@ -112,6 +116,7 @@ def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
         fontsize=7,
     )
     axis.set_ylim(len(methods) - 0.5, -0.5)
+    axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(axis="y", visible=False)
 
 
@@ -126,7 +131,9 @@ def _quality(axis: Axes, models: pd.DataFrame, curves: pd.DataFrame, released: s
         ha, away = (
             ("center", (0, 8)) if method in _ABOVE else ("right", (-5, 0)) if method in _LEFT else ("left", (5, 0))
         )
-        place = dict(textcoords="offset points", fontsize=7, va="center", ha=ha, color=_color(method, released))
+        place = dict(
+            textcoords="offset points", fontsize=7, va="center", ha=ha, color=_color(method, released), bbox=_BEHIND
+        )
         axis.annotate(_short(method), point, away, **place)
     axis.set(xlabel="FAB of the patches")
-    axis.margins(x=0.25)
+    axis.margins(x=0.45)

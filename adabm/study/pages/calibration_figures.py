@@ -13,6 +13,7 @@ from ...engines.tiles import Upscaled
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
 from .figures import factor_colors, study_style
+from .series import apart
 
 _FACTOR_NAMES = {-1: "-1 bit", 0: "base", 1: "+1 bit"}
 
@@ -30,16 +31,21 @@ def plot_complexity(
         axis.axvline(low, color=factor_colors()[-1], label=f"$c_l$ = {low:.1f}")
         axis.axvline(high, color=factor_colors()[1], ls="--", label=f"$c_u$ = {high:.1f}")
         top = axis.get_ylim()[1]
-        heights = np.linspace(0.62, 0.95, max(1, len(pictures)))
-        for (name, value), height in zip(sorted(pictures.items(), key=lambda item: item[1]), heights):
+        axis.set_ylim(0, top * 1.45)  # room for the names
+        named = sorted(pictures.items(), key=lambda item: item[1])
+        least, most = axis.get_xlim()
+        places = apart([(value - least) / (most - least) for _, value in named], 0.035)
+        for (name, value), place in zip(named, places):
             axis.plot([value], [0], marker="^", color="black", clip_on=False, ms=5)
             axis.annotate(
                 name,
                 (value, 0),
-                (value, top * height),
+                (place, 0.98),
+                textcoords="axes fraction",
                 fontsize=7,
                 ha="center",
-                bbox=dict(facecolor="white", edgecolor="none", pad=0.5, alpha=0.8),
+                va="top",
+                rotation=90,
                 arrowprops=dict(arrowstyle="-", color="0.4", lw=0.5),
             )
         axis.set(

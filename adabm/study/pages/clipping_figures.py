@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import family_color, study_style
+from .figures import INK, SLATE, family_color, network_styles, study_style
 
 _WORST = -8.0  # dB at which colours end
+_LETTER, _PANEL = 0.055, 2.2  # inches: of a letter in the name of a layer, and at least of a panel
 
 
 def plot_clipping(gaps: pd.DataFrame, gains: pd.Series) -> Figure:
@@ -25,8 +25,7 @@ def plot_clipping(gaps: pd.DataFrame, gains: pd.Series) -> Figure:
         matrix, searched = figure.subplots(1, 2, width_ratios=[1.35, 0.65])
         _matrix(matrix, gaps)
         order = gains.sort_values(ascending=False)
-        other = sns.color_palette("colorblind")[0]
-        colors = [family_color("AdaBM") if "released" in name else other for name in order.index]
+        colors = [family_color("AdaBM") if "released" in name else SLATE for name in order.index]
         searched.barh(range(len(order)), order, color=colors, height=0.6)
         searched.set_yticks(
             range(len(order)),
@@ -53,14 +52,15 @@ def plot_kept(layers: pd.DataFrame) -> Figure:
 
 
 def _shares(axis: Axes, layers: pd.DataFrame) -> None:
-    colors = sns.color_palette("colorblind")
     names = [name for name in layers if name.startswith("kept ") and name != "kept all"]
-    bits = [int(name.split()[1]) for name in names]
+    bits = np.array([int(name.split()[1]) for name in names])
+    styles = network_styles(dict.fromkeys(layers["backbone"]))
     for place, (backbone, here) in enumerate(layers.groupby("backbone", sort=False)):
-        color, quarters = colors[place], here[names].quantile([0.25, 0.5, 0.75]).to_numpy()
-        axis.fill_between(bits, quarters[0], quarters[2], color=color, alpha=0.18, lw=0)
-        axis.plot(bits, quarters[1], "o-", color=color, ms=4, lw=1.4)
-        axis.text(0.03, 0.92 - 0.08 * place, backbone, transform=axis.transAxes, color=color)
+        low, middle, high = here[names].quantile([0.25, 0.5, 0.75]).to_numpy()
+        aside = bits + 0.08 * (place - (len(styles) - 1) / 2)  # no bar on another
+        bars = [middle - low, high - middle]
+        axis.errorbar(aside, middle, bars, **styles[backbone], ms=4.5, lw=1.4, capsize=2, elinewidth=1, label=backbone)
+    axis.legend(loc="upper left")
     axis.set(
         ylim=(0, 1), xlabel="bits that are searched for", title="best share of a layer's range (median and quartiles)"
     )
@@ -102,15 +102,19 @@ def plot_owed(owed: Mapping[str, pd.DataFrame]) -> Figure:
             for axis, backbone in zip(row, networks):
                 here = told[told["backbone"] == backbone].sort_index()
                 top = int(here["share"].argmax())
-                colors = [sns.color_palette("colorblind")[1 if place == top else 0] for place in range(len(here))]
+                colors = [INK if place == top else SLATE for place in range(len(here))]
                 axis.bar(range(len(here)), here["share"], color=colors, width=0.9, lw=0)
                 first = here.iloc[top]
+                name = f"{first['layer']}: {first['share']:.0%}"
+                half = min(0.5, 0.5 * len(name) * _LETTER / _PANEL)  # of the name's width, as a share of the panel's
+                middle = min(max((top + 0.5) / len(here), half), 1 - half)
                 axis.annotate(
-                    f"{first['layer']}: {first['share']:.0%}",
-                    (top, first["share"]),
+                    name,
+                    (middle, first["share"]),
                     (0, 2),
+                    xycoords=("axes fraction", "data"),
                     textcoords="offset points",
-                    ha="right" if top > len(here) / 2 else "left",
+                    ha="center",
                     fontsize=6.5,
                 )
                 axis.set_title(f"{backbone}:\nranges of {of} bits used at {used}", fontsize=8)

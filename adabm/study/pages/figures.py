@@ -36,6 +36,13 @@ _FAMILIES = (
 )  # in the order of the palette
 _PALE = 0.65  # least channel of a colour from which on names written in it cannot be read
 
+# Colours that no method has, for what is none: what is looked at, and what it is compared with.
+INK, SLATE = (0.13, 0.19, 0.27), (0.45, 0.52, 0.60)
+BETTER, WORSE = (0.01, 0.62, 0.45), (0.62, 0.11, 0.31)  # what is clearly so
+IMAGES, LAYERS = (0.87, 0.56, 0.02), (0.01, 0.62, 0.45)  # what is done, or measured, image by image and layer by layer;
+# two families have such colours too, which no question compares on a page with these
+_NETWORKS = ((INK, "o", "-"), (SLATE, "s", "--"), ("0.6", "D", ":"), (INK, "^", "-."), (SLATE, "v", "-"))
+
 
 @contextmanager
 def study_style() -> Iterator[None]:
@@ -73,6 +80,11 @@ def factor_colors() -> dict[int, tuple]:
     """Colours of the bit factors -1, 0, +1, told apart in gray as well."""
     palette = sns.color_palette("colorblind")
     return {-1: palette[0], 0: (0.6, 0.6, 0.6), 1: palette[3]}
+
+
+def network_styles(networks: Iterable[str]) -> dict[str, dict]:
+    """Marker, line and shade of gray of each network, as matplotlib names them: colours are for methods."""
+    return {name: dict(color=c, marker=m, ls=ls) for name, (c, m, ls) in zip(networks, itertools.cycle(_NETWORKS))}
 
 
 def family_colors(methods: Iterable[str]) -> dict[str, tuple]:

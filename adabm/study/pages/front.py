@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..answers import complexity, components
-from ..tables.leaderboard import best, first_board, verdict
+from ..tables.leaderboard import best, by_parts, first_board, seconds_text, verdict
 from ..tables.schema import STUDY_COLUMNS
 
 
@@ -41,20 +41,25 @@ def _costs(board: pd.DataFrame) -> str:
     beside = lambda column, form: f" (MinMax {plain.iloc[0][column]:{form}})" if _told(plain, column) else ""
     told = []
     if pd.notna(row["seconds"]):
-        told.append(f"quantizing takes {row['seconds']:.1f} s on one thread{beside('seconds', '.1f')}")
+        told.append(f"quantizing takes {seconds_text(row)} s on one thread{beside('seconds', '.1f')}")
     told.append(f"the weights take {row['size_kib']:.0f} KiB{beside('size_kib', '.0f')}")
     told.append(f"{row['relative_bitops']:.1%} of the BitOPs of full precision{beside('relative_bitops', '.1%')}")
     text = f"{row['label']}: {', '.join(told)}, both theoretical."
-    released = rows[(rows["method"] == "adabm") & rows["seconds"].isna()]
-    if pd.notna(row["seconds"]) and len(released):
-        text += (
-            f" The time of {released.iloc[0]['label']} is extrapolated from few of its steps, on the page of timing."
-        )
+    released = rows[rows["method"] == "adabm"]
+    if pd.notna(row["seconds"]) and len(released) and row["method"] != "adabm":
+        text += f" {_released(released.iloc[0])}"
     if row["integer"] == "yes":
         text += " Engines that compute in 8-bit integers run it."
     elif row["integer"] == "no":
         text += " Engines that compute in 8-bit integers do not run it."
     return text
+
+
+def _released(row: pd.Series) -> str:
+    if pd.isna(row["seconds"]):
+        return f"{row['label']} was not timed."
+    parts = ", put together from its measured parts" if by_parts(row) else ""
+    return f"{row['label']} takes {seconds_text(row).replace('≈', 'about')} s{parts}."
 
 
 def _told(rows: pd.DataFrame, column: str) -> bool:

@@ -1,9 +1,11 @@
 """Figures of the leaderboard: loss against time, and loss against bits."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from ..tables.leaderboard import first_board
+from ..tables.leaderboard import by_parts, first_board
 from ..tables.methods import in_order, label
 from ..tables.networks import network
 from .figures import family_colors, study_style
@@ -23,21 +25,22 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         figure = Figure(figsize=(6.4, 3.6))
         axis = figure.subplots()
         colors = family_colors(rows["method"])
-        for _, row in rows.iterrows():
-            axis.plot(row["seconds"], row["loss_db"], "o", color=colors[row["method"]], ms=7, zorder=3)
-            axis.annotate(
-                row["label"],
-                (row["seconds"], row["loss_db"]),
-                (7, 3),
-                textcoords="offset points",
-                fontsize=8,
-                color=colors[row["method"]],
-            )
-        axis.margins(x=0.15)
-        axis.set(xscale="log", ylim=(0, None), xlabel="time to quantize (s, measured on one thread, logarithmic)")
+        summed = [by_parts(row) for _, row in rows.iterrows()]
+        middle = np.sqrt(rows["seconds"].min() * rows["seconds"].max())
+        for (_, row), open_ in zip(rows.iterrows(), summed):
+            color, late = colors[row["method"]], row["seconds"] > middle  # names stand towards the middle
+            point = (row["seconds"], row["loss_db"])
+            axis.plot(*point, "o", color=color, mfc="white" if open_ else color, mew=1.5, ms=7, zorder=3)
+            away = dict(textcoords="offset points", ha="right" if late else "left")
+            axis.annotate(row["label"], point, (-7 if late else 7, 4), fontsize=8, color=color, **away)
+        axis.set(xscale="log", ylim=(0, 1.08 * rows["loss_db"].max()))
+        axis.set_xlim(rows["seconds"].min() / 1.4, rows["seconds"].max() * 1.4)
+        told = "; open: put together from parts" if any(summed) else ""
+        axis.set(xlabel=f"time to quantize (s, measured on one thread, logarithmic{told})")
         axis.set_ylabel("loss of PSNR-Y (dB)")
-        for set_formatter in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-            set_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_locator(NullLocator())
         first = rows.iloc[0]
         axis.set_title(f"{network(first['backbone'])}, {first['setting']}, {first['dataset']}: lower left is better")
     return figure
@@ -64,6 +67,7 @@ def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
             ends[label(name)] = (line["fab"].iloc[-1], line["loss_db"].iloc[-1])
         axis.set(yscale="log", xlabel="FAB (simulated bits)", ylabel="loss of PSNR-Y (dB, logarithmic)")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_title(f"{network(first['backbone'])}, {first['dataset']}, fully quantized: lower left is better")
         axis.autoscale_view()
         name_lines(axis, ends, {label(name): {"color": colors[name]} for name in several})

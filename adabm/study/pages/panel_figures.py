@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import INK, study_style
 from .question_figures import LABELS, logarithmic_loss, shade
 
 _COLUMNS = 4
@@ -29,14 +28,13 @@ def plot_panels(table: pd.DataFrame, value: str, label: str, shades: Sequence[tu
     with study_style():
         figure = Figure(figsize=(0.8 + 2.0 * max(columns, 2), 0.6 + 1.8 * rows))
         axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
-        color = sns.color_palette("colorblind")[0]
         for axis, name in zip(axes, grouped):
             for other in grouped:
                 means = grouped[other].mean()
                 if other != name:
                     axis.plot(means.index, means, color="0.8", lw=1)
             means, spreads = grouped[name].mean(), grouped[name].std().fillna(0.0)
-            axis.errorbar(means.index, means, spreads, color=color, marker="o", ms=3.5, lw=1.6, capsize=2, elinewidth=1)
+            axis.errorbar(means.index, means, spreads, color=INK, marker="o", ms=3.5, lw=1.6, capsize=2, elinewidth=1)
             if value == "loss_db":
                 logarithmic_loss(axis)
             shade(axis, shades, labelled=True)

@@ -1,11 +1,10 @@
 """Figure of calibration pools: what each loses against the reference, a row of panels a network."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import BETTER, WORSE, study_style
 
 _LINEAR = 1.0  # dB up to which the axis is linear; logarithmic beyond
 _TICKS = (-1, 0, 1, 3, 10)
@@ -40,7 +39,7 @@ def plot_pools(losses: pd.DataFrame) -> Figure:
 
 def _bars(axis: Axes, here: pd.DataFrame, pools: list[str]) -> None:
     places = [pools.index(pool) for pool in here["pool"]]
-    colors = [sns.color_palette("colorblind")[1] if sure else "0.75" for sure in here["sure"]]
+    colors = [(WORSE if loss > 0 else BETTER) if sure else "0.75" for loss, sure in zip(here["loss"], here["sure"])]
     axis.barh(places, here["loss"], xerr=here["spread"], color=colors, ecolor="0.3", height=0.62)
     beside = dict(xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7.5)
     for place, loss, spread, fab in zip(places, here["loss"], here["spread"], here["fab"]):

@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from ..tables.networks import network as network_name
-from .figures import family_color, study_style
-
-_MARKERS = "osD^v"
+from .figures import SLATE, family_color, network_styles, study_style
 
 
 def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, references: Sequence[str] = ()) -> Figure:
@@ -26,16 +23,21 @@ def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, refer
     order += [name for name in references if name in mean.index]
     networks = list(dict.fromkeys(table["backbone"]))
     with study_style():
-        palette = sns.color_palette("colorblind")
-        colors = [family_color("AdaBM") if n == own else "0.75" if n in references else palette[0] for n in order]
+        colors = [family_color("AdaBM") if n == own else "0.75" if n in references else SLATE for n in order]
         figure = Figure(figsize=(1.9 + 2.7 * len(titles), 1.1 + 0.3 * len(order)))
         axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         for axis, (value, title) in zip(axes, titles.items()):
             axis.barh(range(len(order)), mean.loc[order, value].fillna(0), color=colors, height=0.62)
-            for network, marker in zip(networks, _MARKERS):
+            for network, style in network_styles(networks).items():
                 here = table[table["backbone"] == network].set_index("measure")[value].reindex(order)
                 axis.plot(
-                    here, range(len(order)), marker, color="black", ms=3.5, mfc="white", label=network_name(network)
+                    here,
+                    range(len(order)),
+                    style["marker"],
+                    color="black",
+                    ms=3.5,
+                    mfc="white",
+                    label=network_name(network),
                 )
             axis.axvline(0, color="0.3", lw=0.8)
             axis.set_title(title)

@@ -14,10 +14,12 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...files import write_atomically
+from ..answers import set_size
 from ..origin.provenance import provenance_path, table_id
 from ..tables.leaderboard import readable_board, shortened
 from ..tables.network_board import network_board
 from ..tables.question import Question
+from .board_notes import own_bits_note, seconds_note
 from .embedding import embedded
 from .front import advice
 from .recurring import recurring
@@ -63,7 +65,9 @@ def write_report(
             studied=[text for text in (evaluated(board), studied(study)) if text],
             package_version=__version__,
             board=readable_board(board) if board is not None else None,
-            short_board=shortened(board) if board is not None else None,
+            short_board=shortened(board, seconds_note(results)) if board is not None else None,
+            own_bits=own_bits_note(board, study, results) if board is not None else "",
+            own_bits_page=set_size.QUESTION,
             networks=network_board(board) if board is not None else None,
             recurring=recurring(results, study),
             advice=advice(board, study) if board is not None else [],

@@ -2,14 +2,16 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from ... import __version__
 from ...errors import TableError
 from ...full_precision import FULL_PRECISION_SETTING
+from ..answers import calibration
 from ..origin.provenance import provenance_path
 from ..running.runs import MEASURED
 from ..tables.conclusion import Told, take_apart
@@ -19,7 +21,7 @@ from ..tables.question import Question
 from ..tables.summary import main_tables
 from ..tables.wording import several
 from .embedding import embedded
-from .scope import measured_on, recipes_told
+from .scope import calibrated_on, measured_on, recipes_told
 
 REPORT = "report"  # the folder of what is collected from all questions
 _READ = 100  # rows of a table that stands on the page; a longer one is linked to
@@ -100,6 +102,7 @@ def question_section(results: Path, question: Question, summary: pd.DataFrame, s
     if rows.empty:
         return Section(question, False, Told(""))
     own, record = study[study["question"] == question.id], provenance(question.table(results))
+    parameters = record.get("parameters")
     return Section(
         question,
         True,
@@ -113,12 +116,18 @@ def question_section(results: Path, question: Question, summary: pd.DataFrame, s
             ("provenance", question.provenance(results)),
         ),
         record.get("version"),
-        " ".join(
-            text
-            for text in (measured_on(own, record.get("parameters")), recipes_told(record.get("parameters")))
-            if text
-        ),
+        " ".join(filter(None, (measured_on(own, parameters), recipes_told(parameters), _earlier(record)))),
         ", ".join(network(name) for name in dict.fromkeys(own["backbone"])),
+    )
+
+
+def _earlier(record: Mapping) -> str:
+    """A sentence where a table was measured by another version of the code than the one that tells it here."""
+    by = record.get("adabm_version", __version__)
+    if by == __version__:
+        return ""
+    return (
+        f"The table was measured by version {by} of the code, not by {__version__}, whose words and figures these are."
     )
 
 
@@ -128,13 +137,29 @@ def calibration_sections(results: Path) -> list[Section]:
     if not told.answer:
         return []
     layers = results / CALIBRATION.id / "calibration_layers.csv"
+    table, record = read_table(layers, "question@calibration"), provenance(layers)
+    parameters = record.get("parameters", {})
+    if table is not None and not told.practice:
+        told = replace(told, practice=calibration.advice(table))
     linked = links(
         results,
         ("notebook", CALIBRATION.folder(results) / CALIBRATION.notebook),
         ("csv", layers),
         ("provenance", provenance_path(layers)),
     )
-    return [Section(CALIBRATION, True, told, _figures(CALIBRATION, CALIBRATION.figures(results)), (), linked)]
+    return [
+        Section(
+            CALIBRATION,
+            True,
+            told,
+            _figures(CALIBRATION, CALIBRATION.figures(results)),
+            (),
+            linked,
+            record.get("version"),
+            " ".join(filter(None, (calibrated_on(parameters), recipes_told(parameters), _earlier(record)))),
+            network(Path(parameters["backbone"]).stem) if "backbone" in parameters else "",
+        )
+    ]
 
 
 def evaluation_section(results: Path, evaluated: Path) -> Section:

@@ -1,13 +1,12 @@
 """Figure of separability: what the error consists of, and what bits for picture and layer gain."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import IMAGES, LAYERS, SLATE, family_color, study_style
 
-_PARTS = ("layer", "picture", "interaction")
+_PARTS = {"layer": LAYERS, "picture": IMAGES, "interaction": "0.6"}
 
 
 def plot_separability(shares: pd.DataFrame, gains: pd.DataFrame) -> Figure:
@@ -31,17 +30,15 @@ def plot_separability(shares: pd.DataFrame, gains: pd.DataFrame) -> Figure:
 
 
 def _stack(axis: Axes, here: pd.DataFrame) -> None:
-    palette = sns.color_palette("colorblind")
-    colors = dict(zip(_PARTS, (palette[0], palette[1], "0.6")))
     below, middles = pd.Series(0.0, index=here.index), {}
-    for part in _PARTS:
-        axis.bar(here["added"], here[part], bottom=below, color=colors[part], width=0.8)
+    for part, color in _PARTS.items():
+        axis.bar(here["added"], here[part], bottom=below, color=color, width=0.8)
         middles[part] = below.iloc[-1] + here[part].iloc[-1] / 2
         below = below + here[part]
     highest = 0.97  # labels one below the other, where shares are small
     for part in reversed(_PARTS):
         highest = min(middles[part], highest)
-        axis.text(here["added"].iloc[-1] + 0.5, highest, part, va="center", color=colors[part], fontsize=8)
+        axis.text(here["added"].iloc[-1] + 0.5, highest, part, va="center", color=_PARTS[part], fontsize=8)
         highest -= 0.09
     axis.set(xlabel="bits beside the base", ylim=(0, 1))
     axis.set_xlim(here["added"].iloc[0] - 0.6, here["added"].iloc[-1] + 3.6)
@@ -54,8 +51,16 @@ def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[s
     for place, network in enumerate(networks):
         here = gains[gains["backbone"] == network].set_index("policy").reindex(policies)
         rows = [row + (place - (len(networks) - 1) / 2) * height for row in range(len(policies))]
-        color = sns.desaturate(sns.color_palette("colorblind")[2], 1 - 0.6 * place / max(1, len(networks) - 1))
-        axis.barh(rows, here["to_fp_db"], xerr=here["to_fp_db_std"], height=height, color=color, ecolor="0.3")
+        colors = [family_color("AdaBM") if policy.startswith("AdaBM") else SLATE for policy in policies]
+        axis.barh(
+            rows,
+            here["to_fp_db"],
+            xerr=here["to_fp_db_std"],
+            height=0.9 * height,
+            color=colors,
+            ecolor="black",
+            capsize=2,
+        )
         for row, value in zip(rows, here["to_fp_db"]):
             axis.annotate(f"{value:+.2f}", (1.0, row), (4, 0), xycoords=("axes fraction", "data"),
                           textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False)  # fmt: skip
@@ -63,5 +68,5 @@ def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[s
     axis.axvline(0, color="0.3", lw=0.8)
     axis.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlabel("gain at equal FAB (dB, to the full-precision output)")
+    axis.set_xlabel("gain at equal FAB (dB, to the full-precision output); whiskers: spread over seeds")
     axis.grid(axis="y", visible=False)

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-from .figures import study_style
+from .figures import BETTER, study_style
 from .question_figures import LABELS, logarithmic_loss
 from .series import series_styles
 
-_GREEN = (0.0, 0.62, 0.45)
 _LEAST = 0.01  # dB; the axis is logarithmic
 
 
@@ -36,8 +35,11 @@ def plot_sizes(swept: pd.DataFrame, enough: Mapping[tuple[str, str], int]) -> Fi
             axes[0].set_title("{}\n{}".format(*place), fontsize=9)
             _name(axes[0], list(dict.fromkeys(here["series"])), styles)
         logarithmic_loss(grid[0, 0])
+        grid[0, 0].yaxis.set_major_locator(
+            LogLocator(subs=(1.0, 2.0, 5.0))
+        )  # from the least to the most loss it is far
         means = data.groupby(["backbone", "dataset", "series", "x"])["loss_db"].mean().clip(lower=_LEAST)
-        grid[0, 0].set_ylim(means.min() * 0.5, means.max() * 2.5)
+        grid[0, 0].set_ylim(means.min() * 0.25, means.max() * 4)
         for axis, value in zip(grid[:, 0], ("loss_db", "fab")):
             axis.set_ylabel(LABELS[value])
         grid[0, 0].set_xscale("log")
@@ -75,8 +77,16 @@ def _tell(axes: Sequence[Axes], enough: int | None, most: int, sizes: Sequence[i
         return
     if enough < most:
         for axis in axes:
-            axis.axvspan(enough, most * 1.3 if most == max(sizes) else most, color=_GREEN, alpha=0.12, lw=0)
+            axis.axvspan(enough, most * 1.3 if most == max(sizes) else most, color=BETTER, alpha=0.12, lw=0)
     text = f"no clear gain\nbeyond {enough}" if enough < most else f"{most}, the most\ntried, are needed"
     axes[0].annotate(
-        text, (0.97, 0.03), xycoords="axes fraction", ha="right", va="bottom", fontsize=9, color=_GREEN, weight="bold"
+        text,
+        (0.97, 0.03),
+        xycoords="axes fraction",
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+        color=BETTER,
+        weight="bold",
+        bbox=dict(fc="white", ec="none", pad=0.5, alpha=0.7),
     )

@@ -1,10 +1,9 @@
 """Figure of many courses: a small panel each, with all others in gray behind it."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import INK, study_style
 
 
 def plot_small_multiples(table: pd.DataFrame, series: str, x: str, y: str, xlabel: str, ylabel: str) -> Figure:
@@ -17,14 +16,13 @@ def plot_small_multiples(table: pd.DataFrame, series: str, x: str, y: str, xlabe
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     with study_style():
-        color = sns.color_palette("colorblind")[0]
         figure = Figure(figsize=(1.9 * columns + 0.4, 1.6 * rows + 0.4))
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
         for axis, name in zip(axes, names):
             for _, other in table[table[series] != name].groupby(series, sort=False):
                 axis.plot(other[x], other[y], color="0.85", lw=0.8)
             here = table[table[series] == name]
-            axis.plot(here[x], here[y], color=color, lw=1.8)
+            axis.plot(here[x], here[y], color=INK, lw=1.8)
             axis.annotate(
                 f"{here[y].iloc[-1]:.2f}",
                 (here[x].iloc[-1], here[y].iloc[-1]),

@@ -1,11 +1,10 @@
 """Figure of a stopping rule: quality and the loss that it sees, along fine-tuning, a column a network."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import INK, SLATE, study_style
 
 _ROWS = {"truth_db": "PSNR-Y (dB),\nevaluated patches", "held_out": "teacher loss,\nheld-out patches"}
 
@@ -35,12 +34,11 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
 
 
 def _draw(axis: Axes, here: pd.DataFrame, found: pd.DataFrame, value: str) -> None:
-    blue, orange = sns.color_palette("colorblind")[:2]
     for seed, run in here.groupby("seed"):
-        axis.plot(run["step"], run[value], color=blue, lw=1.2, alpha=0.8)
+        axis.plot(run["step"], run[value], color=SLATE, lw=1.2, alpha=0.9)
         kept = found.loc[found["seed"] == seed, "kept"].item()
         axis.plot(
-            kept, run.loc[run["step"] == kept, value].item(), "o", color=orange, ms=6, mec="black", mew=0.6, zorder=3
+            kept, run.loc[run["step"] == kept, value].item(), "o", color=INK, ms=6, mec="white", mew=0.6, zorder=3
         )
     last = here["step"].max()
     if (stopped := found["stopped"].mean()) < last:

@@ -1,11 +1,10 @@
 """Figure of strategies of choosing pictures: PSNR against that of random ones, and which differ clearly."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from .figures import BETTER, WORSE, study_style
 
 _COLUMNS = 3
 
@@ -41,8 +40,6 @@ def plot_strategies(points: pd.DataFrame, means: pd.DataFrame) -> Figure:
 
 
 def _draw(axis: Axes, here: pd.DataFrame, means: pd.DataFrame, strategies: list[str]) -> None:
-    palette = sns.color_palette("colorblind")
-    worse, better = palette[3], palette[2]
     axis.axvline(0, color="0.3", lw=0.8)
     for place, strategy in enumerate(strategies):
         beside = dict(xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7)
@@ -50,7 +47,7 @@ def _draw(axis: Axes, here: pd.DataFrame, means: pd.DataFrame, strategies: list[
             axis.annotate("not tried", (1.0, place), xytext=(3, 0), color="0.6", annotation_clip=False, **beside)
             continue
         mean, clear = means.loc[strategy, "gained"], bool(means.loc[strategy, "clear"])
-        color = (better if mean > 0 else worse) if clear else "0.45"
+        color = (BETTER if mean > 0 else WORSE) if clear else "0.45"
         seeds = here[here["strategy"] == strategy]["gained"]
         axis.plot(seeds, [place] * len(seeds), "o", mfc="none", color=color, ms=3, alpha=0.6)
         axis.plot(mean, place, "o", color=color, ms=6)

@@ -1,15 +1,16 @@
-"""Figure of measured times: each part of quantizing a network and of upscaling with it, from a thousandth of a second on."""
+"""Figures of measured times: each part of quantizing a network and of upscaling with it, and whole recipes."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from .figures import study_style
+from ..tables.methods import label
+from .figures import INK, SLATE, family_colors, study_style
 
 
 def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Draw a row a part: its samples as small dots, their median as a large one, told in seconds; a colour a group.
+    """Draw a row a part: its samples as small dots, their median as a large one, told in seconds; a shade a group.
 
     Args:
         parts: samples in seconds by part, by group.
@@ -19,7 +20,7 @@ def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         figure = Figure(figsize=(7.2, 0.7 + 0.3 * (rows + len(parts))))
         axis = figure.subplots()
         names: dict[float, str] = {}
-        for color, (group, timed) in zip(sns.color_palette("colorblind"), parts.items()):
+        for color, (group, timed) in zip(itertools.cycle((INK, SLATE)), parts.items()):
             head = max(names, default=-1) + (1.4 if names else 1)
             axis.text(
                 0.01, head, group, transform=axis.get_yaxis_transform(), color=color, va="center", fontweight="bold"
@@ -36,5 +37,32 @@ def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         axis.margins(x=0.12)
         axis.set(xscale="log", xlabel="measured time of one thread (s, logarithmic)")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.grid(axis="y", visible=False)
+    return figure
+
+
+def plot_recipes(times: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw a row a recipe, the fastest on top: its samples in seconds as open dots, their median as a large one, told beside it."""
+    medians = {name: sorted(samples)[len(samples) // 2] for name, samples in times.items()}
+    order = sorted(medians, key=lambda name: medians[name])
+    with study_style():
+        figure = Figure(figsize=(6.4, 0.8 + 0.3 * len(order)))
+        axis = figure.subplots()
+        colors = family_colors(order)
+        for place, name in enumerate(order):
+            axis.plot(times[name], [place] * len(times[name]), "o", mfc="none", color=colors[name], ms=3, alpha=0.6)
+            axis.plot(medians[name], place, "o", color=colors[name], ms=6)
+            axis.annotate(
+                f"{medians[name]:.3g} s",
+                (max(times[name]), place),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+        axis.set_yticks(range(len(order)), [label(name) for name in order])
+        axis.set_ylim(len(order) - 0.5, -0.5)
+        axis.set_xlim(0, 1.12 * max(max(samples) for samples in times.values()))
+        axis.set_xlabel("measured time of one thread (s)")
         axis.grid(axis="y", visible=False)
     return figure

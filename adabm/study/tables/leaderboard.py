@@ -1,34 +1,42 @@
 """The leaderboard: which recipe loses least, at which bits and cost, and how long it takes."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from scipy import stats
 
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
-from ..running.timing import WHOLE
 from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .networks import network
 from .presentation import ReadableTable
+from .times import parts, places_timed, timed_whole
 from .wording import SIGNIFICANT, several
 
 _SHOWN_BEST = 5
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
+BY_PARTS = "parts"  # how seconds were put together; else they are of the whole recipe
 _INTEGER = {True: "yes", False: "no", None: ""}
 
 
-def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd.DataFrame:
+def leaderboard(
+    summary: pd.DataFrame, timing: pd.DataFrame | None = None, steps: Mapping[str, int] | None = None
+) -> pd.DataFrame:
     """Return a row for each network, set, setting and recipe that was measured, the least loss of each setting first.
 
     Columns: ``backbone, dataset, tile, setting, method, label, loss_db, psnr_std_db, seeds, fab, relative_bitops,
     size_kib`` as in ``summary``; ``code_bits``, the mean over layers of log2 of the codes that a layer's input can have;
-    ``integer``, ``yes`` where the integer engines take the recipe's quantizers (of convolutions), else ``no``; and
-    ``seconds``, the measured median on one thread where the network's recipe was timed at that setting; not of recipes
-    that fine-tune, whose time follows the number of steps, another one in each question.
+    ``integer``, ``yes`` where the integer engines take the recipe's quantizers (of convolutions), else ``no``;
+    ``seconds``, the measured median on one thread where the network's recipe was timed at that setting; and
+    ``seconds_from``, ``whole`` where it was timed as a whole. The time of a recipe that fine-tunes follows the number of
+    steps, another one in each question: there ``parts``, and the seconds are calibration, clipping and as many steps as the
+    evaluated models had, from their measured parts.
 
     Args:
         summary: of the evaluation, a row a cell.
         timing: the table of the question ``timing``.
+        steps: of the recipe whose parts were timed, how many the evaluation gave it.
     """
     rows = summary[(summary["status"] == MEASURED) & (summary["method"] != FULL_PRECISION)]
     columns = ["loss_db", "psnr_std_db", "seeds", "fab", "relative_bitops", "size_kib"]
@@ -37,10 +45,13 @@ def leaderboard(summary: pd.DataFrame, timing: pd.DataFrame | None = None) -> pd
     recipes = [method(name).recipe for name in board["method"]]
     board["code_bits"] = [bits + (more_code_bits(own) if own else 0) for bits, own in zip(board["fab"], recipes)]
     board["integer"] = [_INTEGER[in_integers(own) if own else None] for own in recipes]
-    seconds = _seconds(timing) if timing is not None else {}
-    keys = zip(board["backbone"], board["setting"], board["method"])
-    board["seconds"] = [None if method(key[-1]).tuned else seconds.get(key) for key in keys]
+    keys = list(zip(board["backbone"], board["setting"], board["method"]))
+    whole = timed_whole(timing) if timing is not None else {}
+    summed = _from_parts(timing, steps or {}) if timing is not None else {}
+    board["seconds"] = [summed.get(key) if method(key[-1]).tuned else whole.get(key) for key in keys]
     board["seconds"] = board["seconds"].astype(float)
+    board["seconds_from"] = [BY_PARTS if method(key[-1]).tuned else "whole" for key in keys]
+    board.loc[board["seconds"].isna(), "seconds_from"] = ""
     places = {place: order for order, place in enumerate(dict.fromkeys(_places(board)))}
     order = pd.Series([places[place] for place in _places(board)], index=board.index)
     return board.assign(_order=order).sort_values(["_order", "loss_db"], kind="stable").drop(columns="_order")
@@ -50,9 +61,24 @@ def _places(board: pd.DataFrame) -> list[tuple]:
     return list(board[["backbone", "dataset", "tile", "setting"]].itertuples(index=False, name=None))
 
 
-def _seconds(timing: pd.DataFrame) -> dict[tuple, float]:
-    whole = timing[(timing["series"] == WHOLE) & timing["seconds"].notna()]
-    return whole.groupby(["backbone", "setting", "level"])["seconds"].median().to_dict()
+def _from_parts(timing: pd.DataFrame, steps: Mapping[str, int]) -> dict[tuple, float]:
+    """Seconds by network, setting and recipe; a table of times is of one network at one setting."""
+    found, places = parts(timing), places_timed(timing)
+    if found is None or len(places) != 1:
+        return {}
+    return {(*places[0], name): found.whole(count) for name, count in steps.items()}
+
+
+def by_parts(row: pd.Series) -> bool:
+    """Whether the seconds of a row were put together."""
+    return row.get("seconds_from") == BY_PARTS
+
+
+def seconds_text(row: pd.Series) -> str:
+    """Return the seconds of a row of the leaderboard, with a sign where they were put together; empty where there are none."""
+    if pd.isna(row["seconds"]):
+        return ""
+    return f"≈ {row['seconds']:.0f}" if by_parts(row) else f"{row['seconds']:.1f}"
 
 
 def first_board(board: pd.DataFrame) -> pd.DataFrame:
@@ -129,11 +155,11 @@ def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
 
 
 def _took(row: pd.Series) -> str:
-    return f", in {row['seconds']:.1f} s" if pd.notna(row["seconds"]) else ""
+    return f", in {seconds_text(row).replace('≈', 'about')} s" if pd.notna(row["seconds"]) else ""
 
 
-def readable_board(board: pd.DataFrame) -> ReadableTable:
-    """Return the first board as text: a row a recipe."""
+def readable_board(board: pd.DataFrame, note: str = "") -> ReadableTable:
+    """Return the first board as text: a row a recipe; ``note`` stands below it."""
     rows = first_board(board)
     first = rows.iloc[0]
     cells = {
@@ -148,15 +174,15 @@ def readable_board(board: pd.DataFrame) -> ReadableTable:
     if (rows["integer"] != "").any():
         cells["in integers"] = list(rows["integer"])
     if rows["seconds"].notna().any():
-        cells["time to quantize (s, measured)"] = ["" if pd.isna(s) else f"{s:.1f}" for s in rows["seconds"]]
+        cells["time to quantize (s, measured)"] = [seconds_text(row) for _, row in rows.iterrows()]
     shared = f"{network(first['backbone'])}, {first['setting']}, {first['dataset']}."
-    return ReadableTable(pd.DataFrame(cells), "Leaderboard.", 1, shared)
+    return ReadableTable(pd.DataFrame(cells), "Leaderboard.", 1, shared, note)
 
 
-def shortened(board: pd.DataFrame) -> ReadableTable:
+def shortened(board: pd.DataFrame, note: str = "") -> ReadableTable:
     """Return the first board's best five recipes and, further down, AdaBM, AdaBM without images, and MinMax."""
     rows = first_board(board)
-    return readable_board(rows[(rows.index.isin(rows.index[:_SHOWN_BEST])) | rows["method"].isin(_ALWAYS_SHOWN)])
+    return readable_board(rows[(rows.index.isin(rows.index[:_SHOWN_BEST])) | rows["method"].isin(_ALWAYS_SHOWN)], note)
 
 
 def loss_text(row: pd.Series) -> str:

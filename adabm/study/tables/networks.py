@@ -1,4 +1,4 @@
-"""What people call the networks; a network that is not listed is called by the name of its file."""
+"""What people call networks and series; a network that is not listed is called by the name of its file."""
 
 import pandas as pd
 
@@ -23,5 +23,19 @@ def network(name: str) -> str:
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with ``backbone`` as people read it; one without that column as it is."""
-    return table.assign(backbone=table["backbone"].map(network)) if "backbone" in table else table
+    """Return a table with ``backbone`` and ``series`` as people read them; one without these columns as it is."""
+    told = {
+        name: table[name].map(read, na_action="ignore")
+        for name, read in (("backbone", network), ("series", series))
+        if name in table
+    }
+    return table.assign(**told)
+
+
+def series(name: str) -> str:
+    """Return what people read for a series, whose name in a table stays as it was measured.
+
+    >>> series("AdaBM (untuned)")
+    'AdaBM (not fine-tuned)'
+    """
+    return name.replace("(untuned)", "(not fine-tuned)")

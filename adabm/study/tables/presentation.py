@@ -7,6 +7,7 @@ import pandas as pd
 
 from ...full_precision import FULL_PRECISION_SETTING
 from ..running.runs import MEASURED
+from .networks import series
 from .question import Question
 from .schema import TEXT_KEYS
 
@@ -59,22 +60,26 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class ReadableTable:
-    """Cells of text, its title, how many of the first columns are words, and what all rows share."""
+    """Cells of text, its title, how many of the first columns are words, what all rows share, and what stands below."""
 
     cells: pd.DataFrame
     title: str
     words: int
     shared: str = ""
+    note: str = ""
 
     @property
     def caption(self) -> str:
         return f"{self.title} {self.shared}".strip()
 
     def markdown(self) -> str:
-        """A table in Markdown, under its caption."""
+        """A table in Markdown, under its caption and above its note."""
         sides = ("left",) * self.words + ("right",) * (self.cells.shape[1] - self.words)
         escaped = self.cells.map(_markdown_text).rename(columns=_markdown_text)
-        return f"{_markdown_text(self.caption)}\n\n{escaped.to_markdown(index=False, disable_numparse=True, colalign=sides)}\n"
+        table = escaped.to_markdown(index=False, disable_numparse=True, colalign=sides)
+        return f"{_markdown_text(self.caption)}\n\n{table}\n" + (
+            f"\n{_markdown_text(self.note)}\n" if self.note else ""
+        )
 
     def latex(self, label: str) -> str:
         """An environment ``longtable`` with the rules of booktabs, escaped; it may cover several pages."""
@@ -100,7 +105,7 @@ def readable(question: Question, summary: pd.DataFrame) -> ReadableTable:
     columns: dict[str, list[str]] = {}
     shared: list[str] = []
     for name in TEXT_KEYS[1:]:
-        texts = list(summary[name])
+        texts = [series(text) for text in summary[name]] if name == "series" else list(summary[name])
         if name in ("backbone", "dataset", "setting") and len(set(texts)) == 1:
             shared.append(texts[0])
         elif name != "variable":
