@@ -41,6 +41,19 @@ def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
     return "; ".join([*told, *(["not fine-tuned"] if _untuned(parameters) else [])]) + "."
 
 
+def calibrated_on(parameters: Mapping) -> str:
+    """Return the same of one calibration, from the parameters that its provenance names; empty where they name no network."""
+    if "backbone" not in parameters:
+        return ""
+    told = f"Measured on {network(PurePosixPath(parameters['backbone']).stem)}"
+    told += f" at {several(parameters['settings'])}" if parameters.get("settings") else ""
+    seeds, patches = parameters.get("seeds", []), parameters.get("effort", {}).get("patches")
+    extent = [_seeds(len(seeds))] if seeds else []
+    extent += [f"calibrated on {patches} patches"] if patches else []
+    told += f" ({', '.join(extent)})" if extent else ""
+    return told + (f"; {several(parameters['sets'])}." if parameters.get("sets") else ".")
+
+
 def _sides(parameters: Mapping) -> dict[str, int]:
     """Of patches that a question cuts from the evaluated pictures, by network, and under the empty name of the others; LR pixels."""
     if "side" not in parameters:
