@@ -37,11 +37,12 @@ def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
         for name, tuned in told.items()
         if tuned.helps
     ]
-    gains += [
-        f"hardly anything{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
+    flat = [
+        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
         for name, tuned in told.items()
         if not tuned.helps
     ]
+    gains += [f"hardly anything {several([text.strip() for text in flat])}"] if flat else []
     runs = "runs that end" if len(told) > 1 else "run that ends"
     return [f"fine-tuning gains {several(gains)} in the {runs} best" + (f" ({seeds[0]})" if alike else "")]
 
