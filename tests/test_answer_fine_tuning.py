@@ -1,69 +1,195 @@
-"""How much fine-tuning: steps and shares, told from tables whose answer is known."""
+"""How much fine-tuning: gains, steps, turns and losses, told from tables whose answer is known."""
+
+import dataclasses
 
 import pandas as pd
 import pytest
 
 from adabm.errors import ConfigError
+from adabm.study import Effort, Run
 from adabm.study.answers import fine_tuning
+from adabm.study.answers.asked import open_asked
+from adabm.study.answers.significance import Difference
+from adabm.study.answers.tuning_outcomes import (
+    Turns,
+    best_run,
+    first_as_good,
+    gains_by_round,
+    mean_psnr,
+    outcomes,
+    share_of_first_round,
+)
 from adabm.study.tables.schema import study_table
+from helpers.study_files import enter_study_of_two
 from helpers.study_tables import not_run, row
 
-RUNS = {"released": {"preset": "adabm"}}
+EFFORT = Effort(patch_size=12, patches=None, rounds=4, steps_per_round=5)  # turns end after 5, 10, 15, 20 steps
+RUNS = {
+    "released": {"method": "adabm"},
+    "short": {"method": "adabm", "changes": {"tune.rounds": 1}},
+    "long rounds": {"method": "adabm", "changes": {"tune.steps_per_round": 20, "tune.rounds": 3}},
+    "weight ranges alone": {"method": "adabm", "changes": {"tune.groups": ["weight"]}},
+}
+NETS = {"one": "edsr_f64b16_x4", "two": "srresnet_bn_x4", "three": "DAT_light_x4"}
 
 
-def table(psnr, series="released", seeds=(0,), **changes):
+def table(psnr, series="released", seeds=(0,), network="one", **changes):
     """PSNR by step; seeds differ by 0.1 dB at each step alike."""
     return study_table(
-        row(question="fine_tuning", variable="step", level=str(step), series=series, seed=seed,
+        row(question="fine_tuning", variable="step", level=str(step), series=series, seed=seed, backbone=NETS[network],
             psnr_y_db=value + 0.1 * seed, loss_db=31 - value, **changes)
         for step, value in psnr.items() for seed in seeds
     )  # fmt: skip
 
 
-def test_enough_and_best_steps_and_the_share_of_the_first_round():
-    psnr = {0: 20.0, 5: 28.0, 10: 30.0, 20: 30.03}
-    head, details, advice, evidence = fine_tuning.conclusion(table(psnr), RUNS, [5, 10, 20], 5)
-    assert head == (
-        "**10 steps are enough: the run that ends best, released, gains +10.03 dB in 20 steps (one seed), and nothing more after step 10.**"
+def joined(*tables, more=()):
+    return study_table([*(r for one in tables for r in one.to_dict("records")), *more])
+
+
+def diverged(series, level, seed=0, network="one"):
+    keys = dict(question="fine_tuning", variable="step", level=str(level), series=series, seed=seed)
+    return not_run(**keys, backbone=NETS[network]) | dict(status="diverged")
+
+
+def told(*tables, more=()):
+    return fine_tuning.conclusion(joined(*tables, more=more), RUNS, EFFORT)
+
+
+def test_a_plateau_inside_a_round_tells_how_few_steps_do():
+    head, details, turns, rule, advice, evidence = told(
+        table({0: 20.0, 5: 28.0, 10: 30.0, 20: 30.03, 60: 30.04}, "long rounds"),
+        table({0: 20.0, 5: 28.0}, "short"),
     )
-    assert details.startswith("The 1 runs end between 30.03 and 30.03 dB.")
-    assert advice == "*In practice:* stop after about 10 of the 20 steps, with released."
-    assert "of it in the first 5 steps" in evidence and "| 80%" in evidence and "| 20 (30.03 dB) |" in evidence
+    assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (one seed); 10 steps are enough.**"
+    assert details == 'Runs end between 28.00 and 30.04 dB, best "long rounds".'
+    assert turns == (
+        "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the gain. "
+        'PSNR rises up to the last step of "short" (step 5). '
+        'How few steps do is told by plateaus that begin inside a round: "long rounds" (step 10).'
+    )
+    assert "This is one network, EDSR-baseline." in rule
+    assert advice == '*In practice:* stop after about 10 steps ("long rounds").'
+    assert "| 20 steps, weight ranges " in evidence and "| 60 (30.04 dB) |" in evidence
+
+
+def test_a_plateau_that_begins_with_the_end_of_a_turn_does_not_tell_how_many_steps_are_needed():
+    head, _, turns, _, advice, evidence = told(table({0: 20.0, 2: 24.0, 5: 29.0, 10: 29.5, 20: 29.51}))
+    assert head == (
+        "**Fine-tuning gains +9.51 dB in the run that ends best (one seed); it is all there when the turn of activation ranges "
+        "ends, after 10 steps.**"
+    )
+    assert "The first round, of weight ranges, has 95% of the gain." in turns
+    assert turns.endswith(
+        'says that the turn was over, not that so many steps were needed: so with "released" (step 10).'
+    )
+    assert advice == '*In practice:* stop after the 10 steps of activation ranges ("released").'
+    assert "| 10 (turn over) " in evidence
+
+
+def test_where_one_group_has_all_turns_none_is_over():
+    found = outcomes(table({0: 20.0, 5: 25.0, 20: 25.0}, "weight ranges alone"), RUNS, EFFORT)
+    assert found["EDSR-baseline"]["weight ranges alone"].over is None
+    head, _, rule, *_ = told(table({0: 20.0, 5: 25.0, 20: 25.0}, "weight ranges alone"))
+    assert "5 steps are enough" in head and "turn" not in rule
+
+
+def test_what_still_rises_at_its_last_step_is_told():
+    head = told(table({0: 20.0, 5: 21.0, 10: 22.0, 20: 23.0}))[0]
+    assert (
+        head
+        == "**Fine-tuning gains +3.00 dB in the run that ends best (one seed); PSNR still rises at its last step, 20.**"
+    )
+
+
+def test_the_answer_covers_all_networks():
+    """One gains, one loses with what ends best, one hardly changes; seeds differ."""
+    head, details, _, rule, advice, evidence = told(
+        table({0: 20.0, 5: 30.0, 10: 30.0, 60: 30.0}, "long rounds", seeds=(0, 1, 2)),
+        table({0: 20.0, 5: 22.0, 20: 22.0}, network="two"),
+        table({0: 29.0, 5: 27.0, 60: 26.0}, "long rounds", network="two"),
+        table({0: 31.0, 5: 31.02, 20: 31.05}, network="three"),
+    )
+    assert head == (
+        "**Fine-tuning gains +10.00 ± 0.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, one seed) in the "
+        "runs that end best; 5 steps are enough on EDSR-baseline; even what ends best is worse than not fine-tuned: "
+        "-3.00 dB on SRResNet (one seed).**"
+    )
+    assert 'between 22.00 and 26.00 dB on SRResNet, best "long rounds"' in details
+    assert (
+        '"released" gains more on SRResNet, +2.00 dB, and ends lower: it starts at 20.00 dB instead of 29.00.'
+        in details
+    )
+    assert 'Where it worsens, fine-tuning changes PSNR by -3.00 dB with "long rounds" on SRResNet.' in details
+    assert "This is one network" not in rule
+    assert advice == (
+        '*In practice:* stop after about 5 steps on EDSR-baseline ("long rounds"); leave fine-tuning out on SRResNet and DAT-light.'
+    )
+    assert [line.split("|")[1].strip() for line in evidence.splitlines()[2:]] == [
+        "EDSR-baseline",
+        "SRResNet",
+        "SRResNet",
+        "DAT-light",
+    ]
+
+
+def test_networks_whose_turns_end_are_told_together():
+    rise = {0: 20.0, 2: 23.0, 5: 30.0, 20: 30.0}
+    rows = [table(rise, network=name) for name in ("one", "two")]
+    head, *_, advice, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
+    assert head.endswith(
+        "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet it is all there when the turn of weight ranges ends, "
+        "after 5 and 5 steps.**"
+    )
+    assert "after the 5 steps of weight ranges on SRResNet" in advice
+
+
+def test_few_runs_that_worsen_are_named_and_more_are_counted():
+    better, worse = {0: 30.0, 2: 31.0, 20: 31.0}, {0: 30.0, 2: 29.0, 20: 29.0}
+    few = told(table(better), table(worse, "long rounds"))[0]
+    assert few.endswith('; worse than not fine-tuned is "long rounds".**')
+    many = [table(worse, name) for name in ("long rounds", "short", "weight ranges alone")]
+    assert told(table(better), *many)[0].endswith("; 3 of 4 runs end worse than not fine-tuned.**")
 
 
 def test_of_runs_that_end_alike_the_one_of_most_seeds_is_told():
-    short = table({0: 29.0, 5: 30.0}, seeds=(0, 1, 2)).assign(series="short")
-    rows = pd.concat([table({0: 20.0, 5: 25.0, 20: 30.02}), short])
-    head = fine_tuning.conclusion(rows, RUNS | {"short": {"steps": [5]}}, [5, 20], 5)[0]
-    assert head == (
-        "**5 steps are enough: the run that ends best, short, gains +1.00 dB in 5 steps (3 seeds), and nothing more after step 5; "
-        "released needs 20.**"
-    )
+    rows = joined(table({0: 20.0, 2: 30.02, 20: 30.02}), table({0: 29.0, 2: 29.9, 5: 29.9}, "short", seeds=(0, 1, 2)))
+    (of_network,) = outcomes(rows, RUNS, EFFORT).values()
+    assert best_run(of_network) == "short" and of_network["short"].seeds == 3
 
 
 def test_what_harms_needs_no_step():
     rows = table({0: 30.0, 5: 29.9, 20: 29.0})
-    told = fine_tuning.conclusion(rows, RUNS, [5, 20], 5)
-    assert told[0].startswith(
-        "**Fine-tuning gains hardly anything here: the run that ends best, released, changes PSNR by -1.00 dB"
-    )
-    assert told[2] == "*In practice:* leave fine-tuning out where time matters."
-    tuned = fine_tuning.outcomes(rows, RUNS, [5, 20], 5)["released"]
-    assert (tuned.enough, tuned.best, tuned.share) == (0, 0, pytest.approx(0.1))
+    head, _, _, advice, _ = told(rows)
+    assert head == "**Even what ends best is worse than not fine-tuned: -1.00 dB (one seed).**"
+    assert advice == "*In practice:* leave fine-tuning out where time matters."
+    tuned = outcomes(rows, RUNS, EFFORT)["EDSR-baseline"]["released"]
+    assert (tuned.enough, tuned.best, tuned.share) == (0, 0, pytest.approx(0.1)) and tuned.harms and not tuned.helps
 
 
-@pytest.mark.parametrize("gain, seeds, helps", [(0.2, (0, 1), True), (0.07, (0, 1), False), (0.2, (0,), True)])
-def test_a_small_gain_is_hardly_one(gain, seeds, helps):
-    rows = table({0: 30.0, 5: 30.0 + gain}, seeds=seeds)
-    assert fine_tuning.outcomes(rows, RUNS, [5], 5)["released"].helps is helps
+@pytest.mark.parametrize(
+    "gain, spread, helps, harms",
+    [
+        (0.2, 0.1, True, False),
+        (0.2, 0.3, False, False),
+        (0.07, 0.0, False, False),
+        (0.2, 0.0, True, False),
+        (-0.2, 0.1, False, True),
+        (-0.2, 0.3, False, False),
+        (-0.07, 0.0, False, False),
+    ],
+)
+def test_a_small_change_is_hardly_one(gain, spread, helps, harms):
+    (tuned,) = outcomes(table({0: 30.0, 5: 30.2}), RUNS, EFFORT)["EDSR-baseline"].values()
+    changed = dataclasses.replace(tuned, total=Difference(gain, spread, float("nan")))
+    assert (changed.helps, changed.harms) == (helps, harms)
 
 
 def test_p_values_stand_in_the_table_alone():
     rows = table({0: 20.0, 5: 25.0}, seeds=(0, 1, 2))
     rows.loc[(rows["level"] == "5") & (rows["seed"] == 2), "psnr_y_db"] += 0.3
-    *prose, evidence = fine_tuning.conclusion(rows, RUNS, [5], 5)
+    *prose, evidence = told(rows)
     assert "p (paired)" in evidence and not any(" p " in text or "p =" in text for text in prose)
-    assert "(3 seeds)" in prose[0]
+    assert "+5.10 ± 0.17 dB in the run that ends best (3 seeds)" in prose[0]
 
 
 @pytest.mark.parametrize(
@@ -79,52 +205,165 @@ def test_p_values_stand_in_the_table_alone():
 )
 def test_a_share_is_told_where_it_means_something(psnr, share):
     at = {step: pd.Series({0: value}) for step, value in psnr.items()}
-    assert fine_tuning.share_of_first_round(at, 10, 5) == share
+    assert share_of_first_round(at, 10, 5) == share
+
+
+def test_one_round_has_no_share_of_itself():
+    at = {0: pd.Series({0: 30.0}), 5: pd.Series({0: 31.0})}
+    assert share_of_first_round(at, 5, 5) is None
 
 
 def test_the_spread_over_seeds_excuses_an_earlier_step():
     at = {0: pd.Series({0: 20.0, 1: 20.0}), 5: pd.Series({0: 29.5, 1: 30.1}), 10: pd.Series({0: 30.2, 1: 30.0})}
-    assert fine_tuning.first_as_good(at, 10) == 5, "0.3 dB less in the mean, spread 0.57"
+    assert first_as_good(at, 10) == 5, "0.3 dB less in the mean, spread 0.57"
     at[5] = pd.Series({0: 29.7, 1: 29.5})
-    assert fine_tuning.first_as_good(at, 10) == 10
+    assert first_as_good(at, 10) == 10
 
 
-def test_a_run_that_diverged_is_told():
-    rows = table({0: 20.0, 5: 25.0}).to_dict("records")
-    rows.append(
-        not_run(question="fine_tuning", variable="step", level="10", series="released") | dict(status="diverged")
-    )
-    assert fine_tuning.conclusion(study_table(rows), RUNS, [5, 10], 5) == [
+def test_runs_that_diverged_are_told():
+    assert told(table({0: 20.0, 5: 25.0}), more=[diverged("released", 10)]) == [
         "**No run came to its end: all diverged.**",
-        "released diverged before step 10.",
+        '"released" diverged before step 10.',
     ]
+    head, details, *_ = told(
+        table({0: 20.0, 2: 25.0, 20: 25.0}), table({0: 20.0, 2: 19.0}, network="two"),
+        more=[diverged("released", 20, network="two")],
+    )  # fmt: skip
+    assert head.endswith("; 2 steps are enough on EDSR-baseline; on SRResNet every run diverged.**")
+    assert '"released" on SRResNet diverged before step 20.' in details
 
 
-def test_steps_of_its_own():
-    runs = RUNS | {"short": {"preset": "adabm", "steps": [2]}}
-    rows = [*table({0: 20.0, 10: 30.0}).to_dict("records"), *table({0: 20.0, 2: 25.0}, "short").to_dict("records")]
-    assert "By run that takes 2 to 10 steps" in fine_tuning.conclusion(study_table(rows), runs, [10], 5)[1]
-    found = fine_tuning.outcomes(study_table(rows), runs, [10], 5)
-    assert {name: tuned.last for name, tuned in found.items()} == {"released": 10, "short": 2}
+def test_seeds_that_diverged_are_left_out_and_told():
+    """The surviving seed gains 5 dB; that of the other, before it diverged, would count in the mean before."""
+    rows = joined(
+        table({0: 20.0, 2: 25.0, 20: 25.0}), table({0: 10.0, 2: 9.0}, seeds=[1]), more=[diverged("released", 20, 1)]
+    )
+    (tuned,) = outcomes(rows, RUNS, EFFORT)["EDSR-baseline"].values()
+    assert (tuned.start, tuned.end, tuned.seeds, tuned.diverged) == (20.0, 25.0, 1, 1)
+    details = fine_tuning.conclusion(rows, RUNS, EFFORT)[1]
+    assert '"released" diverged before step 20 with 1 of 2 seeds, which its numbers leave out.' in details
+
+
+def test_what_was_not_run_is_not_told_of():
+    rows = [
+        not_run(question="fine_tuning", variable="step", level=str(step), series="short", backbone=NETS["one"])
+        for step in (0, 5)
+    ]
+    assert list(outcomes(joined(table({0: 20.0, 5: 25.0}), more=rows), RUNS, EFFORT)["EDSR-baseline"]) == ["released"]
+
+
+def test_turns_are_those_of_the_run():
+    assert Turns.of(RUNS["released"], "W4A4 FQ", EFFORT) == Turns(("weight", "activation", "mapping"), 4, 5)
+    assert Turns.of(RUNS["long rounds"], "W4A4 FQ", EFFORT) == Turns(("weight", "activation", "mapping"), 3, 20)
+    assert Turns.of(RUNS["weight ranges alone"], "W4A4 FQ", EFFORT).groups == ("weight",)
+    assert [(t[0], t[2]) for t in Turns(("a", "b"), 3, 5).rounds_of] == [(0, "a"), (5, "b"), (10, "a")]
 
 
 def test_gains_by_round_need_both_ends():
-    rows = [
-        *table({0: 20.0, 5: 25.0, 10: 26.0, 20: 27.0}).to_dict("records"),
-        *table({0: 21.0, 3: 24.0}, "short").to_dict("records"),
+    rows = joined(
+        table({0: 20.0, 5: 25.0, 10: 26.0, 20: 27.0}),
+        table({0: 21.0, 3: 24.0}, "short"),
+        table({0: 20.0, 5: 21.0, 20: 22.0, 40: 25.0}, "long rounds", network="two"),
+    )
+    means = mean_psnr(rows)
+    assert list(means) == [0, 3, 5, 10, 20, 40]
+    gains = gains_by_round(rows, RUNS, EFFORT)
+    assert list(gains.index) == [(NETS["one"], "released"), (NETS["two"], "long rounds")], "one has no whole round"
+    assert list(gains["steps a round"]) == [5, 20]
+    assert gains[["round 1", "round 2"]].to_numpy().tolist() == [[5.0, 1.0], [2.0, 3.0]]
+    assert gains_by_round(table({0: 20.0, 3: 25.0}), RUNS, EFFORT).empty
+
+
+def test_figures_name_the_groups_in_turn_of_each_run():
+    rows = joined(
+        table({0: 20.0, 2: 25.0, 20: 26.0}),
+        table({0: 20.0, 20: 21.0}, "weight ranges alone", seeds=(0, 1)),
+        table({0: 20.0, 60: 15.0}, "long rounds", network="two"),
+        table({0: 20.0}, "short", network="two"),
+        more=[diverged("short", 5, network="two")],
+    )
+    (figure,) = fine_tuning.figures(rows, RUNS, EFFORT).values()
+    panels = {axis.get_title(): [text.get_text() for text in axis.texts] for axis in figure.axes if axis.axison}
+    assert panels == {
+        "released\n+6.00 dB": ["w", "a", "m", "w"],
+        "weight ranges alone\n+1.00 ± 0.00 dB": ["w", "w", "w", "w"],
+        "long rounds\n-5.00 dB": ["w", "a", "m"],
+        "short\ndiverged before step 5": [],
+    }
+    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()] == [
+        "EDSR-baseline\nW4A4 FQ",
+        "SRResNet\nW4A4 FQ",
     ]
-    means = fine_tuning.mean_psnr(study_table(rows))
-    assert list(means) == [0, 3, 5, 10, 20]
-    gains = fine_tuning.gains_by_round(means, 5)
-    assert gains.to_dict("list") == {"round 1, steps 1 to 5": [5.0], "round 2, steps 6 to 10": [1.0]}
-    assert list(gains.index) == ["released"], "a run without a whole round is left out"
 
 
-def test_figures_name_the_groups_in_turn():
-    (figure,) = fine_tuning.figures(table({0: 20.0, 2: 25.0, 8: 26.0}), rounds=4, steps_per_round=2).values()
-    assert [text.get_text() for text in figure.axes[0].texts] == ["w", "a", "m", "w"]
+# -- networks -------------------------------------------------------------------------------------
 
 
-def test_a_misspelt_key_of_a_run_is_named():
-    with pytest.raises(ConfigError, match="runs, x: unknown key 'chnges'"):
-        fine_tuning.trials(None, "W4A4 FQ", 5, {"x": {"preset": "adabm", "chnges": {}}}, [1], [0])
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    return enter_study_of_two(tmp_path, monkeypatch)
+
+
+def networks(runs, **own):
+    backbones = {"net.safetensors": {"seeds": [1, 0]} | own, "other.safetensors": {"seeds": [2], "sets": ["Second"]}}
+    effort = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
+    where = (backbones, "data", ["First", "Second"], "data/pool", effort, "W4A4 FQ", runs, ["steps"])
+    return open_asked(*where, 1, parameter="runs")
+
+
+def test_networks_and_runs_have_steps_of_their_own(root):
+    runs = {
+        "plain": {"method": "adabm"},
+        "early": {"method": "adabm", "steps": [1], "seeds": [1], "backbones": ["net"], "run": False},
+    }
+    one, other = networks(runs, steps=[2, 4])
+    told = lambda found: {
+        steps: [(t.series, t.run.seed, t.wanted, len(t.calibration)) for t in trials] for steps, trials in found.items()
+    }
+    assert told(fine_tuning.trials(one, 2, runs, [6])) == {
+        (2, 4): [("plain", 1, True, 2), ("plain", 0, True, 2)],
+        (1,): [("early", 1, False, 2)],
+    }
+    assert told(fine_tuning.trials(other, 2, runs, [6])) == {(6,): [("plain", 2, True, 2)]}
+    assert fine_tuning.trials(other, 2, runs, [6])[(6,)][0].run == Run.at("adabm", "W4A4 FQ", 2)
+
+
+def test_the_table_of_all_networks_holds_what_each_alone_gives(root):
+    runs = {"plain": {"method": "adabm"}, "longer": {"method": "adabm", "steps": [3, 6], "backbones": ["net"]}}
+    opened = networks(runs)
+    trials = [fine_tuning.trials(network, 2, runs, [6]) for network in opened]
+    found = fine_tuning.trace(opened, trials)
+    assert found.equals(study_table(found.to_dict("records")))
+    assert found[found["setting"] == "FP32"][["backbone", "dataset"]].to_numpy().tolist() == [
+        ["net", "First"],
+        ["other", "Second"],
+    ], "full precision of a network's first set, once"
+    levels = found[found["setting"] != "FP32"].groupby(["backbone", "series"], sort=False)["level"].agg(list)
+    assert levels.to_dict() == {
+        ("net", "plain"): ["0", "0", "6", "6"],
+        ("net", "longer"): ["0", "0", "3", "6", "3", "6"],
+        ("other", "plain"): ["0", "6"],
+    }
+    alone = opened[1].bench.trace("fine_tuning", trials[1][(6,)], [6])
+    assert found[found["backbone"] == "other"].reset_index(drop=True).equals(alone)
+
+
+@pytest.mark.parametrize(
+    "runs, told",
+    [
+        ({"x": {"method": "adabm", "chnges": {}}}, "runs, x: unknown key 'chnges'"),
+        ({"x": {"preset": "adabm"}}, "runs, x: unknown key 'preset'"),
+        ({"x": {"method": "adabm", "backbones": ["nut"]}}, "runs, x: backbones: unknown 'nut'"),
+        ({"x": {"method": "adabm", "steps": [0]}}, "runs, x: steps"),
+    ],
+)
+def test_what_does_not_fit_is_refused(root, runs, told):
+    with pytest.raises(ConfigError) as caught:
+        networks(runs)
+    assert told in str(caught.value)
+
+
+def test_a_network_without_a_run_is_refused(root):
+    runs = {"x": {"method": "adabm", "backbones": ["net"]}}
+    with pytest.raises(ConfigError, match="backbones, other: no run is asked of it"):
+        fine_tuning.trials(networks(runs)[1], 2, runs, [2])

@@ -39,7 +39,7 @@ TINY_STUDY = {
         frontier=dict(bits=[3, 6], weight_bits=4, series=["AdaBM, not fine-tuned", "uniform bits, not fine-tuned"], tuned=dict(bits=[4], series=["AdaBM"])),
         bit_weights=[5, 50], seeds=[0, 1],
     ),
-    "fine_tuning": dict(pictures=2, steps=[1, 3], seeds=[0, 1]),
+    "fine_tuning": dict(pictures=2, steps=[1, 3]),
     "complexity": dict(pictures=2, side=16),
     "thresholds": dict(percentiles=[20], count=2),
     "sensitivity": dict(pictures=2, side=16, directions=1, draws=2),

@@ -229,15 +229,30 @@ def test_a_method_has_one_colour_everywhere():
 def test_each_of_many_series_has_a_panel_with_the_others_in_gray():
     names = [f"run {i}" for i in range(6)]
     table = sweep(["0", "5", "20"], names, ["Set5"])
-    figure = plot_panels(table, "loss_db", "step", [(0, 10, "w")])
+    figure = plot_panels(
+        table, "loss_db", "step", {("net_x4", "run 0"): [(0, 10, "w")]}, {("net_x4", "run 1"): "worse"}
+    )
     shown = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title() for axis in shown] == names and len(figure.axes) == 8
+    assert [axis.get_title() for axis in shown] == ["run 0", "run 1\nworse", *names[2:]] and len(figure.axes) == 8
+    assert [[text.get_text() for text in axis.texts] for axis in shown] == [["w"], *[[]] * 5]
     for axis, name in zip(shown, names):
         rows = table[table["series"] == name]
         (container,) = [c for c in axis.containers if isinstance(c, ErrorbarContainer)]
         means = [rows.loc[rows["level"] == level, "loss_db"].mean() for level in ("0", "5", "20")]
         np.testing.assert_allclose(points(container)[:, 1], means)
         assert len([line for line in axis.get_lines() if line.get_color() == "0.8"]) == 5
+
+
+def test_networks_have_rows_and_axes_of_their_own():
+    one, other = sweep(["0", "5"], [f"run {i}" for i in range(5)], ["Set5"]), sweep(["0", "90"], ["x"], ["Set14"])
+    table = pd.concat([one, other.assign(backbone="other_x4", setting="W6A6 FQ")])
+    figure = plot_panels(table, "loss_db", "step")
+    shown = [axis for axis in figure.axes if axis.axison]
+    assert [axis.get_ylabel() for axis in shown] == ["net_x4\nW4A4 FQ", *[""] * 4, "other_x4\nW6A6 FQ"]
+    assert [axis.get_subplotspec().rowspan.start for axis in shown] == [0, 0, 0, 0, 1, 2]
+    assert len({axis.get_xlim() for axis in shown[:5]}) == 1 and shown[5].get_xlim()[1] > 90 > shown[0].get_xlim()[1]
+    assert not [line for line in shown[5].get_lines() if line.get_color() == "0.8"], "no lines of another network"
+    assert "(Set5, Set14)" in figure.get_supxlabel()
 
 
 # -- quality against bits --------------------------------------------------------------------------

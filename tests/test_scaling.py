@@ -50,7 +50,10 @@ def root(tmp_path, monkeypatch):
         shutil.copy(ROOT / "results" / "paper" / name / f"{name}.csv", tmp_path / "results" / "tiny" / name)
     shared = dict(data="data", pool="data/pool", sets=["First"], setting="W4A4 FQ")
     shared |= dict(patch_size=12, rounds=3, steps_per_round=2)
-    runs = {"released": {"preset": "adabm"}, "left out": {"preset": "adabm", "seeds": [7], "run": False}}
+    runs = {
+        "released": {"method": "adabm", "seeds": [0]},
+        "left out": {"method": "adabm", "seeds": [7], "run": False, "backbones": ["net"]},
+    }
     blocks = dict(
         profile=dict(name="tiny"),
         questions=dict.fromkeys(["evaluation", "timing", "sampling", "fine_tuning", "other"]),
@@ -67,7 +70,13 @@ def root(tmp_path, monkeypatch):
             counts={},
             methods={"a": {"method": "minmax"}},
         ),
-        fine_tuning=dict(**shared, backbone="net.safetensors", pictures=2, runs=runs, steps=[1, 6], seeds=[0]),
+        fine_tuning=dict(
+            **shared,
+            backbones={"net.safetensors": {"seeds": [0, 7]}, "other.safetensors": {"seeds": [0], "steps": [6]}},
+            pictures=2,
+            runs=runs,
+            steps=[1, 6],
+        ),
         other={},
     )
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(blocks, sort_keys=False))
@@ -92,8 +101,13 @@ def test_what_is_simulated_is_what_is_scheduled(root):
     sampling, of_other = questions["sampling"]
     assert len(sampling.jobs) == 4, "full precision is measured already"
     assert (of_other.name, len(of_other.jobs)) == ("sampling, other", 3)
-    assert [len(phase.jobs) for phase in questions["fine_tuning"]] == [2, 1]
-    assert [len(phase.jobs) for phase in planned(root, everything=True)["fine_tuning"]] == [4, 2]
+    assert [(phase.name, len(phase.jobs)) for phase in questions["fine_tuning"]] == [
+        ("fine_tuning, net, to step 6: before", 2),
+        ("fine_tuning, net, to step 6", 1),
+        ("fine_tuning, other, to step 6: before", 2),
+        ("fine_tuning, other, to step 6", 1),
+    ]
+    assert [len(phase.jobs) for phase in planned(root, everything=True)["fine_tuning"]] == [4, 2, 2, 1]
 
 
 def test_measured_durations_replace_estimates(root):

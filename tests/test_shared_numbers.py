@@ -1,6 +1,7 @@
 """Numbers that several pages show agree: committed tables of one profile against each other."""
 
 import itertools
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -120,9 +121,11 @@ def test_the_released_percentiles_are_the_recipe_itself(committed):
 def test_fine_tuning_starts_where_nothing_is_fine_tuned(committed):
     """Step 0 of the recipe of ``components``, where the plans are the same, is its row without fine-tuning."""
     blocks = committed.blocks
-    runs = blocks["fine_tuning"]["runs"]
+    first = Path(first_network(blocks["fine_tuning"])).stem
     same = [
-        name for name, run in runs.items() if run["preset"] == blocks["components"]["preset"] and "seeds" not in run
+        name
+        for name, run in blocks["fine_tuning"]["runs"].items()
+        if run["method"] == blocks["components"]["preset"] and first in run.get("backbones", [first])
     ]
     one_plan = alike(committed, "fine_tuning", "components", but=("rounds", "steps_per_round", "sets"))
     if not (same and one_plan and blocks["fine_tuning"]["pictures"] == blocks["components"]["pictures"]):

@@ -113,7 +113,8 @@ def phases(params: Path, root: Path, durations: Durations, everything: bool = Fa
         if name == "evaluation":
             planned[name] = [_evaluation(planner, block, root, cache)]
         elif name == "fine_tuning":
-            planned[name] = _fine_tuning(planner, block, _bench(block))
+            networks = _asked(block, "steps", "runs")
+            planned[name] = [phase for network in networks for phase in _fine_tuning(planner, network, block)]
         elif name == "components":
             bench = _bench(block)
             planned[name] = [_measured(planner, name, _components(bench, block), bench)]
@@ -132,9 +133,9 @@ def _bench(block: Mapping) -> _Planning:
     return _Planning.open(block["backbone"], block["data"], block["sets"], block["pool"], _effort(block))
 
 
-def _asked(block: Mapping, own: str) -> list[Asked]:
+def _asked(block: Mapping, own: str, parameter: str = "methods") -> list[Asked]:
     given = (block[name] for name in ("backbones", "data", "sets", "pool"))
-    networks = open_asked(*given, _effort(block), block["setting"], block["methods"], [own])
+    networks = open_asked(*given, _effort(block), block["setting"], block[parameter], [own], parameter=parameter)
     planning = (_Planning(**{f.name: getattr(network.bench, f.name) for f in fields(Bench)}) for network in networks)
     return [replace(network, bench=bench) for network, bench in zip(networks, planning)]
 
@@ -165,13 +166,13 @@ def _measured(planner: _Planner, name: str, trials: Iterable[Trial], bench: Benc
     return jobs.done()
 
 
-def _fine_tuning(planner: _Planner, block: Mapping, bench: Bench) -> list[Phase]:
-    arguments = (block[name] for name in ("setting", "pictures", "runs", "steps", "seeds"))
-    done = []
-    for steps, trials in fine_tuning.trials(bench, *arguments).items():
-        told = f"to step {steps[-1]}"
+def _fine_tuning(planner: _Planner, network: Asked, block: Mapping) -> list[Phase]:
+    bench, done = network.bench, []
+    by_steps = fine_tuning.trials(network, *(block[name] for name in ("pictures", "runs", "steps")))
+    for steps, trials in by_steps.items():
+        told = f"fine_tuning, {network.name}, to step {steps[-1]}"
         before = [Bench.untuned(trial) for trial in trials]
-        done.append(_measured(planner, f"before fine-tuning, {told}", before, replace(bench, sets=bench.sets[:1])))
+        done.append(_measured(planner, f"{told}: before", before, replace(bench, sets=bench.sets[:1])))
         jobs = planner.phase(told)
         for order, trial in enumerate(trials):
             if trial.wanted or planner.everything:

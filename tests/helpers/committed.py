@@ -61,14 +61,24 @@ class Committed:
 
     def bench(self, question: str, backbone: str | None = None) -> Drawn:
         block = self.blocks[question]
-        recipe = Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
-        return Drawn(self.tables[question], recipe, Path(block["backbone"] if backbone is None else backbone))
+        return Drawn(
+            self.tables[question], self.effort(question), Path(block["backbone"] if backbone is None else backbone)
+        )
+
+    def effort(self, question: str) -> Effort:
+        block = self.blocks[question]
+        return Effort(block["patch_size"], None, block["rounds"], block["steps_per_round"])
 
     def asked(self, question: str) -> list[Asked]:
         """The networks of a question that compares whole models on several."""
         block = self.blocks[question]
+        # a table has the name of the file: dat_light_x4 is in DAT_light_x4.pth
+        files = {name.lower(): name for name in self.tables[question]["backbone"]}
+        file = lambda name: files.get(Path(name).stem.lower(), name)
         return [
-            Asked(self.bench(question, name), given.get("setting", block["setting"]), tuple(given["seeds"]), given)
+            Asked(
+                self.bench(question, file(name)), given.get("setting", block["setting"]), tuple(given["seeds"]), given
+            )
             for name, given in block["backbones"].items()
         ]
 
@@ -80,6 +90,9 @@ class Committed:
         if question == "sampling":
             names = ("strategies", "count", "counts", "methods")
             return [t for of in self.asked(question) for t in sampling.trials(of, *given(*names))]
+        if question == "fine_tuning":
+            found = [fine_tuning.trials(of, *given("pictures", "runs", "steps")) for of in self.asked(question)]
+            return [trial for by_steps in found for trials in by_steps.values() for trial in trials]
         bench = self.bench(question)
         if question == "components":
             make = component_trials.Trials(bench, *given("preset", "setting", "pictures", "seeds", "run_tuned"))
@@ -88,9 +101,6 @@ class Committed:
                 *make.frontier(block["frontier"]),
                 *make.bit_weights(block["bit_weights"]),
             ]
-        if question == "fine_tuning":
-            by_steps = fine_tuning.trials(bench, *given("setting", "pictures", "runs", "steps", "seeds"))
-            return [trial for trials in by_steps.values() for trial in trials]
         return []
 
     def conclusion(self, question: str) -> list[str]:
@@ -137,7 +147,7 @@ class Committed:
         if question == "components":
             told = components.conclusion(table, steps)
         elif question == "fine_tuning":
-            told = fine_tuning.conclusion(table, block["runs"], block["steps"], block["steps_per_round"])
+            told = fine_tuning.conclusion(table, block["runs"], self.effort(question))
         else:
             told = timing.conclusion(table, block["sizes"], block["steps"], steps)
         return told + tell_left_out(table)

@@ -66,6 +66,7 @@ def open_asked(
     own: Collection[str] = (),
     workers: int = 0,
     device: str = "cpu",
+    parameter: str = "methods",
 ) -> list[Asked]:
     """Open the networks of a question.
 
@@ -75,6 +76,7 @@ def open_asked(
         data, sets, pool, effort, setting, workers, device: as for :func:`.networks.open_networks`.
         methods: by series: ``method`` and, where they differ, ``changes``, ``run``; ``backbones`` (names of the files),
             ``seeds`` and what ``own`` names, which limit it to some of them.
+        parameter: what the notebook calls the methods.
 
     Raises:
         AdabmError: a set that the question does not have, a method of a network that is not there or with an unknown key,
@@ -84,7 +86,7 @@ def open_asked(
         backbones, data, sets, pool, effort, setting, own=[*own, "sets"], workers=workers, device=device
     )
     networks = [_asked(units_of, sets) for units_of in by_network(units)]
-    check_methods(methods, [network.name for network in networks], own)
+    check_methods(methods, [network.name for network in networks], own, parameter)
     return networks
 
 
@@ -96,19 +98,21 @@ def _asked(units: Sequence[Unit], sets: Sequence[str]) -> Asked:
     return Asked(replace(first.bench, sets=kept), first.setting, tuple(unit.seed for unit in units), first.own)
 
 
-def check_methods(methods: Mapping[str, Mapping], networks: Sequence[str], own: Collection[str]) -> None:
+def check_methods(
+    methods: Mapping[str, Mapping], networks: Sequence[str], own: Collection[str], parameter: str = "methods"
+) -> None:
     """Refuse methods with unknown keys, without ``method``, or of networks that are not asked.
 
     Args:
         networks: names of their files.
-        own: keys besides those of all questions, see :func:`open_asked`.
+        own, parameter: keys besides those of all questions, and what methods are called, see :func:`open_asked`.
 
     Raises:
         ConfigError: naming the method and the key.
     """
     for series, method in methods.items():
-        check_keys(f"methods, {series}", method, ["method"], ["changes", "backbones", "seeds", "run", *own])
-        check_choices(f"methods, {series}: backbones", method.get("backbones", ()), networks)
+        check_keys(f"{parameter}, {series}", method, ["method"], ["changes", "backbones", "seeds", "run", *own])
+        check_choices(f"{parameter}, {series}: backbones", method.get("backbones", ()), networks)
 
 
 def measure(question: str, networks: Sequence[Asked], trials: Sequence[Sequence[Trial]]) -> pd.DataFrame:

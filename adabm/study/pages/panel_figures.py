@@ -1,47 +1,92 @@
 """Small multiples: a panel a series, with the others in gray behind it, where one panel would hold too many lines."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figures import INK, study_style
 from .question_figures import LABELS, logarithmic_loss, shade
 
 _COLUMNS = 4
+_NOTHING: Mapping = MappingProxyType({})
+Place = tuple[str, str]  # network and series
 
 
-def plot_panels(table: pd.DataFrame, value: str, label: str, shades: Sequence[tuple[float, float, str]] = ()) -> Figure:
-    """Draw a value against a numeric level, a panel a series; bars are one standard deviation over seeds.
+def plot_panels(
+    table: pd.DataFrame,
+    value: str,
+    label: str,
+    shades: Mapping[Place, Sequence[tuple[float, float, str]]] = _NOTHING,
+    notes: Mapping[Place, str] = _NOTHING,
+) -> Figure:
+    """Draw a value against a numeric level: rows of a network, with axes of its own, and a panel a series; bars are one standard deviation over seeds.
 
     Args:
-        table: measured rows of one variable; ``level`` holds numbers. Of several sets the first is drawn.
+        table: measured rows of one variable; ``level`` holds numbers. Of several sets of a network the first is drawn.
         label: of the horizontal axis.
-        shades: (begin, end, name) stretches of the axis to be told apart.
+        shades: (begin, end, name) stretches of the axis to be told apart, by network and series.
+        notes: second lines of panels' titles, likewise.
     """
-    data = table[table["dataset"] == table["dataset"].iloc[0]].assign(x=lambda t: pd.to_numeric(t["level"]))
-    data = data.dropna(subset=[value])
-    grouped = {name: rows.groupby("x")[value] for name, rows in data.groupby("series", sort=False)}
-    columns = min(_COLUMNS, len(grouped))
-    rows = math.ceil(len(grouped) / columns)
+    data = table.assign(x=pd.to_numeric(table["level"])).dropna(subset=[value])
+    first = data.drop_duplicates("backbone").set_index("backbone")["dataset"]
+    data = data[data["dataset"] == data["backbone"].map(first)]
+    networks = {
+        network: {name: rows.groupby("x")[value] for name, rows in here.groupby("series", sort=False)}
+        for network, here in data.groupby("backbone", sort=False)
+    }
+    columns = min(_COLUMNS, max(len(grouped) for grouped in networks.values()))
+    rows = {network: math.ceil(len(grouped) / columns) for network, grouped in networks.items()}
+    height = 1.8 + 0.2 * bool(notes) + 0.2 * (len(networks) > 1)
     with study_style():
-        figure = Figure(figsize=(0.8 + 2.0 * max(columns, 2), 0.6 + 1.8 * rows))
-        axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
-        for axis, name in zip(axes, grouped):
-            for other in grouped:
-                means = grouped[other].mean()
-                if other != name:
-                    axis.plot(means.index, means, color="0.8", lw=1)
-            means, spreads = grouped[name].mean(), grouped[name].std().fillna(0.0)
-            axis.errorbar(means.index, means, spreads, color=INK, marker="o", ms=3.5, lw=1.6, capsize=2, elinewidth=1)
-            if value == "loss_db":
-                logarithmic_loss(axis)
-            shade(axis, shades, labelled=True)
-            axis.set_title(name, fontsize=8)
-            axis.autoscale_view(scaley=False)
-        for axis in axes[len(grouped) :]:
-            axis.set_axis_off()
-        figure.supxlabel(f"{label}; gray: the other runs ({data['dataset'].iloc[0]})", fontsize=9)
+        figure = Figure(figsize=(0.8 + 2.0 * max(columns, 2), 0.6 + height * sum(rows.values())))
+        grid = figure.subplots(sum(rows.values()), columns, squeeze=False)
+        top = 0
+        for network, grouped in networks.items():
+            axes = grid[top : top + rows[network]]
+            top += rows[network]
+            for axis, name in zip(axes.flat, grouped):
+                _panel(axis, name, grouped)
+                if value == "loss_db":
+                    logarithmic_loss(axis)
+                shade(axis, shades.get((network, name), ()), labelled=True)
+                axis.set_title(
+                    "\n".join([name, *[notes[place] for place in [(network, name)] if place in notes]]), fontsize=8
+                )
+            _share(list(axes.flat)[: len(grouped)], columns)
+            for axis in list(axes.flat)[len(grouped) :]:
+                axis.set_axis_off()
+            if len(networks) > 1:
+                setting = data.loc[data["backbone"] == network, "setting"].iloc[0]
+                axes[0][0].set_ylabel(f"{network}\n{setting}", fontsize=8.5, weight="bold")
+        sets = ", ".join(dict.fromkeys(first))
+        figure.supxlabel(f"{label}; gray: the other runs ({sets})", fontsize=9)
         figure.supylabel(LABELS[value].replace("\n", " "), fontsize=9)
     return figure
+
+
+def _panel(axis: Axes, name: str, grouped: Mapping) -> None:
+    """Draw a series over the others of its network."""
+    for other in grouped:
+        if other != name:
+            means = grouped[other].mean()
+            axis.plot(means.index, means, color="0.8", lw=1)
+    means, spreads = grouped[name].mean(), grouped[name].std().fillna(0.0)
+    color = INK
+    axis.errorbar(means.index, means, spreads, color=color, marker="o", ms=3.5, lw=1.6, capsize=2, elinewidth=1)
+
+
+def _share(axes: Sequence[Axes], columns: int) -> None:
+    """Give the panels of a network the same axes, labelled at the left and below the last of each column, with room for what names the shades."""
+    for index, axis in enumerate(axes):
+        if index:
+            axis.sharex(axes[0])
+            axis.sharey(axes[0])
+        axis.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(axes))
+    for axis in axes:
+        axis.autoscale_view(scaley=False)
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low * (low / high) ** 0.08 if axes[0].get_yscale() == "log" else low - 0.08 * (high - low), high)

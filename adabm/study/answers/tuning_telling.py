@@ -1,0 +1,205 @@
+"""Sentences on fine-tuning: what it gains and worsens, how many steps are enough, and what a plateau does not tell."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..tables.wording import several
+from .tuning_outcomes import WORTHWHILE, Tuned, best_run
+
+GROUPS = {"weight": "weight ranges", "activation": "activation ranges", "mapping": "the bit mapping"}
+_NAMED = 2  # runs that get worse are named in the verdict up to so many, else counted
+Found = Mapping[
+    str, Mapping[str, Tuned | int]
+]  # by network and run; a number where all seeds diverged before that step
+Ended = Mapping[str, Mapping[str, Tuned]]
+
+
+def verdict(found: Found, ended: Ended) -> str:
+    """Tell by network what the run that ends best gains, how many of its steps are enough, and which runs lose."""
+    best = {name: of[best_run(of)] for name, of in ended.items()}
+    texts = [*_gains(best, found), *_enough(best, found)]
+    lost = [f"{change(tuned)}{_on(name, found)} ({_seeds(tuned)})" for name, tuned in best.items() if tuned.harms]
+    texts += [f"even what ends best is worse than not fine-tuned: {several(lost)}"] if lost else []
+    texts += _worsened({name: of for name, of in ended.items() if not best[name].harms}, found)
+    diverged = [name for name in found if name not in ended]
+    texts += [f"on {several(diverged)} every run diverged"] if diverged else []
+    text = "; ".join(texts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
+    told = {name: tuned for name, tuned in best.items() if not tuned.harms}
+    if not told:
+        return []
+    seeds = list(dict.fromkeys(_seeds(tuned) for tuned in told.values()))
+    alike = len(seeds) == 1
+    gains = [
+        f"{change(tuned)}{_on(name, found)}" + ("" if alike else f" ({_seeds(tuned)})")
+        for name, tuned in told.items()
+        if tuned.helps
+    ]
+    flat = [
+        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
+        for name, tuned in told.items()
+        if not tuned.helps
+    ]
+    gains += [f"hardly anything {several([text.strip() for text in flat])}"] if flat else []
+    runs = "runs that end" if len(told) > 1 else "run that ends"
+    return [f"fine-tuning gains {several(gains)} in the {runs} best" + (f" ({seeds[0]})" if alike else "")]
+
+
+def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
+    """How many steps are enough, where that can be told; where a turn was over, or the run, before."""
+    by_steps: dict[int, list[str]] = {}
+    by_group: dict[str, list[tuple[str, int]]] = {}
+    texts = []
+    for name, tuned in best.items():
+        if not tuned.helps:
+            continue
+        if tuned.rising:
+            texts.append(f"{_on(name, found).strip()} PSNR still rises at its last step, {tuned.last}".strip())
+        elif tuned.over:
+            by_group.setdefault(tuned.over, []).append((name, tuned.enough))
+        else:
+            by_steps.setdefault(tuned.enough, []).append(name)
+    for group, places in by_group.items():
+        on = f"on {several([name for name, _ in places])} " if len(found) > 1 else ""
+        steps = several([str(step) for _, step in places])
+        texts.insert(0, f"{on}it is all there when the turn of {GROUPS.get(group, group)} ends, after {steps} steps")
+    if by_steps:
+        on = lambda names: f" on {several(names)}" if len(found) > 1 else ""
+        first, *others = by_steps.items()
+        told = [f"{_steps(first[0])} {'is' if first[0] == 1 else 'are'} enough{on(first[1])}"]
+        texts.insert(0, several([*told, *[f"{step}{on(names)}" for step, names in others]]))
+    return texts
+
+
+def _worsened(ended: Ended, found: Found) -> list[str]:
+    """Which runs lose, by network."""
+    worse = {name: [run for run, tuned in of.items() if tuned.harms] for name, of in ended.items()}
+    worse = {name: runs for name, runs in worse.items() if runs}
+    if not worse:
+        return []
+    if sum(len(runs) for runs in worse.values()) <= _NAMED:
+        return [
+            f"worse than not fine-tuned {several([f'is {quoted(runs)}{_on(name, found)}' for name, runs in worse.items()])}"
+        ]
+    counts = [f"{len(runs)} of {len(ended[name])} runs{_on(name, found)}" for name, runs in worse.items()]
+    return [f"{several(counts)} end worse than not fine-tuned"]
+
+
+def ends(ended: Ended) -> str:
+    """Between which values the runs of each network end, which ends best, and whether another gains more from a worse start."""
+    texts, others = [], []
+    for name, of in ended.items():
+        values, run, on = [tuned.end for tuned in of.values()], best_run(of), _on(name, ended)
+        span = f"between {min(values):.2f} and {max(values):.2f} dB" if len(of) > 1 else f"at {values[0]:.2f} dB"
+        texts.append(f"{span}{on}, best {quoted([run])}")
+        most = max(of, key=lambda other: of[other].total.mean)
+        if of[most].total.mean > of[run].total.mean + WORTHWHILE:
+            start = f"starts at {of[most].start:.2f} dB instead of {of[run].start:.2f}"
+            others.append(f"{quoted([most])} gains more{on}, {change(of[most])}, and ends lower: it {start}.")
+    return " ".join([f"Runs end {'; '.join(texts)}.", *others])
+
+
+def losses(ended: Ended) -> list[str]:
+    """By how much runs lose."""
+    texts = []
+    for name, of in ended.items():
+        lost = [f"{change(tuned)} with {quoted([run])}" for run, tuned in of.items() if tuned.harms]
+        texts += [several(lost) + _on(name, ended)] if lost else []
+    return [f"Where it worsens, fine-tuning changes PSNR by {'; '.join(texts)}."] if texts else []
+
+
+def divergences(found: Found) -> list[str]:
+    """Which runs diverged, with how many of their seeds."""
+    texts = []
+    for name, of in found.items():
+        for run, tuned in of.items():
+            place = f"{quoted([run])}{_on(name, found)} diverged before step"
+            if not isinstance(tuned, Tuned):
+                texts.append(f"{place} {tuned}")
+            elif tuned.diverged:
+                count = f"{tuned.diverged} of {tuned.diverged + tuned.seeds} seeds"
+                texts.append(f"{place} {tuned.last} with {count}, which its numbers leave out")
+    return [f"{several(texts)}."] if texts else []
+
+
+def turns(ended: Ended) -> list[str]:
+    """What the round of the first group has of the gain, and which plateaus begin because a turn is over."""
+    rotating = [
+        (name, run, tuned)
+        for name, of in ended.items()
+        for run, tuned in of.items()
+        if tuned.helps and len(tuned.turns.groups) > 1
+    ]
+    if not rotating:
+        return []
+    by_group: dict[str, list[float]] = {}
+    for _, _, tuned in rotating:
+        if tuned.share is not None:
+            by_group.setdefault(tuned.turns.groups[0], []).append(tuned.share)
+    texts = ["Groups of parameters take turns, a round each."]
+    for group, shares in by_group.items():
+        span = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares))))
+        texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the gain.")
+    over = [place for place in rotating if place[2].over]
+    rising = [place for place in rotating if place[2].rising]
+    inside = [place for place in rotating if not place[2].over and not place[2].rising]
+    if over:
+        texts.append(
+            "A plateau that begins where a round ends says that the turn was over, not that so many steps were needed: so with "
+            f"{_places(over, ended)}."
+        )
+    if rising:
+        texts.append(f"PSNR rises up to the last step of {_places(rising, ended)}.")
+    if inside and (over or rising):
+        texts.append(f"How few steps do is told by plateaus that begin inside a round: {_places(inside, ended)}.")
+    return [" ".join(texts)]
+
+
+def _places(places: Iterable[tuple[str, str, Tuned]], networks: Mapping) -> str:
+    """Name runs by network, with the step from which they are as good as at their last."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for name, run, tuned in places:
+        found.setdefault((name, tuned.enough), []).append(run)
+    return several([f"{quoted(runs)}{_on(name, networks)} (step {step})" for (name, step), runs in found.items()])
+
+
+def advice(ended: Ended) -> str:
+    """Where to stop, with which run, and where to leave fine-tuning out."""
+    stop, leave = [], []
+    for name, of in ended.items():
+        run, on = best_run(of), _on(name, ended)
+        if not of[run].helps:
+            leave.append(name)
+        else:
+            over = of[run].over
+            steps = _steps(max(1, of[run].enough))
+            told = f"after the {steps} of {GROUPS.get(over, over)}" if over else f"after about {steps}"
+            stop.append(f"{told}{on} ({quoted([run])})")
+    on_all = f" on {several(leave)}" if len(ended) > 1 and leave else ""
+    texts = [f"stop {several(stop)}"] if stop else []
+    texts += [f"leave fine-tuning out{on_all}" + ("" if stop else " where time matters")] if leave else []
+    return f"{'; '.join(texts)}."
+
+
+def change(tuned: Tuned) -> str:
+    """Return what the run changes, with its spread over seeds if it has several: ``+0.31 ± 0.04 dB``."""
+    return f"{tuned.total.mean:+.2f}" + (f" ± {tuned.total.spread:.2f}" if tuned.seeds > 1 else "") + " dB"
+
+
+def quoted(runs: Sequence[str]) -> str:
+    """List runs, whose names may hold commas."""
+    return several([f'"{run}"' for run in runs])
+
+
+def _on(name: str, networks: Mapping) -> str:
+    return f" on {name}" if len(networks) > 1 else ""
+
+
+def _seeds(tuned: Tuned) -> str:
+    return "one seed" if tuned.seeds == 1 else f"{tuned.seeds} seeds"
+
+
+def _steps(count: int) -> str:
+    return "one step" if count == 1 else f"{count} steps"
