@@ -208,6 +208,7 @@ BEYOND = (
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
+    "study.tables.times",
     "wrapping",
 )
 
