@@ -65,24 +65,35 @@ def test_equal_bits_and_the_gain_by_hand():
 def test_the_conclusion_names_the_best_measure():
     head, _, advice, *tables = complexity.conclusion(units(flip=OWN), 0.1)
     assert head.startswith(
-        "**AdaBM's gradient hardly predicts who needs bits; variance does it best; but moving bits by the gradient loses"
+        "**AdaBM's gradient hardly ranks which patches need bits (rank correlation -1.00, -1.00 to -1.00), variance clearly better "
+        "(1.00). Moving bits by the gradient loses: -"
     )
-    assert advice.startswith("*In practice:* give all images the same bits: ") and "| -1.00" in tables[0]
+    assert advice.startswith("*In practice:* give all images the same bits. ") and "| -1.00" in tables[0]
+    assert cells(tables[0], 0)[3] == "" and cells(tables[0], 1)[3] == "+2.00 to +2.00"
     head, _, advice, *_ = complexity.conclusion(units(), 0.1)
-    assert head.startswith("**AdaBM's mean gradient predicts best who needs bits; moving bits by the gradient gains at")
-    assert advice.startswith("*In practice:* let bits follow the gradient: +")
+    assert (
+        "ranks well which patches need bits (rank correlation 1.00, +1.00 to +1.00), best of all measures. Moving"
+        in head
+    )
+    assert " bits by the gradient gains: +" in head
+    assert advice.startswith("*In practice:* let bits follow the gradient.")
     assert complexity.figures(units(), 0.1)[""].axes
+
+
+def test_a_measure_that_is_better_by_one_exchange_is_not_clearly_better():
+    here = units(worth=range(1, 11))
+    here[OWN] = here[OWN].to_numpy()[[0, 1, 2, 3, 5, 4, 6, 7, 8, 9]]
+    assert "entropy not clearly better (1.00)." in complexity.conclusion(here, 0.1)[0]
+    here[OWN] = here[OWN].to_numpy()[[4, 3, 2, 1, 0, 9, 8, 7, 6, 5]]
+    head = complexity.conclusion(here, 0.1)[0]
+    assert "ranks fairly well which patches" in head and "entropy clearly better (1.00)." in head
 
 
 def test_how_sure_the_answer_is():
     both = [units(5 * np.arange(1.0, 11)).assign(backbone=name) for name in ("net", "wide")]
-    _, sure, _, measures, networks, extents = complexity.conclusion(pd.concat(both), 0.1)
-    assert sure.startswith(
-        "This rests on 10 patches each of net and wide, with one seed each. In 95 % of draws of patches and seeds "
-    )
-    assert (
-        "the gradient's rank correlation is from +1.00 to +1.00" in sure
-    )  # the benefit rises with it, whichever are drawn
+    head, sure, _, measures, networks, extents = complexity.conclusion(pd.concat(both), 0.1)
+    assert sure == "This rests on 10 patches each of net and wide, with one seed each."
+    assert "(rank correlation 1.00, +1.00 to +1.00)" in head  # the benefit rises with it, whichever are drawn
     least, most = (float(end) for end in cells(networks, 0)[2].split("(")[1].strip(")").split(" to "))
     mean = float(cells(networks, 0)[2].split()[0])
     assert (
@@ -99,22 +110,42 @@ def test_what_one_patch_decides_is_not_clear():
     here.loc[9, "fp +1"] = 90.0  # it has a bit more in draws that hold it
     here["fp -1"] = 101.5 + 0.01 * np.arange(10)
     here["truth +1"], here["truth -1"] = 100.0, 110.0
-    head = complexity.conclusion(here, 0.1)[0]
-    assert "leads nearer to full precision, not clearly, and away from ground truth, at equal FAB" in head
+    head, _, advice, *_ = complexity.conclusion(here, 0.1)
+    assert "gains on one side alone: +0.04 dB (not clearly, +0.00 to +0.04) to the full-precision" in head
+    assert "largest errors" not in advice
     here["fp -1"] = 100.5 + 0.01 * np.arange(10)
     here["fp +1"] = 90.0 - 0.01 * np.arange(10)  # as much wherever the bit goes
-    assert "leads nearer to full precision and away from ground truth, at equal" in complexity.conclusion(here, 0.1)[0]
+    head, _, advice, *_ = complexity.conclusion(here, 0.1)
+    assert "gains on one side alone: +0.04 dB (+0.04 to +0.04) to the full-precision output, -0.04 dB (-0.04" in head
+    assert advice.endswith("Let them follow the gradient only where the largest errors count, not the mean PSNR.")
 
 
-def test_nearer_to_one_and_farther_from_the_other():
+def test_patches_that_give_up_a_bit_lose_more():
     far = units()
     far["truth +1"], far["truth -1"] = 100.0, 200.0
     head, _, advice, *_ = complexity.conclusion(far, 0.1)
-    assert (
-        "leads nearer to full precision and away from ground truth" in head
-        and "The mean PSNR to ground truth falls" in head
+    assert "gains on one side alone" in head and "to ground truth falls more than by chance" not in head
+    lost = (
+        "give all images the same bits. The patches that give up a bit lose more decibels than those that get one gain"
     )
-    assert advice.startswith("*In practice:* give all images the same bits") and "largest errors" in advice
+    assert advice.startswith(f"*In practice:* {lost}, even where bits go by the measured worth of each (+")
+    known = units(flip=OWN)  # gives bits to the wrong ones
+    assert f"{lost}; only if the worth of each were known they would not (+" in complexity.conclusion(known, 0.1)[2]
+    even = known.assign(**{f"truth {more}": 100.0 for more in ("-1", "+1")})
+    told = "give all images the same bits. Bits by the measured worth of each patch would give +0.04 dB to the full-precision output, +0.00 dB"
+    assert told in complexity.conclusion(even, 0.1)[2]
+
+
+def test_bits_that_change_nothing():
+    even = units(np.ones(10)).assign(
+        **{f"{kind} {more}": 100.0 for kind in ("fp", "truth") for more in ("-1", "+0", "+1")}
+    )
+    even["fp +1"], even["fp -1"] = 100 - 1e-4 * np.arange(10), 100 + 1e-4 * np.arange(10)  # ranks, and no more
+    head, _, advice, *_ = complexity.conclusion(even.assign(**{name: np.arange(10.0) for name in MEASURES}), 0.1)
+    assert "best of all measures. But moving bits by the gradient changes nothing: +0.00 dB" in head
+    assert advice.startswith(
+        "*In practice:* give all images the same bits. Bits by the measured worth of each patch would give +0.00"
+    )
 
 
 def test_forced_factors_on_a_tiny_network(tmp_path):

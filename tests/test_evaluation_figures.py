@@ -18,6 +18,8 @@ def test_losses_are_told_in_the_colour_of_the_method():
     summary["published_loss_db"] = [1.0 if name == "adabm" else None for name in summary["method"]]
     figure = plot_losses(summary)
     (axis,) = figure.axes
+    assert figure.get_suptitle() == "net" and axis.get_title() == "W4A4 FQ"
+    assert plot_losses(summary.assign(backbone="srresnet_bn_x4")).get_suptitle() == "SRResNet"
     assert not figure.legends and axis.get_legend() is None
     assert sorted(text.get_text() for text in axis.texts) == ["0.50", "2.00"]
     dots = {line.get_color() for line in axis.get_lines() if line.get_marker() == "o"}

@@ -1,5 +1,7 @@
 """The main results: full precision, uniform quantization, AdaBM and its parts on the evaluation sets."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from ..running.runs import MEASURED
@@ -34,7 +36,9 @@ def bits_by_picture(pictures: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusion(summary: pd.DataFrame) -> list[str]:
-    """Tell which method loses least and how often, and, of each network, set and setting, the ends and AdaBM beside the published loss.
+    """Tell which method loses least and how often, and what to use elsewhere.
+
+    The evidence tells, of each network, set and setting, the ends and AdaBM beside the published loss.
 
     Args:
         summary: a row a cell, with the columns of ``adabm.study.with_published``.
@@ -46,6 +50,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     board = leaderboard(summary)
     return [
         answer(_verdict(board)),
+        *_told_of_released(board),
         *_told_of_published(rows),
         practice(_advice(board)),
         *evidence([_row(keys, here) for keys, here in groups]),
@@ -65,22 +70,22 @@ def _verdict(board: pd.DataFrame) -> str:
     released = first_board(board)
     for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
         text += f", AdaBM {loss_text(row)} dB"
-    leads = [(best(here), here.set_index("method").loc[first["method"], "loss_db"]) for here in places]
-    won = [lead for lead, own in leads if round(own, 2) <= round(lead["loss_db"], 2)]  # as tables tell it
-    tied = sum(lead["method"] != first["method"] for lead in won)
-    if len(places) > 1:
-        text += f"; {first['label']} is first in {len(won)} of the {len(places)} comparisons of network, set and setting that it is part of"
-        text += f", tied with another in {tied}" if tied else ""
-        text += f"; {_competing(places, first['method'])}"
-    return f"{text}."
+    if len(places) < 2:
+        return f"{text}."
+    simple = sum(set(here["method"]) - {first["method"]} <= {"minmax", "fast"} for here in places)
+    text += f". {first['label']} is first in {_counted(places, [first['method']], 'that it is part of')}"
+    return text + (f", in {simple} of them against {label('fast')} and {label('minmax')} alone." if simple else ".")
 
 
-def _competing(places: list[pd.DataFrame], first: str) -> str:
-    """How often AdaBM as released takes part in comparisons, and how often none but the simplest rivals do."""
-    others = [set(here["method"]) - {first} for here in places]
-    simple = sum(rivals <= {"minmax", "fast"} for rivals in others)
-    told = f"AdaBM as released takes part in {sum('adabm' in rivals for rivals in others) or 'none'} of these"
-    return told + (f", in {simple} the only rivals are {label('fast')} and {label('minmax')}" if simple else "")
+def _counted(places: list[pd.DataFrame], methods: Sequence[str], which: str) -> str:
+    """In how many comparisons one of the methods loses least, as tables tell it: ``all 3 comparisons``, and which those are."""
+    won = tied = 0
+    for here in places:
+        own, lead = here[here["method"].isin(methods)], best(here)
+        if round(own["loss_db"].min(), 2) <= round(lead["loss_db"], 2):
+            won, tied = won + 1, tied + (lead["method"] not in methods)
+    first = "all" if won == len(places) else f"{won or 'none'} of the"
+    return f"{first} {len(places)} comparisons {which}" + (f" (tied with another in {tied})" if tied else "")
 
 
 def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
@@ -89,20 +94,60 @@ def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _advice(board: pd.DataFrame) -> str:
-    """The best recipe, those that the seeds cannot tell from it, and, where it was not measured, the one that is first most often."""
-    first = best(board)
+    """The best recipe, those that the seeds cannot tell from it, how often one of them is first, and what is where none was measured."""
+    first, near = best(board), not_told_apart(board)
     told = f"quantize with {first['label']}"
-    near = [row["label"] for row in not_told_apart(board)]
-    told += f" or with {several(near)}, which the seeds cannot tell from it there" if near else ""
-    others = [here for here in _places(board) if first["method"] not in set(here["method"])]
-    if not others:
-        return f"{told}."
-    counts = pd.Series([best(here)["label"] for here in others]).value_counts()
-    alone = sum(set(here["method"]) == {"minmax", "fast"} for here in others)
-    return (
-        f"{told}; of the {len(others)} comparisons that {first['label']} is no part of, {counts.index[0]} is first in {counts.iloc[0]}"
-        + (f" ({alone} of them compare {label('fast')} and {label('minmax')} alone)." if alone else ".")
+    told += (
+        f" or with {several([row['label'] for row in near])}, which the seeds cannot tell from it there" if near else ""
     )
+    methods, places = [row["method"] for row in (first, *near)], _places(board)
+    part = [here for here in places if here["method"].isin(methods).any()]
+    if len(places) < 2 or not part:
+        return f"{told}."
+    networks = several([network(name) for name in dict.fromkeys(here["backbone"].iloc[0] for here in part)])
+    told += f": {_counted_of(part, methods)}, on {networks}."
+    return told + _elsewhere(places, part, "none of them" if len(near) > 1 else "neither" if near else "it")
+
+
+def _counted_of(part: list[pd.DataFrame], methods: Sequence[str]) -> str:
+    if len(methods) == 1:
+        return f"it is first in {_counted(part, methods, 'that it is part of')}"
+    return (
+        f"one of them is first in {_counted(part, methods, 'with either' if len(methods) == 2 else 'with any of them')}"
+    )
+
+
+def _elsewhere(places: list[pd.DataFrame], part: list[pd.DataFrame], them: str) -> str:
+    """What loses least of each network and setting that the advised recipes were not measured at, on the network's first set."""
+    known = {_network_and_setting(here) for here in part}
+    networks: dict[str, dict[str, pd.Series]] = {}
+    for here in places:
+        backbone, setting = _network_and_setting(here)
+        if (backbone, setting) not in known:
+            networks.setdefault(backbone, {}).setdefault(setting, best(here))
+    if not networks:
+        return ""
+    least = [
+        f"{network(name)} at " + several([f"{at} {row['loss_db']:.2f} ({row['label']})" for at, row in of.items()])
+        for name, of in networks.items()
+    ]
+    sets = several(list(dict.fromkeys(row["dataset"] for of in networks.values() for row in of.values())))
+    measured = "was not measured" if them == "it" else "was measured"
+    return f" Where {them} {measured}, others lose least (dB on {sets}): {'; '.join(least)}."
+
+
+def _network_and_setting(here: pd.DataFrame) -> tuple[str, str]:
+    return here["backbone"].iloc[0], here["setting"].iloc[0]
+
+
+def _told_of_released(board: pd.DataFrame) -> list[str]:
+    """How often the best recipe was compared with AdaBM as released."""
+    first = best(board)
+    places = [here for here in _places(board) if first["method"] in set(here["method"])]
+    if len(places) < 2 or first["method"] == "adabm":
+        return []
+    beside = sum("adabm" in set(here["method"]) for here in places)
+    return [f"AdaBM as released takes part in {beside or 'none'} of {first['label']}'s {len(places)} comparisons."]
 
 
 def _told_of_published(rows: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from ..pages.ranking_figures import plot_ranking
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import evidence, practice
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
@@ -15,23 +15,24 @@ from .dealing import worth
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .ranking import clearly_better
-from .sensitivity_measures import FISHER, MEASURES, ORACLE, OWN, PROJECTED, RANDOM, UNIFORM, look
+from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
 from .significance import paired_difference
 
 QUESTION = Question(
     "sensitivity",
     10,
     "Which sensitivity should a layer's bits follow?",
-    "Measures of a layer's sensitivity against the measured worth of its bits, and bits dealt out by each at equal FAB.",
-    "How well each measure of sensitivity ranks layers by the worth of their bits, and what Layer2Bit gains with it",
+    "AdaBM gives a bit more to layers whose input has a large standard deviation. Projected output error and Fisher tell how far "
+    "rounding a layer's input moves the output, to first order: the former takes the rounding error along, Fisher the squared slope of "
+    "the output times the squared step of rounding; gradient is that slope of the output's error. The order in which each puts layers "
+    "is compared with that of what a bit more or fewer in one layer does to the output (rank correlation: 1 is the same order, 0 none). "
+    "Then some layers get a bit more and as many one fewer, at the same mean bits (FAB), against the same bits for all; models are not "
+    "fine-tuned.",
+    "How well each measure of sensitivity ranks layers by the worth of their bits, and what bits by it gain to the full-precision output",
 )
 _LITTLE = 0.3  # rank correlation
 _SAME = 0.05  # dB
 _REACH = 0.05  # rank correlation
-_DEFINED = {
-    PROJECTED: "tells how far rounding a layer's input moves the output, to first order",
-    FISHER: "is the squared slope of the output at that input times the squared step that it is rounded to",
-}
 _KEYS = ["backbone", "seed"]
 _AGREEMENTS = {
     "rank correlation with the worth of bits": "both",
@@ -128,15 +129,12 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     winner, best = fp.drop(index=[ORACLE, RANDOM]).idxmax(), mean["both"].idxmax()
     winner = best if _as_good(gained, best, winner) else winner
     rivals = _rivals(layers, mean["both"], fp, best)
-    told = _defined([best, *rivals]) + _close(mean["both"], best, rivals)
+    first = _first(layers, [best, *rivals], mean["both"], _by_network(agreed, OWN, "both"))
     return [
-        f"**{_first(layers, best, rivals, _by_network(agreed, OWN, 'both'))}**{told} Best is what agrees best with what a bit more or "
-        f"fewer in one layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer "
-        f"for as many, so that FAB stays.{_hardly(_by_network(agreed, best, 'both'))}",
-        practice(
-            _practice(fp, winner, rivals if winner == best else [], _by_network(gained, OWN, "to_fp_db"))
-            + " This is PSNR to the full-precision output."
-        ),
+        f"{answer(first + _hardly(_by_network(agreed, best, 'both')))} Best is what agrees best with what a bit more or fewer in one "
+        f"layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer for as many, "
+        "so that FAB stays.",
+        practice(_practice(gained, winner, rivals if winner == best else [])),
         *evidence(_rows(mean, gained)),
         *evidence(
             _listed(gained, list(dict.fromkeys(layers["backbone"])), list(dict.fromkeys([OWN, winner, *rivals])))
@@ -194,7 +192,7 @@ def _hardly(best: pd.Series) -> str:
     weak = list(best.index[best < _LITTLE])
     if not weak or len(weak) == len(best):
         return ""
-    return f" On {several(weak)} even the best hardly ranks single layers ({several([f'{best[name]:.2f}' for name in weak])})."
+    return f" On {several(weak)} even the best hardly ranks them ({several([f'{best[name]:.2f}' for name in weak])})."
 
 
 def _rivals(layers: pd.DataFrame, agreed: pd.Series, fp: pd.Series, best: str) -> list[str]:
@@ -203,48 +201,78 @@ def _rivals(layers: pd.DataFrame, agreed: pd.Series, fp: pd.Series, best: str) -
     return [name for name in near if name != OWN and not clearly_better(layers, best, name)]
 
 
-def _close(agreed: pd.Series, best: str, rivals: list[str]) -> str:
-    """How near the rivals come to the best."""
-    if not rivals:
-        return ""
-    ranks = several([f"{agreed[name]:.2f}" for name in (best, *rivals)])
-    return f" Their rank correlations with the worth of bits are {ranks}."
-
-
-def _defined(names: list[str]) -> str:
-    """Say in a sentence what the measures are that the answer names and a reader can't guess."""
-    told = [f"{name} {_DEFINED[name]}" for name in (PROJECTED, FISHER) if name in names]
-    if FISHER in names and PROJECTED not in names:
-        return ""
-    return f" {told[0][0].upper()}{'; '.join(told)[1:]}." if told else ""
-
-
-def _practice(fp: pd.Series, winner: str, rivals: list[str], own: pd.Series) -> str:
+def _practice(gained: pd.DataFrame, winner: str, rivals: list[str]) -> str:
+    """By what to deal the bits of layers, and what that gains over the same bits for all."""
+    fp, truth = (_mean_of_networks(gained, [column])[column] for column in ("to_fp_db", "truth_db"))
+    own, ways = _by_network(gained, OWN, "to_fp_db"), [winner, *rivals]
     if fp[winner] <= 0:
-        return "The same bits for all layers are better than a bit moved by any of the measures."
-    if own.min() <= 0 < own.max():
-        ways = [winner, *rivals]
-        worth = several([f"{fp[name] - fp[OWN]:.2f}" for name in ways])
-        other = "" if winner == OWN else f"; {' or '.join(ways)} is worth {worth} dB more in the mean"
-        return f"Bits by the standard deviation gain on {several(list(own[own > 0].index))} alone{other}."
-    if fp[OWN] <= 0:
-        return f"The same bits for all layers are better than bits by the standard deviation; {winner} does gain."
-    if fp[winner] - fp[OWN] < _SAME:
-        return "The standard deviation, which costs no backward pass, is good enough."
-    return f"{winner[:1].upper()}{winner[1:]} is worth {fp[winner] - fp[OWN]:.2f} dB more than the standard deviation at the same bits."
+        told, ways = (
+            f"Give all layers the same bits: {winner} does best, and against them gives {_over_same(gained, winner, fp)}",
+            [winner],
+        )
+    elif winner == OWN:
+        told = f"Deal the bits of layers by the standard deviation: over the same bits for all it gives {_over_same(gained, OWN, fp)}"
+        ways = [OWN]
+    elif own.min() > 0 and _as_good(gained, OWN, winner):
+        told, ways = (
+            "The standard deviation, which costs no backward pass, is good enough: over the same bits for all it gives ",
+            [OWN, winner],
+        )
+        told += f"{_over_same(gained, OWN, fp)}, {winner} {signed(fp[winner])} dB"
+    else:
+        told = f"Deal the bits of layers by {' or '.join(ways)}, not by the standard deviation: over the same bits for all "
+        told += f"{'they give' if rivals else 'it gives'} {several([_over_same(gained, way, fp) for way in ways])}{_doubt(gained, ways)}, "
+        told += f"the standard deviation {_over_same(gained, OWN, fp)}"
+        ways = [*ways, OWN]
+    return f"{told}. This is PSNR to the full-precision output; to ground truth it is {several([signed(truth[way]) for way in ways])} dB."
 
 
-def _first(layers: pd.DataFrame, best: str, rivals: list[str], own: pd.Series) -> str:
-    if best == OWN:
-        return "A layer's bits should follow the standard deviation of its input, as AdaBM's do: nothing tells better which layers need bits."
-    sure = clearly_better(layers, best, OWN)
-    if own.min() < _LITTLE:
-        told = own[own >= _LITTLE].index
-        where = f"tells on {several(list(told))} alone" if len(told) else "hardly tells"
-        best = " or ".join([best, *rivals])
-        return f"AdaBM's standard deviation {where} which layers need bits; {best} does it best{'' if sure else ', not clearly'}."
-    if sure:
-        return f"AdaBM's standard deviation tells which layers need bits, and {best} tells it better."
+def _doubt(gained: pd.DataFrame, ways: list[str]) -> str:
+    """On which networks bits by some of the measures gain with some seeds and lose with others."""
+    doubtful = [
+        name for name, here in gained.groupby("backbone", sort=False) if any(_both_signs(here, way) for way in ways)
+    ]
+    return f", on {several(doubtful)} not with every seed" if doubtful else ""
+
+
+def _over_same(gained: pd.DataFrame, name: str, fp: pd.Series) -> str:
+    """What bits by a measure gain to the full-precision output, from the least to the most of networks, or of one network's seeds."""
+    of, by = _by_network(gained, name, "to_fp_db"), "network"
+    if len(of) == 1:
+        of, by = gained.loc[gained["measure"] == name, "to_fp_db"], "seed"
+    return f"{signed(fp[name])} dB" + (f" ({signed(of.min())} to {signed(of.max())} by {by})" if len(of) > 1 else "")
+
+
+def _both_signs(gained: pd.DataFrame, name: str) -> bool:
+    """Whether bits by a measure gain with some seeds of a network and lose with others."""
+    values = gained.loc[gained["measure"] == name, "to_fp_db"]
+    return values.min() <= 0 < values.max()
+
+
+def _first(layers: pd.DataFrame, names: list[str], agreed: pd.Series, own: pd.Series) -> str:
+    """How well the standard deviation ranks layers, and what does it better.
+
+    Args:
+        names: of the measures that do it best.
+        agreed: rank correlations by measure, means of networks.
+        own: that of the standard deviation, by network.
+    """
+    if names[0] == OWN:
+        return (
+            "A layer's bits should follow the standard deviation of its input, as AdaBM's do: nothing tells better which layers need "
+            f"bits (rank correlation {agreed[OWN]:.2f})."
+        )
+    where, ranks = "", f"rank correlation {agreed[OWN]:.2f}"
+    told = list(own[own >= _LITTLE].index)
+    if len(told) < len(own):
+        where = f" on {several(told)} alone" if told else ""
+        ranks += f" in the mean, there {several([f'{own[name]:.2f}' for name in told])}" if told else ""
+    hardly = "" if told else "hardly "
+    sure = all(clearly_better(layers, name, OWN) for name in names)
+    others, verb = several(names), "tell" if len(names) > 1 else "tells"
+    better = "clearly better" if sure else "better, but not clearly"
+    reached = several([f"{agreed[name]:.2f}" for name in names])
     return (
-        f"AdaBM's standard deviation tells which layers need bits; no measure is clearly better, the first is {best}."
+        f"AdaBM's standard deviation {hardly}tells{where} which layers need bits ({ranks}). "
+        f"{others[:1].upper()}{others[1:]} {verb} it {better} ({reached})."
     )

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from ...full_precision import FULL_PRECISION
 from ..tables.methods import in_order, label
+from ..tables.networks import network
+from ..tables.wording import several
 from .figures import family_colors, study_style
 
 _ABREAST = 3  # panels beside each other at most: more cannot be read at the width of a page
@@ -18,10 +20,11 @@ _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmi
 
 
 def plot_losses(summary: pd.DataFrame) -> Figure:
-    """PSNR loss against full precision: a panel a setting, a row a method, its loss on the first set in its colour and in figures.
+    """PSNR loss of a network, which the title names, against full precision: a panel a setting, a row a method.
 
-    Lines span one standard deviation over seeds to each side; small open circles are the other sets, open diamonds the published
-    losses on the first set, of the same method at the same setting with the published weights. The axis is logarithmic.
+    The loss on the first set is in the method's colour and in figures; lines span one standard deviation over seeds to each side;
+    small open circles are the other sets, open diamonds the published losses on the first set, of the same method at the same
+    setting with the published weights. The axis is logarithmic.
     """
     rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
     rows = rows.assign(place=[_place(*names) for names in zip(rows["dataset"], rows["tile"])])
@@ -48,6 +51,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
                 axis.set_visible(False)
             axes[0].set_yticks(range(len(names)), [label(name) for name in names])
             axes[0].set_ylim(len(names) - 0.4, -0.8)
+        figure.suptitle(several([network(name) for name in dict.fromkeys(rows["backbone"])]))
         told = f"loss of PSNR-Y against full precision (dB, logarithmic): filled {first}"
         told += f"; small and open {', '.join(others)}" if others else ""
         figure.supxlabel(told + (f"; diamonds: published, {first}" if published else ""), fontsize=8, wrap=True)
