@@ -103,7 +103,8 @@ def test_what_the_lowest_loss_gains_is_told_by_network():
     both = pd.concat([late, traces([28, 29, 30, 30, 30, 30], [3, 2, 1, 1, 1, 1], backbone="other")])
     first, advice, *_ = stopping.conclusion(both, 2)
     assert advice.startswith(
-        "*In practice:* Hold some calibration pictures out, fine-tune to the end (how many steps: page of fine-tuning) and keep the state of their lowest loss: "
+        "*In practice:* Hold some calibration pictures out, fine-tune to the end (how many steps: page of fine-tuning) and keep the state of "
+        "their lowest loss: "
         "+0.50 dB in the mean over the last step. Stop early only to save steps: -0.50 dB with 70% of the steps."
     )
     assert (
