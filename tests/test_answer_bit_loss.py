@@ -90,9 +90,12 @@ def test_a_model_beyond_the_curve_has_no_gain():
 @pytest.mark.parametrize(
     "off, told",
     [
-        (0.05, "meets its target: aiming at 4 bits it ends at 4.05 on the calibration pictures."),
-        (-0.7, "undershoots its target: aiming at 4 bits it ends at 3.30 on the calibration pictures."),
-        (0.4, "overshoots its target: aiming at 4 bits it ends at 4.40 on the calibration pictures."),
+        (0.05, "meets its target: aiming at 4 bits it ends 0.05 bits above on the calibration pictures; "),
+        (
+            -0.7,
+            "undershoots its target: aiming at 4 bits it ends 0.70 bits below on the calibration pictures; a multiplier misses by 0.00.",
+        ),
+        (0.4, "overshoots its target: aiming at 4 bits it ends 0.40 bits above on the calibration pictures; "),
         ({4.0: 0.4, 3.5: -0.4}, "misses its target to either side"),
     ],
 )
@@ -107,7 +110,10 @@ def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_
     both = [pd.concat([frame, higher(frame)], ignore_index=True) for frame in alone]
     first, *rest = bit_loss.conclusion(*alone)
     told, *others = bit_loss.conclusion(*both)
-    assert "aiming at 4 bits it ends at 3.30 on the calibration pictures." in told and others[:2] == rest[:2]
+    assert (
+        "aiming at 4 bits (wide: 6) it ends 0.70 bits below on the calibration pictures (0.70 to 0.70 by run);" in told
+    )
+    assert others[:2] == rest[:2]
     assert told.endswith(" wide aims at 6 bits; bits are told as if it aimed at 4.") and "as if" not in first
 
 
@@ -123,7 +129,7 @@ def test_how_far_it_ends_and_which_weight_ends_nearer():
     missed = {RELEASED: {4.0: -0.7, 3.5: -0.1}, loss_of(0): 0.4}
     first = bit_loss.conclusion(units(), bits(missed, {RELEASED: -0.5}))[0]
     assert (
-        "On the evaluated sets it is 3.50 in the mean. The released weight is 50; weight 0 ends nearer to the target, at 4.40"
+        "On the evaluated sets it ends at 3.50 in the mean (1 run). The released weight is 50; weight 0 ends nearer to the target, at 4.40"
         in first
     )
     table = bit_loss.conclusion(units(), bits(missed))[2]
@@ -131,24 +137,67 @@ def test_how_far_it_ends_and_which_weight_ends_nearer():
     assert found[f"{RELEASED} (released)"][3] == "0.70"  # at the first target, not the mean of both
     runs = pd.concat([bits({RELEASED: -0.7}), bits({RELEASED: -0.5}).assign(seed=1)])
     first = bit_loss.conclusion(units(), runs)[0]
-    assert "From run to run that is 3.30 to 3.50 (2 runs); on the evaluated sets it is 3.40" in first
+    assert "it ends 0.60 bits below on the calibration pictures (0.50 to 0.70 by run)" in first
+    assert "On the evaluated sets it ends at 3.40 in the mean (2 runs)." in first
+    sides = pd.concat([bits({RELEASED: -0.7}), bits({RELEASED: 0.5}).assign(seed=1)])
+    assert (
+        "to either side: aiming at 4 bits it ends 0.10 bits below on the calibration pictures (-0.70 to +0.50 by run)"
+        in (bit_loss.conclusion(units(), sides)[0])
+    )
     assert "ends nearer" not in bit_loss.conclusion(units(), bits({RELEASED: -0.2, loss_of(0): 0.3}))[0]
 
 
 @pytest.mark.parametrize(
     "gain, own, told",
     [
-        (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5}, "Who must meet a budget sets both thresholds"),
+        (
+            0.0,
+            {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5},
+            "*In practice:* To meet a budget of bits, set both thresholds by quantiles",
+        ),
         (
             0.5,
             {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5},
-            " Who wants PSNR at equal bits tunes with the multiplier: +0.5 dB (+0.5 to +0.5 by run",
+            "Tune with a multiplier: it ends at 4.00 for 4 bits and gains +0.5 dB (+0.5 to +0.5 by run) over quantiles. Only to meet a",
         ),
-        (0.0, {QUANTILES: 0.3, MULTIPLIER: 0.1, RELEASED: 0.5, OWN_QUANTILES: 0.4}, f"does best with: {MULTIPLIER}."),
+        (
+            0.0,
+            {QUANTILES: 0.3, MULTIPLIER: 0.1, RELEASED: 0.5, OWN_QUANTILES: 0.4},
+            f"To meet a budget of bits, use what comes nearest: {MULTIPLIER}.",
+        ),
     ],
 )
 def test_the_advice(gain, own, told):
     assert told in bit_loss.conclusion(units({MULTIPLIER: 40.0 + gain}), bits({}, own))[1]
+
+
+@pytest.mark.parametrize(
+    "psnr_of, told",
+    [
+        (
+            {MULTIPLIER: 41.0, RELEASED: 40.5},
+            "At equal bits any tuning towards a target gains over quantiles: +0.5 to +1.0 dB",
+        ),
+        ({MULTIPLIER: 41.0, RELEASED: 39.5}, "not every tuning towards a target gains over quantiles: -0.5 to +1.0 dB"),
+        ({MULTIPLIER: 39.9, loss_of(0): 43.0}, "no tuning towards a target gains over quantiles: -0.1 to +0.0 dB"),
+    ],
+)
+def test_what_tuning_gains_is_in_the_answer(psnr_of, told):
+    """A tuning without weight on bits aims at none, and counts for nothing here."""
+    answer = bit_loss.conclusion(units(psnr_of), bits({RELEASED: -0.7}))[0].split("**")[1]
+    assert told in answer and answer.endswith("dB in the mean.")
+
+
+def test_a_weight_that_ends_nearer_and_gains_is_named_beside_the_multiplier():
+    here = units({MULTIPLIER: 41.0})
+    light = here[(here["method"] == RELEASED) & (here["target"] == 4)].assign(method=loss_of(5), fp=error(41.5))
+    off = (
+        bits({RELEASED: -0.7, loss_of(0): 1.0}),
+        bits({RELEASED: -0.2}).query("method == @RELEASED").assign(method=loss_of(5)),
+    )
+    told = bit_loss.conclusion(pd.concat([here, light]), pd.concat(off))[1]
+    assert "gains +1.0 dB (+1.0 to +1.0 by run) over quantiles (weight 5: 3.80, +1.5 dB)." in told
+    assert "weight 5" not in bit_loss.conclusion(pd.concat([here, light.assign(fp=error(40))]), pd.concat(off))[1]
 
 
 def test_the_table_and_the_figure():

@@ -69,8 +69,9 @@ def test_gaps_are_those_to_the_matched_range():
     [
         (
             WIDE | NARROW,
-            "should follow the bits: the range found for 8 bits clearly costs at 2 bits (6.0 dB at 2), and the range found for 2 bits "
-            "clearly costs at 8 bits (4.0 dB at 8).** In single runs (a network and seed) the cost is +6.0 to +6.0 dB at 2 and +4.0",
+            "should follow the bits: the range for 8 bits clearly costs 6.0 dB at 2, that for 2 bits clearly costs 4.0 dB at 8.** "
+            "Clearly worse than the matched range is the range found for 8 bits at 2 and the range found for 2 bits at 8 bits. In single "
+            "runs (a network and seed) the cost is +6.0 to +6.0 dB at 2 and +4.0",
         ),
         (WIDE, "should follow the bits down, not up"),
         (NARROW, "should follow the bits up, not down"),
@@ -86,7 +87,8 @@ def test_networks_and_bits_that_differ_are_told():
     wide = units({(8, 2): 2.0, (8, 4): 1.0, (2, 8): 4.0}).assign(backbone="wide")
     layers = pd.concat([LAYERS, LAYERS.assign(backbone="wide")])
     first = clipping.conclusion(pd.concat([units(WIDE | NARROW), wide]), layers, "own")[0]
-    assert "clearly costs at 2 and 4 bits (4.0 dB at 2, 2.0 to 6.0 by network)" in first
+    assert "the range for 8 bits clearly costs 4.0 dB at 2 (2.0 to 6.0 by network), that for 2 bits" in first
+    assert "the range found for 8 bits at 2 and 4 and the range found for 2 bits at 8 bits." in first
     assert "cost is +2.0 to +6.0 dB at 2 and +4.0 to +4.0 dB at 8." in first
 
 
@@ -101,10 +103,10 @@ def test_a_cost_within_the_spread_is_none():
 
 def test_a_range_of_more_bits_that_is_better_is_told():
     first, *_, matched, _, _, _ = clipping.conclusion(units(WIDE | NARROW | {(4, 2): -0.5}), LAYERS, "own")
-    assert "The range of more bits can be better than the matched one" in first
+    assert " The range for more bits can be better: at 2, that of 4 by 0.5 dB.** Clearly worse" in first
     assert cells(matched, 0)[0] == "2" and cells(matched, 0)[-2:] == ["of 4 bits", "+0.5"]
     fewer = clipping.conclusion(units(WIDE | NARROW | {(2, 4): -0.5}), LAYERS, "own")[0]
-    assert "The range of other bits can be better" in fewer
+    assert "The range for other bits can be better: at 4, that of 2 by 0.5 dB." in fewer
 
 
 def test_layers_and_what_they_owe():
@@ -121,9 +123,9 @@ def test_layers_and_what_they_owe():
 @pytest.mark.parametrize(
     "gains, told",
     [
-        ({}, "The released search is the best: keep it."),
-        ({OWN_ALL: 4.0}, f"*In practice:* Search at {OWN_ALL}, by +1.0 dB."),
-        ({FOLLOWING: 3.3}, "Keep the released search: nothing is clearly better."),
+        ({}, "*In practice:* For activations keep the released search: it is the best."),
+        ({OWN_ALL: 4.0}, f"*In practice:* For activations search at {OWN_ALL}: +1.0 dB against the released search."),
+        ({FOLLOWING: 3.3}, f"keep the released search: none is clearly better ({FOLLOWING}: +"),
     ],
 )
 def test_the_advice_follows_the_best_search(gains, told):
@@ -135,6 +137,29 @@ def test_the_advice_follows_the_best_search(gains, told):
     if not noisy:
         assert "gives +3.0 dB against no clipping." in worth
         assert cells(searched, RULES.index(OWN)) == [OWN, "+1.0", "-2.0", "yes"]
+
+
+@pytest.mark.parametrize(
+    "worth, noise, told",
+    [
+        (
+            -2.0,
+            0.0,
+            "Search weight ranges at their layer's own bits: +2.0 dB over the released recipe's (page of fine-tuning).",
+        ),
+        (1.0, 0.0, "Weight ranges searched at their layer's own bits give -1.0 dB over the released recipe's (page"),
+        (0.0, 3.0, ", not clearly (page of fine-tuning)."),
+    ],
+)
+def test_weight_ranges_are_told_where_both_recipes_were_measured(worth, noise, told):
+    own = units(WIDE, noise=noise).assign(method="adabm-own-bits")
+    other = units(WIDE, {name: gain + worth for name, gain in GAINS.items()}, noise).assign(method="adabm")
+    both = pd.concat([own, other.query("series == 'search'")])
+    advice = clipping.conclusion(both, LAYERS, "adabm-own-bits")[3]
+    assert advice.startswith("*In practice:* For activations") and told in advice
+    alone = clipping.conclusion(own, LAYERS, "adabm-own-bits")[3]
+    elsewhere = pd.concat([own, other.query("series == 'search'").assign(backbone="another")])
+    assert "eight ranges" not in alone + clipping.conclusion(elsewhere, LAYERS, "adabm-own-bits")[3]
 
 
 def test_the_other_recipe_is_told_too():

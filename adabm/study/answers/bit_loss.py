@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -14,7 +13,18 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from . import bit_loss_measures as measures
+from .bit_loss_gains import LITTLE, at_equal_bits, curve, told_worth, tuned_gains
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
+from .bit_loss_methods import (
+    AS_CALIBRATED,
+    MULTIPLIER,
+    OWN_QUANTILES,
+    QUANTILES,
+    RELEASED,
+    RELEASED_WEIGHT,
+    loss_of,
+    weighted,
+)
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
@@ -22,21 +32,13 @@ QUESTION = Question(
     "bit_loss",
     13,
     "What does the bit loss do?",
-    "The mapping tuned with the released bit loss, with a multiplier that meets the target, and thresholds set by quantiles.",
-    "Bits along the tuning by weight of the bit loss, bits off the target by set, and PSNR against bits",
+    "The bit loss is to keep the mean bits (FAB) at a target while the mapping of images and layers is tuned: a weight times the bits above "
+    "it. A Lagrange multiplier is a weight that rises while the calibration pictures exceed the target in the mean, and else falls. "
+    "Quantiles tune nothing: the two thresholds of the images' bits are set where as many pictures get a bit more or less as the target "
+    "asks. PSNR is to the full-precision output.",
+    "Bits of the calibration pictures along the tuning, by weight of the bit loss and with the multiplier; one seed",
 )
-AS_CALIBRATED, MULTIPLIER = "as calibrated", "multiplier"
-QUANTILES, OWN_QUANTILES = "quantiles of the calibration pictures", "quantiles of the set's own pictures"
-RELEASED_WEIGHT = 50
-_MET, _LITTLE = 0.1, 0.1  # bits; dB
-
-
-def loss_of(weight: float) -> str:
-    """How a weight of the bit loss is called in tables."""
-    return f"bit loss, weight {weight:g}"
-
-
-RELEASED = loss_of(RELEASED_WEIGHT)
+_MET = 0.1  # bits
 
 
 def measure(
@@ -98,44 +100,6 @@ def table(units: pd.DataFrame) -> pd.DataFrame:
     return mapping_table(QUESTION.id, rows, full)
 
 
-def curve(forced: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return ``fab`` and ``psnr`` of one network and seed with thresholds by quantiles of the patches, from -1 to 1 bit.
-
-    Args:
-        forced: the rows of the factors -1, 0 and 1.
-        kind: "fp", to the full-precision output, or "truth".
-    """
-    ordered = forced.sort_values(["dataset", "patch", "method"], kind="stable")
-    shape = (-1, len(measures.FACTORS))
-    order = [f"factor {factor:+d}" for factor in measures.FACTORS]
-    names = ordered["method"].to_numpy().reshape(shape)[0].tolist()
-    columns = [names.index(name) for name in order]
-    values, fab, known = (ordered[name].to_numpy().reshape(shape)[:, columns] for name in (kind, "fab", "complexity"))
-    points = {}
-    for change in np.linspace(-1, 1, 2 * len(values) + 1):
-        chosen = factors_at(known[:, 0], *thresholds(known[:, 0], change)) + 1
-        place = np.arange(len(values))
-        points[fab[place, chosen].mean()] = psnr(values[place, chosen]).mean()
-    return pd.DataFrame(sorted(points.items()), columns=["fab", "psnr"])
-
-
-def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return FAB and PSNR of each model's patches, and ``gain`` in dB on thresholds by quantiles at the same FAB.
-
-    Without a gain where quantiles do not reach the FAB, because layers have other factors.
-    """
-    rows = []
-    for (backbone, seed), here in units.groupby(["backbone", "seed"], sort=False):
-        is_forced = here["method"].str.startswith("factor ")
-        known = curve(here[is_forced], kind)
-        for (method, target), own in here[~is_forced].groupby(["method", "target"], sort=False):
-            fab, value = own["fab"].mean(), psnr(own[kind].to_numpy()).mean()
-            reference = np.interp(fab, known["fab"], known["psnr"], left=np.nan, right=np.nan)
-            row = dict(backbone=backbone, seed=seed, method=method, target=target, fab=fab, psnr=value)
-            rows.append(row | dict(gain=value - reference))
-    return pd.DataFrame(rows)
-
-
 def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dict[str, Figure]:
     """Draw bits along the tunings; and, apart, bits off the target, and PSNR against bits."""
     units, bits, trace = named(units), named(bits), named(trace)
@@ -173,19 +137,27 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     """Tell whether the released loss meets its target, what that costs, and how to meet a budget."""
     units, bits = named(units), named(bits)
     alike, moved = _as_the_first_network(units), _as_the_first_network(bits)
+    gains = tuned_gains(alike)
     return [
-        f"**{_verdict(moved)}** {_told(alike, moved)}{_other_targets(bits)}",
-        practice(_advice(alike, moved)),
+        f"**{_verdict(moved, _aims(bits))} {told_worth(gains)}** {_told(alike, moved)}{_other_targets(bits)}",
+        practice(_advice(gains, moved)),
         *evidence(_rows(alike, moved)),
         *evidence(extents(units)),
     ]
 
 
 def _other_targets(bits: pd.DataFrame) -> str:
-    """Name the networks that aim at other bits than the first."""
+    """Say how bits are told where networks aim at others than the first."""
     firsts = bits.groupby("backbone", sort=False)["target"].first()
     others = [f"{name} aims at {target:g} bits" for name, target in firsts.items() if target != firsts.iloc[0]]
     return f" {several(others)}; bits are told as if it aimed at {firsts.iloc[0]:g}." if others else ""
+
+
+def _aims(bits: pd.DataFrame) -> str:
+    """The bits that are aimed at: ``4 bits (net: 6)``."""
+    firsts = bits.groupby("backbone", sort=False)["target"].first()
+    others = [f"{name}: {target:g}" for name, target in firsts.items() if target != firsts.iloc[0]]
+    return f"{firsts.iloc[0]:g} bits" + (f" ({', '.join(others)})" if others else "")
 
 
 def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Series:
@@ -195,18 +167,33 @@ def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Ser
     return here["fab"] - here["target"]
 
 
-def _verdict(bits: pd.DataFrame) -> str:
-    target, all_off = bits["target"].iloc[0], _off(bits, RELEASED)
-    off = _off(bits, RELEASED, target)
-    aimed, where = f"aiming at {target:g} bits it ends at", "on the calibration pictures"
+def _verdict(bits: pd.DataFrame, aims: str) -> str:
+    all_off = _off(bits, RELEASED)
     if all_off.abs().max() <= _MET:
-        return f"The released bit loss meets its target: {aimed} {target + off.mean():.2f} {where}."
-    if all_off.max() <= _MET:
-        return f"The released bit loss undershoots its target: {aimed} {target + off.mean():.2f} {where}."
-    if all_off.min() >= -_MET:
-        return f"The released bit loss overshoots its target: {aimed} {target + off.mean():.2f} {where}."
-    ends = f"{target + off.min():.2f} to {target + off.max():.2f}" if len(off) > 1 else f"{target + off.mean():.2f}"
-    return f"The released bit loss misses its target to either side: {aimed} {ends} {where}."
+        does = "meets its target"
+    elif all_off.max() <= _MET:
+        does = "undershoots its target"
+    elif all_off.min() >= -_MET:
+        does = "overshoots its target"
+    else:
+        does = "misses its target to either side"
+    off, met = (_off(bits, method, bits["target"].iloc[0]) for method in (RELEASED, MULTIPLIER))
+    told = f"aiming at {aims} it ends {_beside(off.mean())} on the calibration pictures{_spread(off)}"
+    return f"The released bit loss {does}: {told}; a multiplier misses by {abs(met.mean()):.2f}."
+
+
+def _beside(off: float) -> str:
+    return f"{abs(off):.2f} bits {'below' if off < 0 else 'above'}"
+
+
+def _spread(off: pd.Series) -> str:
+    """Between what runs lie, in brackets: without signs where all are on one side."""
+    if len(off) < 2:
+        return ""
+    if off.min() < 0 < off.max():
+        return f" ({off.min():+.2f} to {off.max():+.2f} by run)"
+    ends = sorted(off.abs())
+    return f" ({ends[0]:.2f} to {ends[-1]:.2f} by run)"
 
 
 def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
@@ -214,41 +201,35 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     found = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"])
     fewer = (found["fab", MULTIPLIER, target] - found["fab", RELEASED, target]).mean()
     return (
-        f"{_spread(bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
+        f"{_on_sets(bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
         "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
-        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches; thresholds by quantiles need no gradient at all."
+        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches; thresholds by quantiles need no gradient "
+        "at all. Both together were not measured."
     )
 
 
-def _spread(bits: pd.DataFrame) -> str:
-    """How far the released loss ends apart from run to run, and where it ends on the evaluated sets."""
-    target = bits["target"].iloc[0]
-    ended = target + _off(bits, RELEASED, target)
+def _on_sets(bits: pd.DataFrame) -> str:
+    """Where the released loss ends on the evaluated sets."""
+    target, runs = bits["target"].iloc[0], len(_off(bits, RELEASED, bits["target"].iloc[0]))
     here = bits[(bits["method"] == RELEASED) & (bits["target"] == target) & (bits["where"] != CALIBRATION)]
-    runs = (
-        f"From run to run that is {ended.min():.2f} to {ended.max():.2f} ({len(ended)} runs); "
-        if len(ended) > 1
-        else ""
-    )
-    told = f"{runs}on the evaluated sets it is {here['fab'].mean():.2f} in the mean."
-    return f"{told[0].upper()}{told[1:]}"
+    return f"On the evaluated sets it ends at {here['fab'].mean():.2f} in the mean ({runs} {'run' if runs == 1 else 'runs'})."
 
 
 def _nearest(bits: pd.DataFrame) -> str:
     """Tell which weight ends nearest to the target on the calibration pictures, where it is not the released one."""
-    target = bits["target"].iloc[0]
-    off = {method: _off(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if _weighted(method)}
-    nearest = min(off, key=lambda method: abs(off[method]))
+    target, nearest = bits["target"].iloc[0], _nearest_weight(bits)
     if nearest == RELEASED:
         return ""
     return (
         f" The released weight is {RELEASED_WEIGHT}; {nearest.rpartition(', ')[2]} ends nearer to the target, at "
-        f"{target + off[nearest]:.2f} on the calibration pictures."
+        f"{target + _off(bits, nearest, target).mean():.2f} on the calibration pictures."
     )
 
 
-def _weighted(method: str) -> bool:
-    return method.startswith("bit loss, ")
+def _nearest_weight(bits: pd.DataFrame) -> str:
+    target = bits["target"].iloc[0]
+    off = {method: _off(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if weighted(method)}
+    return min(off, key=lambda method: abs(off[method]))
 
 
 def _sets_off(bits: pd.DataFrame, target: float | None = None) -> pd.Series:
@@ -286,20 +267,23 @@ def _rows(units: pd.DataFrame, bits: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _advice(units: pd.DataFrame, bits: pd.DataFrame) -> str:
-    gain = at_equal_bits(units, "fp").query("method == @MULTIPLIER")["gain"].dropna()
-    tuned = len(gain) > 0 and gain.min() > _LITTLE
+def _advice(gains: pd.DataFrame, bits: pd.DataFrame) -> str:
     best = _sets_off(bits).reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
-    if best != OWN_QUANTILES:
-        return f"Who must meet a budget does best with: {best}."
-    told = (
-        "Who must meet a budget sets both thresholds by quantiles of the complexities of pictures like those to come; that needs "
-        "neither ground truth nor the network. Quantiles of other calibration pictures miss by more."
+    budget = (
+        "set both thresholds by quantiles of the complexities of pictures like those to come, which needs no tuning"
+        if best == OWN_QUANTILES
+        else f"use what comes nearest: {best}"
     )
-    if not tuned:
-        return told
-    span = f" ({gain.min():+.1f} to {gain.max():+.1f} by run and target)" if len(gain) > 1 else ""
-    return (
-        f"{told} Who wants PSNR at equal bits tunes with the multiplier: {gain.mean():+.1f} dB{span} over quantiles, to full "
-        "precision. Both together were not measured."
-    )
+    if MULTIPLIER not in gains.index or gains.loc[MULTIPLIER, "min"] <= LITTLE:
+        return f"To meet a budget of bits, {budget}."
+    target = bits["target"].iloc[0]
+    ends = {method: target + _off(bits, method, target).mean() for method in gains.index}
+    told = f"it ends at {ends[MULTIPLIER]:.2f} for {target:g} bits and gains {_gained(gains.loc[MULTIPLIER])} over quantiles"
+    if (weight := _nearest_weight(bits)) in gains.index and weight != RELEASED and gains.loc[weight, "min"] > LITTLE:
+        told += f" ({weight.rpartition(', ')[2]}: {ends[weight]:.2f}, {signed(gains.loc[weight, 'mean'], 1)} dB)"
+    return f"Tune with a multiplier: {told}. Only to meet a budget on new pictures, {budget}."
+
+
+def _gained(gain: pd.Series) -> str:
+    span = f" ({signed(gain['min'], 1)} to {signed(gain['max'], 1)} by run)" if gain["count"] > 1 else ""
+    return f"{signed(gain['mean'], 1)} dB{span}"

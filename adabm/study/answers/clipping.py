@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..pages.clipping_figures import plot_clipping, plot_kept, plot_owed
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import evidence, practice
+from ..tables.conclusion import evidence
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from . import clipping_measures
-from .clipping_measures import EVERY, MINMAX, RELEASED, RULES
+from .clipping_measures import EVERY, MINMAX
+from .clipping_searches import searched, told_searches
+from .clipping_values import clear, gaps, matrix, pivoted, searches
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
@@ -22,11 +23,12 @@ QUESTION = Question(
     "clipping",
     12,
     "Must clipping follow the bits?",
-    "Ranges that the released search finds for some bits, used at others; and the bits and patches that are searched at and on.",
-    "Share of its range that a layer keeps by bits, and what a range found for other bits costs",
+    "Ranges of activations that the released search finds for some bits are used at others; then ranges are searched at other bits and on "
+    "other patches. The search looks at a layer's input alone, not at the network's output. Half-way: the released search goes half of "
+    "the way to the best range. Models are not fine-tuned; PSNR is to the full-precision output.",
+    "What a range found for other bits costs, and what clipping gives by how ranges are searched",
 )
-KINDS = {"fp": "to the full-precision output", "truth": "to ground truth"}
-_LITTLE, _RESAMPLED, _MOST = 0.1, 400, 0.8  # dB; draws; of what all layers owe
+_LITTLE, _MOST = 0.1, 0.8  # dB; of what all layers owe
 
 
 def measure(
@@ -91,48 +93,6 @@ def table(units: pd.DataFrame) -> pd.DataFrame:
     return mapping_table(QUESTION.id, rows, full)
 
 
-def pivoted(units: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return PSNR in dB of ``kind`` ("fp" or "truth"): rows are network, patch and seed, columns series and level."""
-    here = units[units["level"] != "none"]
-    here = here.assign(psnr=psnr(here[kind].to_numpy()), patch=here["dataset"] + " " + here["patch"])
-    return here.pivot_table(index=["backbone", "patch", "seed"], columns=["series", "level"], values="psnr", sort=False)
-
-
-def gaps(units: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return what ranges found for some bits (rows) give at others (columns) beside the matched ones, in dB: networks' mean."""
-    means = _means(pivoted(_matrix(units), kind))
-    bits = sorted({int(level) for _, level in means.index})
-    square = pd.DataFrame({used: {of: means[f"found for {of} bits", str(used)] for of in bits} for used in bits})
-    return square - np.diag(square)
-
-
-def searches(units: pd.DataFrame, method: str, kind: str) -> pd.Series:
-    """Return PSNR in dB of the mapped model by how its ranges were searched: mean of the networks."""
-    here = units[(units["method"] == method) & (units["series"] == "search")]
-    return _means(pivoted(here, kind))["search"].reindex(RULES)
-
-
-def _matrix(units: pd.DataFrame) -> pd.DataFrame:
-    return units[units["series"].str.startswith("found for")]
-
-
-def _means(values: pd.DataFrame) -> pd.Series:
-    return values.groupby("backbone").mean().mean()
-
-
-def clear(values: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether a difference has the same sign in 95 % of 400 draws of patches and of seeds, with replacement, of each network."""
-    rng, networks = np.random.default_rng(0), []
-    for _, here in (values[one] - values[other]).groupby("backbone"):
-        networks.append(here.unstack("seed").to_numpy())
-    drawn = []
-    for _ in range(_RESAMPLED):
-        parts = [n[rng.integers(0, len(n), len(n))][:, rng.integers(0, n.shape[1], n.shape[1])] for n in networks]
-        drawn.append(np.mean([part.mean() for part in parts]))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return bool(low > 0 or high < 0)
-
-
 def shares_owed(layers: pd.DataFrame, pair: str) -> pd.DataFrame:
     """Return the share that each layer has in what layers owe alone, largest first: columns backbone, layer and share."""
     here = layers[(layers["layer"] != EVERY) & layers[pair].notna()]
@@ -162,40 +122,57 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
     return [
         _first(units),
         _of_layers(layers),
-        *_of_searches(units, method),
+        *told_searches(units, method),
         *evidence(_matched(units, layers)),
         *evidence(_owed(layers)),
-        *evidence(_searched(units, method)),
+        *evidence(searched(units, method)),
         *evidence(extents(units)),
     ]
 
 
 def _first(units: pd.DataFrame) -> str:
-    cost, values = -gaps(units, "fp"), pivoted(_matrix(units), "fp")
+    cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
     costly = {of: _costly(cost, values, of) for of in (low, high)}
     wide, narrow = (
-        f"the range found for {of} bits {_costs(cost, values, of, used, costly[of])}"
-        for of, used in ((high, low), (low, high))
+        f"{of} bits {_costs(cost, values, of, used, costly[of])}" for of, used in ((high, low), (low, high))
     )
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if low in costly[high] and high in costly[low]:
-        head = f"**Clipping should {'roughly ' if better else ''}follow the bits: {wide}, and {narrow}.**"
-    elif low in costly[high]:
-        head = f"**Clipping should follow the bits down, not up: {wide}; the range found for {low} bits does at {high} too.**"
-    elif high in costly[low]:
-        head = f"**Clipping should follow the bits up, not down: {narrow}; the range found for {high} bits does at {low} too.**"
-    else:
-        head = f"**Clipping need not follow the bits here: {wide}, and {narrow}.**"
-    head += _of_runs(values, high, low)
-    told = f"{_good_from(cost, high)} This is PSNR to the full-precision output; what clipping adds to AdaBM's other parts is asked on the page of components."
-    if better:
-        more = "more" if all(of > used for used, of in better.items()) else "other"
-        told += (
-            f" The range of {more} bits can be better than the matched one: the search looks at a layer's input alone, "
-            "where it pays to clip more than the output bears."
+        head = (
+            f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, that for {narrow}."
         )
-    return head + told
+    elif low in costly[high]:
+        head = f"Clipping should follow the bits down, not up: the range for {wide}; the range for {low} bits does at {high} too."
+    elif high in costly[low]:
+        head = f"Clipping should follow the bits up, not down: the range for {narrow}; the range for {high} bits does at {low} too."
+    else:
+        head = f"Clipping need not follow the bits here: the range for {wide}, that for {narrow}."
+    told = f"**{head}{_better(cost, better)}**{_where(costly)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
+    if better:
+        told += (
+            " Where the range of other bits is better, it pays the layer's input to clip more than the output bears."
+        )
+    return f"{told} What clipping adds to AdaBM's other parts is asked on the page of components."
+
+
+def _better(cost: pd.DataFrame, better: Mapping[int, int]) -> str:
+    """Tell that ranges of other bits are better at some, and where most."""
+    if not better:
+        return ""
+    more = "more" if all(of > used for used, of in better.items()) else "other"
+    used = max(better, key=lambda used: -cost.loc[better[used], used])
+    return f" The range for {more} bits can be better: at {used}, that of {better[used]} by {-cost.loc[better[used], used]:.1f} dB."
+
+
+def _where(costly: Mapping[int, Sequence[int]]) -> str:
+    """At which bits ranges clearly cost something."""
+    told = [
+        f"the range found for {of} bits at {several([str(used) for used in at])}"
+        for of, at in sorted(costly.items(), reverse=True)
+        if at
+    ]
+    return f" Clearly worse than the matched range is {several(told)} bits." if told else ""
 
 
 def _costly(cost: pd.DataFrame, values: pd.DataFrame, of: int) -> list[int]:
@@ -215,14 +192,11 @@ def _lost(values: pd.DataFrame, of: int, used: int) -> pd.Series:
 
 
 def _costs(cost: pd.DataFrame, values: pd.DataFrame, of: int, used: int, costly: Sequence[int]) -> str:
-    """Tell at which bits a range clearly costs something, and how much at one of them, from network to network."""
+    """Tell what a range costs at other bits, from network to network."""
     of_networks = _lost(values, of, used).groupby("backbone").mean()
-    by = f", {of_networks.min():z.1f} to {of_networks.max():z.1f} by network" if len(of_networks) > 1 else ""
-    if used not in costly:
-        return f"costs {cost.loc[of, used]:z.1f} dB at {used}{by}, not clearly"
-    return (
-        f"clearly costs at {several([str(bits) for bits in costly])} bits ({cost.loc[of, used]:.1f} dB at {used}{by})"
-    )
+    by = f" ({of_networks.min():z.1f} to {of_networks.max():z.1f} by network)" if len(of_networks) > 1 else ""
+    how = "clearly " if used in costly else ""
+    return f"{how}costs {cost.loc[of, used]:z.1f} dB at {used}{by}{'' if used in costly else ', not clearly'}"
 
 
 def _of_runs(values: pd.DataFrame, high: int, low: int) -> str:
@@ -291,41 +265,3 @@ def _owed(layers: pd.DataFrame) -> list[dict[str, str]]:
             row |= {"its share": f"{here.iloc[0]['share']:.0%}", f"owe {_MOST:.0%}": f"{needed} of {len(here)} layers"}
             rows.append(row)
     return rows
-
-
-def _searched(units: pd.DataFrame, method: str) -> list[dict[str, str]]:
-    """Rows by search at AdaBM's mapped bits: what it gives against no clipping and against the released search."""
-    values = pivoted(_of_method(units, method), "fp")
-    others = {name: searches(units, name, "fp") for name in dict.fromkeys(units["method"])}
-    rows = []
-    for rule in RULES:
-        row = {"ranges searched at": rule}
-        for name, found in others.items():
-            row[f"{name}: against no clipping (dB)"] = signed(found[rule] - found[MINMAX], 1)
-        row["against the released (dB)"] = signed(others[method][rule] - others[method][RELEASED], 1)
-        sure = rule != RELEASED and clear(values, ("search", rule), ("search", RELEASED))
-        rows.append(row | {"clearly": "" if rule == RELEASED else "yes" if sure else "no"})
-    return rows
-
-
-def _of_method(units: pd.DataFrame, method: str) -> pd.DataFrame:
-    return units[(units["method"] == method) & (units["series"] == "search")]
-
-
-def _of_searches(units: pd.DataFrame, method: str) -> list[str]:
-    found, values = searches(units, method, "fp"), pivoted(_of_method(units, method), "fp")
-    worth = found[RELEASED] - found[MINMAX]
-    sure = clear(values, ("search", RELEASED), ("search", MINMAX))
-    told = (
-        f"At AdaBM's mapped bits, not fine-tuned ({method}), the released search (one batch, at the layer's bits, half-way) gives "
-        f"{worth:+.1f} dB against no clipping{'' if sure else ', not clearly'}."
-    )
-    best = found.idxmax()
-    if best == RELEASED:
-        return [told, practice("The released search is the best: keep it.")]
-    gain = f"{found[best] - found[RELEASED]:+.1f} dB"
-    kept = (
-        f"Keep the released search: nothing is clearly better. The best in the mean is a search at {best}, by {gain}."
-    )
-    sure = clear(values, ("search", best), ("search", RELEASED))
-    return [told, practice(f"Search at {best}, by {gain}." if sure else kept)]

@@ -13,7 +13,7 @@ from ...errors import ConfigError
 from ..pages.comparison import plot_differences, worst_block
 from ..plan.cells import Run
 from ..running.bench import Bench, Trial
-from ..tables.conclusion import answer, evidence
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from ..tables.wording import several
 from .calibration import FULL_PRECISION
@@ -24,11 +24,13 @@ QUESTION = Question(
     "pictures",
     18,
     "What does it look like?",
-    "Photographs upscaled by the same network at the same bits; below each picture, its difference from full precision.",
-    "Crops side by side, and their differences from full precision",
+    "Photographs upscaled by the same network at the same bits; AdaBM is fine-tuned for a few steps, MinMax and Fast are not. Drawn is the "
+    "block where MinMax does most harm at the fewest bits: elsewhere less is seen. PSNR above a picture is that of this whole photograph; "
+    "the answer tells means over all. Below each picture stands its difference from full precision.",
+    "One photograph: crops side by side, and their differences from full precision, a pair of rows for each number of bits",
     gallery=True,
 )
-_SEEN = 3.0  # dB lost; noise is then plain in the pictures
+_SEEN, _HARDLY = 3.0, 0.5  # dB lost, noise is then plain in the pictures; dB apart, which one has to look for
 _SIDE = 88  # of a crop, pixels of the upscaled picture
 _HARMED = 0  # the first method tells where to look
 
@@ -98,24 +100,45 @@ def _by_setting(made: Mapping[tuple[str, str, str], np.ndarray], picture: str) -
 
 
 def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
-    """Tell which method comes nearest at each setting; in a table what each loses, least first."""
+    """Tell what each method loses at each setting in the mean, which to use, and which differences are hardly seen."""
     rows = measured(table, "setting")
-    nearest, farthest = {}, {}
-    for setting, here in rows.groupby("setting", sort=False):
-        best = here.sort_values("loss_db", kind="stable")
-        nearest.setdefault(best["series"].iloc[0], []).append(setting)
-        farthest[setting] = (best["series"].iloc[-1], best["loss_db"].iloc[-1])
-    setting, (worst, loss) = list(farthest.items())[-1]
-    first = several([f"{name} at {several(settings)}" for name, settings in nearest.items()])
+    losses = rows.pivot_table(index="series", columns="setting", values="loss_db", sort=False)
+    losses = losses.sort_values(losses.columns[-1], kind="stable", ascending=False)
     return [
-        answer(
-            f"Nearest to full precision comes {first}; what {worst} does at {setting} ({loss:.2f} dB lost) is seen at once."
-            if loss > _SEEN
-            else f"Nearest to full precision comes {first}; {worst} at {setting} loses most, {loss:.2f} dB."
-        ),
+        answer(_lost(losses, int(rows["pictures"].iloc[0]))),
         f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.",
+        practice(_advice(losses)),
         *evidence(_losses(rows)),
     ]
+
+
+def _lost(losses: pd.DataFrame, count: int) -> str:
+    """What methods lose, most at the last setting first; there they are named."""
+    *others, last = losses.columns
+    first = losses.index[0]
+    told = [f"{name} {loss:.2f}" for name, loss in losses[last].items() if name != first]
+    text = f"In the mean of {count} photographs {several([f'{first} loses {losses.loc[first, last]:.2f} dB at {last}', *told])}"
+    return (
+        text
+        + "".join(f"; at {setting} {several([f'{loss:.2f}' for loss in losses[setting]])}" for setting in others)
+        + "."
+    )
+
+
+def _advice(losses: pd.DataFrame) -> str:
+    nearest: dict[str, list[str]] = {}
+    for setting, best in losses.idxmin().items():
+        nearest.setdefault(best, []).append(setting)
+    told = [f"Use {several([f'{name} at {several(settings)}' for name, settings in nearest.items()])}."]
+    for setting, best in losses.idxmin().items():
+        apart = (losses[setting] - losses.loc[best, setting]).drop(best)
+        close = apart[apart < _HARDLY]
+        if len(close):
+            names = several([f"{name} ({gap:.2f} dB more lost)" for name, gap in close.items()])
+            told.append(f"At {setting} one has to look at the differences to tell {names} from {best}.")
+    plain = {setting: list(here.index[here > _SEEN]) for setting, here in losses.items()}
+    seen = [f"{several(names)} at {setting}" for setting, names in plain.items() if names]
+    return " ".join(told + ([f"The noise of {several(seen)} is seen at once."] if seen else []))
 
 
 def _losses(rows: pd.DataFrame) -> list[dict[str, str]]:

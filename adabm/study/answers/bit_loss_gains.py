@@ -1,0 +1,72 @@
+"""PSNR at equal bits: what a tuned mapping gains on thresholds that are set by quantiles, without any tuning."""
+
+import numpy as np
+import pandas as pd
+
+from . import bit_loss_measures as measures
+from .bit_loss_measures import factors_at, thresholds
+from .bit_loss_methods import targeted
+from .measured import signed
+from .probing import psnr
+
+LITTLE = 0.1  # dB; smaller gains are none
+
+
+def curve(forced: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return ``fab`` and ``psnr`` of one network and seed with thresholds by quantiles of the patches, from -1 to 1 bit.
+
+    Args:
+        forced: the rows of the factors -1, 0 and 1.
+        kind: "fp", to the full-precision output, or "truth".
+    """
+    ordered = forced.sort_values(["dataset", "patch", "method"], kind="stable")
+    shape = (-1, len(measures.FACTORS))
+    order = [f"factor {factor:+d}" for factor in measures.FACTORS]
+    names = ordered["method"].to_numpy().reshape(shape)[0].tolist()
+    columns = [names.index(name) for name in order]
+    values, fab, known = (ordered[name].to_numpy().reshape(shape)[:, columns] for name in (kind, "fab", "complexity"))
+    points = {}
+    for change in np.linspace(-1, 1, 2 * len(values) + 1):
+        chosen = factors_at(known[:, 0], *thresholds(known[:, 0], change)) + 1
+        place = np.arange(len(values))
+        points[fab[place, chosen].mean()] = psnr(values[place, chosen]).mean()
+    return pd.DataFrame(sorted(points.items()), columns=["fab", "psnr"])
+
+
+def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return FAB and PSNR of each model's patches, and ``gain`` in dB on thresholds by quantiles at the same FAB.
+
+    Without a gain where quantiles do not reach the FAB, because layers have other factors.
+    """
+    rows = []
+    for (backbone, seed), here in units.groupby(["backbone", "seed"], sort=False):
+        is_forced = here["method"].str.startswith("factor ")
+        known = curve(here[is_forced], kind)
+        for (method, target), own in here[~is_forced].groupby(["method", "target"], sort=False):
+            fab, value = own["fab"].mean(), psnr(own[kind].to_numpy()).mean()
+            reference = np.interp(fab, known["fab"], known["psnr"], left=np.nan, right=np.nan)
+            row = dict(backbone=backbone, seed=seed, method=method, target=target, fab=fab, psnr=value)
+            rows.append(row | dict(gain=value - reference))
+    return pd.DataFrame(rows)
+
+
+def tuned_gains(units: pd.DataFrame) -> pd.DataFrame:
+    """What tunings with a target gain on quantiles at equal bits, dB, by method: mean, least and most of the runs."""
+    here = at_equal_bits(units, "fp").dropna(subset=["gain"])
+    here = here[here["method"].map(targeted)]
+    return here.groupby("method", sort=False)["gain"].agg(["mean", "min", "max", "count"])
+
+
+def told_worth(gains: pd.DataFrame) -> str:
+    """What tunings with a target give against quantiles: the least and the most of their means."""
+    low, high = gains["mean"].min(), gains["mean"].max()
+    span = (
+        f"{signed(low, 1)} to {signed(high, 1)} dB in the mean"
+        if len(gains) > 1
+        else f"{signed(low, 1)} dB in the mean"
+    )
+    if low > LITTLE:
+        return f"At equal bits any tuning towards a target gains over quantiles: {span}."
+    if high <= LITTLE:
+        return f"At equal bits no tuning towards a target gains over quantiles: {span}."
+    return f"At equal bits not every tuning towards a target gains over quantiles: {span}."
