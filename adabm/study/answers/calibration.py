@@ -93,8 +93,8 @@ def advice(layers: pd.DataFrame) -> str:
     adaptive = layers[layers["policy"] == "adaptive"]
     moved, total = int((adaptive["initial_factor"] != adaptive["tuned_factor"]).sum()), len(adaptive)
     if moved == 0:
-        return f"look at the bits of layers before fine-tuning: it kept those of all {total} layers."
-    return f"look at the bits of layers after fine-tuning: it changed those of {moved} of {total} layers."
+        return f"Look at the bits of layers before fine-tuning: it kept those of all {total} layers."
+    return f"Look at the bits of layers after fine-tuning: it changed those of {moved} of {total} layers."
 
 
 def conclusion(bits: float, base: int, pictures: int, name: str, quality: Mapping[str, float]) -> list[str]:

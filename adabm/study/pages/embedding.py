@@ -9,6 +9,7 @@ from PIL import Image
 from .figures import PICTURES
 
 _COLORS = 32  # of a drawing: no difference that is seen, a third of the size
+_REFINED = 2  # rounds that move these colours to those of the drawing, so that a method keeps its own
 _LEVELS = (
     4  # of 255, between which pictures keep nothing: no pixel differs by more than two, three quarters of the size
 )
@@ -21,7 +22,7 @@ def embedded(path: Path) -> str:
     if holds_pictures:
         figure = figure.point([min(255, round(level / _LEVELS) * _LEVELS) for level in range(256)] * 3)
     else:
-        figure = figure.quantize(_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
+        figure = figure.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, _REFINED, dither=Image.Dither.NONE).convert("RGB")
     buffer = io.BytesIO()
     figure.save(buffer, "WEBP", lossless=True, quality=80, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -45,13 +45,13 @@ def _costs(board: pd.DataFrame) -> str:
     told.append(f"the weights take {row['size_kib']:.0f} KiB{beside('size_kib', '.0f')}")
     told.append(f"{row['relative_bitops']:.1%} of the BitOPs of full precision{beside('relative_bitops', '.1%')}")
     text = f"{row['label']}: {', '.join(told)}, both theoretical."
-    released = rows[rows["method"] == "adabm"]
-    if pd.notna(row["seconds"]) and len(released) and row["method"] != "adabm":
-        text += f" {_released(released.iloc[0])}"
     if row["integer"] == "yes":
         text += " Engines that compute in 8-bit integers run it."
     elif row["integer"] == "no":
         text += " Engines that compute in 8-bit integers do not run it."
+    released = rows[rows["method"] == "adabm"]
+    if pd.notna(row["seconds"]) and len(released) and row["method"] != "adabm":
+        text += f" {_released(released.iloc[0])}"
     return text
 
 
