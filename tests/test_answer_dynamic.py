@@ -161,7 +161,10 @@ def test_networks_and_other_methods_are_told_apart():
 def test_where_the_same_bits_are_clearly_better_no_factors_are_advised():
     same = units()
     same.loc[same["rule"] == SAME, "truth"] /= 1000
-    assert any("Give all layers the same bits: +" in part for part in dynamic.conclusion(same))
+    assert any(
+        "Fixed factors suffice, and the same bits for all layers are better: +" in part
+        for part in dynamic.conclusion(same)
+    )
     assert any("Leave each layer's factor" in part for part in dynamic.conclusion(units()))
 
 
@@ -171,9 +174,9 @@ def test_advice_goes_by_network_where_they_differ():
     told = dynamic.conclusion(pd.concat([same, units().assign(backbone="other")]))
     (advice,) = [part for part in told if part.startswith("*In practice:*")]
     assert advice.startswith(
-        "*In practice:* Keep AdaBM's fixed factors on other; give all layers the same bits on net (+"
+        "*In practice:* Fixed factors suffice: keep AdaBM's on other; the same bits for all layers are better on net (+"
     )
-    assert "asked on the page of sensitivity" in advice
+    assert "told on the page of sensitivity" in advice
 
 
 def test_the_table_keeps_each_rule_at_its_own_bits():

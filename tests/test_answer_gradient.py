@@ -222,7 +222,7 @@ def test_a_gain_of_few_patches_is_told_as_one():
     rows.loc[rows["surrogate"] == "identity", "truth"] *= 0.999  # a little on all
     told, advice, *_ = gradient.conclusion(found)
     assert told.startswith(
-        "**It hardly matters: in the mean identity (+0.51 dB) is clearly better than AdaBM's tanh, but on the median patch by "
+        "**It hardly matters: in the mean identity (+0.51 dB; +0.00 to +1.51) is clearly better than AdaBM's tanh, but on the median patch by "
         "less than 0.05 dB.** In 95 % of draws of patches that is +0.00 to +1.51 dB, on the median patch +0.00 dB: "
     )
     assert "what is better in the mean is so by less than 0.05 dB" in advice
@@ -236,5 +236,5 @@ def test_a_gain_of_few_patches_is_told_as_one():
 def test_networks_of_other_bits_count_alike_in_the_change_of_fab():
     steps = tables()["steps"]
     both = pd.concat([steps, steps.assign(backbone="wide", fab=steps["fab"] + 2)])
-    found = gradient._along(both).set_index(["surrogate", "step"])["fab"]
+    found = gradient.fab_along(both).set_index(["surrogate", "step"])["fab"]
     assert found[RELEASED, 0] == 0 and found[RELEASED, 1] == pytest.approx(-0.5)

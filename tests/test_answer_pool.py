@@ -70,23 +70,42 @@ def test_losses_are_paired_by_seed_and_split():
 def test_what_hurts_is_named_with_its_method_and_network():
     parts = told({"text": 0.5, "noise": 2.0, "night alone": 3.0}, {"noise": 0.02}, fab=3.5)
     assert parts.answer == (
-        "What the calibration set holds matters: AdaBM is clearly hurt by text and noise among the photographs, and by night "
-        "alone in their place; Fast (tried only with noise) is clearly hurt by none of its pools."
+        "What the calibration set holds matters: AdaBM is clearly hurt by 25% text and noise among the photographs (0.5 to "
+        "2.0 dB), and by night alone (3.0 dB) in their place; Fast (tried only with noise) is clearly hurt by none of its pools."
     )
     assert "loses at worst 2.00 dB with outliers (noise on net)" in parts.details
     assert "and 3.00 dB with another domain (night alone on net" in parts.details
     assert "With the same pictures (noise) Fast loses 0.02 dB in the mean where AdaBM loses 2.00." in parts.details
     assert parts.practice.startswith(
-        "Keep text and noise out of the calibration set and calibrate on pictures like those to come. Fast bears noise."
+        "Keep text and noise out of the calibration set, and to upscale photographs calibrate on photographs. Fast bears noise."
     )
     assert parts.evidence.count("\n") == 7 and "p (adjusted)" in parts.evidence
     both = table({"noise": 1.0}, networks=("one", "two"))
     both.loc[(both["backbone"] == "two") & (both["level"] == "noise"), "psnr_y_db"] += 1
-    assert "by noise (on one) among" in pool.conclusion(both, 0.25)[0]
+    assert "by 25% noise (on one) among the photographs (1.0 dB)" in pool.conclusion(both, 0.25)[0]
     assert "tried" not in pool.conclusion(both, 0.25)[0]
     of_one = table({"text": 0.5, "noise": 2.0}, {"noise": 0.5}, networks=("one", "two"))
     of_one = of_one[(of_one["series"] != "Fast") | (of_one["backbone"] == "one")]
     assert "Fast (tried only with noise and only on one) is" in pool.conclusion(of_one, 0.25)[0]
+
+
+def test_a_pool_that_was_not_tried_or_does_not_hurt_everywhere_is_told_with_its_networks():
+    both = table({"noise": 1.0, "night alone": 9.0}, networks=("one", "two"))
+    without = both[(both["backbone"] != "two") | (both["level"] != "night alone")]
+    told = pool.conclusion(without, 0.25)[0]
+    assert (
+        "25% noise among the photographs (1.0 dB), and by night alone (9.0 dB, not tried on two) in their place."
+        in told
+    )
+    both.loc[(both["backbone"] == "two") & (both["level"] == "night alone"), "psnr_y_db"] += 9
+    assert "night alone (9.0 dB, not clearly on two)" in pool.conclusion(both, 0.25)[0]
+
+
+def test_names_inside_tables_are_told_as_people_read_them():
+    renamed = table({"noise": 1.0}).replace({"series": {"AdaBM": "AdaBM (untuned)"}})
+    told = "\n".join(pool.conclusion(renamed, 0.25))
+    assert "AdaBM (not fine-tuned) is clearly hurt" in told and "untuned" not in told
+    assert "untuned" not in pool.figures(renamed)[""].axes[0].get_title()
 
 
 @pytest.mark.parametrize("ranges, blamed", [(1.0, "mostly ranges"), (0.5, "ranges and bits"), (0.0, "mostly bits")])

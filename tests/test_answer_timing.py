@@ -1,6 +1,7 @@
 """How long: the conclusion of a table of round numbers. No test looks at how long anything took."""
 
 from adabm.study.answers import timing
+from adabm.study.running.timing import WHOLE
 from adabm.study.tables.schema import study_table
 from helpers.evidence import cells
 from helpers.study_tables import row
@@ -51,6 +52,18 @@ def test_conclusion():
     assert [cells(told[-1], row) for row in (0, 3, 4)] == [
         ["calibration, a picture", "0.500"], ["fine-tuning, a step", "2.000"], ["fine-tuning, 15 steps", "30.000"]
     ]  # fmt: skip
+
+
+def test_whole_recipes_are_told_where_they_were_timed():
+    whole = [
+        row(
+            question="timing", series=WHOLE, variable="recipe", level=name, sample=sample, seconds=seconds, **NO_QUALITY
+        )
+        for name, seconds in {"fast": 7.0, "minmax": 2.0, "omse": 3.0}.items()
+        for sample in range(3)
+    ]
+    told = timing.conclusion(study_table(parts() + memory() + whole), [1, 11], [1, 3], whole_steps=15)[0]
+    assert "75% of them fine-tuning; MinMax 2 s and Fast 7 s; upscaling" in told
 
 
 def test_a_ratio_within_the_noise_is_none():

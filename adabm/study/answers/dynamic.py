@@ -23,12 +23,15 @@ QUESTION = Question(
     "dynamic",
     15,
     "Fixed or dynamic layer factors?",
-    "Factors of the layers as calibration fixed them, against factors computed for each picture from its own features, at equal FAB.",
+    "Factors of the layers as calibration fixed them, against factors computed for each picture from its own features, at equal FAB. "
+    "Another picture's percentiles are a control: what is gained with them has nothing to do with the picture. Models are not fine-tuned. "
+    "Above are patches of all networks and the mean of the networks, below the layers of the first network.",
     "What layer factors of each picture's own gain at equal FAB, and how many of them differ from the fixed ones",
 )
 DYNAMIC = (OWN, THRESHOLDS)
 COMPARED = (*DYNAMIC, OTHER, SAME)  # with fixed factors
 _DRAWS = 2000
+_ELSEWHERE = "Whether another measure, such as Fisher, deals layers' bits better is told on the page of sensitivity."
 
 
 def measure(
@@ -203,14 +206,17 @@ def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     means = _same(gained)
     better, worse = means[means > 0], means[means <= 0]
     if found.loc[SAME, "least"] > 0 and len(worse):
-        told = several([f"{name} ({signed(gain)} dB against fixed factors)" for name, gain in better.items()])
+        told = several([f"{name} ({signed(gain)} dB)" for name, gain in better.items()])
         return (
-            f"Keep AdaBM's fixed factors on {several(list(worse.index))}; give all layers the same bits on {told}. Whether another "
-            "measure deals bits out better is asked on the page of sensitivity."
+            f"Fixed factors suffice: keep AdaBM's on {several(list(worse.index))}; the same bits for all layers are better on {told}. "
+            f"{_ELSEWHERE}"
         )
     if found.loc[SAME, "least"] > 0:
-        return f"Give all layers the same bits: {signed(found.loc[SAME, 'truth'])} dB against fixed factors; no way of computing factors gains as much."
-    return "Leave each layer's factor as calibration found it."
+        return (
+            f"Fixed factors suffice, and the same bits for all layers are better: {signed(found.loc[SAME, 'truth'])} dB against them; no "
+            f"way of computing factors gains as much. {_ELSEWHERE}"
+        )
+    return f"Leave each layer's factor as calibration found it. {_ELSEWHERE}"
 
 
 def _verdict(found: pd.DataFrame) -> str:

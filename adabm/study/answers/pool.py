@@ -14,6 +14,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
+from .pool_hurt import by, told_hurt
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration
@@ -23,7 +24,8 @@ QUESTION = Question(
     "pool",
     17,
     "How sensitive is the result to the calibration set?",
-    "Photographs to calibrate on, some or all of them replaced by drawings, text, noise or night; and pictures chosen by the adaptive strategy.",
+    "Photographs to calibrate on, some or all of them replaced by drawings, text, noise or night (the same in the dark; documents are drawings "
+    "and text); and photographs chosen by the adaptive strategy. What is upscaled are photographs always. No model is fine-tuned.",
     "PSNR lost against a pool of photographs alone, by what else the pool holds",
 )
 _MOSTLY = 0.75  # of a loss
@@ -87,7 +89,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
 
     Pools of methods beside the first, of which there are few, stand below those of the first and have its name.
     """
-    rows, found = [], compared(named(table))
+    rows, found = [], compared(_named(table))
     for lost in sorted(found, key=lambda lost: lost.series != found[0].series):
         other = lost.series != found[0].series
         if other and lost.pool == CLEAN:
@@ -102,6 +104,11 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     return {"": plot_pools(pd.DataFrame(rows))}
 
 
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the names that people read, of networks and of methods."""
+    return named(table).assign(series=lambda rows: rows["series"].str.replace("(untuned)", "(not fine-tuned)"))
+
+
 def _heading(found: Sequence[Lost]) -> str:
     """The method's name above its panels; nothing where rows of others, which have theirs, stand in them."""
     return f"{found[0].series},\n" if all(lost.series == found[0].series for lost in found) else ""
@@ -109,12 +116,12 @@ def _heading(found: Sequence[Lost]) -> str:
 
 def conclusion(table: pd.DataFrame, share: float) -> list[str]:
     """Tell which pools clearly hurt which method, whether by ranges or by bits, and whether the adaptive strategy is better."""
-    found = compared(named(table))
+    found = compared(_named(table))
     pools = [lost for lost in found if lost.pool not in (CLEAN, ADAPTIVE)]
     adaptive = [lost for lost in found if lost.pool == ADAPTIVE]
     kinds = several([f"*{name}* are {several(list(of))} and nothing else" for name, of in ALONE.items() if len(of) > 1])
     return [
-        answer(_first(pools)),
+        answer(told_hurt(pools, share)),
         _sizes(pools),
         *_parts(pools),
         *_adaptive(adaptive, found[0].pictures[0]),
@@ -125,51 +132,10 @@ def conclusion(table: pd.DataFrame, share: float) -> list[str]:
     ]
 
 
-def _by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
-    grouped: dict[str, list[Lost]] = {}
-    for lost in pools:
-        grouped.setdefault(getattr(lost, value), []).append(lost)
-    return grouped
-
-
-def _first(pools: Sequence[Lost]) -> str:
-    if not any(lost.hurts for lost in pools):
-        return "What the calibration set holds hardly matters: no pool is clearly worse than photographs alone."
-    told = []
-    for series, here in _by(pools, "series").items():
-        mixed = _hurting([lost for lost in here if lost.pool in OUTLIERS])
-        alone = _hurting([lost for lost in here if lost.pool in ALONE])
-        parts = [f"{several(mixed)} among the photographs"] if mixed else []
-        parts += [f"{several(alone)} in their place"] if alone else []
-        told.append(
-            f"{series}{_tried(here, pools)} is clearly hurt by {', and by '.join(parts) if parts else 'none of its pools'}"
-        )
-    return f"What the calibration set holds matters: {'; '.join(told)}."
-
-
-def _tried(here: Sequence[Lost], pools: Sequence[Lost]) -> str:
-    """Name in brackets the pools and networks that one method was tried with, where they are not all that any was."""
-    of = lambda some, value: list(_by(some, value))
-    kinds, networks = of(here, "pool"), of(here, "backbone")
-    told = [f"only with {several(kinds)}"] if len(kinds) < len(of(pools, "pool")) else []
-    told += [f"only on {several(networks)}"] if len(networks) < len(of(pools, "backbone")) else []
-    return f" (tried {several(told)})" if told else ""
-
-
-def _hurting(pools: Sequence[Lost]) -> list[str]:
-    """Names of the pools that hurt, with their networks where not all suffer."""
-    names: dict[str, list[str]] = {}  # by where
-    for pool, of in _by(pools, "pool").items():
-        hurt = [lost.backbone for lost in of if lost.hurts]
-        if hurt:
-            names.setdefault(f" (on {several(hurt)})" if len(hurt) < len(of) else "", []).append(pool)
-    return [several(some) + where for where, some in names.items()]
-
-
 def _sizes(pools: Sequence[Lost]) -> str:
     """The worst of each method, how methods compare, and what is clearly better than photographs."""
     told = []
-    for series, here in _by(pools, "series").items():
+    for series, here in by(pools, "series").items():
         worst = []
         for kind, names in (("outliers", OUTLIERS), ("another domain", ALONE)):
             of = [lost for lost in here if lost.pool in names]
@@ -184,7 +150,7 @@ def _sizes(pools: Sequence[Lost]) -> str:
 
 def _side_by_side(pools: Sequence[Lost]) -> list[str]:
     """What two methods lose with the same pools of the same networks, where it hurts one of them."""
-    one, *others = _by(pools, "series").items()
+    one, *others = by(pools, "series").items()
     told = []
     for series, here in others:
         pairs = [(a, b) for a in one[1] for b in here if (a.backbone, a.pool) == (b.backbone, b.pool)]
@@ -201,7 +167,7 @@ def _side_by_side(pools: Sequence[Lost]) -> list[str]:
 def _parts(pools: Sequence[Lost]) -> list[str]:
     """How far FAB drifts, and what remains of clear losses at the same bits for all, by method with bit mappings."""
     told = []
-    for series, here in _by([lost for lost in pools if lost.alike is not None], "series").items():
+    for series, here in by([lost for lost in pools if lost.alike is not None], "series").items():
         drifted = max(here, key=lambda lost: abs(lost.fab - lost.clean_fab))
         moved = (
             f"{series} chooses bits by what it was calibrated on: FAB on the same pictures moves by up to "
@@ -210,7 +176,7 @@ def _parts(pools: Sequence[Lost]) -> list[str]:
         hurt = [lost for lost in here if lost.hurts]
         groups = [
             [lost for lost in hurt if lost.pool in OUTLIERS],
-            *_by([lost for lost in hurt if lost.pool in ALONE], "pool").values(),
+            *by([lost for lost in hurt if lost.pool in ALONE], "pool").values(),
         ]
         parts = [_part(group) for group in groups if group]
         equal = (
@@ -269,15 +235,15 @@ def _where(found: Sequence[Lost]) -> str:
 
 
 def _advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
-    hurt = {series: {lost.pool for lost in here if lost.hurts} for series, here in _by(pools, "series").items()}
+    hurt = {series: {lost.pool for lost in here if lost.hurts} for series, here in by(pools, "series").items()}
     any_hurt = set().union(*hurt.values())
     if not any_hurt:
         told = "take the pictures that are at hand."
     else:
         mixed, alone = ([name for name in kinds if name in any_hurt] for kinds in (OUTLIERS, ALONE))
         keep = [f"keep {several(mixed)} out of the calibration set"] if mixed else []
-        keep += ["calibrate on pictures like those to come"] if alone else []
-        told = f"{several(keep)}."
+        keep += ["to upscale photographs calibrate on photographs"] if alone else []
+        told = f"{', and '.join(keep)}."
         for series, pool_names in hurt.items():
             borne = any_hurt & {lost.pool for lost in pools if lost.series == series}
             if borne and not pool_names:

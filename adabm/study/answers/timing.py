@@ -11,6 +11,7 @@ from ..pages.timing_figure import plot_parts, plot_recipes
 from ..running.runs import MEASURED
 from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.methods import label
 from ..tables.question import Question
 from ..tables.schema import study_table
 from ..tables.wording import several
@@ -19,10 +20,12 @@ QUESTION = Question(
     "timing",
     7,
     "How long does it take?",
-    "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names; upscaling is simulated.",
-    "Measured time of the parts of quantization",
+    "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names. Upscaling is "
+    "simulated; the picture that is upscaled is named with its size in pixels.",
+    "Measured time of the parts of quantizing with AdaBM, and of upscaling",
 )
 _IMAGE2BIT = "of which Image2Bit"  # the level of the part that is timed beside upscaling
+_BESIDE = ("minmax", "fast", "best")  # recipes
 _ALIKE = 0.05  # of a ratio of times; less is the machine's noise
 _COUNTED = {
     "pictures": "calibration pictures",
@@ -115,6 +118,12 @@ def _part(row: pd.Series) -> str:
     return f"{level} of fine-tuning" if level.endswith(" step") else level
 
 
+def _others(medians: pd.Series) -> str:
+    """What the recipes take that stand beside AdaBM on the leaderboard, those that were timed."""
+    told = [f"{label(name)} {medians[name]:.0f} s" for name in _BESIDE if name in medians.index]
+    return f"; {several(told)}" if told else ""
+
+
 def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], whole_steps: int) -> list[str]:
     """Tell the time of calibration, clipping and fine-tuning, of simulated inference, and the memory.
 
@@ -138,11 +147,13 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
     most_mib, least_mib = (table.loc[at] for at in (table["peak_mib"].idxmax(), table["peak_mib"].idxmin()))
     timed = table[table["seconds"].notna() & (table["series"] != WHOLE)]
     repeats = timed.groupby(["series", "level"])["sample"].nunique().min()
+    recipes = table[(table["series"] == WHOLE) & table["seconds"].notna()]
+    medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
     told = [
         answer(
             f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps; extrapolated from "
             f"{several([str(n) for n in steps])} {'step' if list(steps) == [1] else 'steps'}), "
-            f"{1 - (most + clipping) / whole:.0%} of them fine-tuning; upscaling in simulated low bits takes "
+            f"{1 - (most + clipping) / whole:.0%} of them fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
         f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "
@@ -163,8 +174,6 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
         f"upscaling {place}: adaptive bits, simulated": adaptive,
         _IMAGE2BIT: image2bit,
     }
-    recipes = table[(table["series"] == WHOLE) & table["seconds"].notna()]
-    medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
     return [
         *told,
         practice(advice),

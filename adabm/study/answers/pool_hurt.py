@@ -1,0 +1,73 @@
+"""Which pools clearly hurt which method, in a sentence."""
+
+from collections.abc import Sequence
+
+from ..tables.wording import several
+from .pool_losses import Lost
+from .pool_outliers import ALONE, OUTLIERS
+
+
+def by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
+    """Sort pools out by an attribute, in their order."""
+    grouped: dict[str, list[Lost]] = {}
+    for lost in pools:
+        grouped.setdefault(getattr(lost, value), []).append(lost)
+    return grouped
+
+
+def told_hurt(pools: Sequence[Lost], share: float) -> str:
+    """Tell which pools clearly hurt which method, and by how much; ``share`` of the pictures are outliers."""
+    if not any(lost.hurts for lost in pools):
+        return "What the calibration set holds hardly matters: no pool is clearly worse than photographs alone."
+    told: list[str] = []
+    for series, here in by(pools, "series").items():
+        outliers, alone = ([lost for lost in here if lost.pool in kinds] for kinds in (OUTLIERS, ALONE))
+        mixed = _hurting(outliers)
+        parts = (
+            [f"{f'{share:.0%} ' * (not told)}{several(mixed)} among the photographs ({_span(outliers)} dB)"]
+            if mixed
+            else []
+        )
+        domains = [
+            f"{pool} ({_span(of)} dB{_untried(of, here)})" for pool, of in by(alone, "pool").items() if _hurting(of)
+        ]
+        parts += [f"{several(domains)} in their place"] if domains else []
+        told.append(
+            f"{series}{_tried(here, pools)} is clearly hurt by {', and by '.join(parts) if parts else 'none of its pools'}"
+        )
+    return f"What the calibration set holds matters: {'; '.join(told)}."
+
+
+def _span(pools: Sequence[Lost]) -> str:
+    """Least and most of the clear losses, in dB."""
+    ends = sorted({f"{lost.loss.mean:.1f}" for lost in pools if lost.hurts}, key=float)
+    return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
+def _untried(of: Sequence[Lost], here: Sequence[Lost]) -> str:
+    """Name the networks of a method that a pool was not tried on, or did not clearly hurt."""
+    tried, hurt = ({lost.backbone for lost in some} for some in (of, [lost for lost in of if lost.hurts]))
+    without = [name for name in by(here, "backbone") if name not in tried]
+    unhurt = [name for name in by(here, "backbone") if name in tried - hurt]
+    told = [f"not tried on {several(without)}"] if without else []
+    told += [f"not clearly on {several(unhurt)}"] if unhurt else []
+    return "".join(f", {text}" for text in told)
+
+
+def _tried(here: Sequence[Lost], pools: Sequence[Lost]) -> str:
+    """Name in brackets the pools and networks that one method was tried with, where they are not all that any was."""
+    of = lambda some, value: list(by(some, value))
+    kinds, networks = of(here, "pool"), of(here, "backbone")
+    told = [f"only with {several(kinds)}"] if len(kinds) < len(of(pools, "pool")) else []
+    told += [f"only on {several(networks)}"] if len(networks) < len(of(pools, "backbone")) else []
+    return f" (tried {several(told)})" if told else ""
+
+
+def _hurting(pools: Sequence[Lost]) -> list[str]:
+    """Names of the pools that hurt, with their networks where not all suffer."""
+    names: dict[str, list[str]] = {}  # by where
+    for pool, of in by(pools, "pool").items():
+        hurt = [lost.backbone for lost in of if lost.hurts]
+        if hurt:
+            names.setdefault(f" (on {several(hurt)})" if len(hurt) < len(of) else "", []).append(pool)
+    return [several(some) + where for where, some in names.items()]
