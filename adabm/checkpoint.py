@@ -21,6 +21,7 @@ from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_sta
 from .serialization import file_metadata, safetensors_bytes
 from .soundness import full_precision_output, unsound
 from .surroundings import as_usual
+from .telling_bits import LAYER_BITS, tell_bits
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
 from .turns import turn
 from .validation import File, Whole, check_all
@@ -64,7 +65,8 @@ def _save(model: QuantizedSR, path: Path, preset: str | None, seed: int | None) 
             sha256=network_hash(own),
         ),
     }
-    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    state = {name: value for name, value in model.state_dict().items() if name != LAYER_BITS}  # the metadata hold them
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     fault = next(unsound(model, tensors), None)
     if fault is not None:
         raise CheckpointError(
@@ -172,7 +174,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
     check_computing(path, metadata, tensors, model, network is not None)
-    return model
+    return tell_bits(model)
 
 
 def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Tensor]) -> None:

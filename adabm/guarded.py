@@ -19,7 +19,8 @@ from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
-from .wrapping import check_wrapping
+from .telling_bits import bits_untold, tell_bits
+from .wrapping import called_as_functions, check_wrapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +48,10 @@ def _changing(function: Callable[Concatenate[QuantizedSR, P], R]) -> Callable[Co
                 "the model was made inside torch.inference_mode(), whose tensors cannot be changed; make it outside, or take "
                 "torch.no_grad()"
             )
-        return inside(model, *args, **kwargs)
+        if not isinstance(model, QuantizedSR):
+            return inside(model, *args, **kwargs)  # which refuses it
+        with bits_untold(model):
+            return inside(model, *args, **kwargs)
 
     return changing
 
@@ -65,7 +69,11 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
         try:
-            return function(network, *args, **kwargs)
+            made = function(network, *args, **kwargs)
+        except NetworkError as error:
+            if "nothing can be quantized" in str(error) and (told := called_as_functions(network)) is not None:
+                raise NetworkError(f"{error}; {told}") from None
+            raise
         except RuntimeError as error:
             if not (isinstance(error, CheckpointError) or "does not require grad" in str(error)):
                 raise
@@ -73,6 +81,9 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
                 f"{type(network).__name__}: no gradients come from its output to its layers, which this recipe asks for; switch "
                 "torch.utils.checkpoint (use_checkpoint), no_grad and detach in its forward off, or take a recipe without, such as minmax"
             ) from error
+        if isinstance(made, tuple) and isinstance(made[0], QuantizedSR):
+            tell_bits(made[0])
+        return made
 
     return _public(checked)
 

@@ -267,6 +267,28 @@ def test_networks_that_would_be_quantized_wrongly_are_refused(kind, told):
 
 
 @pytest.mark.filterwarnings("ignore:Plain is unknown")
+class ByFunction(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in (self.head, *self.body, self.tail[0]):
+            x = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+        return self.tail[1](x)
+
+
+class Mapped(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.vmap(lambda one: Plain.forward(self, one[None])[0])(x)
+
+
+@pytest.mark.parametrize("kind", [ByFunction, Mapped])
+def test_convolutions_that_are_called_as_functions_are_told(kind):
+    with pytest.raises(
+        NetworkError, match="runs no nn.Conv2d .*; it calls conv2d as functions, or by torch.func, which cannot"
+    ):
+        adabm.quantize(kind(), pictures(), adabm.preset("minmax"), patch_size=16)
+    with pytest.raises(NetworkError, match="nothing can be quantized$"):
+        adabm.quantize(nn.Upsample(scale_factor=2), pictures(), adabm.preset("minmax"), patch_size=16)
+
+
 def test_a_shared_convolution_is_not_exported_but_named():
     model, _, _ = adabm.quantize(built(shared), pictures(), "minmax", patch_size=16)
     with pytest.raises(adabm.AdabmError, match="'body.0' is used more than once in a pass.*torch-int8 runs it"):
