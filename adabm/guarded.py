@@ -14,6 +14,7 @@ from .api import quantize as _quantize
 from .errors import NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
+from .networks.usable import check_network
 from .quantization.model import QuantizedSR
 from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
@@ -66,6 +67,7 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
 
     @functools.wraps(function)
     def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
+        check_network(network)  # before it is run, which a compiled one takes minutes for
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
         try:
@@ -75,6 +77,11 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
                 raise NetworkError(f"{error}; {told}") from None
             raise
         except RuntimeError as error:
+            if "autograd.grad" in str(error):
+                raise NetworkError(
+                    f"{type(network).__name__}: its forward asks for gradients itself (torch.autograd.grad), which this recipe cannot go "
+                    "through; take a recipe without gradients, such as minmax"
+                ) from error
             if not (isinstance(error, CheckpointError) or "does not require grad" in str(error)):
                 raise
             raise NetworkError(

@@ -45,18 +45,23 @@ def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = No
 
 
 def called_as_functions(network: nn.Module) -> str | None:
-    """Say that a network's forward calls convolutions or linear maps as functions, or layers inside ``torch.vmap``, if it does."""
+    """Say that a network's forward makes its layers, or calls convolutions or linear maps as functions or inside ``torch.vmap``."""
     calls = _Calls()
     try:
+        network = copy.deepcopy(network)
+        before = {name for name, _ in network.named_modules()}
         with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluation_mode(network), calls:
             _picture(network, None)
     except Exception:  # whatever foreign code raises
         return None
+    made = sorted({name for name, _ in network.named_modules()} - before)
+    if made:
+        return f"it makes {made[0]} when it is first run; run it once on a picture, or make its layers in __init__"
     if not calls.seen:
         return None
     return (
-        f"it calls {' and '.join(sorted(calls.seen))} as functions, or by torch.func, which cannot be replaced: make each an nn.Conv2d or "
-        "nn.Linear of the network, and call that"
+        f"it calls {' and '.join(sorted(calls.seen))} as functions, by torch.func or in a compiled forward, which cannot be replaced: "
+        "make each an nn.Conv2d or nn.Linear of the network, and call that"
     )
 
 
