@@ -13,6 +13,7 @@ from . import __version__
 from .errors import CheckpointError
 from .files import open_regular_file, write_atomically
 from .metadata import begins_as_exported, check_content, check_quantized, content_sha256
+from .networks.architecture import known_architectures
 from .networks.community import rebuildable
 from .networks.sameness import kept_values
 from .networks.usable import check_network
@@ -157,10 +158,12 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
 
     Raises:
         CheckpointError: unreadable, not quantized, damaged, edited, or for another network.
+        NetworkError: a file of ADABM_ARCHITECTURES cannot be imported.
     """
     if network is not None:
         check_network(network)
     metadata, tensors = _parsed(path), _tensors(path)
+    known_architectures()  # whose files, which the environment names, tell of themselves what is wrong with them
     try:
         model = restored(path, metadata, tensors, network)
     except CheckpointError:

@@ -79,3 +79,10 @@ def test_functions_that_change_a_model_give_it_back_telling_its_bits():
     with pytest.raises(adabm.AdabmError):
         adabm.calibrate(model, [])
     assert LAYER_BITS in model.state_dict()
+
+
+def test_a_file_of_architectures_that_is_not_there_is_no_fault_of_the_checkpoint(tmp_path, monkeypatch):
+    adabm.save_quantized(quantized("minmax", 4, 1), tmp_path / "one.safetensors")
+    monkeypatch.setenv("ADABM_ARCHITECTURES", str(tmp_path / "mine.py"))
+    with pytest.raises(adabm.AdabmError, match="^[^:]*mine.py: no such file"):
+        adabm.load_quantized(tmp_path / "one.safetensors")
