@@ -13,6 +13,7 @@ from . import __version__
 from .errors import CheckpointError
 from .files import open_regular_file, write_atomically
 from .metadata import begins_as_exported, check_content, check_quantized, content_sha256
+from .networks.architecture import known_architectures
 from .networks.community import rebuildable
 from .networks.sameness import kept_values
 from .networks.usable import check_network
@@ -21,6 +22,7 @@ from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_sta
 from .serialization import file_metadata, safetensors_bytes
 from .soundness import full_precision_output, unsound
 from .surroundings import as_usual
+from .telling_bits import LAYER_BITS, tell_bits
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
 from .turns import turn
 from .validation import File, Whole, check_all
@@ -64,7 +66,8 @@ def _save(model: QuantizedSR, path: Path, preset: str | None, seed: int | None) 
             sha256=network_hash(own),
         ),
     }
-    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    state = {name: value for name, value in model.state_dict().items() if name != LAYER_BITS}  # the metadata hold them
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     fault = next(unsound(model, tensors), None)
     if fault is not None:
         raise CheckpointError(
@@ -155,10 +158,12 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
 
     Raises:
         CheckpointError: unreadable, not quantized, damaged, edited, or for another network.
+        NetworkError: a file of ADABM_ARCHITECTURES cannot be imported.
     """
     if network is not None:
         check_network(network)
     metadata, tensors = _parsed(path), _tensors(path)
+    known_architectures()  # whose files, which the environment names, tell of themselves what is wrong with them
     try:
         model = restored(path, metadata, tensors, network)
     except CheckpointError:
@@ -172,7 +177,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
     _check_stored(path, model, tensors)
     model.calibrated, model.clipped = True, metadata["clipped"]
     check_computing(path, metadata, tensors, model, network is not None)
-    return model
+    return tell_bits(model)
 
 
 def _check_stored(path: str | Path, model: QuantizedSR, tensors: Mapping[str, Tensor]) -> None:

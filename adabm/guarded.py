@@ -14,12 +14,14 @@ from .api import quantize as _quantize
 from .errors import NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
+from .networks.usable import check_network
 from .quantization.model import QuantizedSR
 from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
-from .wrapping import check_wrapping
+from .telling_bits import bits_untold, tell_bits
+from .wrapping import called_as_functions, check_wrapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +49,10 @@ def _changing(function: Callable[Concatenate[QuantizedSR, P], R]) -> Callable[Co
                 "the model was made inside torch.inference_mode(), whose tensors cannot be changed; make it outside, or take "
                 "torch.no_grad()"
             )
-        return inside(model, *args, **kwargs)
+        if not isinstance(model, QuantizedSR):
+            return inside(model, *args, **kwargs)  # which refuses it
+        with bits_untold(model):
+            return inside(model, *args, **kwargs)
 
     return changing
 
@@ -62,17 +67,30 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
 
     @functools.wraps(function)
     def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
+        check_network(network)  # before it is run, which a compiled one takes minutes for
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
         try:
-            return function(network, *args, **kwargs)
+            made = function(network, *args, **kwargs)
+        except NetworkError as error:
+            if "nothing can be quantized" in str(error) and (told := called_as_functions(network)) is not None:
+                raise NetworkError(f"{error}; {told}") from None
+            raise
         except RuntimeError as error:
+            if "autograd.grad" in str(error):
+                raise NetworkError(
+                    f"{type(network).__name__}: its forward asks for gradients itself (torch.autograd.grad), which this recipe cannot go "
+                    "through; take a recipe without gradients, such as minmax"
+                ) from error
             if not (isinstance(error, CheckpointError) or "does not require grad" in str(error)):
                 raise
             raise NetworkError(
                 f"{type(network).__name__}: no gradients come from its output to its layers, which this recipe asks for; switch "
                 "torch.utils.checkpoint (use_checkpoint), no_grad and detach in its forward off, or take a recipe without, such as minmax"
             ) from error
+        if isinstance(made, tuple) and isinstance(made[0], QuantizedSR):
+            tell_bits(made[0])
+        return made
 
     return _public(checked)
 

@@ -8,6 +8,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import NetworkError
 from .networks import NetworkDescriptor, describe
@@ -20,6 +21,7 @@ from .recipes import preset
 
 _CLOSE = {torch.float16: 0.05, torch.bfloat16: 0.05}  # of the largest value; products of attention sum in another order
 _ELSEWHERE = 1e-3
+_FUNCTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear")  # of weights
 
 
 def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = None) -> None:
@@ -40,6 +42,40 @@ def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = No
         raise NetworkError(f"{type(network).__name__}: {error}") from None
     except Exception:  # whatever foreign code raises
         return
+
+
+def called_as_functions(network: nn.Module) -> str | None:
+    """Say that a network's forward makes its layers, or calls convolutions or linear maps as functions or inside ``torch.vmap``."""
+    calls = _Calls()
+    try:
+        network = copy.deepcopy(network)
+        before = {name for name, _ in network.named_modules()}
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluation_mode(network), calls:
+            _picture(network, None)
+    except Exception:  # whatever foreign code raises
+        return None
+    made = sorted({name for name, _ in network.named_modules()} - before)
+    if made:
+        return f"it makes {made[0]} when it is first run; run it once on a picture, or make its layers in __init__"
+    if not calls.seen:
+        return None
+    return (
+        f"it calls {' and '.join(sorted(calls.seen))} as functions, by torch.func or in a compiled forward, which cannot be replaced: "
+        "make each an nn.Conv2d or nn.Linear of the network, and call that"
+    )
+
+
+class _Calls(TorchFunctionMode):
+    """Which functions of weights are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if (name := getattr(func, "__name__", "")) in _FUNCTIONS:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))
 
 
 class _Refused(Exception):

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from adabm.engines.cost import size_bits
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, NetworkError
 from adabm.files import read_kept, write_kept
-from adabm.networks import load_network
+from adabm.networks import build_network, load_network, save_network
+from adabm.plugins import load_file
 from adabm.quantization.model import QuantizedSR
 from adabm.study import (
     ResultCache,
@@ -75,6 +76,26 @@ class Nearest:
 @engine("nearest", description="repeats pixels")
 def open_nearest(model, device):
     return Nearest(model.descriptor.scale)
+"""
+
+
+CHAIN = """
+import torch
+from torch import nn
+from adabm.networks import Layout, Role, register_architecture
+
+@register_architecture(Layout(((r"body[.][0-9]+", Role.BODY),), blocks=lambda roles: ("body.0", "body.1")))
+class NAME(nn.Module):
+    def __init__(self, features=4, scale=4):
+        super().__init__()
+        self.head = nn.Conv2d(3, features, 3, padding=1)
+        self.body = nn.Sequential(*(nn.Conv2d(features, features, 3, padding=1) for _ in range(2)))
+        self.tail = nn.Sequential(nn.Conv2d(features, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+    def forward(self, x):
+        x = self.head(x)
+        for layer in self.body:
+            x = layer(x) if ASK(layer) else x
+        return self.tail(x)
 """
 
 
@@ -161,6 +182,21 @@ def test_an_engine_of_ones_own(root, monkeypatch):
         for engine in ("simulated", cell.pictures.engine)
     }
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("ask", ["type(layer) is nn.Conv2d", "isinstance(layer, nn.Conv2d)"])
+def test_a_network_of_ones_own_is_compared_with_its_wrapped_copy(root, ask):
+    """Before anything is computed, as adabm.quantize does."""
+    name = "Asking" if "type" in ask else "AskingWell"
+    (root / "mine" / "asking.py").write_text(CHAIN.replace("ASK(layer)", ask).replace("NAME", name))
+    load_file(root / "mine" / "asking.py")
+    save_network(build_network(name), root / "asking.safetensors")
+    plan = [part(backbone="asking.safetensors", imports=["mine/asking.py"])]
+    if "type" not in ask:
+        assert len(read_plan(plan, root, EFFORT)) == 2
+        return
+    with pytest.raises(NetworkError, match="part 1 of the plan: Asking: it gives another picture.*use isinstance"):
+        read_plan(plan, root, EFFORT)
 
 
 def test_an_engine_in_integers(root, monkeypatch):

@@ -188,6 +188,7 @@ BEYOND = (
     "engines.seamless",
     "engines.steady_sums",
     "engines.turns",
+    "telling_bits",
     "turns",
     "guarded",
     "networks.mxnet_params",

@@ -267,6 +267,63 @@ def test_networks_that_would_be_quantized_wrongly_are_refused(kind, told):
 
 
 @pytest.mark.filterwarnings("ignore:Plain is unknown")
+class Making(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "extra"):
+            self.extra = nn.Conv2d(3, 3, 3, padding=1)
+        return super().forward(self.extra(x))
+
+
+class Deriving(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.head(x).square().sum(), x)
+        return super().forward(x + 0.01 * slope)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Making, "it makes extra when it is first run; run it once on a picture"),
+        (Deriving, "its forward asks for gradients itself .* such as minmax"),
+    ],
+)
+def test_networks_that_do_more_than_compute_are_told_so(kind, told):
+    with pytest.raises(NetworkError, match=told):
+        adabm.quantize(kind(), pictures(), adabm.preset("fast"), patch_size=16, patches=2, batch_size=2)
+
+
+def test_a_compiled_network_is_refused_before_it_is_compiled():
+    compiled = []
+    network = torch.compile(Plain(), backend=lambda graph, inputs: compiled.append(graph) or graph.forward)
+    with pytest.raises(NetworkError, match="is a compiled module"):
+        adabm.quantize(network, pictures(), adabm.preset("minmax"), patch_size=16)
+    assert not compiled
+
+
+class ByFunction(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in (self.head, *self.body, self.tail[0]):
+            x = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+        return self.tail[1](x)
+
+
+class Mapped(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.vmap(lambda one: Plain.forward(self, one[None])[0])(x)
+
+
+@pytest.mark.parametrize("kind", [ByFunction, Mapped])
+def test_convolutions_that_are_called_as_functions_are_told(kind):
+    with pytest.raises(
+        NetworkError, match="runs no nn.Conv2d .*; it calls conv2d as functions, by torch.func .* which cannot"
+    ):
+        adabm.quantize(kind(), pictures(), adabm.preset("minmax"), patch_size=16)
+    with pytest.raises(NetworkError, match="nothing can be quantized$"):
+        adabm.quantize(nn.Upsample(scale_factor=2), pictures(), adabm.preset("minmax"), patch_size=16)
+
+
 def test_a_shared_convolution_is_not_exported_but_named():
     model, _, _ = adabm.quantize(built(shared), pictures(), "minmax", patch_size=16)
     with pytest.raises(adabm.AdabmError, match="'body.0' is used more than once in a pass.*torch-int8 runs it"):

@@ -391,3 +391,30 @@ def test_what_the_decoder_takes_for_something_else_is_refused(tmp_path, mode, na
     for read in (read_raw, read_upright, picture_size):
         with pytest.raises(ImageError, match=told):
             read(tmp_path / name)
+
+
+def turned(path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(smooth(1)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("reader", sorted(READERS.keys() - {"upscale"}))
+def test_pictures_that_are_stored_turned_are_refused_where_nothing_turns_them(name, reader, tmp_path):
+    turned(tmp_path / name, 6)
+    with pytest.raises(ImageError, match=rf"{name}: is stored turned .* save it upright"):
+        READERS[reader](tmp_path / name)
+
+
+def test_an_orientation_that_says_nothing_is_read(tmp_path):
+    for orientation in (0, 1, 9):
+        turned(tmp_path / "a.png", orientation)
+        assert np.array_equal(read_rgb(tmp_path / "a.png"), smooth(1))
+    turned(tmp_path / "a.png", 3)
+    assert np.array_equal(read_upright(tmp_path / "a.png")[0], smooth(1)[::-1, ::-1])
+    with pytest.raises(ImageError, match="stored turned"):  # after an upright reading too
+        read_rgb(tmp_path / "a.png")
+    turned(tmp_path / "a.tif", 6)  # the decoder turns it
+    assert np.array_equal(read_rgb(tmp_path / "a.tif"), np.rot90(smooth(1), -1))
+    assert picture_size(tmp_path / "a.tif") == np.rot90(smooth(1), -1).shape[:2]

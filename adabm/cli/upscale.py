@@ -225,12 +225,14 @@ def _upscale(
 def _is_done(source: Path, target: Path, scale: int) -> bool:
     """Whether ``target`` is ``source`` enlarged, as far as sizes tell; either may be turned, by its EXIF tag."""
     from ..errors import ImageError
+    from ..pictures.header import turning
     from ..pictures.reading import picture_size
 
     if not target.is_file() or target.samefile(source):
         return False
     try:
-        return sorted(picture_size(target)) == sorted(side * scale for side in picture_size(source))
+        with turning():
+            return sorted(picture_size(target)) == sorted(side * scale for side in picture_size(source))
     except ImageError:  # reading the source, or check_output for the target, tells what is wrong
         return False
 

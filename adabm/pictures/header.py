@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,9 @@ MAX_PIXELS = (
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")  # as Pillow calls those that are read
 MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
 _lock = threading.Lock()
+_turning = ContextVar("turning", default=False)  # whether the reader turns pictures as their orientation says
+_ORIENTATION = 0x0112  # EXIF tag
+_TELLING = (b"eXIf", b" exif", b"com.adobe.xmp")  # in a PNG that may have one
 _BITFIELDS = 3  # a BMP's compression
 _BYTES = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)  # the masks of one's channels, in any order
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338  # tags of TIFF
@@ -47,8 +51,8 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
 
     Raises:
         ImageError: it is of a format that is not read, whatever its name; it holds several pictures (animations, pages),
-            gray with a transparent shade, or more pixels than :func:`check_pixels` allows; or it is a TIFF or BMP that the
-            decoder reads wrongly without a word, or a damaged TIFF.
+            gray with a transparent shade, more pixels than :func:`check_pixels` allows, or an orientation that nobody follows
+            (outside of :func:`turning`); or it is a TIFF or BMP that the decoder reads wrongly without a word, or a damaged TIFF.
     """
     if (fault := _tiff_fault(file) or _bmp_fault(file)) is not None:
         raise ImageError(f"{name}: {fault}")
@@ -59,6 +63,7 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
             count = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
             (width, height), form, mode = image.size, image.format, image.mode
             see_through = "transparency" in image.info
+            turned = not _turning.get() and _is_turned(image, file)
     except Exception:  # whatever Pillow raises on a damaged file: the decoder has the last word
         return None
     if count > 1:
@@ -68,6 +73,11 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
     if see_through and mode in ("1", "L", "I", "I;16"):  # the decoder would drop it
         raise ImageError(f"{name}: gray with a transparent shade is not supported; convert to RGBA")
     check_pixels(height, width, name)
+    if turned:
+        raise ImageError(
+            f"{name}: is stored turned (its EXIF orientation is not 1), which adabm upscale alone follows; save it upright, such as with "
+            "ImageMagick's -auto-orient, or remove the tag if its pixels are meant as they are stored"
+        )
     if form == "TIFF":  # the decoder gives what it could read of damaged data
         file.seek(0)
         try:
@@ -76,6 +86,38 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
         except Exception as error:
             raise ImageError(f"{name}: is damaged ({error})") from None
     return Header(form, mode, height, width)
+
+
+@contextmanager
+def turning() -> Iterator[None]:
+    """Inside the ``with`` block the caller turns pictures as their :func:`stored_orientation` says, so that they are not refused."""
+    before = _turning.set(True)
+    try:
+        yield
+    finally:
+        _turning.reset(before)
+
+
+def stored_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that is left to follow in an open picture, 1 to 8; 1: none."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    turned = image.format != "TIFF" and orientation in range(1, 9)  # the decoder turns TIFF itself
+    return int(orientation) if turned else 1
+
+
+def _is_turned(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether an open picture has an orientation; of a PNG, which is decoded for that, asked where its file may tell one alone."""
+    if image.format == "PNG":
+        place = file.tell()
+        file.seek(0)
+        told = file.read()
+        file.seek(place)
+        if not any(tag in told for tag in _TELLING):
+            return False
+    try:
+        return stored_orientation(image) != 1
+    except Exception:  # whatever Pillow raises on damaged tags, which nobody can follow
+        return False
 
 
 def _tiff_fault(file: BinaryIO) -> str | None:

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .header import pillow_without_limit
+from .header import pillow_without_limit, stored_orientation, turning
 from .reading import decode, read_file
-
-_ORIENTATION = 0x0112  # EXIF tag
 
 
 def read_upright(path: str | Path) -> tuple[np.ndarray, bool]:
@@ -22,7 +20,8 @@ def read_upright(path: str | Path) -> tuple[np.ndarray, bool]:
         ImageError: see :func:`adabm.pictures.reading.read_raw`.
     """
     data = read_file(path)
-    image = decode(data, path)
+    with turning():
+        image = decode(data, path)
     orientation, colour_profile = _read_tags(data)
     return upright(image, orientation), colour_profile
 
@@ -30,12 +29,11 @@ def read_upright(path: str | Path) -> tuple[np.ndarray, bool]:
 def _read_tags(data: bytes) -> tuple[int, bool]:
     try:
         with pillow_without_limit(), Image.open(io.BytesIO(data)) as file:
-            orientation = int(file.getexif().get(_ORIENTATION, 1))
-            profile, form = file.info.get("icc_profile") or b"", file.format
+            orientation = stored_orientation(file)
+            profile = file.info.get("icc_profile") or b""
     except Exception:  # the header is a matter of opinion between decoders; the pixels were readable
         return 1, False
-    turned = form != "TIFF" and orientation in range(1, 9)  # OpenCV turns TIFF itself
-    return orientation if turned else 1, bool(profile) and b"sRGB" not in profile
+    return orientation, bool(profile) and b"sRGB" not in profile
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:

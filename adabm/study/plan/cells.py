@@ -9,6 +9,8 @@ from ...engines.registry import find
 from ...engines.simulated import SIMULATED
 from ...errors import AdabmError, ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
+from ...networks import load_network
+from ...networks.architecture import known_architectures
 from ...networks.backbones import backbone_path, is_weight_file
 from ...networks.scale import file_scale
 from ...networks.sides import file_sides
@@ -17,6 +19,7 @@ from ...pictures.pairs import PictureFiles
 from ...plugins import load_file
 from ...recipes import QuantizationConfig, preset, read_recipe
 from ...validation import Checked, Whole, check, shown
+from ...wrapping import check_wrapping
 from .effort import Effort
 from .part import check_part, is_path, place
 from .root import working_root
@@ -156,11 +159,12 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
 
     Paths are relative to ``root``; ``~`` is the user's folder. Pictures are checked by their headers: that they can be
     read, that pairs have the network's scale, that calibration pictures hold a patch of the recipe and the network takes
-    it. A cell named twice is kept once, at its first place, and is run if one of them says so. In the tables networks and sets are
-    known by the names of their files and folders, so that one name cannot stand for two of them.
+    it. Networks are compared with their wrapped copies where a user's file registers one. A cell named twice is kept once, at its
+    first place, and is run if one of them says so. In the tables networks and sets are known by the names of their files and
+    folders, so that one name cannot stand for two of them.
 
     Raises:
-        ConfigError, DataError, CheckpointError, ImageError: naming the part and what is wrong with it,
+        ConfigError, DataError, CheckpointError, ImageError, NetworkError: naming the part and what is wrong with it,
             before anything is computed.
     """
     if not isinstance(parts, Sequence) or isinstance(parts, str):
@@ -210,6 +214,8 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
         for method in part["methods"]
         for seed in seeds
     ]
+    if quantized and any(known.file is not None for known in known_architectures().values()):  # of the user's files
+        check_wrapping(load_network(backbone))
     own = effort.of_part(part)
     for run in quantized:
         _check_patch_sizes(run.config(own), own, backbone)
