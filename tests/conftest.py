@@ -10,14 +10,19 @@ import pytest
 # Files that take longest, the longest first: one that began last would leave the other processes idle.
 LONGEST = (
     "pipeline",
-    "executors",
     "runs",
+    "executors",
     "new_question",
+    "rivals",
+    "closed_form",
     "kills",
-    "carry_over",
-    "benchmarks",
-    "serialization",
+    "fuzz",
+    "compat",
+    "answers",
+    "extending",
+    "community",
     "bench",
+    "checkpoint",
 )
 
 # Importing the tests makes nothing but what stays, which collecting garbage would go through again and again.
