@@ -83,7 +83,8 @@ def threads(request):
 VERIFIED_AND_COLLECTED = """import sys
 from adabm.cli import main
 from pipelines.stages.collect import main as collect
-sys.exit(main(["verify-results"]) or collect(["--results", "results/demo", "--title", "A study"]))
+sys.argv[1:] = ["--results", "results/demo", "--title", "A study"]
+sys.exit(main(["verify-results"]) or collect())
 """
 
 
