@@ -43,13 +43,13 @@ def sections(text: str) -> dict[str, str]:
 
 @cache
 def photos() -> dict[str, np.ndarray]:
-    """Two photographs of 320x320 pixels, by name."""
+    """Two photographs of 384x384 pixels, by name."""
     entries = read_manifest(ROOT / "data" / "demo_photos.yaml")["calibration"][:2]
-    return {entry["name"]: read_rgb(bundled_path(entry))[:320, :320] for entry in entries}
+    return {entry["name"]: read_rgb(bundled_path(entry))[:384, :384] for entry in entries}
 
 
 def write_photos(folder: Path) -> None:
-    """Write two photographs in ``HR`` and ``LR``, 320x320 and 80x80."""
+    """Write two photographs in ``HR`` and ``LR``, 384x384 and 96x96."""
     for name, picture in photos().items():
         write_image(folder / "HR" / f"{name}.png", picture)
         write_image(folder / "LR" / f"{name}.png", downscale(picture, 4))
