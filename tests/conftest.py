@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 from collections import Counter
 
 import pytest
@@ -9,15 +10,26 @@ import pytest
 # Files that take longest, the longest first: one that began last would leave the other processes idle.
 LONGEST = (
     "pipeline",
-    "executors",
     "runs",
+    "executors",
     "new_question",
+    "rivals",
+    "closed_form",
     "kills",
-    "carry_over",
-    "benchmarks",
-    "serialization",
+    "fuzz",
+    "compat",
+    "answers",
+    "extending",
+    "community",
     "bench",
+    "checkpoint",
 )
+
+# Importing the tests makes nothing but what stays, which collecting garbage would go through again and again.
+gc.disable()
+
+# nbformat's imports compile grammars of this package for more than a second, to check formats that no notebook has.
+sys.modules["rfc3987_syntax"] = None
 
 # A script's background job starts with SIGINT ignored, and hands that on to its processes, which then could not be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,6 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     import torch  # not above: the process that hands tests out needs none
 
     torch.set_num_threads(1)
+    gc.enable()
     gc.freeze()  # the libraries stay: going through all that they hold takes a collection of garbage a second
     place = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))

@@ -34,9 +34,9 @@ def output(network: torch.nn.Module, side: int = 32) -> torch.Tensor:
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("community")
     for index in range(2):
-        high = smooth(index, 128, 128)
+        high = smooth(index, 64, 64)
         for scale in (2, 4):
-            side = 128 // scale
+            side = 64 // scale
             (root / f"x{scale}" / "LR").mkdir(parents=True, exist_ok=True)
             (root / f"x{scale}" / "HR").mkdir(parents=True, exist_ok=True)
             low = cv2.resize(high, (side, side), interpolation=cv2.INTER_AREA)
@@ -190,7 +190,7 @@ def test_from_a_file_to_pictures(folder, tmp_path, capsys, name):
     told = json.loads(capsys.readouterr().out)["network"]
     assert (told["name"], told["source"], told["channels"]) == (name, "spandrel", 3) and told["parameters"] > 0
     quantized = tmp_path / "q.safetensors"
-    command = ["quantize", "--images", data / "LR", "--network", path, "--output", quantized, "--patch-size", 24]
+    command = ["quantize", "--images", data / "LR", "--network", path, "--output", quantized, "--patch-size", 16]
     assert run(*command, "--recipe", "adabm-notune", "--quiet") == 0
     path = path.rename(tmp_path / "moved.pth")
     assert run("info", quantized, "--quiet") == 0, "the checkpoint needs the file no more"

@@ -11,7 +11,10 @@ from adabm.networks import build_network
 from adabm.recipes import preset, shipped
 
 TUNED = {"tune.rounds": 1, "tune.steps_per_round": 2}
-SHORT = TUNED | {"reconstruct.iterations": 2, "refine.steps": 2, "allocate_by_gradient.batches": 2}
+SHORT = TUNED | {
+    "reconstruct.iterations": 2, "refine.steps": 2, "allocate_by_gradient.batches": 2,
+    "allocate_bits.pixels": 1000, "allocate_bits.directions": 2,
+}  # fmt: skip
 EXTREME = [(1, 1, True), (16, 16, True), (32, 4, False), (4, 32, False), (2, 2, False), (32, 32, True), (1, 16, True)]
 
 

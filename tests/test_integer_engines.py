@@ -30,6 +30,7 @@ pytest.importorskip("openvino")
 pytest.importorskip("onnx")
 EXPORTING = tuple(EXPORTERS)
 ENGINES = (*EXPORTING, "torch-int8")
+FEW = {"allocate_bits.pixels": 1000, "allocate_bits.directions": 2}  # of what the closed form looks at
 EXAMPLE = Path(__file__).parents[1] / "examples" / "run_exported.py"
 
 
@@ -151,11 +152,15 @@ def test_quantizers_that_a_step_put_in(model, engine):
     near(open_engine(engine, model), model, [smooth(5), smooth(6)])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_the_closed_form_recipe(files, engine):
+@pytest.fixture(scope="module")
+def closed_form(files):
     network = adabm.load_network(files / "fp.safetensors")
-    pictures = [smooth(7), smooth(8)]
-    model = adabm.quantize(network, pictures, adabm.preset("fast-adaptive"), patch_size=16)[0]
+    return adabm.quantize(network, [smooth(7), smooth(8)], adabm.preset("fast-adaptive", FEW), patch_size=16)[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_closed_form_recipe(closed_form, engine):
+    model = closed_form
     layer = model.layers["body.0.conv1"]
     assert layer.activation.domain is not None and layer.weight_quantizer.is_decided
     found = integer_layers(model, 0)["body.0.conv1"]
@@ -228,22 +233,30 @@ def test_the_border_is_exact(model, engine):
     assert np.abs(found - expected).max() < 2e-2
 
 
+@pytest.fixture(scope="module")
+def other(request):
+    """A quantized network of another kind, for all engines."""
+    name, options = request.param
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = adabm.build_network(name, **options)
+    return adabm.quantize(network, [smooth(7), smooth(8)], adabm.preset("adabm-notune"), patch_size=16)[0]
+
+
 @pytest.mark.parametrize(
-    "name, options",
+    "other",
     [
         ("SRResNet", dict(num_feat=8, num_block=1, upscale=2)),
         ("RRDBNet", dict(num_in_ch=3, num_out_ch=3, scale=4, num_feat=8, num_block=1, num_grow_ch=8)),
         ("SRVGGNetCompact", dict(num_in_ch=3, num_out_ch=3, num_feat=8, num_conv=2, upscale=2)),
         ("RCAN", dict(num_in_ch=3, num_out_ch=3, num_feat=8, num_group=1, num_block=1, squeeze_factor=4, upscale=2)),
     ],
+    indirect=True,
+    ids=lambda kind: kind[0],
 )
 @pytest.mark.parametrize("engine", ENGINES)
-def test_other_networks(engine, name, options):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = adabm.build_network(name, **options)
-    model = adabm.quantize(network, [smooth(7), smooth(8)], adabm.preset("adabm-notune"), patch_size=16)[0]
-    near(open_engine(engine, model), model, [smooth(9)])
+def test_other_networks(engine, other):
+    near(open_engine(engine, other), other, [smooth(9)])
 
 
 @pytest.mark.parametrize("activation", [nn.PReLU(8, 0.3), nn.PReLU(1, 0.3), nn.LeakyReLU(0.2)])
@@ -287,11 +300,11 @@ class Bright(nn.Module):
         return self.last(nn.functional.pixel_shuffle(self.up(self.first(x)), 2))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bright():
     roles = {"first": adabm.Role.FIRST, "up": adabm.Role.BODY, "last": adabm.Role.LAST}
     descriptor = adabm.NetworkDescriptor("Bright", 2, 1.0, roles, ())
-    config, picture = adabm.preset("fast", weight_bits=8, activation_bits=8), np.full((16, 20, 3), 255, np.uint8)
+    config, picture = adabm.preset("fast", FEW, weight_bits=8, activation_bits=8), np.full((16, 20, 3), 255, np.uint8)
     return adabm.quantize(Bright(), [picture, smooth(7)], config, descriptor=descriptor, patch_size=16)[0], picture
 
 

@@ -1,7 +1,6 @@
 """A question that a stranger adds: a notebook, an answer and a block in each profile; nothing else knows of it."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adabm.errors import ConfigError
+from adabm.study.variables import EXECUTOR_VARIABLE
+from helpers.copied_project import environment_in
 from helpers.study_files import write_pool, write_study
 from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
 from pipelines.stages.run_notebook import read_notebook
@@ -67,6 +68,26 @@ figures, conclusion = answer.figures(table), answer.conclusion(table)
 Markdown(publish(root / results, "seeds", table, figures, conclusion, root, dict(seeds=seeds), bench.inputs))"""
 
 
+# Tasks run beside the notebook's cells, not in processes that would import the libraries once more: test_pipeline has those.
+THREADS = """from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from adabm.study.running.executors import EXECUTORS, Workers
+
+@EXECUTORS.register("threads")
+@contextmanager
+def threads(request):
+    with ThreadPoolExecutor(1) as executor:
+        yield Workers(executor, lambda: 1)
+"""
+# Both in one process, for the same reason.
+VERIFIED_AND_COLLECTED = """import sys
+from adabm.cli import main
+from pipelines.stages.collect import main as collect
+sys.argv[1:] = ["--results", "results/demo", "--title", "A study"]
+sys.exit(main(["verify-results"]) or collect())
+"""
+
+
 def block(profile: str) -> dict:
     return dict(
         backbone="net.safetensors",
@@ -113,6 +134,8 @@ def project(tmp_path_factory) -> Path:
             shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy)
+    (root / "threads.py").write_text(THREADS)
+    (root / "verified_and_collected.py").write_text(VERIFIED_AND_COLLECTED)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     before = contents(root)
     written = add_question(root)
@@ -122,8 +145,7 @@ def project(tmp_path_factory) -> Path:
 
 
 def run(root: Path, *words: str, fails: bool = False) -> str:
-    environment = os.environ | {"PYTHONPATH": str(root), "DVC_NO_ANALYTICS": "1"}
-    environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = environment_in(root) | {EXECUTOR_VARIABLE: f"{root / 'threads.py'}:threads"}
     environment.pop("ADABM_CACHE", None)
     done = subprocess.run([sys.executable, "-m", *words], cwd=root, env=environment, capture_output=True, text=True)
     assert bool(done.returncode) is fails, done.stdout[-2000:] + done.stderr[-4000:]
@@ -153,8 +175,7 @@ def test_it_is_answered_collected_and_reported(project):
     record = json.loads((folder / "seeds.provenance.json").read_text())
     assert (record["table"], record["block"], record["notebook"]) == ("demo/seeds", "seeds", "notebooks/30_seeds.ipynb")
     assert "answer" in record["code_sha256"]
-    assert "1 of 1 tables verified" in run(project, "adabm", "verify-results")
-    run(project, "pipelines.stages.collect", "--results", "results/demo", "--title", "A study")
+    assert "1 of 1 tables verified" in run(project, "verified_and_collected")
     report = project / "results" / "demo" / "report"
     assert (report / "answers.md").read_text().startswith("* **Do seeds matter?**\n  * **2 seeds spread over ")
     page = (report / "report.html").read_text()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from adabm.study.answers import questions
+from helpers.copied_project import environment_in
 
 ROOT = Path(__file__).parents[1]
 COPIED = (
@@ -91,14 +92,8 @@ def project(tmp_path_factory) -> Path:
 
 
 def dvc(root: Path, *arguments: str) -> str:
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(root),
-        "DVC_NO_ANALYTICS": "1",
-    }
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment_in(root), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout

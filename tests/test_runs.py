@@ -105,24 +105,26 @@ def test_nothing_is_computed_twice(root, here):
 
 
 def test_what_was_deleted_is_computed_again(root, here):
-    first = tables(root)
+    plan = [part(methods=["adabm", "minmax"]), part(settings=["W6A6"], methods=["omse"])]
+    first = tables(root, plan=plan)
     here.take()
     pictures = sorted((root / "cache" / "pictures").rglob("*.json"))
     models = sorted((root / "cache" / "models").glob("*.safetensors"))
+    assert (len(models), len(pictures)) == (3, 8)
     models[0].unlink()
-    assert same(tables(root), first) and here.take() == (0, 0)  # all its pictures are measured
+    assert same(tables(root, plan=plan), first) and here.take() == (0, 0)  # all its pictures are measured
     for path in pictures[::2]:
         path.unlink()
-    assert same(tables(root), first)
+    assert same(tables(root, plan=plan), first)
     quantized, measured = here.take()
     assert quantized <= 1 and measured == len(pictures[::2])
     shutil.rmtree(root / "cache" / "pictures")
     for path in models[::2]:  # the first may be missing still
         if path.is_file():
             path.write_bytes(path.read_bytes()[:1000])
-    assert same(tables(root), first) and here.take() == (2, len(pictures))
+    assert same(tables(root, plan=plan), first) and here.take() == (2, len(pictures))
     shutil.rmtree(root / "cache")
-    assert same(tables(root), first) and here.take() == (4, len(pictures))
+    assert same(tables(root, plan=plan), first) and here.take() == (3, len(pictures))
 
 
 def test_changed_files_are_noticed_in_the_same_process(root, here):
@@ -189,7 +191,7 @@ def test_a_run_that_diverges_stops_no_other(root, here, monkeypatch):
 def test_tables_of_a_plan_of_which_nothing_runs(root, here):
     pictures, means = tables(root, plan=[part(run=False)])
     assert len(pictures) == 0 and list(means["status"]) == ["not run"] * 2 and here.take() == (0, 0)
-    assert list(pictures.columns) == list(tables(root)[0].columns)
+    assert list(pictures.columns) == list(tables(root, plan=[part()])[0].columns)
 
 
 def test_a_failure_names_its_run_and_keeps_the_rest(root, here):
@@ -219,10 +221,10 @@ def test_a_result_that_cannot_be_kept(root, here, lacking):
     (root / "cache").mkdir()
     (root / "cache" / lacking).touch()  # where a folder should be
     with pytest.raises((RuntimeError, OSError, DataError), match=f"cache/{lacking}") as error:
-        tables(root)
+        tables(root, plan=[part()])
     assert "\n" not in str(error.value) and here.take()[0] == 0
     (root / "cache" / lacking).unlink()
-    assert len(tables(root)[0]) == 15
+    assert len(tables(root, plan=[part()])[0]) == 4
 
 
 def test_a_full_disk(root, here, monkeypatch):

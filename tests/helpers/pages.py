@@ -1,9 +1,11 @@
 """Pages of Markdown: the code and sections in them, and a folder in which readers could be."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
@@ -39,12 +41,18 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2]))
 
 
+@cache
+def photos() -> dict[str, np.ndarray]:
+    """Two photographs of 384x384 pixels, by name."""
+    entries = read_manifest(ROOT / "data" / "demo_photos.yaml")["calibration"][:2]
+    return {entry["name"]: read_rgb(bundled_path(entry))[:384, :384] for entry in entries}
+
+
 def write_photos(folder: Path) -> None:
     """Write two photographs in ``HR`` and ``LR``, 384x384 and 96x96."""
-    for entry in read_manifest(ROOT / "data" / "demo_photos.yaml")["calibration"][:2]:
-        picture = read_rgb(bundled_path(entry))[:384, :384]
-        write_image(folder / "HR" / f"{entry['name']}.png", picture)
-        write_image(folder / "LR" / f"{entry['name']}.png", downscale(picture, 4))
+    for name, picture in photos().items():
+        write_image(folder / "HR" / f"{name}.png", picture)
+        write_image(folder / "LR" / f"{name}.png", downscale(picture, 4))
 
 
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
