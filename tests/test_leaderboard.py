@@ -52,6 +52,17 @@ def test_what_the_seeds_cannot_tell_from_the_first_is_named():
     )
 
 
+def test_of_what_the_seeds_cannot_tell_apart_the_quickest_is_advised(timing):
+    rows = [row("fp32", psnr=32.0)]
+    for seed, (omse, minmax) in enumerate(((31.5, 31.4), (31.7, 31.6), (31.6, 31.5))):
+        rows += [row("omse", psnr=omse, seed=seed), row("minmax", psnr=minmax, seed=seed)]
+    quick = timing[timing["level"] == "omse"].assign(level="minmax", seconds=1.5)
+    text = verdict(leaderboard(summary(*rows), pd.concat([timing, quick])))
+    assert text.endswith(" Use MinMax; OMSE takes 2.0 times as long for a gain that the seeds cannot tell.")
+    slow = quick.assign(seconds=9.0)
+    assert verdict(leaderboard(summary(*rows), pd.concat([timing, slow]))).endswith(" Use OMSE, the quicker.")
+
+
 def test_the_least_loss_comes_first_in_each_setting_and_full_precision_is_no_rival(measured, timing):
     board = leaderboard(measured, timing)
     assert list(zip(board["setting"], board["method"])) == [
@@ -73,7 +84,7 @@ def test_times_are_medians_of_the_same_network_setting_and_recipe(measured, timi
 def test_the_sentence_names_the_best_and_the_released_recipe(measured, timing):
     text = verdict(leaderboard(measured, timing))
     assert text == (
-        "On net at W4A4 FQ, Set5, OMSE loses least: 0.50 dB at FAB 4.00, in 3.0 s; AdaBM loses 0.90 dB at FAB 4.05."
+        "On net at W4A4 FQ, Set5, OMSE loses least: 0.50 dB at FAB 4.00, in 3.0 s; AdaBM loses 0.90 dB at FAB 4.05. Use OMSE."
     )
     assert ", in" not in verdict(leaderboard(measured))
 
@@ -82,7 +93,7 @@ def test_a_recipe_that_spends_more_codes_is_told_behind_the_best(measured):
     board = leaderboard(measured)
     board.loc[board["method"] == "omse", "code_bits"] += 1
     assert verdict(board) == (
-        "On net at W4A4 FQ, Set5, AdaBM loses least: 0.90 dB at FAB 4.05; OMSE loses 0.50 dB, with codes of 5.00 bits."
+        "On net at W4A4 FQ, Set5, AdaBM loses least: 0.90 dB at FAB 4.05; OMSE loses 0.50 dB, with codes of 5.00 bits. Use AdaBM."
     )
 
 
@@ -139,7 +150,7 @@ def test_the_time_of_what_fine_tunes_is_put_together_from_its_parts_and_told_apa
     shown = readable_board(board, "From parts.")
     assert list(shown.cells["time to quantize (s, measured)"]) == ["3.0", "≈ 205", ""]
     assert shown.markdown().endswith("|\n\nFrom parts.\n")
-    assert verdict(board).endswith("AdaBM loses 0.90 dB at FAB 4.05, in about 205 s.")
+    assert verdict(board).endswith("AdaBM loses 0.90 dB at FAB 4.05, in about 205 s. Use OMSE.")
     assert (
         "AdaBM takes about 205 s, put together from its measured parts."
         in dict(advice(board, study_table([])))["What it costs"]

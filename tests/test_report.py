@@ -335,3 +335,13 @@ def test_a_question_tells_networks_seeds_and_pictures():
     assert told({"a": {"changes": changes}}) and not told({"a": {"changes": changes}, "b": {"method": "adabm"}})
     timed = pd.DataFrame(rows("one", 1, {"none": None})).assign(psnr_y_db=float("nan"))
     assert measured_on(timed) == "Measured at W4A4 FQ on one (1 seed)."
+
+
+def test_what_pages_advise_on_the_parts_of_adabm_stands_together(tmp_path):
+    results = write_results(tmp_path, "set_size", "stopping")
+    (results / "set_size" / "conclusion.md").write_text("**Five.**\n\n*In practice:* take 20.\n")
+    assert "What follows for who uses AdaBM" not in render(results), "one page alone"
+    (results / "stopping" / "conclusion.md").write_text("**Stop.**\n\n*In practice:* hold some out.\n")
+    (listed,) = re.findall(r"What follows for who uses AdaBM:(.*?)</dl>", render(results), re.DOTALL)
+    assert re.findall(r"<dt>(.*?)</dt>", listed) == ["Fine-tuning", "Calibration pictures"]
+    assert "Hold some out." in listed and "Take 20." in listed and 'href="#set_size"' in listed

@@ -263,14 +263,11 @@ def image_worth(table: pd.DataFrame) -> str:
     if by_seed is None:
         return ""
     means, of_seeds = by_seed.mean(), by_seed.mean(axis=1)
+    spans = [f"{means.min():+.2f} to {means.max():+.2f} by network"] if len(means) > 1 else []
+    spans += [f"{of_seeds.min():+.2f} to {of_seeds.max():+.2f} by seed"] if len(of_seeds) > 1 else []
+    spread = f" ({', '.join(spans)})" if spans else ""
     networks = "one network" if len(means) == 1 else f"{len(means)} networks"
-    by_network = f"; by network {means.min():+.2f} to {means.max():+.2f} dB" if len(means) > 1 else ""
-    spread = (
-        f"; the mean of each of {len(of_seeds)} seeds is {of_seeds.min():+.2f} to {of_seeds.max():+.2f} dB"
-        if len(of_seeds) > 1
-        else ""
-    )
     return (
-        "At equal FAB (some patches get a bit more, as many one fewer; models that are not fine-tuned) it changes PSNR to ground "
-        f"truth by {means.mean():+.2f} dB, the mean of patches on {networks}{by_network}{spread}; intervals stand on the page of complexity."
+        f"At equal FAB, where some patches get a bit more and as many one fewer, it changes PSNR to ground truth by {means.mean():+.2f} "
+        f"dB{spread}, not fine-tuned, on {networks}; more on the page of complexity."
     )

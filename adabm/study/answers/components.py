@@ -250,10 +250,11 @@ def image_worth(table: pd.DataFrame) -> str:
         return ""
     rows, found = compared
     fab = rows.groupby("level")["fab"].mean()
+    series, seeds = rows["series"].iloc[0], rows["seed"].nunique()
     return (
-        f"{found.mean:+.2f} ± {found.spread:.2f} dB on {network(rows['backbone'].iloc[0])}, {rows['dataset'].iloc[0]}, over "
-        f"{rows['seed'].nunique()} seeds ({rows['series'].iloc[0]}, layer mapping and clipping being there too), "
-        f"at FAB {fab[WHOLE]:.2f} instead of {fab[_NO_IMAGE]:.2f}: {'a clear difference' if found.sure else 'no clear difference'}."
+        f"Beside layer mapping and clipping it changes PSNR by {found.mean:+.2f} ± {found.spread:.2f} dB "
+        f"({'clearly' if found.sure else 'not clearly'}, {seeds} {'seed' if seeds == 1 else 'seeds'}) and FAB by "
+        f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {series}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
     )
 
 

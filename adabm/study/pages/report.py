@@ -25,6 +25,7 @@ from .front import advice
 from .recurring import recurring
 from .sections import (
     REPORT,
+    Section,
     calibration_sections,
     evaluated,
     evaluation_section,
@@ -36,6 +37,13 @@ from .sections import (
     studied,
 )
 
+_PARTS = {  # of AdaBM, and the page that advises on each
+    "Bits of images": "complexity",
+    "Bits of layers": "sensitivity",
+    "Ranges": "clipping",
+    "Fine-tuning": "stopping",
+    "Calibration pictures": "set_size",
+}
 _MADE_WITH = {"adabm": "adabm_version", "Python": "python", "processor": "cpu", "device": "device"}
 
 
@@ -78,6 +86,7 @@ def write_report(
                 ("how fast engines in 8-bit integers are", results.parent / "speed" / "engines" / "README.md"),
                 ("how fast quantizing is", results.parent / "speed" / "quantizing" / "README.md"),
             ),
+            together=_together(sections),
             sections=sections,
             study_links=links(
                 results,
@@ -105,6 +114,13 @@ def _sentence(markdown: str) -> Markup:
 
 def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def _together(sections: Sequence[Section]) -> list[tuple[str, Section]]:
+    """What pages advise on the parts of AdaBM, by part; nothing where fewer than two say something."""
+    pages = {section.question.id: section for section in sections if section.run and section.told.practice}
+    found = [(part, pages[page]) for part, page in _PARTS.items() if page in pages]
+    return found if len(found) > 1 else []
 
 
 def _board_figures(results: Path) -> tuple[tuple[str, str], ...]:

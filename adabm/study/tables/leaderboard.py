@@ -105,7 +105,7 @@ def _dearer(rows: pd.DataFrame) -> pd.Series:
 
 
 def verdict(board: pd.DataFrame) -> str:
-    """Return one sentence: the recipe of least loss on the first board, and how it compares with AdaBM.
+    """Return two sentences: the recipe of least loss on the first board, how it compares with AdaBM, and which to use.
 
     Recipes whose codes take more bits than the FAB are named behind it.
     """
@@ -129,7 +129,21 @@ def verdict(board: pd.DataFrame) -> str:
         text += f"; AdaBM loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
     for _, row in rows[_dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
-    return f"{text}."
+    return f"{text}. {_use(first, near)}"
+
+
+def _use(first: pd.Series, near: list[pd.Series]) -> str:
+    """Advise the quickest of the best and of those that the seeds cannot tell from it."""
+    timed = [row for row in (first, *near) if pd.notna(row["seconds"])]
+    if pd.isna(first["seconds"]) or len(timed) == 1:
+        return f"Use {first['label']}."
+    quick = min(timed, key=lambda row: row["seconds"])
+    if quick["method"] == first["method"]:
+        return f"Use {first['label']}, the quicker."
+    times = first["seconds"] / quick["seconds"]
+    return (
+        f"Use {quick['label']}; {first['label']} takes {times:.1f} times as long for a gain that the seeds cannot tell."
+    )
 
 
 def _rivals(board: pd.DataFrame) -> pd.DataFrame:
