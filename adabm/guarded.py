@@ -67,7 +67,8 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
 
     @functools.wraps(function)
     def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
-        check_network(network)  # before it is run, which a compiled one takes minutes for
+        if isinstance(network, nn.Module):  # before it is run, which a compiled one takes minutes for
+            check_network(network)
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
         try:

@@ -17,7 +17,7 @@ FLOORS = (
     {"steps", "turns"},
     {"recipes"},
     {"soundness"},
-    {"restoring", "wrapping"},
+    {"restoring", "telling_bits", "wrapping"},
     {"trying_out"},
     {"api", "checkpoint"},
     {"engines", "guarded", "sampling"},
