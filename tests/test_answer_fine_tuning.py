@@ -60,7 +60,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
         table({0: 20.0, 5: 28.0, 10: 30.0, 20: 30.03, 60: 30.04}, "long rounds"),
         table({0: 20.0, 5: 28.0}, "short"),
     )
-    assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (one seed); 10 steps are enough.**"
+    assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (one seed). 10 steps are enough.**"
     assert details == 'Runs end between 28.00 and 30.04 dB, best "long rounds".'
     assert turns == (
         "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the gain. "
@@ -75,7 +75,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
 def test_a_plateau_that_begins_with_the_end_of_a_turn_does_not_tell_how_many_steps_are_needed():
     head, _, turns, _, advice, evidence = told(table({0: 20.0, 2: 24.0, 5: 29.0, 10: 29.5, 20: 29.51}))
     assert head == (
-        "**Fine-tuning gains +9.51 dB in the run that ends best (one seed); it is all there when the turn of activation ranges "
+        "**Fine-tuning gains +9.51 dB in the run that ends best (one seed). It is all there when the turn of activation ranges "
         "ends, after 10 steps.**"
     )
     assert "The first round, of weight ranges, has 95% of the gain." in turns
@@ -97,7 +97,7 @@ def test_what_still_rises_at_its_last_step_is_told():
     head = told(table({0: 20.0, 5: 21.0, 10: 22.0, 20: 23.0}))[0]
     assert (
         head
-        == "**Fine-tuning gains +3.00 dB in the run that ends best (one seed); PSNR still rises at its last step, 20.**"
+        == "**Fine-tuning gains +3.00 dB in the run that ends best (one seed). PSNR still rises at its last step, 20.**"
     )
 
 
@@ -111,7 +111,7 @@ def test_the_answer_covers_all_networks():
     )
     assert head == (
         "**Fine-tuning gains +10.00 ± 0.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, one seed) in the "
-        "runs that end best; 5 steps are enough on EDSR-baseline; even what ends best is worse than not fine-tuned: "
+        "runs that end best. 5 steps are enough on EDSR-baseline. Even what ends best is worse than not fine-tuned: "
         "-3.00 dB on SRResNet (one seed).**"
     )
     assert 'between 22.00 and 26.00 dB on SRResNet, best "long rounds"' in details
@@ -137,7 +137,7 @@ def test_networks_whose_turns_end_are_told_together():
     rows = [table(rise, network=name) for name in ("one", "two")]
     head, *_, advice, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
     assert head.endswith(
-        "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet it is all there when the turn of weight ranges ends, "
+        "2 steps are enough on DAT-light. On EDSR-baseline and SRResNet it is all there when the turn of weight ranges ends, "
         "after 5 and 5 steps.**"
     )
     assert "after the 5 steps of weight ranges on SRResNet" in advice
@@ -146,9 +146,9 @@ def test_networks_whose_turns_end_are_told_together():
 def test_few_runs_that_worsen_are_named_and_more_are_counted():
     better, worse = {0: 30.0, 2: 31.0, 20: 31.0}, {0: 30.0, 2: 29.0, 20: 29.0}
     few = told(table(better), table(worse, "long rounds"))[0]
-    assert few.endswith('; worse than not fine-tuned is "long rounds".**')
+    assert few.endswith('. Worse than not fine-tuned is "long rounds".**')
     many = [table(worse, name) for name in ("long rounds", "short", "weight ranges alone")]
-    assert told(table(better), *many)[0].endswith("; 3 of 4 runs end worse than not fine-tuned.**")
+    assert told(table(better), *many)[0].endswith(". 3 of 4 runs end worse than not fine-tuned.**")
 
 
 def test_of_runs_that_end_alike_the_one_of_most_seeds_is_told():
@@ -229,7 +229,7 @@ def test_runs_that_diverged_are_told():
         table({0: 20.0, 2: 25.0, 20: 25.0}), table({0: 20.0, 2: 19.0}, network="two"),
         more=[diverged("released", 20, network="two")],
     )  # fmt: skip
-    assert head.endswith("; 2 steps are enough on EDSR-baseline; on SRResNet every run diverged.**")
+    assert head.endswith(". 2 steps are enough on EDSR-baseline. On SRResNet every run diverged.**")
     assert '"released" on SRResNet diverged before step 20.' in details
 
 

@@ -22,8 +22,7 @@ def verdict(found: Found, ended: Ended) -> str:
     texts += _worsened({name: of for name, of in ended.items() if not best[name].harms}, found)
     diverged = [name for name in found if name not in ended]
     texts += [f"on {several(diverged)} every run diverged"] if diverged else []
-    text = "; ".join(texts)
-    return f"{text[0].upper()}{text[1:]}."
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in texts)
 
 
 def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
@@ -81,10 +80,14 @@ def _worsened(ended: Ended, found: Found) -> list[str]:
         return []
     if sum(len(runs) for runs in worse.values()) <= _NAMED:
         return [
-            f"worse than not fine-tuned {several([f'is {quoted(runs)}{_on(name, found)}' for name, runs in worse.items()])}"
+            f"worse than not fine-tuned {several([f'{_are(runs)} {quoted(runs)}{_on(name, found)}' for name, runs in worse.items()])}"
         ]
     counts = [f"{len(runs)} of {len(ended[name])} runs{_on(name, found)}" for name, runs in worse.items()]
     return [f"{several(counts)} end worse than not fine-tuned"]
+
+
+def _are(runs: Sequence[str]) -> str:
+    return "is" if len(runs) == 1 else "are"
 
 
 def ends(ended: Ended) -> str:
