@@ -48,7 +48,8 @@ def _row(layer: QuantizedLayer) -> list[int]:
 
 
 def _tell(model: QuantizedSR, state: MutableMapping[str, Tensor], prefix: str, _metadata: object) -> None:
-    state[prefix + LAYER_BITS] = torch.tensor([_row(layer) for layer in model.layers.values()], dtype=torch.int32)
+    rows = [_row(layer) for layer in model.layers.values()]
+    state[prefix + LAYER_BITS] = torch.tensor(rows, dtype=torch.int32, device="cpu")  # whatever the default device
 
 
 def _take(

@@ -126,7 +126,7 @@ def test_patches_that_give_up_a_bit_lose_more():
     lost = (
         "give all images the same bits. The patches that give up a bit lose more decibels than those that get one gain"
     )
-    assert advice.startswith(f"*In practice:* {lost}, even where bits go by the measured worth of each (+")
+    assert advice.startswith(f"*In practice:* {lost}; even bits by the measured worth of each would change PSNR by +")
     known = units(flip=OWN)  # gives bits to the wrong ones
     assert f"{lost}; only if the worth of each were known they would not (+" in complexity.conclusion(known, 0.1)[2]
     even = known.assign(**{f"truth {more}": 100.0 for more in ("-1", "+1")})

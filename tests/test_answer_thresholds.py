@@ -93,7 +93,9 @@ def test_what_the_seeds_cannot_tell_is_not_called_better():
     assert head == (
         "**For images no other percentile is clearly better than the released 10, which the seeds cannot tell from 0 (the extremes).**"
     )
-    assert advice == "*In practice:* keep the released 10 for images."
+    assert (
+        advice == "*In practice:* keep the released 10 for images (whether to map images at all: page of complexity)."
+    )
 
 
 def test_images_and_layers_are_told_apart():
@@ -138,7 +140,8 @@ def test_what_helps_on_one_network_and_harms_on_another_names_both():
         f"10 is clearly better than 0 on {FULL['backbone']} (+0.50 ± 0.01 dB).**"
     )
     assert advice == (
-        f"*In practice:* try 0 (the extremes) instead of 10 for images on other; keep the released 10 for images on {FULL['backbone']}."
+        f"*In practice:* try 0 (the extremes) instead of 10 for images on other; keep the released 10 for images on {FULL['backbone']} "
+        "(whether to map images at all: page of complexity)."
     )
 
 

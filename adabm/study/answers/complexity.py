@@ -224,8 +224,8 @@ def _advice(gains: pd.DataFrame, spreads: Spreads) -> str:
         told += "The patches that give up a bit lose more decibels than those that get one gain; "
         told += f"only if the worth of each were known they would not ({by_worth})."
     else:
-        told += "The patches that give up a bit lose more decibels than those that get one gain, "
-        told += f"even where bits go by the measured worth of each ({by_worth})."
+        told += "The patches that give up a bit lose more decibels than those that get one gain; "
+        told += f"even bits by the measured worth of each would change PSNR by {by_worth}."
     if fp >= _NOTHING and one_sided(spreads.to_fp[OWN].mean(1)):
         told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."
     return told

@@ -109,10 +109,15 @@ def _verdict(
         for part, d in effects.items()
     }
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
-    doubtful = [named[part] for part, d in effects.items() if not d.sure]
-    told = [f"{several(helps)} clearly {'earn their' if len(helps) > 1 else 'earns its'} place"] if helps else []
-    told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} quality"] if harms else []
-    told += [f"of {several(doubtful)} the seeds cannot tell"] if doubtful else []
+    doubtful = sorted((part for part, d in effects.items() if not d.sure), key=lambda part: -effects[part].mean)
+    told = [f"{several(helps)} clearly {'add' if len(helps) > 1 else 'adds'} quality"] if helps else []
+    told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} it"] if harms else []
+    verb = "do" if len(doubtful) > 1 else "does"
+    told += (
+        [f"what {several([named[part] for part in doubtful])} {verb} is not clear with so few seeds"]
+        if doubtful
+        else []
+    )
     return "; ".join([f"On {where} {'; '.join(told)}", *elsewhere])
 
 

@@ -21,7 +21,8 @@ QUESTION = Question(
     "fine_tuning",
     6,
     "How much fine-tuning, and at which learning rate?",
-    "Models are measured along fine-tuning, at several learning rates.",
+    "Models are measured along fine-tuning, at several learning rates. Runs start from the weight ranges of the released search or from "
+    "those searched at each layer's own bits, which may start many dB higher: what counts is which run ends best, not which gains most.",
     "Quality along fine-tuning, by learning rate",
 )
 _OTHERS = (
@@ -95,7 +96,7 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
     if not ended:
         return [answer("No run came to its end: all diverged."), *divergences(found)]
     rule = (
-        f"Enough is the first step measured that is no more than {ENOUGH} dB, or the spread over seeds, below the last; "
+        f"Enough is the first step measured that is no more than {ENOUGH} dB, or the spread over seeds up to {WORTHWHILE} dB, below the last; "
         f"less than {WORTHWHILE} dB, or than that spread, is hardly anything."
     )
     alone = [] if len(found) > 1 else [f"This is one network, {next(iter(found))}."]

@@ -146,7 +146,7 @@ def _advice(found: pd.DataFrame) -> str:
         )
     column = _preferred(found)
     told = (
-        "fine-tune to the end (how many steps: page of fine-tuning) and keep the state of their lowest loss"
+        "fine-tune as long as their loss may still fall and keep the state of the lowest"
         if column == "lowest_db"
         else f"stop by their loss, after {share}, and keep the state of the lowest"
     )
@@ -204,7 +204,7 @@ def _first(found: pd.DataFrame) -> str:
             if kept == "rule_db"
             else "Keep the state of the lowest loss on held-out calibration pictures"
         )
-        return f"{told}: {_last_step(means[kept] - means['last_db'])}. {_below(found)}."
+        return f"{told}: {_last_step(means[kept] - means['last_db'])}{_still(found, kept)}. {_below(found)}."
     if worse and (means["lowest_db"] >= means["last_db"] - _LITTLE).all():
         return (
             f"Keep the state of the lowest held-out teacher loss, but do not stop early: it is as good as the last step everywhere, "
@@ -238,6 +238,15 @@ def _last_step(gains: pd.Series) -> str:
     ]
     parts += [f"as good{f' on {several(alike)}' if len(gains) > 1 else ''}"] if alike else []
     return f"the last step is {', '.join(parts)}"
+
+
+def _still(found: pd.DataFrame, kept: str) -> str:
+    """Where the last step itself is what is kept, in most runs, since the loss still falls there."""
+    if kept != "lowest_db" or found["backbone"].nunique() == 1:
+        return ""
+    last = (found["lowest"] == found["steps"]).groupby(found["backbone"], sort=False).mean()
+    names = list(last.index[last > 0.5])
+    return f" (on {several(names)} it mostly is the last step: the loss still falls)" if names else ""
 
 
 def _below(found: pd.DataFrame) -> str:

@@ -22,7 +22,7 @@ QUESTION = Question(
     9,
     "Where should the first thresholds lie, and does it matter?",
     "Thresholds of Image2Bit and first factors of Layer2Bit are percentiles of what calibration saw. At percentile 0, the "
-    "extremes, only what lies beyond all that calibration saw gets other bits: no layer, and hardly any picture.",
+    "extremes, only what lies beyond all that calibration saw gets other bits: no layer, and few pictures.",
     "Quality and bits against the percentiles that the first thresholds are",
 )
 IMAGES, LAYERS = "images", "layers"
@@ -152,7 +152,8 @@ def _advice(found: Sequence[Moved]) -> str:
         rest = [moved for moved in here if moved not in better]
         if rest:
             place = _places(rest, found) if better else ""
-            texts.append(f"keep the released {RELEASED[which]} for {which}{place}")
+            whether = " (whether to map images at all: page of complexity)" if which == IMAGES else ""
+            texts.append(f"keep the released {RELEASED[which]} for {which}{place}{whether}")
     return "; ".join(texts) + "."
 
 

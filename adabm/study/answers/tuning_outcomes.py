@@ -79,8 +79,14 @@ class Tuned:
 
     @property
     def harms(self) -> bool:
-        """Whether it loses at least 0.1 dB, and more than the spread over seeds."""
-        return self.total.mean <= -WORTHWHILE and self.total.clear
+        """Whether it loses at least 0.1 dB, clearly where several seeds can tell."""
+        sure = self.total.clear if self.seeds == 1 else self.total.sure
+        return self.total.mean <= -WORTHWHILE and sure
+
+    @property
+    def falls(self) -> bool:
+        """Whether it hardly helps at its end, but did at its best step, which is chosen by looking."""
+        return not self.helps and not self.harms and self.peak - max(self.start, self.end) >= WORTHWHILE
 
     @property
     def rising(self) -> bool:
@@ -129,7 +135,7 @@ def _outcome(rows: pd.DataFrame, turns: Turns) -> Tuned | int:
 
 
 def first_as_good(at: Mapping[int, pd.Series], last: int) -> int:
-    """Return the first step that is no worse than the last by more than 0.05 dB or the spread over seeds.
+    """Return the first step that is no worse than the last by more than 0.05 dB, or by the spread over seeds up to 0.1 dB.
 
     Args:
         at: PSNR in dB by seed, by step.
@@ -137,7 +143,8 @@ def first_as_good(at: Mapping[int, pd.Series], last: int) -> int:
     return min(
         step
         for step in at
-        if at[step].mean() >= at[last].mean() - max(ENOUGH, paired_difference(at[step], at[last]).spread)
+        if at[step].mean()
+        >= at[last].mean() - max(ENOUGH, min(WORTHWHILE, paired_difference(at[step], at[last]).spread))
     )
 
 

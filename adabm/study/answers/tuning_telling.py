@@ -37,7 +37,7 @@ def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
         if tuned.helps
     ]
     flat = [
-        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
+        f"{_on(name, found)} ({change(tuned)}{_peak(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
         for name, tuned in told.items()
         if not tuned.helps
     ]
@@ -180,10 +180,26 @@ def advice(ended: Ended) -> str:
             steps = _steps(max(1, of[run].enough))
             told = f"after the {steps} of {GROUPS.get(over, over)}" if over else f"after about {steps}"
             stop.append(f"{told}{on} ({quoted([run])})")
+    falling = {name: ended[name][best_run(ended[name])] for name in leave}
+    falling = {name: tuned for name, tuned in falling.items() if tuned.falls}
+    leave = [name for name in leave if name not in falling]
     on_all = f" on {several(leave)}" if len(ended) > 1 and leave else ""
     texts = [f"stop {several(stop)}"] if stop else []
     texts += [f"leave fine-tuning out{on_all}" + ("" if stop else " where time matters")] if leave else []
+    texts += [
+        f"take at most {_steps(tuned.best)}{_on(name, ended)}, of whose gain less is left at the last, {tuned.last}"
+        for name, tuned in falling.items()
+    ]
     return f"{'; '.join(texts)}."
+
+
+def _peak(tuned: Tuned) -> str:
+    """What a run that hardly gains had gained before."""
+    return (
+        f" at its last step, {tuned.peak - tuned.start:+.2f} at step {tuned.best}, chosen by looking"
+        if tuned.falls
+        else ""
+    )
 
 
 def change(tuned: Tuned) -> str:

@@ -129,11 +129,11 @@ def verdict(board: pd.DataFrame) -> str:
         text += f"; AdaBM loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
     for _, row in rows[_dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
-    return f"{text}. {_use(first, near)}"
+    return f"{text}. {_use(board, first, near)}"
 
 
-def _use(first: pd.Series, near: list[pd.Series]) -> str:
-    """Advise the quickest of the best and of those that the seeds cannot tell from it."""
+def _use(board: pd.DataFrame, first: pd.Series, near: list[pd.Series]) -> str:
+    """Advise the quickest of the best and of those that the seeds cannot tell from it, and say on which networks they can."""
     timed = [row for row in (first, *near) if pd.notna(row["seconds"])]
     if pd.isna(first["seconds"]) or len(timed) == 1:
         return f"Use {first['label']}."
@@ -141,9 +141,27 @@ def _use(first: pd.Series, near: list[pd.Series]) -> str:
     if quick["method"] == first["method"]:
         return f"Use {first['label']}, the quicker."
     times = first["seconds"] / quick["seconds"]
-    return (
-        f"Use {quick['label']}; {first['label']} takes {times:.1f} times as long for a gain that the seeds cannot tell."
+    text = (
+        f"Use {quick['label']}; {first['label']} takes {times:.1f} times as long for a gain that the seeds cannot tell"
     )
+    elsewhere = _told_elsewhere(board, first, quick)
+    return f"{text}{f' here; they tell one on {several(elsewhere)}' if elsewhere else ''}."
+
+
+def _told_elsewhere(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> list[str]:
+    """On which other networks, each on its first set and at the same setting, the seeds tell that ``first`` loses less than ``quick``."""
+    found = []
+    for name, rows in board[board["setting"] == first["setting"]].groupby("backbone", sort=False):
+        here = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["tile"] == rows["tile"].iloc[0])].set_index(
+            "method"
+        )
+        if name == first["backbone"] or not {first["method"], quick["method"]} <= set(here.index):
+            continue
+        one, other = here.loc[first["method"]], here.loc[quick["method"]]
+        repeated = min(one["seeds"], other["seeds"]) > 1
+        if repeated and one["loss_db"] < other["loss_db"] and not _not_told_apart(one, other):
+            found.append(f"{network(name)} ({one['loss_db']:.2f} against {other['loss_db']:.2f} dB)")
+    return found
 
 
 def _rivals(board: pd.DataFrame) -> pd.DataFrame:
@@ -180,6 +198,7 @@ def readable_board(board: pd.DataFrame, note: str = "") -> ReadableTable:
         "recipe": list(rows["label"]),
         "loss (dB)": [loss_text(row) for _, row in rows.iterrows()],
         "FAB (simulated bits)": [f"{value:.2f}" for value in rows["fab"]],
+        "seeds": [f"{value:.0f}" for value in rows["seeds"]],
         "BitOPs of FP32 (theoretical)": [f"{value:.3f}" for value in rows["relative_bitops"]],
         "size (KiB, theoretical)": [f"{value:.0f}" for value in rows["size_kib"]],
     }
