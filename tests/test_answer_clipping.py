@@ -123,11 +123,11 @@ def test_layers_and_what_they_owe():
 @pytest.mark.parametrize(
     "gains, told",
     [
-        ({}, "*In practice:* For activations keep the released search, at each layer's own bits: it is the best."),
+        ({}, "*In practice:* For activations keep the released search: it is the best."),
         ({OWN_ALL: 4.0}, f"*In practice:* For activations search at {OWN_ALL}: +1.0 dB against the released search."),
         (
             {FOLLOWING: 3.3},
-            f"keep the released search, at each layer's own bits: none is clearly better ({FOLLOWING}: +",
+            f"keep the released search: none is clearly better ({FOLLOWING}: +",
         ),
     ],
 )
@@ -148,14 +148,15 @@ def test_the_advice_follows_the_best_search(gains, told):
         (
             -2.0,
             0.0,
-            "Search weight ranges at their layer's own bits: +2.0 dB over the released recipe's, not fine-tuned (what fine-tuning leaves of that: its page).",
+            "Search weight ranges at their layer's own bits: +2.0 dB over the released recipe's, "
+            "not fine-tuned (fine-tuned, less of that is left: page of fine-tuning).",
         ),
         (
             1.0,
             0.0,
-            "Weight ranges searched at their layer's own bits give -1.0 dB over the released recipe's, not fine-tuned (what",
+            "Weight ranges searched at their layer's own bits give -1.0 dB over the released recipe's, not fine-tuned (fine-tuned",
         ),
-        (0.0, 3.0, ", not clearly, not fine-tuned (what fine-tuning leaves of that: its page)."),
+        (0.0, 3.0, ", not clearly, not fine-tuned (fine-tuned, less of that is left: page of fine-tuning)."),
     ],
 )
 def test_weight_ranges_are_told_where_both_recipes_were_measured(worth, noise, told):

@@ -375,3 +375,8 @@ def test_what_is_lost_again_by_the_last_step_is_told():
     head, *_, advice, _ = told(table({0: 20.0, 5: 20.4, 10: 20.05}), table({0: 20.0, 5: 24.0, 10: 25.0}, network="two"))
     assert "hardly anything on EDSR-baseline (+0.05 dB at its last step, +0.40 at step 5, chosen by looking)" in head
     assert "take at most 5 steps on EDSR-baseline, of whose gain less is left at the last, 10." in advice
+
+
+def test_a_run_that_gains_more_from_a_lower_start_is_told_in_the_advice():
+    rows = table({0: 29.0, 5: 30.0, 10: 30.0}), table({0: 20.0, 5: 29.8}, "short")
+    assert told(*rows)[-2].endswith('; "short" starts 9.0 dB lower, takes 5 steps and ends 0.20 dB lower.')

@@ -70,19 +70,19 @@ def test_losses_are_paired_by_seed_and_split():
 def test_what_hurts_is_named_with_its_method_and_network():
     parts = told({"text": 0.5, "noise": 2.0, "night alone": 3.0}, {"noise": 0.02}, fab=3.5)
     assert parts.answer == (
-        "What the calibration set holds matters: AdaBM is clearly hurt by 25% text and noise among the photographs (0.5 to "
+        "What the calibration set holds matters: AdaBM is clearly hurt by text and noise among the photographs (25% of them; 0.5 to "
         "2.0 dB), and by night alone (3.0 dB) in their place; Fast (tried only with noise) is clearly hurt by none of its pools."
     )
     assert "loses at worst 2.00 dB with outliers (noise on net)" in parts.details
     assert "and 3.00 dB with another domain (night alone on net" in parts.details
     assert "With the same pictures (noise) Fast loses 0.02 dB in the mean where AdaBM loses 2.00." in parts.details
     assert parts.practice.startswith(
-        "Keep text and noise out of the calibration set, and to upscale photographs calibrate on photographs. Fast bears noise."
+        "Keep text and noise out of the calibration set, and to upscale photographs calibrate on photographs, not on night alone. Fast bears noise."
     )
     assert parts.evidence.count("\n") == 7 and "p (adjusted)" in parts.evidence
     both = table({"noise": 1.0}, networks=("one", "two"))
     both.loc[(both["backbone"] == "two") & (both["level"] == "noise"), "psnr_y_db"] += 1
-    assert "by 25% noise (on one) among the photographs (1.0 dB)" in pool.conclusion(both, 0.25)[0]
+    assert "by noise (on one) among the photographs (25% of them; 1.0 dB)" in pool.conclusion(both, 0.25)[0]
     assert "tried" not in pool.conclusion(both, 0.25)[0]
     of_one = table({"text": 0.5, "noise": 2.0}, {"noise": 0.5}, networks=("one", "two"))
     of_one = of_one[(of_one["series"] != "Fast") | (of_one["backbone"] == "one")]
@@ -94,7 +94,7 @@ def test_a_pool_that_was_not_tried_or_does_not_hurt_everywhere_is_told_with_its_
     without = both[(both["backbone"] != "two") | (both["level"] != "night alone")]
     told = pool.conclusion(without, 0.25)[0]
     assert (
-        "25% noise among the photographs (1.0 dB), and by night alone (9.0 dB, not tried on two) in their place."
+        "noise among the photographs (25% of them; 1.0 dB), and by night alone (9.0 dB, not tried on two) in their place."
         in told
     )
     both.loc[(both["backbone"] == "two") & (both["level"] == "night alone"), "psnr_y_db"] += 9

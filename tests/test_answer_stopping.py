@@ -50,7 +50,7 @@ def test_what_the_rule_has_and_what_there_was():
         (
             [30, 29, 27, 26],
             [1, 2, 3, 4],
-            "Stop by the loss on held-out calibration pictures: the last step is worse by 4.00 dB. 2 of 2 seeds end below where they began.",
+            "Stop by the loss on held-out calibration pictures: the last step is worse by 4.00 dB. At the last step 2 of 2 seeds are below where they began",
         ),
         ([30, 29, 27, 26], [4, 3, 2, 1], "does not tell when to stop: fine-tuning harms net (2 of 2 seeds) and"),
         ([28, 29, 30, 31], [1, 2, 3, 4], "The rule stops too early: on net"),
@@ -89,7 +89,7 @@ def test_preventing_harm_on_one_network_may_cost_another():
     )
     told = stopping.conclusion(both, 2)
     assert (
-        "the last step is worse by 4.00 dB on net, better by 2.00 dB on other. 2 of 2 seeds on net end below where they began.**"
+        "the last step is worse by 4.00 dB on net, better by 2.00 dB on other. At the last step 2 of 2 seeds on net are below where they began"
         in told[0]
     )
     _, _, states, networks = told
@@ -126,7 +126,7 @@ def test_harm_is_told_by_run_and_the_lowest_loss_that_a_rule_does_not_reach_is_a
     first, advice, *_ = stopping.conclusion(pd.concat([late, mixed]), 2)
     assert first.startswith(
         "**Keep the state of the lowest loss on held-out calibration pictures: the last step is worse by 3.00 dB on net, as good on "
-        "mixed (on mixed it mostly is the last step: the loss still falls). 2 of 2 seeds on net and 1 of 2 on mixed end below where they began.**"
+        "mixed (on mixed it mostly is the last step: the loss still falls). At the last step 2 of 2 seeds on net and 1 of 2 on mixed are below where they began"
     )
     assert "keep the state of the lowest: +1.50 dB in the mean over the last step. Stop early" in advice
     worse = pd.concat([late, traces([28, 27, 29], [3, 1, 2], backbone="worse")])

@@ -44,11 +44,11 @@ def told_searches(units: pd.DataFrame, method: str) -> list[str]:
 def _advice(found: pd.Series, values: pd.DataFrame) -> str:
     best = found.idxmax()
     if best == RELEASED:
-        return "For activations keep the released search, at each layer's own bits: it is the best."
+        return "For activations keep the released search: it is the best."
     gain = f"{found[best] - found[RELEASED]:+.1f} dB"
     if clear(values, ("search", best), ("search", RELEASED)):
         return f"For activations search at {best}: {gain} against the released search."
-    return f"For activations keep the released search, at each layer's own bits: none is clearly better ({best}: {gain}, not clearly)."
+    return f"For activations keep the released search: none is clearly better ({best}: {gain}, not clearly)."
 
 
 def _of_weights(units: pd.DataFrame, method: str) -> str:
@@ -57,7 +57,7 @@ def _of_weights(units: pd.DataFrame, method: str) -> str:
     if method != _OWN_BITS or pd.isna(gain):
         return ""
     told = f"{signed(gain, 1)} dB over the released recipe's{'' if sure else ', not clearly'}, not fine-tuned"
-    told += " (what fine-tuning leaves of that: its page)"
+    told += " (fine-tuned, less of that is left: page of fine-tuning)"
     if sure and gain > 0:
         return f" Search weight ranges at their layer's own bits: {told}."
     return f" Weight ranges searched at their layer's own bits give {told}."

@@ -242,7 +242,7 @@ def _advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
     else:
         mixed, alone = ([name for name in kinds if name in any_hurt] for kinds in (OUTLIERS, ALONE))
         keep = [f"keep {several(mixed)} out of the calibration set"] if mixed else []
-        keep += ["to upscale photographs calibrate on photographs"] if alone else []
+        keep += [f"to upscale photographs calibrate on photographs, not on {' or '.join(alone)}"] if alone else []
         told = f"{', and '.join(keep)}."
         for series, pool_names in hurt.items():
             borne = any_hurt & {lost.pool for lost in pools if lost.series == series}

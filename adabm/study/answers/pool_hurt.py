@@ -24,7 +24,7 @@ def told_hurt(pools: Sequence[Lost], share: float) -> str:
         outliers, alone = ([lost for lost in here if lost.pool in kinds] for kinds in (OUTLIERS, ALONE))
         mixed = _hurting(outliers)
         parts = (
-            [f"{f'{share:.0%} ' * (not told)}{several(mixed)} among the photographs ({_span(outliers)} dB)"]
+            [f"{several(mixed)} among the photographs ({f'{share:.0%} of them; ' * (not told)}{_span(outliers)} dB)"]
             if mixed
             else []
         )

@@ -113,7 +113,7 @@ def _verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
         chance = (
             f"more of them{up_to} change PSNR by no more than {ENOUGH} dB (one seed)"
             if seeds == "one seed"
-            else f"from there on neither more of them{up_to} nor which ones are drawn changes PSNR clearly ({seeds}){_may_gain(networks)}"
+            else f"from there on more of them{up_to} change PSNR by no clear amount ({seeds}){_may_gain(networks)}{_luck(networks)}"
         )
         texts.append(f"{_groups(enough, len(networks))}: {chance}")
     if needed:
@@ -134,6 +134,17 @@ def _may_gain(networks: Mapping[str, Sequence[Swept]]) -> str:
         if size == _needed(swept)
     ]
     return f", though they may gain up to {max(gains):.2f} dB" if round(max(gains, default=0.0), 2) > ENOUGH else ""
+
+
+def _luck(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """How much it still matters which pictures are drawn, with as many as are enough, where that is noticeable."""
+    enough = [one.rows[_needed(swept)] for swept in networks.values() for one in swept if _needed(swept) in one.rows]
+    most = max((rows["psnr_y_db"].std() for rows in enough if len(rows) > 1), default=0.0)
+    return (
+        f"; which ones are drawn still moves it by up to {most:.2f} dB (standard deviation)"
+        if most > 2 * ENOUGH
+        else ""
+    )
 
 
 def _on(name: str, networks: Mapping, text: str) -> str:

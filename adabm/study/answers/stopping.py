@@ -204,7 +204,7 @@ def _first(found: pd.DataFrame) -> str:
             if kept == "rule_db"
             else "Keep the state of the lowest loss on held-out calibration pictures"
         )
-        return f"{told}: {_last_step(means[kept] - means['last_db'])}{_still(found, kept)}. {_below(found)}."
+        return f"{told}: {_last_step(means[kept] - means['last_db'])}{_still(found, kept)}. At the last step {_below(found)}{_over_start(means, kept)}."
     if worse and (means["lowest_db"] >= means["last_db"] - _LITTLE).all():
         return (
             f"Keep the state of the lowest held-out teacher loss, but do not stop early: it is as good as the last step everywhere, "
@@ -249,12 +249,21 @@ def _still(found: pd.DataFrame, kept: str) -> str:
     return f" (on {several(names)} it mostly is the last step: the loss still falls)" if names else ""
 
 
+def _over_start(means: pd.DataFrame, kept: str) -> str:
+    """What the kept state gives against the model before fine-tuning, by network."""
+    gains = [
+        f"{signed(gain)} dB{f' on {name}' * (len(means) > 1)}"
+        for name, gain in (means[kept] - means["start_db"]).items()
+    ]
+    return f"; the kept state gives {several(gains)} against not fine-tuned"
+
+
 def _below(found: pd.DataFrame) -> str:
     """How many runs end below the model before fine-tuning, of the networks that have such."""
     names = list(dict.fromkeys(found.loc[found["last_db"] < found["start_db"] - _LITTLE, "backbone"]))
     many = found["backbone"].nunique() > 1
     told = [f"{_ending_below(found, name)}{' seeds' * (name == names[0])}{f' on {name}' * many}" for name in names]
-    return f"{several(told)} end below where they began"
+    return f"{several(told)} are below where they began"
 
 
 def _saved(found: pd.DataFrame, patience: int) -> str:

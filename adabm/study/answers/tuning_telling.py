@@ -97,8 +97,7 @@ def ends(ended: Ended) -> str:
         values, run, on = [tuned.end for tuned in of.values()], best_run(of), _on(name, ended)
         span = f"between {min(values):.2f} and {max(values):.2f} dB" if len(of) > 1 else f"at {values[0]:.2f} dB"
         texts.append(f"{span}{on}, best {quoted([run])}")
-        most = max(of, key=lambda other: of[other].total.mean)
-        if of[most].total.mean > of[run].total.mean + WORTHWHILE:
+        if most := gaining_more(of):
             start = f"starts at {of[most].start:.2f} dB instead of {of[run].start:.2f}"
             others.append(f"{quoted([most])} gains more{on}, {change(of[most])}, and ends lower: it {start}.")
     return " ".join([f"Runs end {'; '.join(texts)}.", *others])
@@ -190,7 +189,24 @@ def advice(ended: Ended) -> str:
         f"take at most {_steps(tuned.best)}{_on(name, ended)}, of whose gain less is left at the last, {tuned.last}"
         for name, tuned in falling.items()
     ]
+    texts += [_from_below(name, of, ended) for name, of in ended.items() if of[best_run(of)].helps and gaining_more(of)]
     return f"{'; '.join(texts)}."
+
+
+def gaining_more(of: Mapping[str, Tuned]) -> str | None:
+    """The run that gains most, where that is not the one that ends best: it starts lower."""
+    most = max(of, key=lambda run: of[run].total.mean)
+    return most if of[most].total.mean > of[best_run(of)].total.mean + WORTHWHILE else None
+
+
+def _from_below(name: str, of: Mapping[str, Tuned], ended: Ended) -> str:
+    """What the run that gains most comes to beside the one that ends best."""
+    most = gaining_more(of)
+    other, best = of[most], of[best_run(of)]
+    return (
+        f"{quoted([most])}{_on(name, ended)} starts {best.start - other.start:.1f} dB lower, takes {_steps(other.enough)} and ends "
+        f"{best.end - other.end:.2f} dB lower"
+    )
 
 
 def _peak(tuned: Tuned) -> str:
