@@ -18,7 +18,8 @@ def quantized(recipe: str, bits: int, seed: int, **options):
     torch.manual_seed(seed)
     network = adabm.build_network("EDSR", **{"num_feat": 8, "num_block": 2, "upscale": 2} | options).eval()
     images = [np.random.default_rng([seed, i]).integers(0, 256, (16, 16, 3), dtype=np.uint8) for i in range(2)]
-    config = adabm.preset(recipe, weight_bits=bits, activation_bits=bits)
+    less = {"allocate_bits.pixels": 1000, "allocate_bits.directions": 2} if recipe == "fast" else {}
+    config = adabm.preset(recipe, less, weight_bits=bits, activation_bits=bits)
     return adabm.quantize(network, images, config, patch_size=16, patches=2, batch_size=2)[0]
 
 
