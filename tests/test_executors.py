@@ -33,6 +33,7 @@ from adabm.study.running.graph import TaskGraph
 from adabm.study.running.tasks import MeasureTask, ModelTask
 from adabm.study.running.traces import TraceTask
 from adabm.study.variables import EXECUTOR_VARIABLE
+from helpers.own_executor import NAME, THREADS
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
 from helpers.study_processes import group, kept, start, wait_for
 
@@ -79,16 +80,11 @@ def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
     monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
     environment = {name: os.environ.get(name) for name in worker_variables("cpu")}
-    plan = [part(methods=["adabm"])]
-    if executor == "processes":  # of which the first is lost, which costs its task alone
-        (root / "fatal.py").write_text(FATAL.format(times=1))
-        plan = [part(methods=["adabm"], imports=["fatal.py"])]
-    elsewhere = csv(root, executor, plan, workers=2 if executor == "submitit-local" else 1)
-    assert executor != "processes" or (root / "fatal.deaths").read_text() == "x"
+    elsewhere = csv(root, executor, workers=2 if executor == "submitit-local" else 1)
     assert counted.take() == (0, 0)
     assert environment == {name: os.environ.get(name) for name in environment}
     assert not list((root / "cache").rglob("*.lock")) + list((root / "cache").rglob("*.pkl"))
-    assert elsewhere == csv_here(root, plan=plan)
+    assert elsewhere == csv_here(root)
 
 
 @pytest.mark.slow
@@ -123,6 +119,13 @@ def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
             process.wait()
 
 
+def test_a_lost_process_costs_its_task_alone(root):
+    (root / "fatal.py").write_text(FATAL.format(times=1))
+    plan = [part(sets=["Second"], settings=[], methods=[], imports=["fatal.py"])]
+    assert csv(root, plan=plan) == csv_here(root, plan=plan)
+    assert (root / "fatal.deaths").read_text() == "x"
+
+
 @pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_told(root):
     (root / "fatal.py").write_text(FATAL.format(times=9))
@@ -154,10 +157,10 @@ def test_dask_ends_at_once(root, ending):
 @pytest.mark.slow
 def test_two_studies_at_once_on_one_cache(root):
     plan = [part(methods=["adabm"])]
-    (root / "own.py").write_text(OWN)
+    (root / "own.py").write_text(THREADS)
     (root / "params.yaml").write_text(yaml.safe_dump(dict(evaluation=dict(**dataclasses.asdict(EFFORT), plan=plan))))
     command = [sys.executable, "-m", "pipelines.stages.measure", "--params", "params.yaml", "--device", "cpu"]
-    command += ["--executor", f"{root / 'own.py'}:threads of mine"]
+    command += ["--executor", f"{root / 'own.py'}:{NAME}"]
     environment = {**os.environ, "ADABM_CACHE": str(root / "cache")}
     studies = [
         subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
@@ -332,23 +335,13 @@ def test_models_come_before_their_pictures_and_value_first(root):
 # -- choosing --------------------------------------------------------------------------------------
 
 REQUEST = Request(1, 1, "cpu", Path())
-OWN = """from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from adabm.study.running.executors import EXECUTORS, Workers
-
-@EXECUTORS.register("threads of mine")
-@contextmanager
-def threads(request):
-    with ThreadPoolExecutor(1) as executor:
-        yield Workers(executor, lambda: 1)
-"""
 
 
 def test_an_executor_of_ones_own(root, monkeypatch):
-    (root / "own.py").write_text(OWN)
-    monkeypatch.setenv(EXECUTOR_VARIABLE, f"{root / 'own.py'}:threads of mine")
+    (root / "own.py").write_text(THREADS)
+    monkeypatch.setenv(EXECUTOR_VARIABLE, f"{root / 'own.py'}:{NAME}")
     assert csv(root) == csv_here(root)
-    EXECUTORS._entries.pop("threads of mine")
+    EXECUTORS._entries.pop(NAME)
 
 
 def test_what_is_chosen(monkeypatch):

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from adabm.errors import ConfigError
 from adabm.study.variables import EXECUTOR_VARIABLE
 from helpers.copied_project import environment_in
+from helpers.own_executor import NAME, THREADS
 from helpers.study_files import write_pool, write_study
 from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
 from pipelines.stages.run_notebook import read_notebook
@@ -68,18 +69,7 @@ figures, conclusion = answer.figures(table), answer.conclusion(table)
 Markdown(publish(root / results, "seeds", table, figures, conclusion, root, dict(seeds=seeds), bench.inputs))"""
 
 
-# Tasks run beside the notebook's cells, not in processes that would import the libraries once more: test_pipeline has those.
-THREADS = """from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from adabm.study.running.executors import EXECUTORS, Workers
-
-@EXECUTORS.register("threads")
-@contextmanager
-def threads(request):
-    with ThreadPoolExecutor(1) as executor:
-        yield Workers(executor, lambda: 1)
-"""
-# Both in one process, for the same reason.
+# Both in one process, which imports the libraries once.
 VERIFIED_AND_COLLECTED = """import sys
 from adabm.cli import main
 from pipelines.stages.collect import main as collect
@@ -145,7 +135,8 @@ def project(tmp_path_factory) -> Path:
 
 
 def run(root: Path, *words: str, fails: bool = False) -> str:
-    environment = environment_in(root) | {EXECUTOR_VARIABLE: f"{root / 'threads.py'}:threads"}
+    # Tasks run beside the notebook's cells, not in processes that would import the libraries once more: test_pipeline has those.
+    environment = environment_in(root) | {EXECUTOR_VARIABLE: f"{root / 'threads.py'}:{NAME}"}
     environment.pop("ADABM_CACHE", None)
     done = subprocess.run([sys.executable, "-m", *words], cwd=root, env=environment, capture_output=True, text=True)
     assert bool(done.returncode) is fails, done.stdout[-2000:] + done.stderr[-4000:]
