@@ -10,7 +10,7 @@ from ..pages import question_figures
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named, network
 from ..tables.question import Question
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .component_effects import PART, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
 from .component_trials import PARTS, UNTUNED, WHOLE
 from .measured import full_precision, measured
@@ -255,11 +255,10 @@ def image_worth(table: pd.DataFrame) -> str:
         return ""
     rows, found = compared
     fab = rows.groupby("level")["fab"].mean()
-    series, seeds = rows["series"].iloc[0], rows["seed"].nunique()
     return (
         f"Beside layer mapping and clipping it changes PSNR by {found.mean:+.2f} ± {found.spread:.2f} dB "
-        f"({'clearly' if found.sure else 'not clearly'}, {seeds} {'seed' if seeds == 1 else 'seeds'}) and FAB by "
-        f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {series}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
+        f"({'clearly' if found.sure else 'not clearly'}, {told_count(rows['seed'].nunique(), 'seed')}) and FAB by "
+        f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {rows['series'].iloc[0]}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
     )
 
 

@@ -14,6 +14,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.methods import label
 from ..tables.question import Question
 from ..tables.schema import study_table
+from ..tables.times import parts as timed_parts
 from ..tables.wording import several
 
 QUESTION = Question(
@@ -136,17 +137,16 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
         return table.loc[(table["series"] == series) & (table["level"] == str(level)), "seconds"].median()
 
     _, per_picture = linear_fit(sizes, [median("calibration", n) for n in sizes])
-    step = linear_fit([0, *steps], [0.0, *(median("fine-tuning", n) for n in steps)])[1]
-    most, clipping = median("calibration", max(sizes)), median("quantize", "clipping")
-    whole = most + clipping + whole_steps * step
+    timed = timed_parts(table)
+    most, clipping, step, whole = timed.calibration, timed.clipping, timed.step, timed.whole(whole_steps)
     full, uniform, adaptive, image2bit = (
         median("upscale", name)
         for name in ("full precision", "uniform bits, simulated", "adaptive bits, simulated", _IMAGE2BIT)
     )
     place = table.loc[table["series"] == "upscale", "dataset"].iloc[0]
     most_mib, least_mib = (table.loc[at] for at in (table["peak_mib"].idxmax(), table["peak_mib"].idxmin()))
-    timed = table[table["seconds"].notna() & (table["series"] != WHOLE)]
-    repeats = timed.groupby(["series", "level"])["sample"].nunique().min()
+    samples = table[table["seconds"].notna() & (table["series"] != WHOLE)]
+    repeats = samples.groupby(["series", "level"])["sample"].nunique().min()
     recipes = table[(table["series"] == WHOLE) & table["seconds"].notna()]
     medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
     told = [

@@ -10,11 +10,11 @@ from ..running.runs import MEASURED
 from ..tables.leaderboard import first_board
 from ..tables.schema import read_study_table
 from ..tables.times import places_timed, steps_of, told_seconds
-from ..tables.wording import several
+from ..tables.wording import several, told_count
+from .scope import OWN_BITS
 from .sections import provenance
 
 TIMING = "timing"  # the question that times recipes
-_OWN_BITS = "adabm-own-bits"
 
 
 def _timed(results: Path) -> tuple[pd.DataFrame | None, Mapping]:
@@ -48,12 +48,12 @@ def own_bits_note(board: pd.DataFrame, study: pd.DataFrame, results: Path) -> st
     rows = first_board(board)
     place = rows.iloc[0][["backbone", "dataset", "setting"]]
     methods = provenance(set_size.QUESTION.table(results)).get("parameters", {}).get("methods", {})
-    own = [name for name, given in methods.items() if given.get("method") == _OWN_BITS]
+    own = [name for name, given in methods.items() if given.get("method") == OWN_BITS]
     found = study[
         (study["question"] == set_size.QUESTION.id) & (study["status"] == MEASURED) & study["series"].isin(own)
     ]
     found = found[(found[list(place.index)] == place).all(axis=1)]
-    if (rows["method"] == _OWN_BITS).any() or found.empty:
+    if (rows["method"] == OWN_BITS).any() or found.empty:
         return ""
     sizes = pd.to_numeric(found["level"])
     found = found[sizes == sizes.max()]
@@ -67,5 +67,4 @@ def own_bits_note(board: pd.DataFrame, study: pd.DataFrame, results: Path) -> st
 def _lost(name: str, here: pd.DataFrame) -> str:
     losses = here.groupby("seed")["loss_db"].mean()
     spread = f" ± {losses.std():.2f}" if len(losses) > 1 else ""
-    seeds = f"{len(losses)} {'seed' if len(losses) == 1 else 'seeds'}"
-    return f"{name}, loses {losses.mean():.2f}{spread} dB at FAB {here['fab'].mean():.2f} ({seeds})"
+    return f"{name}, loses {losses.mean():.2f}{spread} dB at FAB {here['fab'].mean():.2f} ({told_count(len(losses), 'seed')})"

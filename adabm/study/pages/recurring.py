@@ -81,8 +81,8 @@ def _untuned(parameters: Mapping) -> Iterator[tuple[str, str]]:
     for name, method in {**parameters.get("methods", {}), **parameters.get("runs", {})}.items():
         changes = method.get("changes") or {}
         plain = changes == {"tune": None} or ("runs" in parameters and not changes)
-        if plain and str(method.get("method", method.get("preset"))).startswith("adabm"):
-            yield name, method.get("method", method.get("preset"))
+        if plain and method["method"].startswith("adabm"):
+            yield name, method["method"]
 
 
 def _at(variable: str, *levels: str, series: str = "{}") -> Callable[[pd.DataFrame, str], pd.DataFrame]:

@@ -9,9 +9,9 @@ from ...full_precision import FULL_PRECISION_SETTING
 from ..running.runs import MEASURED
 from ..tables.methods import label
 from ..tables.networks import network
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 
-_OWN_BITS = "adabm-own-bits"
+OWN_BITS = "adabm-own-bits"
 _RELEASED_SEARCH = {"adabm", "adabm-notune"}  # tables of questions call these and the other AdaBM
 
 
@@ -48,7 +48,7 @@ def calibrated_on(parameters: Mapping) -> str:
     told = f"Measured on {network(PurePosixPath(parameters['backbone']).stem)}"
     told += f" at {several(parameters['settings'])}" if parameters.get("settings") else ""
     seeds, patches = parameters.get("seeds", []), parameters.get("effort", {}).get("patches")
-    extent = [_seeds(len(seeds))] if seeds else []
+    extent = [told_count(len(seeds), "seed")] if seeds else []
     extent += [f"calibrated on {patches} patches"] if patches else []
     told += f" ({', '.join(extent)})" if extent else ""
     return told + (f"; {several(parameters['sets'])}." if parameters.get("sets") else ".")
@@ -91,21 +91,17 @@ def _told_seeds(rows: pd.DataFrame) -> str:
     """The seeds of what is compared: ``5 seeds``, ``5 seeds, 1 for b``; a span where several series have others."""
     kind = "series" if "series" in rows else "method" if "method" in rows else None
     if kind is None:
-        return _seeds(rows["seed"].nunique())
+        return told_count(rows["seed"].nunique(), "seed")
     within = [name for name in (kind, "setting", "dataset", "variable", "level") if name in rows]
     counts = rows.groupby(within, sort=False)["seed"].nunique()
     most = counts.groupby(level=0, sort=False).max()
     first = int(most.iloc[0])
     others = most[most != first]
     if len(others) == 0 and counts.min() == first:
-        return _seeds(first)
+        return told_count(first, "seed")
     if len(others) == 1 and len(most) > 1 and all(counts[name].nunique() == 1 for name in most.index):
-        return f"{_seeds(first)}, {others.iloc[0]} for “{others.index[0]}”"
-    return f"{counts.min()} to {_seeds(int(counts.max()))} by {'recipe' if kind == 'method' else kind}"
-
-
-def _seeds(count: int) -> str:
-    return f"{count} {'seed' if count == 1 else 'seeds'}"
+        return f"{told_count(first, 'seed')}, {others.iloc[0]} for “{others.index[0]}”"
+    return f"{counts.min()} to {told_count(int(counts.max()), 'seed')} by {'recipe' if kind == 'method' else kind}"
 
 
 def recipes_told(parameters: object) -> str:
@@ -115,10 +111,10 @@ def recipes_told(parameters: object) -> str:
     """
     names = list(dict.fromkeys(_recipes(parameters if isinstance(parameters, Mapping) else {})))
     told = ""
-    if _OWN_BITS in names and not _RELEASED_SEARCH & set(names):
-        names.remove(_OWN_BITS)
+    if OWN_BITS in names and not _RELEASED_SEARCH & set(names):
+        names.remove(OWN_BITS)
         told = (
-            f"AdaBM is here the recipe {_OWN_BITS}: each weight range is searched at its layer's own bits, unlike in the released "
+            f"AdaBM is here the recipe {OWN_BITS}: each weight range is searched at its layer's own bits, unlike in the released "
             "recipe."
         )
     if not names:

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 SIGNIFICANT = 0.05  # p values below it
 
 
+def told_count(count: int, one: str) -> str:
+    """Return a number with what is counted: ``1 seed``, ``5 seeds``."""
+    return f"{count} {one}{'' if count == 1 else 's'}"
+
+
 def several(texts: Sequence[str]) -> str:
     """Join texts as a sentence lists them: ``a, b and c``."""
     return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else texts[0]
