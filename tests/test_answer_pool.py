@@ -15,6 +15,7 @@ from adabm.study.running.networks import Unit
 from adabm.study.tables.conclusion import take_apart
 from adabm.study.tables.schema import study_table
 from helpers.probed import probed
+from helpers.study_files import compute_here
 from helpers.study_tables import row
 
 PHOTOGRAPH = np.full((40, 48, 3), 120, dtype=np.uint8)
@@ -193,7 +194,8 @@ def unit(bench, seed=0, **own):
     return Unit(bench, "W4A4 FQ", 2, 12, seed, own)
 
 
-def test_a_tiny_study(tmp_path):
+def test_a_tiny_study(tmp_path, monkeypatch):
+    compute_here(monkeypatch)
     _, bench = probed(tmp_path)
     units = [unit(bench, 0), unit(bench, 1)]
     found = pool.measure(units, ["noise"], {"AdaBM": ADABM | {"seeds": [1]}}, 2, 0.5, tmp_path)

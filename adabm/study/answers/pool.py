@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from ..pages.pool_figures import plot_pools
 from ..plan.cells import Run
 from ..plan.options import check_choices, check_keys
+from ..running.at_once import at_once
+from ..running.bench import Bench
 from ..running.networks import Unit
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
@@ -48,29 +50,48 @@ def measure(
             and ``seeds``, which limit it to some of them.
         number: calibration pictures; the adaptive strategy takes as many as it needs.
         share: of the pictures that outliers replace.
-        folder: where outliers are written.
+        folder: where outliers are written, those of a unit in a folder of its own.
 
     Raises:
         ConfigError: a pool or network is unknown, or an entry has an unknown key or lacks one.
     """
     _check(units, pools, methods)
-    rows, full = [], {}
-    for unit in units:
-        network = unit.bench.backbone.stem
-        for series, method in methods.items():
-            if network not in method.get("backbones", [network]) or unit.seed not in method.get("seeds", [unit.seed]):
-                continue
-            run = Run.at(method["method"], unit.setting, unit.seed, method.get("changes"))
-            wanted = [pool for pool in unit.own.get("pools", pools) if pool in method.get("pools", POOLS)]
-            for pool in dict.fromkeys([CLEAN, *wanted]):
-                chosen = calibration(unit.bench, run, pool, number, share, folder)
-                where = dict(backbone=network, setting=unit.setting, series=series, level=pool, seed=unit.seed)
-                for found in Probe(unit.bench, run, chosen).found(quality, unit.side, unit.patches)["rows"]:
-                    told = dict(variable=variable(found["bits"]), dataset=found["dataset"], pictures=found["patches"])
-                    told |= dict(psnr_y_db=found["psnr_y_db"], fab=found["fab"], calibration_pictures=len(chosen))
-                    rows.append(where | told)
-                    full[network, found["dataset"]] = found["full_db"]
-    return mapping_table(QUESTION.id, rows, full)
+    given = lambda place, unit: (unit.bench, unit, pools, methods, number, share, folder / str(place))
+    found = at_once(_rows, [given(place, unit) for place, unit in enumerate(units)])
+    full = {key: value for _, of_unit in found for key, value in of_unit.items()}
+    return mapping_table(QUESTION.id, [row for rows, _ in found for row in rows], full)
+
+
+def _rows(
+    bench: Bench,
+    unit: Unit,
+    pools: Sequence[str],
+    methods: Mapping[str, Mapping],
+    number: int,
+    share: float,
+    folder: Path,
+) -> tuple[list[dict], dict[tuple[str, str], float]]:
+    """Return the rows of one network and seed, and PSNR in full precision by network and set.
+
+    Args:
+        folder: of this unit alone, where outliers are written.
+    """
+    rows, full, network = [], {}, bench.backbone.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    for series, method in methods.items():
+        if network not in method.get("backbones", [network]) or unit.seed not in method.get("seeds", [unit.seed]):
+            continue
+        run = Run.at(method["method"], unit.setting, unit.seed, method.get("changes"))
+        wanted = [pool for pool in unit.own.get("pools", pools) if pool in method.get("pools", POOLS)]
+        for pool in dict.fromkeys([CLEAN, *wanted]):
+            chosen = calibration(bench, run, pool, number, share, folder)
+            where = dict(backbone=network, setting=unit.setting, series=series, level=pool, seed=unit.seed)
+            for found in Probe(bench, run, chosen).found(quality, unit.side, unit.patches)["rows"]:
+                told = dict(variable=variable(found["bits"]), dataset=found["dataset"], pictures=found["patches"])
+                told |= dict(psnr_y_db=found["psnr_y_db"], fab=found["fab"], calibration_pictures=len(chosen))
+                rows.append(where | told)
+                full[network, found["dataset"]] = found["full_db"]
+    return rows, full
 
 
 def _check(units: Sequence[Unit], pools: Sequence[str], methods: Mapping) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from ..pages.stopping_figures import plot_stopping
 from ..plan.cells import Run
 from ..plan.options import check_keys
+from ..running.at_once import at_once
 from ..running.bench import Bench
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
@@ -49,13 +50,13 @@ def measure(
         benches: by bench, the setting (bits) and seeds.
         pictures, held_out, side, count: as in :func:`adabm.study.answers.stopping_traces.trace`.
     """
+    asked = [(bench, Run.at(method, setting, seed)) for bench, (setting, seeds) in benches.items() for seed in seeds]
+    traces = at_once(trace, [(bench, run, pictures, held_out, side, count) for bench, run in asked])
     rows = []
-    for bench, (setting, seeds) in benches.items():
-        for seed in seeds:
-            found = trace(bench, Run.at(method, setting, seed), pictures, held_out, side, count)
-            dataset = " and ".join(pictures_of.name for pictures_of in bench.sets)
-            where = dict(backbone=bench.backbone.stem, dataset=dataset, setting=setting, series=method, seed=seed)
-            rows += [where | row | dict(diverged=bool(found["diverged"])) for row in found["rounds"]]
+    for (bench, run), found in zip(asked, traces):
+        dataset = " and ".join(pictures_of.name for pictures_of in bench.sets)
+        where = dict(backbone=bench.backbone.stem, dataset=dataset, setting=run.setting, series=method, seed=run.seed)
+        rows += [where | row | dict(diverged=bool(found["diverged"])) for row in found["rounds"]]
     return pd.DataFrame(rows).assign(pictures=count)
 
 

@@ -60,7 +60,9 @@ NEUTRAL = (
     "study.origin",  # these keys, and the provenance
     "study.pages",  # figures and the report
     "study.plan",  # names runs, whose settings enter the keys, and the files that they read
+    "study.running.at_once",  # where calls are made
     "study.running.cache",  # keeps what was computed, compared with its sha256
+    "study.running.calls",  # a call whose function's code enters the keys
     "study.running.executors",  # where tasks run, on one thread each
     "study.running.graph",  # in which order tasks run
     "study.running.scheduling",

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..plan.cells import Cell
+from .calls import CallTask
 from .tasks import MeasureTask, ModelTask
 from .traces import TraceTask
 
-Task = ModelTask | MeasureTask | TraceTask
+Task = ModelTask | MeasureTask | TraceTask | CallTask
 CHUNK = 5  # pictures a task; small, so that no core waits long for the others at the end
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 from tqdm import tqdm
 
 from ...errors import StudyError
+from .calls import CallTask
 from .executors import Request, Workers, chosen, open_workers
 from .graph import Node, Task, TaskGraph
 from .tasks import ModelTask
@@ -124,6 +125,8 @@ def _failure(node: Node, reason: str) -> StudyError:
 
 
 def _name(task: Task) -> str:
+    if isinstance(task, CallTask):
+        return task.title
     model = task if isinstance(task, ModelTask) else task.model
     run = model.run
     return f"{model.backbone.stem}, {run.method} at {run.setting}, seed {run.seed}"
