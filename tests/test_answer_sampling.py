@@ -66,6 +66,16 @@ def test_the_answer_is_whether_any_choice_beats_chance():
     assert told(ONE_SEED)[0] == "**One seed cannot tell whether any choice beats random pictures.**"
 
 
+def test_what_is_always_above_though_never_clearly_is_told():
+    always = told(ALIKE, ALIKE, ALIKE, ALIKE)[-2]
+    assert always == (
+        "*In practice:* draw pictures at random, or by alike (+0.05 dB in the mean), above them in all 4 comparisons, though clearly in none."
+    )
+    below = {"random": (30.0, 30.1, 30.2), "alike": (29.95, 30.05, 30.15)}
+    assert told(ALIKE, ALIKE, ALIKE, below)[-2] == "*In practice:* draw pictures at random."
+    assert told(ALIKE, ALIKE, ALIKE)[-2] == "*In practice:* draw pictures at random."
+
+
 def test_networks_that_agree_are_told_together():
     assert told(PSNR, PSNR)[0] == (
         "**No way of choosing is clearly better than random pictures on any of 2 networks; clearly worse: worse.**"

@@ -165,7 +165,9 @@ def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     means = _same(gained)
     better = list(means.index[means > 0])
     return (
-        f"; the same bits for all layers are better still on {several(better)}" if found.loc[SAME, "least"] > 0 else ""
+        f"; the same bits for all layers are better still on {several(better)} (in the mean {signed(found.loc[SAME, 'truth'])} dB, {_ends(found.loc[SAME])})"
+        if found.loc[SAME, "least"] > 0
+        else ""
     )
 
 
@@ -178,7 +180,7 @@ def _row(rule: str, row: pd.Series) -> dict[str, str]:
     return {
         "factors": rule,
         "PSNR to ground truth against fixed (dB)": signed(row["truth"]),
-        "95 % of draws of patches": f"{signed(row['least'])} to {signed(row['most'])}",
+        "95 % of draws of patches": _ends(row),
         "to full precision (dB)": signed(row["fp"]),
         "other factors than fixed": f"{row['differ']:.0%}",
     }
@@ -195,7 +197,11 @@ def _by_network(gained: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _between(row: pd.Series) -> str:
-    return f"{signed(row['truth'])} ({signed(row['least'])} to {signed(row['most'])})"
+    return f"{signed(row['truth'])} ({_ends(row)})"
+
+
+def _ends(row: pd.Series) -> str:
+    return f"{signed(row['least'])} to {signed(row['most'])}"
 
 
 def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
@@ -222,10 +228,11 @@ def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
 def _verdict(found: pd.DataFrame) -> str:
     dynamic = found.loc[list(DYNAMIC)]
     best = dynamic["truth"].idxmax()
+    told = f"(the best of them, {best}: {signed(dynamic.loc[best, 'truth'])} dB, in 95 % of draws of patches {_ends(dynamic.loc[best])})"
     if dynamic.loc[best, "least"] > 0:
-        return f"Dynamic: factors computed for each picture ({best}) are better than fixed ones at equal FAB."
+        return f"Dynamic: factors computed for each picture are better than fixed ones at equal FAB {told}."
     if (dynamic["most"] < 0).all():
-        return "Fixed: factors computed for each picture are worse at equal FAB."
+        return f"Fixed: factors computed for each picture are worse at equal FAB {told}."
     if dynamic.loc[best, "most"] < 0 or dynamic.loc[best, "truth"] <= 0:
-        return "Fixed is enough: factors computed for each picture gain nothing at equal FAB."
-    return "Fixed is enough: what factors computed for each picture gain at equal FAB is within chance."
+        return f"Fixed is enough: factors computed for each picture gain nothing at equal FAB {told}."
+    return f"Fixed is enough: what factors computed for each picture gain at equal FAB is within chance {told}."

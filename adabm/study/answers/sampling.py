@@ -14,7 +14,7 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import SIGNIFICANT, several
 from .asked import Asked
-from .measured import measured
+from .measured import measured, signed
 from .strategy_gains import KEYS, REFERENCE, clear, compared
 
 QUESTION = Question(
@@ -28,6 +28,7 @@ QUESTION = Question(
     "Quality for each strategy of choosing calibration pictures",
 )
 _SAME_FAB = 0.005  # bits; tables show two decimals
+_MANY = 4  # comparisons, of networks, methods and sets
 _NO_BETTER = "No way of choosing is clearly better than random pictures"
 
 
@@ -149,15 +150,27 @@ def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
 
 def _advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str:
     """What to choose by; of what is worse somewhere, how often it is, on all sets."""
-    text = f"choose by {several(_shortened(better))}" if better else "draw pictures at random"
+    tested = comparison.dropna(subset=["against random"])
+    text = f"choose by {several(_shortened(better))}" if better else f"draw pictures at random{_as_good(tested)}"
     if not worse:
         return f"{text}."
-    tested = comparison.dropna(subset=["against random"])
     bad = list(dict.fromkeys(tested[clear(tested) & (tested["against random"] < 0)]["strategy"]))
     standing = {name: _standing(tested[tested["strategy"] == name]) for name in bad}
     always = [name for name, told in standing.items() if not told]
     parts = [f"avoid {several(always)}"] if always else []
     return "; ".join([text, *parts, *(f"{name} {told}" for name, told in standing.items() if told)]) + "."
+
+
+def _as_good(tested: pd.DataFrame) -> str:
+    """Name strategies that are above random pictures in all of several comparisons, though clearly in none."""
+    above = tested.groupby("strategy", sort=False)["against random"].agg(["min", "mean", "size"])
+    above = above[(above["min"] > 0) & (above["size"] >= _MANY)]
+    if above.empty:
+        return ""
+    told = [f"{name} ({signed(row['mean'])} dB in the mean)" for name, row in above.iterrows()]
+    counts = several(list(dict.fromkeys(f"{size:.0f}" for size in above["size"])))
+    clearly = int(clear(tested[tested["strategy"].isin(above.index)]).sum())
+    return f", or by {several(told)}, above them in all {counts} comparisons, though clearly in {clearly or 'none'}"
 
 
 def _standing(rows: pd.DataFrame) -> str:

@@ -130,8 +130,9 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     winner = best if _as_good(gained, best, winner) else winner
     rivals = _rivals(layers, mean["both"], fp, best)
     first = _first(layers, [best, *rivals], mean["both"], _by_network(agreed, OWN, "both"))
+    hardly = _hardly(_by_network(agreed, best, "both"), _by_network(gained, best, "to_fp_db"))
     return [
-        f"{answer(first + _hardly(_by_network(agreed, best, 'both')))} Best is what agrees best with what a bit more or fewer in one "
+        f"{answer(first + hardly)} Best is what agrees best with what a bit more or fewer in one "
         f"layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer for as many, "
         "so that FAB stays.",
         practice(_practice(gained, winner, rivals if winner == best else [])),
@@ -187,12 +188,20 @@ def _as_good(gained: pd.DataFrame, one: str, other: str) -> bool:
     return gap.mean >= -max(_SAME, gap.spread)
 
 
-def _hardly(best: pd.Series) -> str:
-    """Tell on which networks even the best measure hardly ranks layers, where it does on others."""
+def _hardly(best: pd.Series, gains: pd.Series) -> str:
+    """Tell on which networks even the best measure hardly ranks layers, where it does on others, and what bits by it gain there.
+
+    Args:
+        best, gains: rank correlations of that measure and what it gives over equal bits (dB to full precision), by network.
+    """
     weak = list(best.index[best < _LITTLE])
     if not weak or len(weak) == len(best):
         return ""
-    return f" On {several(weak)} even the best hardly ranks them ({several([f'{best[name]:.2f}' for name in weak])})."
+    ranks, paid = (
+        several([form(name) for name in weak]) for form in (lambda n: f"{best[n]:.2f}", lambda n: signed(gains[n]))
+    )
+    linked = "and yet" if min(gains[name] for name in weak) > 0 else "and"
+    return f" On {several(weak)} even the best hardly ranks them ({ranks}), {linked} bits dealt by it give {paid} dB there."
 
 
 def _rivals(layers: pd.DataFrame, agreed: pd.Series, fp: pd.Series, best: str) -> list[str]:
