@@ -143,9 +143,15 @@ def test_a_network_whose_layers_nothing_ranks_is_named():
         pd.concat([layers(), mixed]), pd.concat([patches(), patches().assign(backbone="mixed")]), 0.3
     )[0]
     assert re.search(
-        r" On mixed even the best hardly ranks them \(-?0\.\d\d\), and yet bits dealt by it give \+\d\.\d\d dB there\.$",
+        r" On mixed even the best hardly ranks them \(-?0\.\d\d\), and bits dealt by it give \+0\.00 dB there\.$",
         told.split("**")[1],
     )
+
+
+def test_gains_where_ranks_fail_are_told_as_surprising():
+    told = lambda gain: sensitivity._hardly(pd.Series({"a": 0.5, "b": 0.1}), pd.Series({"a": 1.0, "b": gain}))
+    assert told(1.09) == " On b even the best hardly ranks them (0.10), and yet bits dealt by it give +1.09 dB there."
+    assert told(-1.0) == " On b even the best hardly ranks them (0.10), and bits dealt by it give -1.00 dB there."
 
 
 def test_a_model_is_looked_into_and_left_as_it_was(tmp_path):
