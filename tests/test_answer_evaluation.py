@@ -55,8 +55,8 @@ def test_where_the_first_was_not_measured_others_are_told_with_what_they_lose():
         "Fast is first in 1 of the 2 comparisons that it is part of, in 1 of them against Fast and MinMax alone.**"
     )
     assert advice == (
-        "*In practice:* quantize with Fast or with MinMax, which the seeds cannot tell from it there: one of them is first in 1 of the 3 "
-        "comparisons with either, on net. Where neither was measured, others lose least (dB on Set5): "
+        "*In practice:* quantize with Fast or with MinMax (on net at W4A4 FQ the seeds cannot tell them apart): one of them is first in 1 of "
+        "the 3 comparisons with either, on net. AdaBM takes part in none of these. Where neither was measured, others lose least (dB on Set5): "
         "wide at W6A6 FQ 1.00 (Percentile) and W8A8 FQ 0.50 (Percentile)."
     )
 
@@ -71,7 +71,7 @@ def test_one_recipe_that_is_first_wherever_it_was_measured():
     assert released == "AdaBM as released takes part in none of Percentile's 2 comparisons."
     assert advice == (
         "*In practice:* quantize with Percentile: it is first in all 2 comparisons that it is part of, on net. "
-        "Where it was not measured, others lose least (dB on Set5): net at W8A8 FQ 0.10 (MinMax)."
+        "AdaBM takes part in none of these. Where it was not measured, others lose least (dB on Set5): net at W8A8 FQ 0.10 (MinMax)."
     )
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..running.runs import MEASURED
 from ..tables.conclusion import answer, evidence, practice
-from ..tables.leaderboard import best, first_board, leaderboard, loss_text, not_told_apart
+from ..tables.leaderboard import best, dearer, first_board, leaderboard, loss_text, not_told_apart
 from ..tables.methods import label
 from ..tables.networks import network
 from ..tables.wording import several
@@ -81,9 +81,10 @@ def _counted(places: list[pd.DataFrame], methods: Sequence[str], which: str) -> 
     """In how many comparisons one of the methods loses least, as tables tell it: ``all 3 comparisons``, and which those are."""
     won = tied = 0
     for here in places:
-        own, lead = here[here["method"].isin(methods)], best(here)
-        if round(own["loss_db"].min(), 2) <= round(lead["loss_db"], 2):
-            won, tied = won + 1, tied + (lead["method"] not in methods)
+        own = here["method"].isin(methods)
+        least, rivals = round(here.loc[own, "loss_db"].min(), 2), ~own & ~dearer(here)
+        if least <= round(best(here)["loss_db"], 2):
+            won, tied = won + 1, tied + bool((here.loc[rivals, "loss_db"].round(2) <= least).any())
     first = "all" if won == len(places) else f"{won or 'none'} of the"
     return f"{first} {len(places)} comparisons {which}" + (f" (tied with another in {tied})" if tied else "")
 
@@ -96,17 +97,27 @@ def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
 def _advice(board: pd.DataFrame) -> str:
     """The best recipe, those that the seeds cannot tell from it, how often one of them is first, and what is where none was measured."""
     first, near = best(board), not_told_apart(board)
+    where = f"on {network(first['backbone'])} at {first['setting']}"
     told = f"quantize with {first['label']}"
     told += (
-        f" or with {several([row['label'] for row in near])}, which the seeds cannot tell from it there" if near else ""
+        f" or with {several([row['label'] for row in near])} ({where} the seeds cannot tell them apart)" if near else ""
     )
     methods, places = [row["method"] for row in (first, *near)], _places(board)
     part = [here for here in places if here["method"].isin(methods).any()]
     if len(places) < 2 or not part:
         return f"{told}."
     networks = several([network(name) for name in dict.fromkeys(here["backbone"].iloc[0] for here in part)])
-    told += f": {_counted_of(part, methods)}, on {networks}."
+    told += f": {_counted_of(part, methods)}, on {networks}. {_rivals(part, methods)}"
     return told + _elsewhere(places, part, "none of them" if len(near) > 1 else "neither" if near else "it")
+
+
+def _rivals(part: list[pd.DataFrame], methods: Sequence[str]) -> str:
+    """In how many comparisons MinMax is the only other method, and in how many AdaBM as released takes part."""
+    others = [set(here["method"]).difference(methods) for here in part]
+    alone, released = sum(names == {"minmax"} for names in others), sum("adabm" in names for names in others)
+    simple = f"in {alone} of these {label('minmax')} is the only other method; " if alone else ""
+    told = f"{simple}{label('adabm')} takes part in {released or 'none'}{'' if alone else ' of these'}."
+    return told[:1].upper() + told[1:]
 
 
 def _counted_of(part: list[pd.DataFrame], methods: Sequence[str]) -> str:

@@ -11,12 +11,11 @@ from .dealing import worth
 _RESAMPLED = 400
 
 
-def clearly_better(units: pd.DataFrame, one: str, other: str, truths: Sequence[str] = ("benefit", "harm")) -> bool:
-    """Whether a measure agrees better with the worth of bits than another in 97.5 % of 400 draws of patches or layers.
+def advantages(units: pd.DataFrame, one: str, other: str, truths: Sequence[str] = ("benefit", "harm")) -> np.ndarray:
+    """Return by how much more a measure agrees with the worth of bits than another does, in 400 draws of patches or layers.
 
     Agreement is Spearman's rank correlation, the mean over ``truths``, seeds and networks. What is ranked is drawn with
-    replacement within its network, the same for all its seeds. That the better of many measures was chosen by looking does
-    not count.
+    replacement within its network, the same for all its seeds.
 
     Args:
         units: a row a patch or layer, as :func:`adabm.study.answers.dealing.worth` takes it, with ``backbone``, ``seed`` and a
@@ -31,7 +30,15 @@ def clearly_better(units: pd.DataFrame, one: str, other: str, truths: Sequence[s
     for _ in range(_RESAMPLED):
         gaps = [_gaps(values[:, rng.integers(0, values.shape[1], values.shape[1])]) for values in networks]
         differences.append(np.concatenate(gaps).mean())
-    return bool(np.quantile(differences, 0.025) > 0)
+    return np.array(differences)
+
+
+def clearly_better(units: pd.DataFrame, one: str, other: str, truths: Sequence[str] = ("benefit", "harm")) -> bool:
+    """Whether a measure agrees better than another in 97.5 % of :func:`advantages`.
+
+    That the better of many measures was chosen by looking does not count.
+    """
+    return bool(np.quantile(advantages(units, one, other, truths), 0.025) > 0)
 
 
 def correlations(values: np.ndarray, measures: int) -> np.ndarray:

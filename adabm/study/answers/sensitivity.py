@@ -1,5 +1,7 @@
 """Which sensitivity should a layer's bits follow?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,9 +14,10 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from .dealing import worth
-from .measured import extents, signed
+from .draws import from_to
+from .measured import extents, signed, told_extents
 from .probing import Probe, mapping_table, psnr
-from .ranking import clearly_better
+from .ranking import advantages, clearly_better
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
 from .significance import paired_difference
 
@@ -129,14 +132,15 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     winner, best = fp.drop(index=[ORACLE, RANDOM]).idxmax(), mean["both"].idxmax()
     winner = best if _as_good(gained, best, winner) else winner
     rivals = _rivals(layers, mean["both"], fp, best)
-    first = _first(layers, [best, *rivals], mean["both"], _by_network(agreed, OWN, "both"))
+    more = {name: from_to(advantages(layers, name, OWN)) for name in MEASURES if name != OWN}
+    first = _first(layers, [best, *rivals], mean["both"], _by_network(agreed, OWN, "both"), more)
     hardly = _hardly(_by_network(agreed, best, "both"), _by_network(gained, best, "to_fp_db"))
     return [
         f"{answer(first + hardly)} Best is what agrees best with what a bit more or fewer in one "
         f"layer does to the output. Then bits are dealt out by each: a bit more for {share:.0%} of the layers and one fewer for as many, "
-        "so that FAB stays.",
+        f"so that FAB stays. Gains rest on {told_extents(patches)}.{_not_most(fp, winner)}",
         practice(_practice(gained, winner, rivals if winner == best else [])),
-        *evidence(_rows(mean, gained)),
+        *evidence(_rows(mean, gained, more)),
         *evidence(
             _listed(gained, list(dict.fromkeys(layers["backbone"])), list(dict.fromkeys([OWN, winner, *rivals])))
         ),
@@ -144,14 +148,19 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     ]
 
 
-def _rows(agreed: pd.DataFrame, gained: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by measure, what agrees best first, then what bits by chance and by their known worth give."""
+def _rows(agreed: pd.DataFrame, gained: pd.DataFrame, more: Mapping[str, str]) -> list[dict[str, str]]:
+    """Rows by measure, what agrees best first, then what bits by chance and by their known worth give.
+
+    Args:
+        more: by how much more than the standard deviation's each rank correlation is in 95 % of draws of layers.
+    """
     paid = _mean_of_networks(gained, ["to_fp_db", "truth_db"])
     order = [*agreed.sort_values("both", ascending=False, kind="stable").index, RANDOM, ORACLE]
     rows = []
     for name in order:
         known = agreed.loc[name] if name in agreed.index else None
         told = {} if known is None else {heading: f"{known[column]:.2f}" for heading, column in _AGREEMENTS.items()}
+        told |= {"more than the standard deviation's (95 % of draws of layers)": more[name]} if name in more else {}
         told |= {heading: signed(paid.loc[name, column]) for heading, column in _GAINS.items()}
         rows.append({"bits by": name} | told)
     return rows
@@ -161,7 +170,7 @@ def _listed(gained: pd.DataFrame, networks: list[str], names: list[str]) -> list
     """Rows by network: gains of some measures, from the least to the most of several seeds."""
     rows = []
     for network in networks:
-        row = {"gain by network (dB)": network}
+        row = {"gain by network (dB; least and most of the seeds)": network}
         for name in names:
             values = gained.loc[(gained["backbone"] == network) & (gained["measure"] == name), "to_fp_db"]
             spread = f" ({signed(values.min())} to {signed(values.max())})" if len(values) > 1 else ""
@@ -202,6 +211,16 @@ def _hardly(best: pd.Series, gains: pd.Series) -> str:
     )
     linked = "and yet" if min(gains[name] for name in weak) > 0 else "and"
     return f" On {several(weak)} even the best hardly ranks them ({ranks}), {linked} bits dealt by it give {paid} dB there."
+
+
+def _not_most(fp: pd.Series, winner: str) -> str:
+    """Explain why bits by a measure can gain more than those by the known worth, where they do."""
+    if fp[winner] <= fp[ORACLE]:
+        return ""
+    return (
+        f" Bits by the known worth gain less than by {winner} ({signed(fp[ORACLE])} against {signed(fp[winner])} dB): what is known is the worth "
+        "in each layer alone, not how layers act together."
+    )
 
 
 def _rivals(layers: pd.DataFrame, agreed: pd.Series, fp: pd.Series, best: str) -> list[str]:
@@ -258,13 +277,14 @@ def _both_signs(gained: pd.DataFrame, name: str) -> bool:
     return values.min() <= 0 < values.max()
 
 
-def _first(layers: pd.DataFrame, names: list[str], agreed: pd.Series, own: pd.Series) -> str:
+def _first(layers: pd.DataFrame, names: list[str], agreed: pd.Series, own: pd.Series, more: Mapping[str, str]) -> str:
     """How well the standard deviation ranks layers, and what does it better.
 
     Args:
         names: of the measures that do it best.
         agreed: rank correlations by measure, means of networks.
         own: that of the standard deviation, by network.
+        more: between what 95 % of draws of a measure's advantage over the standard deviation lie.
     """
     if names[0] == OWN:
         return (
@@ -283,5 +303,5 @@ def _first(layers: pd.DataFrame, names: list[str], agreed: pd.Series, own: pd.Se
     reached = several([f"{agreed[name]:.2f}" for name in names])
     return (
         f"AdaBM's standard deviation {hardly}tells{where} which layers need bits ({ranks}). "
-        f"{others[:1].upper()}{others[1:]} {verb} it {better} ({reached})."
+        f"{others[:1].upper()}{others[1:]} {verb} it {better} ({reached}; in 95 % of draws of layers by {several([more[name] for name in names])} more)."
     )

@@ -93,14 +93,15 @@ def best(board: pd.DataFrame) -> pd.Series:
     Of those that lose as little to a hundredth of a decibel, the first that integer engines run, if any is.
     """
     rows = first_board(board)
-    equal = rows[~_dearer(rows)]
+    equal = rows[~dearer(rows)]
     equal = equal if len(equal) else rows
     tied = equal[equal["loss_db"].round(2) == round(equal["loss_db"].iloc[0], 2)]
     runs = tied[tied["integer"] == "yes"]
     return (runs if len(runs) else tied).iloc[0]
 
 
-def _dearer(rows: pd.DataFrame) -> pd.Series:
+def dearer(rows: pd.DataFrame) -> pd.Series:
+    """Which recipes' codes take more bits than the FAB."""
     return rows["code_bits"] > rows["fab"] + 1e-6
 
 
@@ -127,7 +128,7 @@ def verdict(board: pd.DataFrame) -> str:
     if len(released) and first["method"] != "adabm":
         row = released.iloc[0]
         text += f"; AdaBM loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
-    for _, row in rows[_dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
+    for _, row in rows[dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
     return f"{text}. {_use(board, first, near)}"
 
@@ -141,11 +142,9 @@ def _use(board: pd.DataFrame, first: pd.Series, near: list[pd.Series]) -> str:
     if quick["method"] == first["method"]:
         return f"Use {first['label']}, the quicker."
     times = first["seconds"] / quick["seconds"]
-    text = (
-        f"Use {quick['label']}; {first['label']} takes {times:.1f} times as long for a gain that the seeds cannot tell"
-    )
+    text = f"Use {quick['label']}; {first['label']} takes {times:.1f} times as long, and the seeds do not tell a gain"
     elsewhere = _told_elsewhere(board, first, quick)
-    return f"{text}{f' here; they tell one on {several(elsewhere)}' if elsewhere else ''}."
+    return f"{text}{f' here; they do on {several(elsewhere)}' if elsewhere else ''}."
 
 
 def _told_elsewhere(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> list[str]:
@@ -167,7 +166,7 @@ def _told_elsewhere(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> 
 def _rivals(board: pd.DataFrame) -> pd.DataFrame:
     """The recipes of the first board beside the best, but those whose codes take more bits than the FAB."""
     rows = first_board(board)
-    return rows[~_dearer(rows) & (rows["method"] != best(board)["method"])]
+    return rows[~dearer(rows) & (rows["method"] != best(board)["method"])]
 
 
 def not_told_apart(board: pd.DataFrame) -> list[pd.Series]:
