@@ -43,7 +43,7 @@ def memory() -> list[dict]:
 def test_conclusion():
     told = timing.conclusion(study_table(parts() + memory()), [1, 11], [1, 3], whole_steps=15)
     assert told[:-1] == [
-        "**AdaBM takes 40 s of one thread (11 pictures, 15 steps; extrapolated from 1 and 3 steps), 75% of them fine-tuning; "
+        "**AdaBM takes 40 s of one thread (11 pictures, 15 steps; along a line from 0 through 1 and 3 steps timed), 75% of them fine-tuning; "
         "upscaling in simulated low bits takes 2.0 times as long as in full precision.**",
         "Adaptive bits take 1.25 times as long as uniform simulated bits; Image2Bit itself is 2.0% of it. Times are medians of 3 repeats, with one seed.",
         "Memory peaks at 800 MiB, in clipping; it is least in calibration on 11 pictures, with 700 MiB.",

@@ -179,7 +179,7 @@ def test_where_seconds_come_from(parted, timing):
     assert told_seconds(parted, {"cpu": "A processor"}, {"adabm": 100}) == (
         "Seconds are medians of one measurement on one thread, all timed in turn on one machine (A processor), with 20 "
         "calibration pictures and patches of 8x8. Those of AdaBM (≈) are put together from parts measured there: 4.0 s of "
-        "calibration, 1.0 s of clipping, and 100 steps of 2.00 s, of which 1 and 10 were timed. Where there are none, the recipe "
+        "calibration, 1.0 s of clipping, and 100 steps of 2.00 s, the slope of a line from 0 through 1 and 10 timed steps. Where there are none, the recipe "
         "was not timed."
     )
     assert "put together" not in told_seconds(timing, {}, {})

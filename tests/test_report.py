@@ -22,7 +22,7 @@ from adabm.study.answers import calibration, questions
 from adabm.study.pages import sections
 from adabm.study.pages.embedding import embedded
 from adabm.study.pages.report import write_report
-from adabm.study.pages.scope import calibrated_on, measured_on, recipes_told
+from adabm.study.pages.scope import calibrated_on, measured_on, patches_told, recipes_told
 from adabm.study.pages.sections import evaluated, studied
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
@@ -284,6 +284,21 @@ def test_seeds_that_differ_between_series():
 def test_which_adabm_a_question_means(parameters, told):
     found = recipes_told(parameters)
     assert told in found and bool(found) == bool(told)
+
+
+def test_patches_of_a_plan_are_told_with_those_that_differ():
+    effort = dict(patches=100, patch_size=96)
+    plan = [
+        dict(backbone="net", methods=["adabm"]),
+        dict(backbone="a/dat_light_x4.safetensors", methods=["fast"], patch_size=48),
+    ]
+    plan += [dict(backbone="dat_light_x4", methods=["minmax", "fast"], patch_size=48)]
+    told = "Models are calibrated on 100 patches of 96x96 low-resolution pixels"
+    assert (
+        patches_told(dict(effort=effort, plan=plan)) == f"{told}, DAT-light with Fast and MinMax on patches of 48x48."
+    )
+    assert patches_told(dict(effort=effort, plan=plan[:1])) == f"{told}."
+    assert patches_told(dict(plan=plan)) == patches_told(None) == ""
 
 
 def test_the_page_of_one_calibration_tells_what_it_was_measured_on_and_what_follows():

@@ -151,8 +151,8 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
     medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
     told = [
         answer(
-            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps; extrapolated from "
-            f"{several([str(n) for n in steps])} {'step' if list(steps) == [1] else 'steps'}), "
+            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps; along a line from 0 through "
+            f"{several([str(n) for n in steps])} {'step' if list(steps) == [1] else 'steps'} timed), "
             f"{1 - (most + clipping) / whole:.0%} of them fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),

@@ -54,6 +54,27 @@ def calibrated_on(parameters: Mapping) -> str:
     return told + (f"; {several(parameters['sets'])}." if parameters.get("sets") else ".")
 
 
+def patches_told(parameters: object) -> str:
+    """Return a sentence: on how many patches of which size a plan's models are calibrated; empty where the parameters do not tell."""
+    parameters = parameters if isinstance(parameters, Mapping) else {}
+    effort, plan = parameters.get("effort", {}), parameters.get("plan", [])
+    if not {"patches", "patch_size"} <= effort.keys():
+        return ""
+    own: dict[int, dict[str, list[str]]] = {}
+    for part in plan:
+        if part.get("patch_size", effort["patch_size"]) != effort["patch_size"]:
+            methods = own.setdefault(part["patch_size"], {}).setdefault(
+                network(PurePosixPath(part["backbone"]).stem), []
+            )
+            methods += [label(name) for name in part["methods"]]
+    others = [
+        f"{several([f'{name} with {several(list(dict.fromkeys(methods)))}' for name, methods in of.items()])} on patches of {side}x{side}"
+        for side, of in own.items()
+    ]
+    told = f"Models are calibrated on {effort['patches']} patches of {effort['patch_size']}x{effort['patch_size']} low-resolution pixels"
+    return f"{told}{f', {several(others)}' if others else ''}."
+
+
 def _sides(parameters: Mapping) -> dict[str, int]:
     """Of patches that a question cuts from the evaluated pictures, by network, and under the empty name of the others; LR pixels."""
     if "side" not in parameters:

@@ -21,7 +21,7 @@ from ..tables.question import Question
 from ..tables.summary import main_tables
 from ..tables.wording import several
 from .embedding import embedded
-from .scope import calibrated_on, measured_on, recipes_told
+from .scope import calibrated_on, measured_on, patches_told, recipes_told
 
 REPORT = "report"  # the folder of what is collected from all questions
 _READ = 100  # rows of a table that stands on the page; a longer one is linked to
@@ -129,9 +129,8 @@ def _earlier(record: Mapping) -> str:
     by = record.get("adabm_version", __version__)
     if by == __version__:
         return ""
-    return (
-        f"The table was measured by version {by} of the code, not by {__version__}, whose words and figures these are."
-    )
+    why = "; why its numbers still hold is told in its provenance" if record.get("carried_over") else ""
+    return f"The table was measured by version {by} of the code, not by {__version__}, whose words and figures these are{why}."
 
 
 def calibration_sections(results: Path) -> list[Section]:
@@ -170,7 +169,7 @@ def evaluation_section(results: Path, evaluated: Path) -> Section:
     summary = read_table(evaluated, "question@evaluation")
     if summary is None:
         return Section(EVALUATION, False, Told(""))
-    cells = read_table(results / EVALUATION.id / "evaluation.csv", "question@evaluation")
+    cells, record = read_table(results / EVALUATION.id / "evaluation.csv", "question@evaluation"), provenance(evaluated)
     loss = results / REPORT / "loss.png"
     return Section(
         EVALUATION,
@@ -185,8 +184,10 @@ def evaluation_section(results: Path, evaluated: Path) -> Section:
             ("csv", evaluated),
             ("provenance", provenance_path(evaluated)),
         ),
-        provenance(evaluated).get("version"),
-        measured_on(cells) if cells is not None else "",
+        record.get("version"),
+        " ".join(
+            filter(None, (measured_on(cells) if cells is not None else "", patches_told(record.get("parameters"))))
+        ),
         several([network(name) for name in dict.fromkeys(summary["backbone"])]),
     )
 

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-_LABELS = {
+_LABELS = {  # by the name of the file in small letters, as plans name shipped networks
     "edsr_f32b8_x4": "EDSR-small",
     "edsr_f64b16_x4": "EDSR-baseline",
     "edsr_f64b8_x2": "EDSR x2",
     "srresnet_bn_x4": "SRResNet",
     "rrdbnet_psnr_x4": "RRDBNet",
-    "DAT_light_x4": "DAT-light",
-    "DAT_light_x2": "DAT-light x2",
+    "dat_light_x4": "DAT-light",
+    "dat_light_x2": "DAT-light x2",
 }
 
 
@@ -19,7 +19,7 @@ def network(name: str) -> str:
     >>> network("srresnet_bn_x4"), network("mine_x3")
     ('SRResNet', 'mine_x3')
     """
-    return _LABELS.get(name, name)
+    return _LABELS.get(name.lower(), name)
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def told_seconds(timing: pd.DataFrame, record: Mapping, steps: Mapping[str, int]
         timed = several([str(n) for n in found.timed])
         told += "".join(
             f" Those of {label(name)} (≈) are put together from parts measured there: {found.calibration:.1f} s of calibration, "
-            f"{found.clipping:.1f} s of clipping, and {count} steps of {found.step:.2f} s, of which {timed} were timed."
+            f"{found.clipping:.1f} s of clipping, and {count} steps of {found.step:.2f} s, the slope of a line from 0 through {timed} timed steps."
             for name, count in steps.items()
         )
     return f"{told} Where there are none, the recipe was not timed."
