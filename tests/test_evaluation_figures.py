@@ -25,7 +25,7 @@ def test_losses_are_told_in_the_colour_of_the_method():
     dots = {line.get_color() for line in axis.get_lines() if line.get_marker() == "o"}
     assert set(family_colors(["adabm", "minmax"]).values()) <= dots
     assert (
-        next(line.get_markeredgecolor() for line in axis.get_lines() if line.get_markerfacecolor() == "none") == "0.6"
+        next(line.get_markeredgecolor() for line in axis.get_lines() if line.get_markerfacecolor() == "none") == "0.5"
     )
     (diamonds,) = [line for line in axis.get_lines() if line.get_marker() == "D"]
     assert list(diamonds.get_xdata()) == [1.0], "of the first set"

@@ -1,5 +1,6 @@
 """Figures of the main results: what each method loses by setting and set, and PSNR beside theoretical cost."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +17,13 @@ from .figures import family_colors, study_style
 
 _ABREAST = 3  # panels beside each other at most: more cannot be read at the width of a page
 _TICKS = (0.01, 0.1, 1, 10)
+_MARKS = {
+    "^": "triangles",
+    "s": "squares",
+    "v": "triangles on their tips",
+    "x": "crosses",
+    "p": "pentagons",
+}  # sets behind the first
 _LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 
 
@@ -23,7 +31,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     """PSNR loss of a network, which the title names, against full precision: a panel a setting, a row a method.
 
     The loss on the first set is in the method's colour and in figures; lines span one standard deviation over seeds to each side;
-    small open circles are the other sets, open diamonds the published losses on the first set, of the same method at the same
+    small gray marks are the other sets, open diamonds the published losses on the first set, of the same method at the same
     setting with the published weights. The axis is logarithmic.
     """
     rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
@@ -33,6 +41,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     lines = [settings[begin : begin + columns] for begin in range(0, len(settings), columns)]
     methods = [in_order(rows.loc[rows["setting"].isin(line), "method"]) for line in lines]
     first, *others = dict.fromkeys(rows["place"])
+    marks = dict(zip(others, itertools.cycle(_MARKS)))
     published = "published_loss_db" in rows and rows.loc[rows["place"] == first, "published_loss_db"].notna().any()
     with study_style():
         counts = [len(names) for names in methods]
@@ -41,7 +50,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
         colors = family_colors(in_order(rows["method"]))
         for axes, line, names in zip(grid, lines, methods):
             for axis, setting in zip(axes, line):
-                _draw_losses(axis, rows[rows["setting"] == setting], names, colors, first, published)
+                _draw_losses(axis, rows[rows["setting"] == setting], names, colors, first, marks, published)
                 axis.set(xscale="log", title=setting)
                 axis.margins(x=0.12)  # for the numbers at the ends
                 axis.set_xticks([tick for tick in _TICKS if axis.get_xlim()[0] <= tick <= axis.get_xlim()[1]])
@@ -53,15 +62,24 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
             axes[0].set_ylim(len(names) - 0.4, -0.8)
         figure.suptitle(several([network(name) for name in dict.fromkeys(rows["backbone"])]))
         told = f"loss of PSNR-Y against full precision (dB, logarithmic): filled {first}"
-        told += f"; small and open {', '.join(others)}" if others else ""
+        told += f"; small {', '.join(f'{_MARKS[mark]} {place}' for place, mark in marks.items())}" if others else ""
         figure.supxlabel(told + (f"; diamonds: published, {first}" if published else ""), fontsize=8, wrap=True)
     return figure
 
 
 def _draw_losses(
-    axis: Axes, here: pd.DataFrame, methods: Sequence[str], colors: Mapping[str, tuple], first: str, published: bool
+    axis: Axes,
+    here: pd.DataFrame,
+    methods: Sequence[str],
+    colors: Mapping[str, tuple],
+    first: str,
+    marks: Mapping[str, str],
+    published: bool,
 ) -> None:
-    axis.plot(*_points(here[here["place"] != first], "loss_db", methods), "o", mfc="none", mec="0.6", ms=3)
+    for place, mark in marks.items():
+        axis.plot(
+            *_points(here[here["place"] == place], "loss_db", methods), mark, mfc="none", mec="0.5", ms=3.5, mew=0.8
+        )
     own = here[here["place"] == first]
     for _, row in own.iterrows():
         y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], _LEAST_LOSS)
