@@ -156,11 +156,15 @@ def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.Data
         (
             2.0,
             0.0,
-            " Search weight ranges at their layer's own bits: +2.0 dB over the released recipe's, to the full-precision output and not "
-            "fine-tuned: +2.0 ± 0.0 dB on net. Fine-tuned, less of that is left: page of fine-tuning.",
+            " Search weight ranges at their layer's own bits: +2.0 ± 0.0 dB over the released recipe's, to the full-precision output "
+            "and not fine-tuned. Fine-tuned, less of that is left: page of fine-tuning.",
         ),
-        (-1.0, 0.0, " Weight ranges searched at their layer's own bits do not clearly help: -1.0 dB over the released"),
-        (0.0, 3.0, " dB on net (not clearly). Fine-tuned, less of that is left: page of fine-tuning."),
+        (
+            -1.0,
+            0.0,
+            " Weight ranges searched at their layer's own bits do not clearly help: -1.0 ± 0.0 dB over the released",
+        ),
+        (0.0, 3.0, " and not fine-tuned (not clearly). Fine-tuned, less of that is left: page of fine-tuning."),
     ],
 )
 def test_weight_ranges_are_told_where_both_recipes_were_measured(worth, noise, told):

@@ -72,8 +72,8 @@ def told_weights(units: pd.DataFrame, method: str) -> str:
         return ""
     mean, networks = found[-1], [worth for worth in found if worth.network != _MEAN]
     helped, others = ([worth for worth in networks if worth.helps == wanted] for wanted in (True, False))
-    of = " in the mean of the networks" if len(networks) > 1 else ""
-    told = f"{signed(mean.gain, 1)} dB over the released recipe's{of}, to the full-precision output and not fine-tuned"
+    of, spread = (" in the mean of the networks", "") if len(networks) > 1 else ("", f" ± {mean.spread:.1f}")
+    told = f"{signed(mean.gain, 1)}{spread} dB over the released recipe's{of}, to the full-precision output and not fine-tuned"
     if not helped:
         return (
             f" Weight ranges searched at their layer's own bits do not clearly help: {told}{_each(networks)}. {_LATER}"
@@ -89,6 +89,8 @@ def told_weights(units: pd.DataFrame, method: str) -> str:
 
 def _each(networks: list[Worth]) -> str:
     """The value of each network with its spread over seeds: ``: +1.2 ± 0.1 dB on a and -0.1 ± 0.3 dB on b, not clearly``."""
+    if len(networks) == 1:
+        return "" if networks[0].sure else " (not clearly)"
     told = [
         f"{signed(worth.gain, 1)} ± {worth.spread:.1f} dB on {worth.network}{'' if worth.sure else ' (not clearly)'}"
         for worth in networks
