@@ -21,6 +21,7 @@ from adabm.study.answers.clipping_measures import (
     ranges,
     rules,
 )
+from adabm.study.answers.clipping_weights import worths
 from helpers.evidence import cells
 from helpers.probed import probed
 
@@ -104,7 +105,7 @@ def test_a_cost_within_the_spread_is_none():
 def test_a_range_of_more_bits_that_is_better_is_told():
     first, *_, matched, _, _, _ = clipping.conclusion(units(WIDE | NARROW | {(4, 2): -0.5}), LAYERS, "own")
     assert " The range for more bits can be better: at 2, that of 4 by 0.5 dB.** Clearly worse" in first
-    assert cells(matched, 0)[0] == "2" and cells(matched, 0)[-2:] == ["of 4 bits", "+0.5"]
+    assert cells(matched, 0)[0] == "2" and cells(matched, 0)[-2:] == ["of 4 bits", "+0.5 (+0.5 to +0.5)"]
     fewer = clipping.conclusion(units(WIDE | NARROW | {(2, 4): -0.5}), LAYERS, "own")[0]
     assert "The range for other bits can be better: at 4, that of 2 by 0.5 dB." in fewer
 
@@ -114,7 +115,7 @@ def test_layers_and_what_they_owe():
     assert told == (
         "The median layer keeps 20% of its range at 2 bits and 90% at 8. Of what other bits' ranges cost, no layer owes more than 75%."
     )
-    assert cells(matched, 0) == ["2", "20%", "-6.0", "-6.0", "matched", "matched", "matched", "+0.0"]
+    assert cells(matched, 0) == [*("2", "20%", "-6.0 (-6.0 to -6.0)", "-6.0", "matched", "matched", "matched", "+0.0")]
     assert cells(owed_by, 0) == ["of 8 bits used at 2", "net", "b", "75%", "2 of 3 layers"]
     assert cells(extents, 0) == ["net", "6", "2"]
     assert list(clipping.shares_owed(LAYERS, "owed 8 at 2")["share"]) == [0.75, 0.25, 0.0]
@@ -139,42 +140,68 @@ def test_the_advice_follows_the_best_search(gains, told):
     assert told in advice
     if not noisy:
         assert "gives +3.0 dB against no clipping." in worth
-        assert cells(searched, RULES.index(OWN)) == [OWN, "+1.0", "-2.0", "yes"]
+        assert cells(searched, RULES.index(OWN)) == [OWN, "+1.0 (+1.0 to +1.0)", "-2.0", "-2.0 to -2.0", "yes"]
+
+
+def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.DataFrame:
+    """The recipe with weight ranges of its own, and the released one whose PSNR is lower by ``worth``."""
+    other = units(WIDE, {rule: gain - worth for rule, gain in GAINS.items()}).query("series == 'search'")
+    own = units(WIDE, noise=noise).assign(method="adabm-own-bits")
+    return pd.concat([own, other.assign(method="adabm")]).assign(backbone=name)
 
 
 @pytest.mark.parametrize(
     "worth, noise, told",
     [
         (
-            -2.0,
+            2.0,
             0.0,
-            "Search weight ranges at their layer's own bits: +2.0 dB over the released recipe's, "
-            "not fine-tuned (fine-tuned, less of that is left: page of fine-tuning).",
+            " Search weight ranges at their layer's own bits: +2.0 ± 0.0 dB over the released recipe's, to the full-precision output "
+            "and not fine-tuned. Fine-tuned, less of that is left: page of fine-tuning.",
         ),
         (
-            1.0,
+            -1.0,
             0.0,
-            "Weight ranges searched at their layer's own bits give -1.0 dB over the released recipe's, not fine-tuned (fine-tuned",
+            " Weight ranges searched at their layer's own bits do not clearly help: -1.0 ± 0.0 dB over the released",
         ),
-        (0.0, 3.0, ", not clearly, not fine-tuned (fine-tuned, less of that is left: page of fine-tuning)."),
+        (0.0, 3.0, " and not fine-tuned (not clearly). Fine-tuned, less of that is left: page of fine-tuning."),
     ],
 )
 def test_weight_ranges_are_told_where_both_recipes_were_measured(worth, noise, told):
-    own = units(WIDE, noise=noise).assign(method="adabm-own-bits")
-    other = units(WIDE, {name: gain + worth for name, gain in GAINS.items()}, noise).assign(method="adabm")
-    both = pd.concat([own, other.query("series == 'search'")])
+    both = both_recipes(worth, noise)
     advice = clipping.conclusion(both, LAYERS, "adabm-own-bits")[3]
     assert advice.startswith("*In practice:* For activations") and told in advice
-    alone = clipping.conclusion(own, LAYERS, "adabm-own-bits")[3]
-    elsewhere = pd.concat([own, other.query("series == 'search'").assign(backbone="another")])
+    alone = clipping.conclusion(both.query("method != 'adabm'"), LAYERS, "adabm-own-bits")[3]
+    elsewhere = both.assign(backbone=both["backbone"].mask(both["method"] == "adabm", "another"))
     assert "eight ranges" not in alone + clipping.conclusion(elsewhere, LAYERS, "adabm-own-bits")[3]
+
+
+def test_weight_ranges_are_told_by_network_and_stand_in_a_table():
+    both = pd.concat([both_recipes(4.0, name="one"), both_recipes(-1.0, name="two")])
+    layers = pd.concat([LAYERS.assign(backbone=name) for name in ("one", "two")])
+    _, _, _, advice, *_, weights, _ = clipping.conclusion(both, layers, "adabm-own-bits")
+    assert (
+        " Search weight ranges at their layer's own bits on one, not on two. That gives +1.5 dB over the released recipe's in the mean of "
+        "the networks, to the full-precision output and not fine-tuned: +4.0 ± 0.0 dB on one and -1.0 ± 0.0 dB on two. Fine-tuned"
+        in advice
+    )
+    ends = "+4.0 to +4.0"
+    assert cells(weights, 0) == ["one", "33.0", "29.0", "+4.0", "0.0", ends, "yes", f"+4.0 ({ends})"]
+    assert cells(weights, 2)[:5] == ["mean of networks", "33.0", "31.5", "+1.5", "0.0"]
+    less_sure = worths(both_recipes(0.5, noise=3.0), "adabm-own-bits", "fp")[0]
+    assert not less_sure.sure and less_sure.spread > 0.1 and not less_sure.helps
+
+
+def test_how_clearly_is_judged_is_told_once():
+    told = "\n".join(clipping.conclusion(units(WIDE), LAYERS, "own"))
+    assert told.count('"Clearly" is said where 95 % of draws of patches and seeds have one sign') == 1
 
 
 def test_the_other_recipe_is_told_too():
     both = pd.concat([units(WIDE), units(WIDE).query("series == 'search'").assign(method="adabm")])
     *_, searched, _ = clipping.conclusion(both, LAYERS, "own")
     assert "adabm: against no clipping (dB)" in searched
-    assert cells(searched, RULES.index(RELEASED)) == [RELEASED, "+3.0", "+3.0", "+0.0", ""]
+    assert cells(searched, RULES.index(RELEASED)) == [RELEASED, *["+3.0 (+3.0 to +3.0)"] * 2, "+0.0", "", ""]
 
 
 def test_the_table_and_the_figures():

@@ -71,8 +71,8 @@ def test_losses_are_paired_by_seed_and_split():
 def test_what_hurts_is_named_with_its_method_and_network():
     parts = told({"text": 0.5, "noise": 2.0, "night alone": 3.0}, {"noise": 0.02}, fab=3.5)
     assert parts.answer == (
-        "What the calibration set holds matters: AdaBM is clearly hurt by text and noise among the photographs (25% of them; 0.5 to "
-        "2.0 dB), and by night alone (3.0 dB) in their place; Fast (tried only with noise) is clearly hurt by none of its pools."
+        "What the calibration set holds matters. Text and noise among the photographs (25% of them) clearly hurt AdaBM, by 0.5 to 2.0 dB. In "
+        "place of photographs, night alone (3.0 dB) also clearly hurts it. None of its pools clearly hurts Fast (tried only with noise)."
     )
     assert "loses at worst 2.00 dB with outliers (noise on net)" in parts.details
     assert "and 3.00 dB with another domain (night alone on net" in parts.details
@@ -83,11 +83,19 @@ def test_what_hurts_is_named_with_its_method_and_network():
     assert parts.evidence.count("\n") == 7 and "p (adjusted)" in parts.evidence
     both = table({"noise": 1.0}, networks=("one", "two"))
     both.loc[(both["backbone"] == "two") & (both["level"] == "noise"), "psnr_y_db"] += 1
-    assert "by noise (on one) among the photographs (25% of them; 1.0 dB)" in pool.conclusion(both, 0.25)[0]
+    assert (
+        "Noise (on one) among the photographs (25% of them) clearly hurts AdaBM, by 1.0 dB."
+        in pool.conclusion(both, 0.25)[0]
+    )
     assert "tried" not in pool.conclusion(both, 0.25)[0]
     of_one = table({"text": 0.5, "noise": 2.0}, {"noise": 0.5}, networks=("one", "two"))
     of_one = of_one[(of_one["series"] != "Fast") | (of_one["backbone"] == "one")]
-    assert "Fast (tried only with noise and only on one) is" in pool.conclusion(of_one, 0.25)[0]
+    assert (
+        "Noise among the photographs clearly hurts Fast, by 0.5 dB (tried only with noise and only on one)."
+        in pool.conclusion(of_one, 0.25)[0]
+    )
+    alone = pool.conclusion(table({"documents alone": 1.0, "night alone": 2.0}), 0.25)[0]
+    assert "In place of photographs, documents alone (1.0 dB) and night alone (2.0 dB) clearly hurt AdaBM." in alone
 
 
 def test_a_pool_that_was_not_tried_or_does_not_hurt_everywhere_is_told_with_its_networks():
@@ -95,8 +103,8 @@ def test_a_pool_that_was_not_tried_or_does_not_hurt_everywhere_is_told_with_its_
     without = both[(both["backbone"] != "two") | (both["level"] != "night alone")]
     told = pool.conclusion(without, 0.25)[0]
     assert (
-        "noise among the photographs (25% of them; 1.0 dB), and by night alone (9.0 dB, not tried on two) in their place."
-        in told
+        "Noise among the photographs (25% of them) clearly hurts AdaBM, by 1.0 dB. In place of photographs, night alone (9.0 dB, not tried on "
+        "two) also clearly hurts it." in told
     )
     both.loc[(both["backbone"] == "two") & (both["level"] == "night alone"), "psnr_y_db"] += 9
     assert "night alone (9.0 dB, not clearly on two)" in pool.conclusion(both, 0.25)[0]
@@ -105,7 +113,7 @@ def test_a_pool_that_was_not_tried_or_does_not_hurt_everywhere_is_told_with_its_
 def test_names_inside_tables_are_told_as_people_read_them():
     renamed = table({"noise": 1.0}).replace({"series": {"AdaBM": "AdaBM (untuned)"}})
     told = "\n".join(pool.conclusion(renamed, 0.25))
-    assert "AdaBM (not fine-tuned) is clearly hurt" in told and "untuned" not in told
+    assert "clearly hurts AdaBM (not fine-tuned), by" in told and "untuned" not in told
     assert "untuned" not in pool.figures(renamed)[""].axes[0].get_title()
 
 

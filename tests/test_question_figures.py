@@ -95,7 +95,7 @@ def test_a_sweep_shows_means_and_spreads():
         assert list(axis.get_xticks()) == [0, 5, 20]
     assert [axis.get_title() for axis in figure.axes] == ["Set5", "Set14", "", ""]
     assert [[tick.get_text() for tick in axis.get_xticklabels()] for axis in figure.axes[2:]] == [["0", "5", "20"]] * 2
-    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", "pictures", "pictures"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", *["pictures (logarithmic)"] * 2]
     assert [bool(axis.get_ylabel()) for axis in figure.axes] == [True, False, True, False]
 
 

@@ -219,6 +219,14 @@ def test_figures_of_a_longer_id_are_not_taken(results):
     assert replace(first, id="set_size_two").figures(results) == [results / "set_size_two" / "set_size_two.png"]
 
 
+def test_folded_figures_are_told_in_words_of_the_question(results):
+    time = next(question for question in questions() if question.id == "set_size").others["time"]
+    save_figure(Figure(figsize=(1, 1)), results / "set_size" / "set_size_time")
+    save_figure(Figure(figsize=(1, 1)), results / "set_size" / "set_size_other_one")
+    text = render(results)
+    assert f'alt="{time}"' in text and "calibration pictures: other one" in text and "pictures: time" not in text
+
+
 def test_an_unreadable_conclusion_is_named(results):
     (results / "timing" / "conclusion.md").write_bytes(b"\xff\xfe")
     with pytest.raises(TableError, match="timing/conclusion.md: cannot be read"):

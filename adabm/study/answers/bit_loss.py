@@ -1,6 +1,6 @@
 """What does the bit loss do?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +13,8 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from . import bit_loss_measures as measures
-from .bit_loss_gains import LITTLE, at_equal_bits, curve, told_worth, tuned_gains
+from .bit_loss_bits import method_rows, off_target, on_sets, set_rows, sets_off, told_sets
+from .bit_loss_gains import LITTLE, at_equal_bits, curve
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
 from .bit_loss_methods import (
     AS_CALIBRATED,
@@ -25,6 +26,8 @@ from .bit_loss_methods import (
     loss_of,
     weighted,
 )
+from .bit_loss_worth import Gain, gain_rows, gains, in_the_mean, short, told_worth
+from .draws import DRAWN
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
@@ -36,7 +39,12 @@ QUESTION = Question(
     "it. A Lagrange multiplier is a weight that rises while the calibration pictures exceed the target in the mean, and else falls. "
     "Quantiles tune nothing: the two thresholds of the images' bits are set where as many pictures get a bit more or less as the target "
     "asks. PSNR is to the full-precision output.",
-    "Bits of the calibration pictures along the tuning, by weight of the bit loss and with the multiplier; one seed",
+    "Bits of the calibration pictures along the tuning, by weight of the bit loss and with the multiplier; one seed. The multiplier's "
+    "line ends at the step that is kept, the last one near the target",
+    others={
+        "missed": "Bits off the target at the end, of the calibration pictures and of whole pictures of each set; mean of seeds",
+        "quality": "PSNR against bits of the patches, mean of seeds; lines: thresholds by quantiles, a line a seed",
+    },
 )
 _MET = 0.1  # bits
 
@@ -109,7 +117,7 @@ def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dic
         for (backbone, seed), here in units[is_forced].groupby(["backbone", "seed"], sort=False)
     ]
     off = bits[bits["method"].isin([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES])]
-    off = off.assign(off=off["fab"] - off["target"])
+    off = _at_first_target(off.assign(off=off["fab"] - off["target"]))
     shown, models = _at_first_target(trace), _at_first_target(at_equal_bits(units, "fp"))
     shown = shown[shown["seed"] == shown["seed"].iloc[0]]
     return {
@@ -137,11 +145,15 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     """Tell whether the released loss meets its target, what that costs, and how to meet a budget."""
     units, bits = named(units), named(bits)
     alike, moved = _as_the_first_network(units), _as_the_first_network(bits)
-    gains = tuned_gains(alike)
+    found = gains(units)
+    means = in_the_mean(found)
     return [
-        f"**{_verdict(moved, _aims(bits))} {told_worth(gains)}** {_told(alike, moved)}{_other_targets(bits)}",
-        practice(_advice(gains, moved)),
-        *evidence(_rows(alike, moved)),
+        f'**{_verdict(moved, _aims(bits))} {told_worth(found)}** {_told(alike, moved)}{_other_targets(bits)} "Clearly" is said of gains '
+        f"above {LITTLE} dB to the full-precision output where {DRAWN} have one sign.",
+        practice(_advice(means, found, moved)),
+        *evidence(method_rows(alike, moved, means)),
+        *evidence(gain_rows(found)),
+        *evidence(set_rows(units, bits)),
         *evidence(extents(units)),
     ]
 
@@ -160,15 +172,8 @@ def _aims(bits: pd.DataFrame) -> str:
     return f"{firsts.iloc[0]:g} bits" + (f" ({', '.join(others)})" if others else "")
 
 
-def _off(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Series:
-    """Bits off the target on the calibration pictures, by network, seed and target."""
-    here = bits[(bits["method"] == method) & (bits["where"] == CALIBRATION)]
-    here = here if target is None else here[here["target"] == target]
-    return here["fab"] - here["target"]
-
-
 def _verdict(bits: pd.DataFrame, aims: str) -> str:
-    all_off = _off(bits, RELEASED)
+    all_off = off_target(bits, RELEASED)
     if all_off.abs().max() <= _MET:
         does = "meets its target"
     elif all_off.max() <= _MET:
@@ -177,7 +182,7 @@ def _verdict(bits: pd.DataFrame, aims: str) -> str:
         does = "overshoots its target"
     else:
         does = "misses its target to either side"
-    off, met = (_off(bits, method, bits["target"].iloc[0]) for method in (RELEASED, MULTIPLIER))
+    off, met = (off_target(bits, method, bits["target"].iloc[0]) for method in (RELEASED, MULTIPLIER))
     told = f"aiming at {aims} it ends {_beside(off.mean())} on the calibration pictures{_spread(off)}"
     return f"The released bit loss {does}: {told}; a multiplier misses by {abs(met.mean()):.2f}."
 
@@ -201,18 +206,11 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     found = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"])
     fewer = (found["fab", MULTIPLIER, target] - found["fab", RELEASED, target]).mean()
     return (
-        f"{_on_sets(bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
+        f"{told_sets(units, bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
         "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
         f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches; thresholds by quantiles need no gradient "
         "at all. Both together were not measured."
     )
-
-
-def _on_sets(bits: pd.DataFrame) -> str:
-    """Where the released loss ends on the evaluated sets."""
-    target, runs = bits["target"].iloc[0], len(_off(bits, RELEASED, bits["target"].iloc[0]))
-    here = bits[(bits["method"] == RELEASED) & (bits["target"] == target) & (bits["where"] != CALIBRATION)]
-    return f"On the evaluated sets it ends at {here['fab'].mean():.2f} in the mean ({runs} {'run' if runs == 1 else 'runs'})."
 
 
 def _nearest(bits: pd.DataFrame) -> str:
@@ -222,68 +220,43 @@ def _nearest(bits: pd.DataFrame) -> str:
         return ""
     return (
         f" The released weight is {RELEASED_WEIGHT}; {nearest.rpartition(', ')[2]} ends nearer to the target, at "
-        f"{target + _off(bits, nearest, target).mean():.2f} on the calibration pictures."
+        f"{target + off_target(bits, nearest, target).mean():.2f} on the calibration pictures."
     )
 
 
 def _nearest_weight(bits: pd.DataFrame) -> str:
     target = bits["target"].iloc[0]
-    off = {method: _off(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if weighted(method)}
+    off = {
+        method: off_target(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if weighted(method)
+    }
     return min(off, key=lambda method: abs(off[method]))
 
 
-def _sets_off(bits: pd.DataFrame, target: float | None = None) -> pd.Series:
-    """By method, how far the FAB of an evaluated set is from its target, above or below, in bits: mean of sets and runs."""
-    sets = bits[bits["where"] != CALIBRATION]
-    sets = sets if target is None else sets[sets["target"] == target]
-    return (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).mean()
-
-
-def _rows(units: pd.DataFrame, bits: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by method at the first target; what equal bits are worth is told over all targets, least and most over runs."""
-    target = bits["target"].iloc[0]
-    off = _sets_off(bits, target)
-    fp, truth = at_equal_bits(units, "fp"), at_equal_bits(units, "truth")
-    gains = fp.groupby("method")["gain"].agg(["mean", "min", "max", "count"])
-    rows = []
-    for method in dict.fromkeys(bits["method"]):
-        found = target + _off(bits, method, target)
-        told = f"{method} (released)" if method == RELEASED else method
-        row = {f"method, target {target:g}": told, "FAB, calibration pictures": f"{found.mean():.2f}"}
-        row |= {
-            "from run to run": f"{found.min():.2f} to {found.max():.2f}",
-            "a set is off the target by (bits, either way)": f"{off[method]:.2f}",
-        }
-        own = [here[(here["method"] == method) & (here["target"] == target)]["psnr"] for here in (fp, truth)]
-        if len(own[0]):
-            row |= {
-                "PSNR to full precision (dB)": f"{own[0].mean():.2f}",
-                "to ground truth (dB)": f"{own[1].mean():.2f}",
-            }
-        if method in gains.index and gains.loc[method, "count"]:
-            mean, least, most = (signed(gains.loc[method, name], 1) for name in ("mean", "min", "max"))
-            row["against quantiles, equal bits (dB)"] = f"{mean} ({least} to {most})"
-        rows.append(row)
-    return rows
-
-
-def _advice(gains: pd.DataFrame, bits: pd.DataFrame) -> str:
-    best = _sets_off(bits).reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
+def _advice(means: Mapping[str, Gain], found: Sequence[Gain], bits: pd.DataFrame) -> str:
+    best = sets_off(bits).reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
     budget = (
         "set both thresholds by quantiles of the complexities of pictures like those to come, which needs no tuning"
         if best == OWN_QUANTILES
         else f"use what comes nearest: {best}"
     )
-    if MULTIPLIER not in gains.index or gains.loc[MULTIPLIER, "min"] <= LITTLE:
-        return f"To meet a budget of bits, {budget}."
-    target = bits["target"].iloc[0]
-    ends = {method: target + _off(bits, method, target).mean() for method in gains.index}
-    told = f"it ends at {ends[MULTIPLIER]:.2f} for {target:g} bits and gains {_gained(gains.loc[MULTIPLIER])} over quantiles"
-    if (weight := _nearest_weight(bits)) in gains.index and weight != RELEASED and gains.loc[weight, "min"] > LITTLE:
-        told += f" ({weight.rpartition(', ')[2]}: {ends[weight]:.2f}, {signed(gains.loc[weight, 'mean'], 1)} dB)"
-    return f"Tune with a multiplier: {told}. Only to meet a budget on new pictures, {budget}."
-
-
-def _gained(gain: pd.Series) -> str:
-    span = f" ({signed(gain['min'], 1)} to {signed(gain['max'], 1)} by run)" if gain["count"] > 1 else ""
-    return f"{signed(gain['mean'], 1)} dB{span}"
+    if MULTIPLIER not in means or not means[MULTIPLIER].helps:
+        return f"To meet a budget of bits, {budget}. Whether bits should follow images at all is told on the page of complexity."
+    target, gain = bits["target"].iloc[0], means[MULTIPLIER]
+    ends = {method: target + off_target(bits, method, target).mean() for method in means}
+    networks = [f"{signed(one.fp, 1)} dB on {one.network}" for one in found if one.method == MULTIPLIER]
+    by = f": {several(networks)}" if len(networks) > 1 else ""
+    told = (
+        f"for {target:g} bits it ends at {ends[MULTIPLIER]:.2f} on the calibration pictures and at {on_sets(bits, MULTIPLIER):.2f} on whole "
+        f"pictures of the evaluated sets. At equal bits it gains {signed(gain.fp, 1)} dB over quantiles to the full-precision output{by} "
+        f"({signed(gain.truth, 1)} dB to ground truth{' in the mean' if by else ''})."
+    )
+    if (weight := _nearest_weight(bits)) in means and weight != RELEASED and means[weight].helps:
+        own = means[weight]
+        told += (
+            f" {short(weight).capitalize()} ends at {ends[weight]:.2f} on the calibration pictures and gains {signed(own.fp, 1)} dB "
+            f"({signed(own.truth, 1)} dB to ground truth)."
+        )
+    return (
+        f"If bits are to follow images at all (page of complexity), tune with a multiplier: {told} Only to meet a budget on new pictures, "
+        f"{budget}."
+    )

@@ -5,8 +5,6 @@ import pandas as pd
 
 from . import bit_loss_measures as measures
 from .bit_loss_measures import factors_at, thresholds
-from .bit_loss_methods import targeted
-from .measured import signed
 from .probing import psnr
 
 LITTLE = 0.1  # dB; smaller gains are none
@@ -48,25 +46,3 @@ def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
             row = dict(backbone=backbone, seed=seed, method=method, target=target, fab=fab, psnr=value)
             rows.append(row | dict(gain=value - reference))
     return pd.DataFrame(rows)
-
-
-def tuned_gains(units: pd.DataFrame) -> pd.DataFrame:
-    """What tunings with a target gain on quantiles at equal bits, dB, by method: mean, least and most of the runs."""
-    here = at_equal_bits(units, "fp").dropna(subset=["gain"])
-    here = here[here["method"].map(targeted)]
-    return here.groupby("method", sort=False)["gain"].agg(["mean", "min", "max", "count"])
-
-
-def told_worth(gains: pd.DataFrame) -> str:
-    """What tunings with a target give against quantiles: the least and the most of their means."""
-    low, high = gains["mean"].min(), gains["mean"].max()
-    span = (
-        f"{signed(low, 1)} to {signed(high, 1)} dB in the mean"
-        if len(gains) > 1
-        else f"{signed(low, 1)} dB in the mean"
-    )
-    if low > LITTLE:
-        return f"At equal bits any tuning towards a target gains over quantiles: {span}."
-    if high <= LITTLE:
-        return f"At equal bits no tuning towards a target gains over quantiles: {span}."
-    return f"At equal bits not every tuning towards a target gains over quantiles: {span}."

@@ -15,7 +15,8 @@ from ..tables.wording import several
 from . import clipping_measures
 from .clipping_measures import EVERY, MINMAX
 from .clipping_searches import searched, told_searches
-from .clipping_values import clear, gaps, matrix, pivoted, searches
+from .clipping_values import clear, gaps, matrix, pivoted, searches, told_gap
+from .clipping_weights import weight_rows
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
@@ -27,6 +28,10 @@ QUESTION = Question(
     "other patches. The search looks at a layer's input alone, not at the network's output. Half-way: the released search goes half of "
     "the way to the best range. Models are not fine-tuned; PSNR is to the full-precision output.",
     "What a range found for other bits costs, and what clipping gives by how ranges are searched",
+    others={
+        "kept": "The share of its range that a layer keeps, by the bits that are searched for",
+        "layers": "Which layers owe the cost of a range found for other bits",
+    },
 )
 _LITTLE, _MOST = 0.1, 0.8  # dB; of what all layers owe
 
@@ -126,6 +131,7 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
         *evidence(_matched(units, layers)),
         *evidence(_owed(layers)),
         *evidence(searched(units, method)),
+        *evidence(weight_rows(units, method)),
         *evidence(extents(units)),
     ]
 
@@ -238,19 +244,20 @@ def _kept(layers: pd.DataFrame) -> pd.DataFrame:
 
 def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by bits used: what the ranges of most, fewest and the best bits give against the matched one, and what is kept."""
-    gain, truth = gaps(units, "fp"), gaps(units, "truth")
+    gain, truth, values = gaps(units, "fp"), gaps(units, "truth"), pivoted(matrix(units), "fp")
+    of_bits = lambda of, used: told_gap(values, (f"found for {of} bits", used), (f"found for {used} bits", used))
     ends, kept = (gain.index.max(), gain.index.min()), _kept(layers).mean()
     rows = []
     for used in gain:
         best = gain[used].idxmax()
         row = {"at bits": str(used), "a layer keeps (median)": f"{kept[used]:.0%}"}
         for of in ends:
-            row[f"range of {of} bits (dB)"] = signed(gain.loc[of, used], 1) if of != used else "matched"
+            row[f"range of {of} bits (dB)"] = of_bits(of, str(used)) if of != used else "matched"
             row[f"range of {of} bits (dB to ground truth)"] = (
                 signed(truth.loc[of, used], 1) if of != used else "matched"
             )
         rows.append(row | {"best range": f"of {best} bits" if best != used else "matched"})
-        rows[-1] |= {"best range (dB)": signed(gain.loc[best, used], 1)}
+        rows[-1] |= {"best range (dB)": of_bits(best, str(used)) if best != used else signed(0, 1)}
     return rows
 
 

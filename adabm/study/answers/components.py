@@ -23,6 +23,10 @@ QUESTION = Question(
     "The parts of AdaBM are switched off, and its settings moved, one at a time. What a part adds to the other two is told in dB and "
     "in bits (FAB); layer mapping is compared with layer factors dealt at random, too.",
     "Quality with parts of AdaBM switched off, and their average bits (FAB)",
+    others={
+        "bit_weight": "PSNR and average bits (FAB) by the weight of the bit loss",
+        "frontier": "Loss of PSNR against average bits (FAB), a line a way to choose bits",
+    },
 )
 _NO_EFFECT = 0.005  # dB, and bits
 _NO_IMAGE = "+".join(part for part in PARTS if part != "image")

@@ -30,15 +30,15 @@ def ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return least, most
 
 
-def from_to(values: np.ndarray) -> str:
+def from_to(values: np.ndarray, digits: int = 2) -> str:
     """Tell between what 95 % of draws of one difference lie: ``-0.12 to +0.03``."""
     least, most = ends(values)
-    return f"{signed(least)} to {signed(most)}"
+    return f"{signed(least, digits)} to {signed(most, digits)}"
 
 
-def with_ends(value: float, values: np.ndarray) -> str:
+def with_ends(value: float, values: np.ndarray, digits: int = 2) -> str:
     """Tell a difference and between what 95 % of its draws lie: ``-0.04 (-0.12 to +0.03)``."""
-    return f"{signed(value)} ({from_to(values)})"
+    return f"{signed(value, digits)} ({from_to(values, digits)})"
 
 
 def one_sided(values: np.ndarray) -> bool:

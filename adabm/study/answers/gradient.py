@@ -29,6 +29,9 @@ QUESTION = Question(
     "The bits of images and layers are steps, whose gradient is made up: seven ways to do so, against finite differences of the loss and by what they tune "
     "to. Gains are dB to ground truth at equal FAB; networks count alike, however few their patches; brackets hold 95 % of draws of patches.",
     "How each approximation of the gradient agrees with finite differences, and where tuning the bits with it ends",
+    others={
+        "steps": "Change of average bits (FAB) along the tuning, by approximation",
+    },
 )
 TUNED = tuple(SURROGATES)
 _DRAWS = 2000

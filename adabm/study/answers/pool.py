@@ -287,7 +287,7 @@ def _row(lost: Lost) -> dict[str, str]:
         return cells
     cells |= {name.replace("difference", "loss"): value for name, value in lost.loss.cells("p (adjusted)").items()}
     if lost.alike is not None:
-        cells |= {"same bits for all images": f"{lost.images_alike.mean:+z.2f}"}
-        cells |= {"same bits for all: by ranges": f"{lost.alike.mean:+z.2f}"}
-        cells |= {"the rest: by bits": f"{lost.loss.mean - lost.alike.mean:+z.2f}"}
+        cells |= {"loss if all images had the same bits (dB)": f"{lost.images_alike.mean:+z.2f}"}
+        cells |= {"loss if all images and layers had, by ranges alone (dB)": f"{lost.alike.mean:+z.2f}"}
+        cells |= {"the rest of the loss, by bits (dB)": f"{lost.loss.mean - lost.alike.mean:+z.2f}"}
     return cells

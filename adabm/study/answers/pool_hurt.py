@@ -1,4 +1,4 @@
-"""Which pools clearly hurt which method, in a sentence."""
+"""Which pools clearly hurt which method, in short sentences."""
 
 from collections.abc import Sequence
 
@@ -22,20 +22,27 @@ def told_hurt(pools: Sequence[Lost], share: float) -> str:
     told: list[str] = []
     for series, here in by(pools, "series").items():
         outliers, alone = ([lost for lost in here if lost.pool in kinds] for kinds in (OUTLIERS, ALONE))
-        mixed = _hurting(outliers)
-        parts = (
-            [f"{several(mixed)} among the photographs ({f'{share:.0%} of them; ' * (not told)}{_span(outliers)} dB)"]
-            if mixed
-            else []
-        )
+        mixed, tried = _hurting(outliers), _tried(here, pools)
+        if mixed:
+            of_them = f" ({share:.0%} of them)" * (not told)
+            told.append(
+                f"{several(mixed)} among the photographs{of_them} clearly {_hurt(outliers)} {series}, by {_span(outliers)} dB{tried}"
+            )
         domains = [
             f"{pool} ({_span(of)} dB{_untried(of, here)})" for pool, of in by(alone, "pool").items() if _hurting(of)
         ]
-        parts += [f"{several(domains)} in their place"] if domains else []
-        told.append(
-            f"{series}{_tried(here, pools)} is clearly hurt by {', and by '.join(parts) if parts else 'none of its pools'}"
-        )
-    return f"What the calibration set holds matters: {'; '.join(told)}."
+        if domains:
+            also = "also " * bool(mixed)
+            told.append(
+                f"in place of photographs, {several(domains)} {also}clearly {_hurt(alone)} {'it' if mixed else series + tried}"
+            )
+        if not mixed and not domains:
+            told.append(f"none of its pools clearly hurts {series}{tried}")
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in ("what the calibration set holds matters", *told))
+
+
+def _hurt(pools: Sequence[Lost]) -> str:
+    return "hurts" if len({lost.pool for lost in pools if lost.hurts}) == 1 else "hurt"
 
 
 def _span(pools: Sequence[Lost]) -> str:

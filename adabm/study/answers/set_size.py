@@ -24,6 +24,9 @@ QUESTION = Question(
     "Calibration and fine-tuning see fewer or more low-resolution pictures, drawn at random; nothing else of the recipe changes. Bits "
     "follow the pictures, so that a part of what more of them gain may be bits (FAB, below).",
     "Quality against the number of calibration pictures",
+    others={
+        "time": "Measured time of calibration by the number of calibration pictures",
+    },
 )
 
 

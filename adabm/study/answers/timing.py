@@ -24,6 +24,11 @@ QUESTION = Question(
     "Measured time and memory of the parts of quantizing a network, on the machine that the provenance names. Upscaling is "
     "simulated; the picture that is upscaled is named with its size in pixels.",
     "Measured time of the parts of quantizing with AdaBM, and of upscaling",
+    others={
+        "pictures": "Measured time by the number of calibration pictures",
+        "recipes": "Measured time of whole recipes",
+        "steps": "Measured time by the number of fine-tuning steps",
+    },
 )
 _IMAGE2BIT = "of which Image2Bit"  # the level of the part that is timed beside upscaling
 _BESIDE = ("minmax", "fast", "best")  # recipes

@@ -1,17 +1,20 @@
 """Figures of the bit loss: bits along the tuning, bits off the target, PSNR against bits; a column a network."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .figures import INK, SLATE, family_color, study_style
+from .series import name_lines
 
-_LEFT = ("bit loss, weight 5", "bit loss, weight 50", "bit loss, weight 500")  # names that stand left of their points
-_ABOVE = ("multiplier",)  # close to one of them
-_BEHIND = dict(facecolor="white", edgecolor="none", pad=0.3, alpha=0.75)  # of a name over lines
+CALIBRATION = "calibration"  # what tables call the calibration pictures
+
+_SETS = "os^vP*X"  # markers of sets, which are open
 _ROOM = 2.0  # of the steps, for names behind their lines
 
 
@@ -28,11 +31,18 @@ def plot_along(trace: pd.DataFrame, released: str) -> Figure:
 
 
 def plot_missed(off: pd.DataFrame, released: str) -> Figure:
-    """Draw the mean over seeds of ``off``, bits off the target, by ``backbone``, ``method`` and ``where``: sets are open."""
-    figure = _columns(off, 2.2, lambda axis, here: _missed(axis, here, released))
+    """Draw the mean over seeds of ``off``, bits off the target, by ``backbone``, ``method`` and ``where``: a marker a set, open."""
+    markers = dict(
+        zip([where for where in dict.fromkeys(off["where"]) if where != CALIBRATION], itertools.cycle(_SETS))
+    )
+    figure = _columns(off, 2.7, lambda axis, here: _missed(axis, here, released, markers))
     for axis in figure.axes[1:]:
         axis.tick_params(labelleft=False)
-    figure.supxlabel("bits off the target; filled: calibration pictures; open: sets", fontsize=9)
+    key = [Line2D([], [], color="0.3", marker=mark, mfc="none", ls="") for mark in markers.values()]
+    key.insert(0, Line2D([], [], color="0.3", marker="D", ls=""))
+    names = ["calibration pictures", *(f"{name}, whole pictures" for name in markers)]
+    figure.legend(key, names, loc="outside lower center", ncols=3, fontsize=7.5, handletextpad=0.2, frameon=False)
+    figure.axes[len(figure.axes) // 2].set_xlabel("bits off the target (mean of seeds)")
     return figure
 
 
@@ -76,7 +86,8 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
     axis.axhline(target, xmax=1 / _ROOM, color="0.3", ls=":", lw=1)  # names stand behind it
     last, low = trace["step"].max(), -1e9
     apart = 0.07 * (trace["fab"].max() - trace["fab"].min())
-    told = {method: _short(method) + ",\nreleased" * (method == released) for method in ends} | {"target": "target"}
+    more = {released: ",\nreleased", "multiplier": ",\nto the step kept"}
+    told = {method: _short(method) + more.get(method, "") for method in ends} | {"target": "target"}
     for method, end in sorted((ends | {"target": target}).items(), key=lambda item: item[1]):
         low = max(end, low + apart * (1.6 if "\n" in told[method] else 1))
         axis.annotate(
@@ -86,6 +97,9 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
             textcoords="offset points",
             fontsize=7,
             va="center",
+            bbox=dict(
+                facecolor="white", edgecolor="none", pad=0.3, alpha=0.85
+            ),  # no line of the grid runs through a name
             color="0.3" if method == "target" else _color(method, released),
         )
         low += 0.6 * apart * ("\n" in told[method])
@@ -94,21 +108,14 @@ def _along(axis: Axes, trace: pd.DataFrame, released: str) -> None:
     axis.grid(axis="x", visible=False)  # names stand where no step is
 
 
-def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
+def _missed(axis: Axes, off: pd.DataFrame, released: str, markers: Mapping[str, str]) -> None:
     methods = list(dict.fromkeys(off["method"]))
     for place, method in enumerate(methods):
-        means = off[off["method"] == method].groupby(["where", "target"], sort=False)["off"].mean().reset_index()
-        for where, marker, size in (("calibration", "D", 6), (None, "o", 5)):
-            shown = means[means["where"] == where] if where else means[means["where"] != "calibration"]
-            color = _color(method, released)
-            axis.plot(
-                shown["off"],
-                [place + (0.12 if where else -0.12)] * len(shown),
-                marker,
-                ms=size,
-                color=color,
-                mfc=color if where else "none",
-            )
+        means, color = off[off["method"] == method].groupby("where", sort=False)["off"].mean(), _color(method, released)
+        axis.plot(means[CALIBRATION], place + 0.15, "D", ms=6, color=color)
+        for where, marker in markers.items():
+            if where in means:
+                axis.plot(means[where], place - 0.15, marker, ms=5, color=color, mfc="none")
     axis.axvline(0, color="0.3", ls=":", lw=1)
     axis.set_yticks(
         range(len(methods)),
@@ -122,18 +129,16 @@ def _missed(axis: Axes, off: pd.DataFrame, released: str) -> None:
 
 def _quality(axis: Axes, models: pd.DataFrame, curves: pd.DataFrame, released: str) -> None:
     for _, here in curves.groupby("seed"):
-        axis.plot(here["fab"], here["psnr"], color="0.6", lw=1)
-    end = curves.iloc[curves["fab"].argmin()]
-    axis.annotate("quantiles", (end["fab"], end["psnr"]), (2, -9), textcoords="offset points", fontsize=7, color="0.4")
+        axis.plot(here["fab"], here["psnr"], color="0.7", lw=1)
     means = models.groupby("method", sort=False)[["fab", "psnr"]].mean()
-    for method, point in means.iterrows():
-        axis.plot(point["fab"], point["psnr"], "o", color=_color(method, released), ms=5)
-        ha, away = (
-            ("center", (0, 8)) if method in _ABOVE else ("right", (-5, 0)) if method in _LEFT else ("left", (5, 0))
-        )
-        place = dict(
-            textcoords="offset points", fontsize=7, va="center", ha=ha, color=_color(method, released), bbox=_BEHIND
-        )
-        axis.annotate(_short(method), point, away, **place)
+    ends = {_short(method): (point["fab"], point["psnr"]) for method, point in means.iterrows()}
+    styles = {_short(method): {"color": _color(method, released)} for method in means.index}
+    for name, point in ends.items():
+        axis.plot(*point, "o", color=styles[name]["color"], ms=5)
+    first = curves[curves["seed"] == curves["seed"].iloc[0]]
+    middle = first.iloc[(first["fab"] - first["fab"].quantile(0.3)).abs().argmin()]
+    ends["quantiles"], styles["quantiles"] = (middle["fab"], middle["psnr"]), {"color": "0.4"}
     axis.set(xlabel="FAB of the patches")
-    axis.margins(x=0.45)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.autoscale_view()
+    name_lines(axis, ends, styles)

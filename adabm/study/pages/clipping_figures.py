@@ -21,8 +21,8 @@ def plot_clipping(gaps: pd.DataFrame, gains: pd.Series) -> Figure:
         gains: by name of a search, dB against no clipping.
     """
     with study_style():
-        figure = Figure(figsize=(7.8, 3.4))
-        matrix, searched = figure.subplots(1, 2, width_ratios=[1.35, 0.65])
+        figure = Figure(figsize=(8.4, 3.4))
+        matrix, searched = figure.subplots(1, 2, width_ratios=[1.45, 0.6])
         _matrix(matrix, gaps)
         order = gains.sort_values(ascending=False)
         colors = [family_color("AdaBM") if "released" in name else SLATE for name in order.index]
@@ -34,7 +34,9 @@ def plot_clipping(gaps: pd.DataFrame, gains: pd.Series) -> Figure:
         )
         searched.invert_yaxis()
         searched.axvline(0, color="0.3", lw=0.8)
-        searched.set(title="at AdaBM's mapped bits, ranges\nsearched at:", xlabel="dB against no clipping")
+        searched.set(
+            title="at AdaBM's mapped bits, ranges\nsearched at (orange: as released):", xlabel="dB against no clipping"
+        )
         searched.grid(axis="y", visible=False)
     return figure
 
@@ -69,11 +71,18 @@ def _shares(axis: Axes, layers: pd.DataFrame) -> None:
 
 def _matrix(axis: Axes, gaps: pd.DataFrame) -> None:
     values = gaps.to_numpy()
-    axis.pcolormesh(np.clip(values, _WORST, -_WORST), cmap="RdBu", vmin=_WORST, vmax=-_WORST)
+    found = np.ma.masked_array(values, np.eye(len(values), dtype=bool))
+    drawn = axis.pcolormesh(found, cmap="RdBu", vmin=_WORST, vmax=-_WORST)
+    bar = axis.figure.colorbar(drawn, ax=axis, extend="both", pad=0.02, aspect=30)
+    bar.set_label("dB (red: worse than matched, blue: better)", fontsize=8)
+    bar.outline.set_visible(False)
     axis.invert_yaxis()
     for row, column in np.ndindex(values.shape):
         strong = abs(values[row, column]) > -0.7 * _WORST
-        text = "matched" if row == column else f"{round(values[row, column], 1) + 0.0:+.1f}"
+        if row == column:  # nothing to compare: no colour
+            axis.text(column + 0.5, row + 0.5, "matched", ha="center", va="center", fontsize=7, color="0.45")
+            continue
+        text = f"{round(values[row, column], 1) + 0.0:+.1f}"
         axis.text(
             column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color="white" if strong else "black"
         )

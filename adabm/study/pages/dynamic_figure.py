@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from .figures import factor_colors, study_style
+from .figures import FACTORS, study_style
 
+_LINEAR = 0.5  # dB up to which the axis is linear; logarithmic beyond
 _SIGNS = {-1: "-", 0: ".", 1: "+"}
 
 
@@ -40,14 +41,14 @@ def _strip(axis: Axes, gained: pd.DataFrame, summary: pd.DataFrame) -> None:
             f"{row['truth']:+.2f} dB", (1.01, place), xycoords=axis.get_yaxis_transform(), va="center", fontsize=8
         )
     axis.axvline(0, color="0.3", lw=0.8)
-    axis.set_xscale("symlog", linthresh=0.5)
+    axis.set_xscale("symlog", linthresh=_LINEAR)
     axis.xaxis.set_major_locator(FixedLocator([-5, -2, -1, -0.5, 0, 0.5, 1, 2, 5]))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_yticks(range(len(summary)), list(summary.index))
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.set(
-        xlabel="gain on fixed factors at equal FAB (dB to ground truth)",
+        xlabel=f"gain on fixed factors at equal FAB (dB to ground truth; logarithmic beyond {_LINEAR} dB either way)",
         title="Dots: patches; diamonds: means, with 95 % of draws of patches",
     )
 
@@ -57,7 +58,7 @@ def _shares(axis: Axes, factors: pd.DataFrame, fixed: str) -> None:
     dynamic = np.array([list(text) for text in factors.loc[factors["rule"] != fixed, "factors"]])
     settled = np.array([list(text) for text in factors.loc[factors["rule"] == fixed, "factors"]])
     layers, bottom = np.arange(dynamic.shape[1]), np.zeros(dynamic.shape[1])
-    for factor, color in factor_colors().items():
+    for factor, color in FACTORS.items():
         share = (dynamic == _SIGNS[factor]).mean(0)
         axis.bar(layers, share, 0.9, bottom, color=color)
         usual = (settled == _SIGNS[factor]).mean(0) >= 0.5
@@ -71,6 +72,6 @@ def _shares(axis: Axes, factors: pd.DataFrame, fixed: str) -> None:
         yticks=[0, 0.5, 1],
         xlabel=f"layer of {factors['backbone'].iloc[0]}, in execution order",
         ylabel="share of patches",
-        title="By the picture's own percentiles: a bit fewer (blue), base (gray), one more (orange)",
+        title="By the picture's own percentiles: a bit fewer (pale), base (gray), one more (dark)",
     )
     axis.grid(visible=False)

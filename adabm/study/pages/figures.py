@@ -39,6 +39,11 @@ _PALE = 0.65  # least channel of a colour from which on names written in it cann
 # Colours that no method has, for what is none: what is looked at, and what it is compared with.
 INK, SLATE = (0.13, 0.19, 0.27), (0.45, 0.52, 0.60)
 BETTER, WORSE = (0.01, 0.62, 0.45), (0.62, 0.11, 0.31)  # what is clearly so
+FACTORS = {
+    -1: (0.66, 0.85, 0.82),
+    0: (0.6, 0.6, 0.6),
+    1: (0.0, 0.25, 0.3),
+}  # a bit fewer, none and one more, darker the more bits
 IMAGES, LAYERS = (0.87, 0.56, 0.02), (0.01, 0.62, 0.45)  # what is done, or measured, image by image and layer by layer;
 # two families have such colours too, which no question compares on a page with these
 _NETWORKS = ((INK, "o", "-"), (SLATE, "s", "--"), ("0.6", "D", ":"), (INK, "^", "-."), (SLATE, "v", "-"))

@@ -32,7 +32,10 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
             point = (row["seconds"], row["loss_db"])
             axis.plot(*point, "o", color=color, mfc="white" if open_ else color, mew=1.5, ms=7, zorder=3)
             away = dict(textcoords="offset points", ha="right" if late else "left")
-            axis.annotate(row["label"], point, (-7 if late else 7, 4), fontsize=8, color=color, **away)
+            behind = dict(
+                facecolor="white", edgecolor="none", pad=0.8, alpha=0.85
+            )  # no line of the grid runs through a name
+            axis.annotate(row["label"], point, (-7 if late else 7, 4), fontsize=8, color=color, bbox=behind, **away)
         axis.set(xscale="log", ylim=(0, 1.08 * rows["loss_db"].max()))
         axis.set_xlim(rows["seconds"].min() / 1.4, rows["seconds"].max() * 1.4)
         told = "; open: put together from parts" if any(summed) else ""

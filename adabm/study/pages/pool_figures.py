@@ -32,7 +32,8 @@ def plot_pools(losses: pd.DataFrame) -> Figure:
         for axis, title in zip(grid[0], columns):
             axis.set_title(title)
         figure.supxlabel(
-            "PSNR lost against photographs alone (dB); coloured where clear, lines: spread over seeds", fontsize=8.5
+            "PSNR lost against photographs alone (dB; logarithmic beyond 1 dB either way)\ncoloured where clear, lines: spread over seeds",
+            fontsize=8.5,
         )
     return figure
 

@@ -68,7 +68,8 @@ def plot_sweep(
                 if value == "loss_db":  # tenths of a dB matter beside a loss of ten
                     logarithmic_loss(axis)
                 shade(axis, shades, labelled=row == 0)
-                axis.set(xlabel=label if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
+                told = f"{label} (logarithmic)" if log else label
+                axis.set(xlabel=told if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
                 axis.autoscale_view(scaley=False)
                 if column == len(datasets) - 1 and row == 0 and len(series) > 1:

@@ -33,6 +33,12 @@ CALIBRATION = Question(
     "What does AdaBM see and decide?",
     "One calibration: the complexity of images, the sensitivity of layers, and the bits that follow.",
     "What one calibration saw and decided",
+    others={
+        "bit_map": "Bits of each tile of a picture",
+        "complexity": "Complexity of the calibration patches, with the two thresholds of images",
+        "crops": "A picture by full precision and by the quantized model",
+        "layers": "Sensitivity of each layer, and its bits",
+    },
 )
 EVALUATION = Question(
     "evaluation",
@@ -205,8 +211,9 @@ def _told(path: Path) -> Told:
 def _figures(question: Question, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
     figures = []
     for path in paths:
-        part = path.stem.removeprefix(question.id).strip("_").replace("_", " ") if question.id in path.stem else ""
-        figures.append((embedded(path), question.figure + (f": {part}" if part else "")))
+        part = path.stem.removeprefix(question.id).strip("_") if question.id in path.stem else ""
+        told = question.others.get(part) or question.figure + (f": {part.replace('_', ' ')}" if part else "")
+        figures.append((embedded(path), told))
     return tuple(figures)
 
 

@@ -47,7 +47,7 @@ def plot_sizes(swept: pd.DataFrame, enough: Mapping[tuple[str, str], int]) -> Fi
         grid[0, 0].xaxis.set_major_locator(FixedLocator(sizes))
         grid[0, 0].xaxis.set_minor_locator(NullLocator())
         grid[0, 0].xaxis.set_major_formatter(lambda size, _: f"{size:g}")
-        figure.supxlabel("calibration pictures", fontsize=9)
+        figure.supxlabel("calibration pictures (logarithmic)", fontsize=9)
     return figure
 
 

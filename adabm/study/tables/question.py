@@ -1,6 +1,7 @@
 """A question of the study: how to tell it, and where its files are."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..origin.provenance import provenance_path
@@ -14,8 +15,9 @@ class Question:
 
     ``id`` names its folder in the results of a profile, its table and figures there (``<id>.csv``, ``<id>.png``,
     ``<id>_<suffix>.png``), its block of parameters and its module in :mod:`adabm.study.answers`. ``number`` orders the
-    report. ``figure`` says what the figure shows, for those who cannot see it. The report shows the first figure, the others
-    folded away; those of a ``gallery``, which are pictures, as wide as the page.
+    report. ``figure`` says what the figure shows, for those who cannot see it, and ``others`` what those with a suffix show, by
+    suffix. The report shows the first figure, the others folded away; those of a ``gallery``, which are pictures, as wide as the
+    page.
     """
 
     id: str
@@ -24,6 +26,7 @@ class Question:
     explanation: str
     figure: str
     gallery: bool = False
+    others: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def notebook(self) -> str:

@@ -1,0 +1,111 @@
+"""What weight ranges searched at each layer's own bits give over those of the released recipe, network by network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..tables.wording import several
+from .clipping_measures import RELEASED
+from .clipping_values import drawn_gaps, pivoted
+from .draws import DRAWN, from_to, one_sided
+from .measured import signed
+
+_OWN_BITS, _RELEASED_RECIPE = "adabm-own-bits", "adabm"  # they differ in the ranges of weights
+_OWN, _OTHER = ("own", RELEASED), ("other", RELEASED)
+_LATER = "Fine-tuned, less of that is left: page of fine-tuning."
+_MEAN = "mean of networks"
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a model's own weight ranges give, in dB: the gain, its spread over seeds, and what draws make of it."""
+
+    network: str
+    own: float
+    released: float
+    spread: float
+    draws: np.ndarray
+
+    @property
+    def gain(self) -> float:
+        return self.own - self.released
+
+    @property
+    def sure(self) -> bool:
+        return one_sided(self.draws)
+
+    @property
+    def helps(self) -> bool:
+        return self.sure and self.gain > 0
+
+
+def worths(units: pd.DataFrame, method: str, kind: str) -> list[Worth]:
+    """Return what own weight ranges give by network, and in the mean of several, at the released search; on what both recipes have.
+
+    Args:
+        method: the recipe that the question is asked of; nothing is returned of another than the one with own weight ranges.
+        kind: "fp", to the full-precision output, or "truth".
+    """
+    names = {method: _OWN[0], _RELEASED_RECIPE: _OTHER[0]}
+    here = units[units["method"].isin(names) & (units["series"] == "search") & (units["level"] == RELEASED)]
+    values = pivoted(here.assign(series=here["method"].map(names)), kind).dropna()
+    if method != _OWN_BITS or values.empty or values.columns.get_level_values(0).nunique() < len(names):
+        return []
+    seeds = values.groupby(["backbone", "seed"], sort=False).mean()
+    draws, found = drawn_gaps(values, _OWN, _OTHER), []
+    for place, (network, of) in enumerate(seeds.groupby("backbone", sort=False)):
+        own, other, gap = of[_OWN], of[_OTHER], of[_OWN] - of[_OTHER]
+        spread = float(gap.std()) if len(gap) > 1 else 0.0
+        found.append(Worth(network, float(own.mean()), float(other.mean()), spread, draws[:, place]))
+    if len(found) > 1:
+        means = (float(np.mean([getattr(worth, name) for worth in found])) for name in ("own", "released"))
+        gaps = (seeds[_OWN] - seeds[_OTHER]).groupby("seed").mean()
+        found.append(Worth(_MEAN, *means, float(gaps.std()) if len(gaps) > 1 else 0.0, draws.mean(1)))
+    return found
+
+
+def told_weights(units: pd.DataFrame, method: str) -> str:
+    """Tell what own weight ranges give: the mean of the networks, then each network's value, and where they do not help."""
+    found = worths(units, method, "fp")
+    if not found:
+        return ""
+    mean, networks = found[-1], [worth for worth in found if worth.network != _MEAN]
+    helped, others = ([worth for worth in networks if worth.helps == wanted] for wanted in (True, False))
+    of, spread = (" in the mean of the networks", "") if len(networks) > 1 else ("", f" ± {mean.spread:.1f}")
+    told = f"{signed(mean.gain, 1)}{spread} dB over the released recipe's{of}, to the full-precision output and not fine-tuned"
+    if not helped:
+        return (
+            f" Weight ranges searched at their layer's own bits do not clearly help: {told}{_each(networks)}. {_LATER}"
+        )
+    if not others:
+        return f" Search weight ranges at their layer's own bits: {told}{_each(networks)}. {_LATER}"
+    on = several([worth.network for worth in others])
+    return (
+        f" Search weight ranges at their layer's own bits on {several([worth.network for worth in helped])}, not on {on}. "
+        f"That gives {told}{_each(networks)}. {_LATER}"
+    )
+
+
+def _each(networks: list[Worth]) -> str:
+    """The value of each network with its spread over seeds: ``: +1.2 ± 0.1 dB on a and -0.1 ± 0.3 dB on b, not clearly``."""
+    if len(networks) == 1:
+        return "" if networks[0].sure else " (not clearly)"
+    told = [
+        f"{signed(worth.gain, 1)} ± {worth.spread:.1f} dB on {worth.network}{'' if worth.sure else ' (not clearly)'}"
+        for worth in networks
+    ]
+    return f": {several(told)}"
+
+
+def weight_rows(units: pd.DataFrame, method: str) -> list[dict[str, str]]:
+    """Rows by network: PSNR with either weight ranges, the difference with its spread and draws, and that to ground truth."""
+    rows = []
+    for fp, truth in zip(worths(units, method, "fp"), worths(units, method, "truth")):
+        row = {"weight ranges at the layer's own bits": fp.network}
+        row |= {"own (dB to full precision)": f"{fp.own:.1f}", "released recipe's (dB)": f"{fp.released:.1f}"}
+        row |= {"difference (dB)": signed(fp.gain, 1), "spread over seeds (dB)": f"{fp.spread:.1f}"}
+        row |= {DRAWN: from_to(fp.draws, 1), "clearly": "yes" if fp.sure else "no"}
+        row["difference to ground truth (dB)"] = f"{signed(truth.gain, 1)} ({from_to(truth.draws, 1)})"
+        rows.append(row)
+    return rows
