@@ -343,5 +343,5 @@ def test_what_pages_advise_on_the_parts_of_adabm_stands_together(tmp_path):
     assert "What follows for who uses AdaBM" not in render(results), "one page alone"
     (results / "stopping" / "conclusion.md").write_text("**Stop.**\n\n*In practice:* hold some out.\n")
     (listed,) = re.findall(r"What follows for who uses AdaBM:(.*?)</dl>", render(results), re.DOTALL)
-    assert re.findall(r"<dt>(.*?)</dt>", listed) == ["Fine-tuning", "Calibration pictures"]
+    assert re.findall(r"<dt>(.*?)</dt>", listed) == ["State of fine-tuning to keep", "Calibration pictures"]
     assert "Hold some out." in listed and "Take 20." in listed and 'href="#set_size"' in listed
