@@ -63,7 +63,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
     assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (one seed). 10 steps are enough.**"
     assert details == 'Runs end between 28.00 and 30.04 dB, best "long rounds".'
     assert turns == (
-        "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the gain. "
+        "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the change. "
         'PSNR rises up to the last step of "short" (step 5). '
         'How few steps do is told by plateaus that begin inside a round: "long rounds" (step 10).'
     )
@@ -78,7 +78,7 @@ def test_a_plateau_that_begins_with_the_end_of_a_turn_does_not_tell_how_many_ste
         "**Fine-tuning gains +9.51 dB in the run that ends best (one seed). It is all there when the turn of activation ranges "
         "ends, after 10 steps.**"
     )
-    assert "The first round, of weight ranges, has 95% of the gain." in turns
+    assert "The first round, of weight ranges, has 95% of the change." in turns
     assert turns.endswith(
         'says that the turn was over, not that so many steps were needed: so with "released" (step 10).'
     )
@@ -380,3 +380,34 @@ def test_what_is_lost_again_by_the_last_step_is_told():
 def test_a_run_that_gains_more_from_a_lower_start_is_told_in_the_advice():
     rows = table({0: 29.0, 5: 30.0, 10: 30.0}), table({0: 20.0, 5: 29.8}, "short")
     assert told(*rows)[-2].endswith('; "short" starts 9.0 dB lower, takes 5 steps and ends 0.20 dB lower.')
+
+
+RATES = {
+    "own": {"method": "adabm-own-bits"},
+    "own, slow": {"method": "adabm-own-bits", "changes": {"tune.lr_weight": 0.001, "tune.lr_activation": 0.001}},
+    "own, slower": {"method": "adabm-own-bits", "changes": {"tune.lr_weight": 1e-4, "tune.lr_activation": 1e-4, "tune.rounds": 1}},
+    "own, short": {"method": "adabm-own-bits", "changes": {"tune.rounds": 2}},
+    "released": {"method": "adabm"},
+}  # fmt: skip
+
+
+def test_the_answer_tells_learning_rates_by_network_and_where_the_best_runs_start():
+    """Of the released rate the run speaks whose rounds other rates have too; runs from other ranges do not."""
+    rows = joined(
+        table({0: 30.0, 5: 30.5, 20: 30.5}, "own"),
+        table({0: 30.0, 5: 30.5, 20: 30.52}, "own, slow"),
+        table({0: 30.0, 5: 30.2}, "own, slower"),
+        table({0: 30.0, 5: 30.5, 10: 30.51}, "own, short", seeds=(0, 1)),
+        table({0: 20.0, 5: 30.0, 20: 30.1}, "released"),
+        table({0: 29.0, 5: 28.0, 20: 27.0}, "own", network="two"),
+        table({0: 29.0, 5: 29.5, 20: 29.6}, "own, slow", network="two"),
+        table({0: 28.0, 5: 28.5, 20: 28.5}, "own", network="three"),
+    )
+    head = fine_tuning.conclusion(rows, RATES, EFFORT)[0]
+    assert head.endswith(
+        " Learning rate: 0.01 and 0.001 end alike on EDSR-baseline (+0.50 dB and +0.52 dB in 20 steps, 1 seed), 0.0001 lower (+0.20 dB "
+        "in 5 steps, 1 seed); 0.001 ends best on SRResNet (+0.60 dB in 20 steps, 1 seed), 0.01 lower (-2.00 dB in 20 steps, 1 seed); only "
+        "0.01 was tried on DAT-light. These runs start from weight ranges searched at own bits. Runs from the released ranges start and "
+        "end lower: by 10.05 and 0.46 dB on EDSR-baseline.**"
+    )
+    assert "Learning rate" not in told(table({0: 20.0, 5: 25.0, 20: 25.0}))[0], "one rate alone"

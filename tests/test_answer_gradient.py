@@ -233,6 +233,19 @@ def test_a_gain_of_few_patches_is_told_as_one():
     )
 
 
+def test_what_hardly_moved_the_bits_is_said_to_be_slow_perhaps():
+    found = tables(**{**OTHERS, "identity": 0.6})
+    steps = found["steps"]
+    begun = steps.loc[steps["step"] == 0, "fab"].iloc[0]
+    moved = (steps["surrogate"] == "identity") & (steps["step"] > 0)
+    steps.loc[moved, "fab"] = begun - 0.1
+    told = gradient.conclusion(found)[0]
+    assert "; identity (bits hardly moved: it may only be slow) is clearly worse.**" in told
+    assert ", and hardly with identity (-0.10)" in told and ", which may only be slow." in told
+    steps.loc[moved, "fab"] = begun - 0.2
+    assert "; identity is clearly worse.**" in gradient.conclusion(found)[0], "two fifths of what AdaBM's moves"
+
+
 def test_networks_of_other_bits_count_alike_in_the_change_of_fab():
     steps = tables()["steps"]
     both = pd.concat([steps, steps.assign(backbone="wide", fab=steps["fab"] + 2)])

@@ -37,6 +37,51 @@ def test_each_page_tells_its_plan_and_its_seeds(tmp_path):
     assert list(cells["by seed (FAB)"]) == ["30.00 (4.2), 29.00 (4.0)", "30.00 (4.2)"]
 
 
+def test_traces_of_fine_tuning_and_the_main_results_stand_beside(tmp_path):
+    """The page of stopping takes 4 steps, 2 of weight ranges; that of fine-tuning measured 4 of its first round too."""
+    keys = dict(variable="step", series="adabm")
+    stopped = [
+        row(question="stopping", level=level, psnr_y_db=psnr, pictures=8, **keys)
+        for level, psnr in (("0", 18.0), ("4", 22.0))
+    ]
+    traced = [
+        row(question="fine_tuning", variable="step", level=level, series=series, seed=seed, psnr_y_db=psnr, calibration_pictures=20)
+        for series, seed in (("released", 0), ("released, short", 0), ("released, short", 1), ("slow", 0))
+        for level, psnr in (("0", 19.0), ("4", 31.0), ("8", 31.5))
+    ]  # fmt: skip
+    plans = {
+        "stopping": {"method": "adabm", "pictures": 20, "side": 24, "effort": {"patch_size": 24, "rounds": 4, "steps_per_round": 1}},
+        "fine_tuning": {
+            "runs": {
+                "released": {"method": "adabm"},
+                "released, short": {"method": "adabm", "changes": {"tune.rounds": 1}},
+                "slow": {"method": "adabm", "changes": {"tune.lr_weight": 0.001}},
+            },
+            "effort": {"patch_size": 96, "rounds": 3, "steps_per_round": 8},
+        },
+        "evaluation": {"plan": [], "effort": {"patch_size": 96, "rounds": 3, "steps_per_round": 2}},
+    }  # fmt: skip
+    for question, parameters in plans.items():
+        (tmp_path / question).mkdir()
+        (tmp_path / question / f"{question}.provenance.json").write_text(json.dumps({"parameters": parameters}))
+    place = {name: SIZE[0][name] for name in ("backbone", "dataset", "setting")}
+    main = [
+        place | dict(tile=0, method=method, seed=0, status="measured", pictures=5, psnr_y_db=psnr, fab=4.4)
+        for method, psnr in (("adabm-notune", 19.5), ("adabm", 31.2), ("minmax", 30.0))
+    ]
+    pd.DataFrame(main).to_csv(tmp_path / "evaluation" / "evaluation.csv")
+    cells = shown(tmp_path, SIZE + SAMPLING + stopped + traced, set_size=96, sampling=48).cells
+    found = [tuple(line)[1:] for line in cells.drop(columns=["page", "by seed (FAB)"]).itertuples(index=False)]
+    assert found[2:] == [
+        ("not", "the pool", "96", "5 pictures", "19.50"),
+        ("not", "20", "24", "8 patches of 24", "18.00"),
+        ("not", "20", "96", "5 pictures", "19.00 ± 0.00"),
+        ("4 steps, 2 of weight ranges", "20", "24", "8 patches of 24", "22.00"),
+        ("4 steps, 4 of weight ranges", "20", "96", "5 pictures", "31.00 ± 0.00"),
+        ("6 steps, 2 of weight ranges", "the pool", "96", "5 pictures", "31.20"),
+    ]
+
+
 def test_one_page_alone_has_nothing_to_explain(tmp_path):
     assert shown(tmp_path, SIZE, set_size=96) is None
 

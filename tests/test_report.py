@@ -360,11 +360,22 @@ def test_a_question_tells_networks_seeds_and_pictures():
     assert measured_on(timed) == "Measured at W4A4 FQ on one (1 seed)."
 
 
+def test_a_question_of_whole_recipes_tells_how_long_adabm_is_tuned():
+    keys = dict(
+        backbone="one", dataset="Set5", setting="W4A4 FQ", seed=0, status="measured", pictures=5, psnr_y_db=30.0
+    )
+    table = pd.DataFrame([keys])
+    effort = {"patch_size": 40, "rounds": 3, "steps_per_round": 5}
+    told = lambda methods: measured_on(table, {"methods": methods, "effort": effort})
+    assert told({"MinMax": "minmax", "AdaBM": "adabm"}).endswith("; AdaBM fine-tuned for 15 steps.")
+    assert "steps" not in told({"AdaBM": {"method": "adabm"}}), "whose changes may give it other steps"
+
+
 def test_what_pages_advise_on_the_parts_of_adabm_stands_together(tmp_path):
     results = write_results(tmp_path, "set_size", "stopping")
     (results / "set_size" / "conclusion.md").write_text("**Five.**\n\n*In practice:* take 20.\n")
     assert "What follows for who uses AdaBM" not in render(results), "one page alone"
     (results / "stopping" / "conclusion.md").write_text("**Stop.**\n\n*In practice:* hold some out.\n")
     (listed,) = re.findall(r"What follows for who uses AdaBM:(.*?)</dl>", render(results), re.DOTALL)
-    assert re.findall(r"<dt>(.*?)</dt>", listed) == ["Fine-tuning", "Calibration pictures"]
+    assert re.findall(r"<dt>(.*?)</dt>", listed) == ["State of fine-tuning to keep", "Calibration pictures"]
     assert "Hold some out." in listed and "Take 20." in listed and 'href="#set_size"' in listed

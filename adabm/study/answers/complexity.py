@@ -24,7 +24,8 @@ QUESTION = Question(
     "measures are of gray values (variance, entropy), of neighbours that differ (total variation, Laplacian, residual of halving), of "
     "high frequencies and of JPEG. The order in which each puts patches is compared with that of what one more bit takes from a "
     "patch's squared error (rank correlation: 1 is the same order, 0 none). Then some patches get a bit more and as many one fewer, at "
-    "the same mean bits (FAB), against the same bits for all; models are not fine-tuned. Brackets hold 95 % of draws of patches and seeds.",
+    "the same mean bits (FAB), against the same bits for all; models are not fine-tuned. Gains to the full-precision output are pooled: "
+    "PSNR of the error of all patches together. Gains to ground truth are means over patches. Brackets hold 95 % of draws of patches and seeds.",
     "How well each measure of complexity ranks patches by the worth of a bit, and what bits by it gain to the full-precision output",
 )
 RANDOM, UNIFORM = "chance", "same for all"

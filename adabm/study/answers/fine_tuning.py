@@ -15,7 +15,8 @@ from ..tables.question import Question
 from .asked import Asked
 from .measured import measured
 from .tuning_outcomes import ENOUGH, WORTHWHILE, Tuned, outcomes
-from .tuning_telling import GROUPS, advice, change, divergences, ends, losses, turns, verdict
+from .tuning_rates import learning_rate, told_rates
+from .tuning_telling import GROUPS, advice, begun_at, change, divergences, ends, losses, turns, verdict
 
 QUESTION = Question(
     "fine_tuning",
@@ -26,8 +27,8 @@ QUESTION = Question(
     "Quality along fine-tuning, by learning rate",
 )
 _OTHERS = (
-    "When to stop without looking at evaluated pictures is asked on the page of stopping, where PSNR stands at other levels, "
-    "since models are tuned and measured on small patches there."
+    "When to stop without looking at evaluated pictures is asked on the page of stopping. There PSNR stands at other levels: runs start "
+    "from the released weight ranges, have few steps for them, and are tuned and measured on small patches."
 )
 
 
@@ -101,13 +102,32 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
     )
     alone = [] if len(found) > 1 else [f"This is one network, {next(iter(found))}."]
     return [
-        answer(verdict(found, ended)),
+        answer(
+            " ".join(
+                filter(
+                    None,
+                    [
+                        verdict(found, ended),
+                        told_rates(ended, runs, _rates(table, runs, effort)),
+                        begun_at(ended, runs),
+                    ],
+                )
+            )
+        ),
         " ".join([ends(ended), *losses(ended), *divergences(found)]),
         *turns(ended),
         " ".join([rule, *alone, _OTHERS]),
         practice(advice(ended)),
         *evidence([_row(name, run, tuned) for name, of in ended.items() for run, tuned in of.items()]),
     ]
+
+
+def _rates(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort) -> dict[tuple[str, str], str]:
+    """The learning rate of each network and run that was measured."""
+    first = named(measured(table, "step")).drop_duplicates(["backbone", "series"])
+    return {
+        (row.backbone, row.series): learning_rate(runs[row.series], row.setting, effort) for row in first.itertuples()
+    }
 
 
 def _row(name: str, run: str, tuned: Tuned) -> dict[str, str]:

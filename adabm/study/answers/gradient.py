@@ -16,7 +16,7 @@ from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
-from .gradient_bits import fab_along, fab_ended, told_bits
+from .gradient_bits import fab_along, fab_ended, slow, told_bits
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
@@ -193,8 +193,9 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     steps = int(tables["steps"]["step"].max())
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
     told = (
-        f"**{_verdict(gained, gaps)}**{_of_few(gained, gaps)} Each tunes the mappings for {steps} steps. {told_bits(tables['steps'])} Most slopes "
-        "agree on the sign of a layer's gradient, and Adam divides its size out: against finite differences of the loss the gradient of a layer "
+        f"**{_verdict(gained, gaps, slow(tables['steps']))}**{_of_few(gained, gaps)} Each tunes the mappings for {steps} steps. "
+        f"{told_bits(tables['steps'])} Most slopes agree on the sign of a layer's gradient, and Adam divides "
+        "its size out: against finite differences of the loss the gradient of a layer "
         f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh."
     )
     clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
@@ -254,7 +255,7 @@ def _kept(gaps: pd.DataFrame) -> str:
     return "no other approximation is clearly better"
 
 
-def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
+def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = ()) -> str:
     clear, harm = _clearly(gained, 1), _clearly(gained, -1)
     if not clear:
         if not harm:
@@ -278,7 +279,8 @@ def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
     worse = _clearly(gaps, -1)
     if worse:
         told = told or "no approximation is clearly better than AdaBM's tanh"
-        return f"{told[0].upper()}{told[1:]}; {several(worse)} {'is' if len(worse) == 1 else 'are'} clearly worse."
+        named = [name + (" (bits hardly moved: it may only be slow)" if name in slow else "") for name in worse]
+        return f"{told[0].upper()}{told[1:]}; {several(named)} {'is' if len(worse) == 1 else 'are'} clearly worse."
     told = told or "no approximation ends clearly apart from AdaBM's tanh at equal FAB"
     return f"It hardly matters: {told}."
 

@@ -7,6 +7,7 @@ from .measured import signed
 from .surrogates import RELEASED, SURROGATES
 
 _ALIKE = 0.05  # bits
+_HARDLY = 0.25  # of what AdaBM's moves FAB by
 
 
 def fab_along(steps: pd.DataFrame) -> pd.DataFrame:
@@ -24,9 +25,17 @@ def fab_ended(steps: pd.DataFrame) -> pd.Series:
     return found[found["step"] == found["step"].max()].set_index("surrogate")["fab"]
 
 
+def slow(steps: pd.DataFrame) -> list[str]:
+    """Return the surrogates with which FAB moves by less than a quarter of what it does with AdaBM's: more steps might move it."""
+    last = fab_ended(steps)
+    return [name for name in SURROGATES if abs(last[name]) < _HARDLY * abs(last[RELEASED])]
+
+
 def told_bits(steps: pd.DataFrame) -> str:
     """Tell where FAB goes, and with which surrogates it ends where it does with AdaBM's."""
     last = fab_ended(steps)
     alike = [name for name in SURROGATES if name != RELEASED and abs(last[name] - last[RELEASED]) <= _ALIKE]
     place = f"nearly the same with {several(alike)}" if alike else "with no other nearly the same"
-    return f"FAB on the tuned patches changes by {signed(last[RELEASED])} with tanh, {place}."
+    hardly = [f"{name} ({signed(last[name])})" for name in slow(steps)]
+    told = f", and hardly with {several(hardly)}, which may only be slow" if hardly else ""
+    return f"FAB on the tuned patches changes by {signed(last[RELEASED])} with tanh, {place}{told}."

@@ -14,6 +14,7 @@ from ..pages.comparison import plot_differences, worst_block
 from ..plan.cells import Run
 from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
+from ..tables.methods import label
 from ..tables.question import Question
 from ..tables.wording import several
 from .calibration import FULL_PRECISION
@@ -24,7 +25,7 @@ QUESTION = Question(
     "pictures",
     18,
     "What does it look like?",
-    "Photographs upscaled by the same network at the same bits; AdaBM is fine-tuned for a few steps, MinMax and Fast are not. Drawn is the "
+    "Photographs upscaled by the same network at the same bits; AdaBM is fine-tuned (for how many steps: below), MinMax and Fast are not. Drawn is the "
     "block where MinMax does most harm at the fewest bits: elsewhere less is seen. PSNR above a picture is that of this whole photograph; "
     "the answer tells means over all. Below each picture stands its difference from full precision.",
     "One photograph: crops side by side, and their differences from full precision, a pair of rows for each number of bits",
@@ -106,7 +107,7 @@ def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
     losses = losses.sort_values(losses.columns[-1], kind="stable", ascending=False)
     return [
         answer(_lost(losses, int(rows["pictures"].iloc[0]))),
-        f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.",
+        f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.{_best_left_out(losses)}",
         practice(_advice(losses)),
         *evidence(_losses(rows)),
     ]
@@ -122,6 +123,17 @@ def _lost(losses: pd.DataFrame, count: int) -> str:
         text
         + "".join(f"; at {setting} {several([f'{loss:.2f}' for loss in losses[setting]])}" for setting in others)
         + "."
+    )
+
+
+def _best_left_out(losses: pd.DataFrame) -> str:
+    """Why Best is not drawn, where Fast is, near to full precision, and it is not."""
+    fast, best = label("fast"), label("best")
+    if fast not in losses.index or best in losses.index or losses.loc[fast].max() >= _HARDLY:
+        return ""
+    return (
+        f" {best}, which trains on from {fast}, is not drawn: {fast} loses {losses.loc[fast].max():.2f} dB at most, so that one would "
+        "hardly see a difference."
     )
 
 

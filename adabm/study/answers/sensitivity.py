@@ -25,9 +25,10 @@ QUESTION = Question(
     "sensitivity",
     10,
     "Which sensitivity should a layer's bits follow?",
-    "AdaBM gives a bit more to layers whose input has a large standard deviation. Projected output error and Fisher tell how far "
-    "rounding a layer's input moves the output, to first order: the former takes the rounding error along, Fisher the squared slope of "
-    "the output times the squared step of rounding; gradient is that slope of the output's error. The order in which each puts layers "
+    "AdaBM gives a bit more to layers whose input has a large standard deviation. Three other measures ask how far rounding a layer's "
+    "input moves the output. All use slopes: how much the output, or its error, moves with each value of the input. Projected output error "
+    "multiplies the slope of the output by the rounding error itself. Fisher multiplies the squared slope by the squared step of rounding. "
+    "Gradient does so too, with the slope of the output's error. The order in which each measure puts layers "
     "is compared with that of what a bit more or fewer in one layer does to the output (rank correlation: 1 is the same order, 0 none). "
     "Then some layers get a bit more and as many one fewer, at the same mean bits (FAB), against the same bits for all; models are not "
     "fine-tuned.",

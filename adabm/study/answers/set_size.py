@@ -81,9 +81,10 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
         networks.setdefault(one.network, []).append(one)
     return [
         answer(_verdict(networks, told_seeds(swept))),
-        *[_remaining(networks) + few for few in _told_of_few(found)],
-        f"The pool has {pool} pictures; {_tried(networks)}. The same is what differs by no more than {ENOUGH} dB, or not clearly; where the seeds of "
-        f"both spread over more than {LUCK} dB, it depends on which pictures were drawn, and they are not enough.",
+        *[_remaining(networks) + few for few in _told_of_few(found, networks)],
+        f"The pool has {pool} pictures; {_tried(networks)}. Enough is the least number from which on two things hold. First, PSNR is that of the "
+        f"most pictures: it differs by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, which draw the pictures, "
+        f"is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root mean square of both.",
         practice(_advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]
@@ -127,27 +128,34 @@ def _verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def _farthest(networks: Mapping[str, Sequence[Swept]]) -> dict[str, Swept]:
+    """Of each network the method that is farthest from the most with as many as are enough there: all that is told of "enough" is of it."""
+    found = {}
+    for name, swept in networks.items():
+        count = _needed(swept)
+        apart = [one for one in swept if count in one.gaps]
+        if apart:
+            found[name] = max(apart, key=lambda one: abs(one.gaps[count].mean))
+    return found
+
+
 def _may_gain(networks: Mapping[str, Sequence[Swept]]) -> str:
     """What more pictures than are enough gain in the mean at most, where that is noticeable; no seeds tell it for sure."""
-    gains = [
-        -one.gaps[size].mean
-        for swept in networks.values()
-        for one in swept
-        for size in one.gaps
-        if size == _needed(swept)
-    ]
-    return f", though they may gain up to {max(gains):.2f} dB" if round(max(gains, default=0.0), 2) > ENOUGH else ""
+    gains = {name: -one.gaps[_needed(networks[name])].mean for name, one in _farthest(networks).items()}
+    most = max(gains, key=lambda name: gains[name], default=None)
+    if most is None or round(gains[most], 2) <= ENOUGH:
+        return ""
+    return f", though they may gain up to {gains[most]:.2f} dB" + (f" (on {most})" if len(networks) > 1 else "")
 
 
 def _luck(networks: Mapping[str, Sequence[Swept]]) -> str:
     """How much it still matters which pictures are drawn, with as many as are enough, where that is noticeable."""
-    enough = [one.rows[_needed(swept)] for swept in networks.values() for one in swept if _needed(swept) in one.rows]
-    most = max((rows["psnr_y_db"].std() for rows in enough if len(rows) > 1), default=0.0)
-    return (
-        f"; which ones are drawn still moves it by up to {most:.2f} dB (standard deviation)"
-        if most > 2 * ENOUGH
-        else ""
-    )
+    apart = {name: one.deviation(_needed(networks[name])) for name, one in _farthest(networks).items()}
+    most = max(apart, key=lambda name: apart[name], default=None)
+    if most is None or apart[most] <= 2 * ENOUGH:
+        return ""
+    on = f", on {most}" if len(networks) > 1 else ""
+    return f"; which ones are drawn still moves it by up to {apart[most]:.2f} dB (standard deviation{on})"
 
 
 def _on(name: str, networks: Mapping, text: str) -> str:
@@ -170,14 +178,13 @@ def _groups(enough: Mapping[int, list[str]], networks: int) -> str:
 def _remaining(networks: Mapping[str, Sequence[Swept]]) -> str:
     """How far as many as are enough are from the most, by network, for the method that they are farthest apart for."""
     texts = []
-    for name, swept in networks.items():
-        count = _needed(swept)
-        apart = [(one.gaps[count], one.most) for one in swept if count in one.gaps]
-        if apart:
-            gap, most = max(apart, key=lambda of: abs(of[0].mean))
-            spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
-            on = f" on {name}" if len(networks) > 1 else ""
-            texts.append(f"{gap.mean:+z.2f}{spread} dB{on} ({count} against {most})")
+    for name, one in _farthest(networks).items():
+        count = _needed(networks[name])
+        gap = one.gaps[count]
+        spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
+        on = f" on {name}" if len(networks) > 1 else ""
+        series = f", {one.series}" if len(networks[name]) > 1 else ""
+        texts.append(f"{gap.mean:+z.2f}{spread} dB{on} ({count} against {one.most}{series})")
     return f"What remains is {several(texts)}. " if texts else ""
 
 
@@ -194,7 +201,7 @@ def _tried(networks: Mapping[str, Sequence[Swept]]) -> str:
     return f"tried were {told(first)}{''.join(others)}"
 
 
-def _told_of_few(found: Sequence[Swept]) -> list[str]:
+def _told_of_few(found: Sequence[Swept], networks: Mapping[str, Sequence[Swept]]) -> list[str]:
     """What the fewest pictures change, for the method of each network that they change most; and the worst seed."""
     few = {}
     for one in found:
@@ -207,7 +214,7 @@ def _told_of_few(found: Sequence[Swept]) -> list[str]:
         for one in few.values()
     ]
     sets = several(list(dict.fromkeys(one.dataset for one in found)))
-    return [f"PSNR on {sets} changes {'; '.join(texts)}. {_worst(found)}{_still_apart(found)}"]
+    return [f"PSNR on {sets} changes {'; '.join(texts)}. {_worst(found)}{_still_apart(networks)}"]
 
 
 def _worst(found: Sequence[Swept]) -> str:
@@ -220,20 +227,15 @@ def _worst(found: Sequence[Swept]) -> str:
     return f"With so few the worst seed loses {several(texts)} against full precision."
 
 
-def _still_apart(found: Sequence[Swept]) -> str:
-    """How far seeds are apart with as many pictures as are enough, by network, for the method that needs most."""
-    needs: dict[str, Swept] = {}
-    for one in found:
-        if one.gaps and (one.network not in needs or one.enough > needs[one.network].enough):
-            needs[one.network] = one
-    repeated = [one for one in needs.values() if len(one.rows[one.enough]) > 1]
-    if not repeated:
-        return ""
-    texts = [
-        f"{one.rows[one.enough]['psnr_y_db'].std():.2f} dB{f' on {one.network}' if len(needs) > 1 else ''} ({pictures_of(one.enough)})"
-        for one in repeated
-    ]
-    return f" With as many as are enough the standard deviation over seeds is {several(texts)}."
+def _still_apart(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """How far seeds are apart with as many pictures as are enough, by network, for the same methods as what remains."""
+    texts = []
+    for name, one in _farthest(networks).items():
+        count = _needed(networks[name])
+        if len(one.rows[count]) > 1:
+            on = f" on {name}" if len(networks) > 1 else ""
+            texts.append(f"{one.deviation(count):.2f} dB{on} ({pictures_of(count)})")
+    return f" With as many as are enough the standard deviation over seeds is {several(texts)}." if texts else ""
 
 
 def _place(one: Swept, found: Sequence[Swept]) -> str:

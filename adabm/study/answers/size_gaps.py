@@ -10,7 +10,7 @@ from .measured import measured
 from .significance import Difference, difference
 
 ENOUGH = 0.05  # dB; PSNR is the same to within this, or where the seeds do not tell it apart
-LUCK = 0.5  # dB; where seeds spread over more, the drawn pictures decide, and no mean is "the same"
+LUCK = 0.5  # dB; where the standard deviation over seeds is more, the drawn pictures decide, and they are not enough
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,22 @@ class Swept:
     @property
     def enough(self) -> int:
         """See :func:`saturated`."""
-        return saturated(self.gaps, list(self.rows))
+        return saturated(self.gaps, list(self.rows), {size: self.deviation(size) for size in self.rows})
+
+    def deviation(self, size: int) -> float:
+        """Standard deviation of PSNR over seeds, which draw the pictures, in dB; 0 of one seed."""
+        return float(self.rows[size]["psnr_y_db"].std()) if len(self.rows[size]) > 1 else 0.0
 
 
-def saturated(gaps: Mapping[int, Difference], sizes: Sequence[int]) -> int:
-    """Return the least size from which on PSNR is that of the most: within 0.05 dB or not clearly apart, seeds spreading over no more than 0.5 dB.
+def saturated(gaps: Mapping[int, Difference], sizes: Sequence[int], deviations: Mapping[int, float]) -> int:
+    """Return the least size from which on PSNR is that of the most: within 0.05 dB or not clearly apart, seeds deviating by no more than 0.5 dB.
 
     Args:
         gaps: difference in PSNR to the most, by size.
         sizes: in ascending order.
+        deviations: standard deviation of PSNR over seeds in dB, by size.
     """
-    within = {size: gap.spread <= LUCK and not _apart(gap) for size, gap in gaps.items()}
+    within = {size: deviations[size] <= LUCK and not _apart(gap) for size, gap in gaps.items()}
     return next(size for size in sizes if all(within[other] for other in sizes[:-1] if other >= size))
 
 

@@ -29,6 +29,10 @@ IMAGES, LAYERS = "images", "layers"
 _SETTINGS = {IMAGES: "map_bits.image_percentile", LAYERS: "map_bits.layer_percentile"}
 RELEASED = {IMAGES: 10, LAYERS: 30}
 _NOTICEABLE = 0.1  # dB
+_WHETHER = {  # pages that ask more of both
+    IMAGES: " (whether to map images at all: page of complexity)",
+    LAYERS: " (by which measure layers should get their bits: page of sensitivity)",
+}
 _SIGNED = {"difference (dB)": "released minus it (dB)"}
 
 
@@ -87,7 +91,7 @@ def _gained(swept: pd.DataFrame) -> pd.Series:
 @dataclass(frozen=True)
 class Moved:
     """What moving one pair of thresholds does, over seeds: ``lost``, the released percentile against the best; ``worth``,
-    against the extremes of what calibration saw; means by percentile."""
+    against the extremes of what calibration saw; ``most``, against ``worst``, the one but 0 that loses most; means by percentile."""
 
     network: str
     which: str
@@ -97,6 +101,8 @@ class Moved:
     best: int
     lost: Difference
     worth: Difference
+    worst: int
+    most: Difference
     seeds: int
 
     @property
@@ -115,10 +121,10 @@ def compared(table: pd.DataFrame) -> list[Moved]:
         psnr = here.pivot_table(index="seed", columns="level", values="psnr_y_db")
         means, released = psnr.mean(), RELEASED[which]
         best = released if means[released] == means.max() else int(means.idxmax())
-        lost, worth = (paired_difference(psnr[released], psnr[other]) for other in (best, 0))
-        found.append(
-            Moved(network, which, name, means, here.groupby("level")["fab"].mean(), best, lost, worth, len(psnr))
-        )
+        worst = int(means.drop(0).idxmin())
+        lost, worth, most = (paired_difference(psnr[released], psnr[other]) for other in (best, 0, worst))
+        fab = here.groupby("level")["fab"].mean()
+        found.append(Moved(network, which, name, means, fab, best, lost, worth, worst, most, len(psnr)))
     return found
 
 
@@ -152,8 +158,7 @@ def _advice(found: Sequence[Moved]) -> str:
         rest = [moved for moved in here if moved not in better]
         if rest:
             place = _places(rest, found) if better else ""
-            whether = " (whether to map images at all: page of complexity)" if which == IMAGES else ""
-            texts.append(f"keep the released {RELEASED[which]} for {which}{place}{whether}")
+            texts.append(f"keep the released {RELEASED[which]} for {which}{place}{_WHETHER[which]}")
     return "; ".join(texts) + "."
 
 
@@ -204,17 +209,13 @@ def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
             )
     if not better and len(texts) == 1:
         texts[0] += f", which the seeds cannot tell from {_percentile(0)}"
-    worst = max(here, key=_lost_at_most)
-    if not better and _lost_at_most(worst) > _NOTICEABLE:
-        level = int(worst.psnr.idxmin())
-        texts.append(f"of the others tried {level} loses most, {_lost_at_most(worst):.2f} dB{_places([worst], found)}")
+    worst = max(here, key=lambda moved: moved.most.mean)
+    if not better and worst.most.mean > _NOTICEABLE:
+        spread = "" if worst.seeds == 1 else f" ± {worst.most.spread:.2f}"
+        doubt = "" if worst.seeds == 1 or worst.most.sure else ", not clearly"
+        place = _places([worst], found)
+        texts.append(f"of the others tried {worst.worst} loses most, {worst.most.mean:.2f}{spread} dB{place}{doubt}")
     return "; ".join(texts)
-
-
-def _lost_at_most(moved: Moved) -> float:
-    """What the worst percentile but 0, which is told of in any case, loses against the released one, in dB."""
-    others = moved.psnr.drop(0)
-    return float(moved.psnr[RELEASED[moved.which]] - others.min())
 
 
 def _meaning(moved: Moved) -> str:

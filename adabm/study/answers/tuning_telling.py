@@ -6,6 +6,10 @@ from ..tables.wording import several
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
 
 GROUPS = {"weight": "weight ranges", "activation": "activation ranges", "mapping": "the bit mapping"}
+_RELEASED, _OWN_BITS = (
+    "adabm",
+    "adabm-own-bits",
+)  # the latter is the recipe whose weight ranges are searched at own bits
 _NAMED = 2  # runs that get worse are named in the verdict up to so many, else counted
 Found = Mapping[
     str, Mapping[str, Tuned | int]
@@ -70,6 +74,22 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
         told = [f"{_steps(first[0])} {'is' if first[0] == 1 else 'are'} enough{on(first[1])}"]
         texts.insert(0, several([*told, *[f"{step}{on(names)}" for step, names in others]]))
     return texts
+
+
+def begun_at(ended: Ended, runs: Mapping[str, Mapping]) -> str:
+    """Tell that the runs that end best start from ranges at own bits, if they do, and what the released ranges start at."""
+    best = {name: best_run(of) for name, of in ended.items()}
+    if any(runs[run]["method"] != _OWN_BITS for run in best.values()):
+        return ""
+    lower = []
+    for name, of in ended.items():
+        released = [tuned for run, tuned in of.items() if runs[run]["method"] == _RELEASED]
+        if released:
+            own, other = of[best[name]], max(released, key=lambda tuned: tuned.end)
+            if min(own.start - other.start, own.end - other.end) > 0:
+                lower.append(f"by {own.start - other.start:.2f} and {own.end - other.end:.2f} dB{_on(name, ended)}")
+    told = f"{'These runs start' if len(best) > 1 else 'This run starts'} from weight ranges searched at own bits."
+    return told + (f" Runs from the released ranges start and end lower: {several(lower)}." if lower else "")
 
 
 def _worsened(ended: Ended, found: Found) -> list[str]:
@@ -143,7 +163,7 @@ def turns(ended: Ended) -> list[str]:
     texts = ["Groups of parameters take turns, a round each."]
     for group, shares in by_group.items():
         span = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares))))
-        texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the gain.")
+        texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the change.")
     over = [place for place in rotating if place[2].over]
     rising = [place for place in rotating if place[2].rising]
     inside = [place for place in rotating if not place[2].over and not place[2].rising]

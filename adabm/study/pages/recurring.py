@@ -1,27 +1,48 @@
 """One recipe that several pages measured: why they tell other numbers of it.
 
-Questions calibrate AdaBM, not fine-tuned, with plans of their own. The same seed draws the same pictures and patches, so that pages
-of one plan agree to the last digit; here stands what differs where they do not.
+Questions calibrate AdaBM with plans of their own, and fine-tune it or do not. The same seed draws the same pictures and patches, so
+that pages of one plan agree to the last digit; here stands what differs where they do not.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from ..answers import component_trials, components, fine_tuning, sampling, set_size, thresholds
+from ..answers import component_trials, components, fine_tuning, sampling, set_size, stopping, thresholds
 from ..answers.measured import measured
 from ..answers.strategy_gains import REFERENCE
+from ..answers.tuning_outcomes import Turns
+from ..plan.effort import Effort
+from ..running.runs import MEASURED
 from ..tables.networks import network
 from ..tables.presentation import ReadableTable
 from ..tables.question import Question
-from .sections import provenance
+from .sections import EVALUATION, provenance, read_table
 
 _KEYS = ["backbone", "dataset", "setting"]
+_UNTUNED, _RELEASED, _OWN_BITS = "adabm-notune", "adabm", "adabm-own-bits"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What a page measured of one recipe: rows of seeds, side of the calibration patches and, where it evaluates such, of evaluated ones.
+
+    ``steps`` of fine-tuning, of which ``weight_steps`` train the ranges of weights.
+    """
+
+    page: str
+    recipe: str
+    side: object
+    rows: pd.DataFrame
+    steps: int = 0
+    weight_steps: int = 0
+    evaluated: object = None
 
 
 def recurring(results: Path, study: pd.DataFrame) -> ReadableTable | None:
-    """Return what each page measured of AdaBM, not fine-tuned, on the network, set and setting that most pages share.
+    """Return what each page measured of AdaBM on the network, set and setting that most pages share, not fine-tuned ones first.
 
     Args:
         results: of a profile, whose provenance tells the plans.
@@ -30,58 +51,133 @@ def recurring(results: Path, study: pd.DataFrame) -> ReadableTable | None:
     Returns:
         None where fewer than two pages measured it.
     """
-    found = [
-        (question, recipe, side, rows) for question in _ASKED for recipe, side, rows in _of(results, study, question)
-    ]
+    found = [one for question in _ASKED for one in _of(results, study, question)]
     if not found:
         return None
-    first = found[0][3][_KEYS].iloc[0]
+    found += [*_evaluated(results), *_along(results, study)]
+    first = found[0].rows[_KEYS].iloc[0]
     cells = []
-    for question, recipe, side, rows in found:
-        for pictures, here in rows[(rows[_KEYS] == first).all(axis=1)].groupby("calibration_pictures", sort=True):
-            by_seed = here.sort_values("seed")
-            psnr = by_seed["psnr_y_db"]
-            cells.append(
-                {
-                    "page": question.heading,
-                    "recipe": recipe,
-                    "calibration pictures": f"{pictures:.0f}",
-                    "patch (pixels)": str(side),
-                    "PSNR-Y (dB)": f"{psnr.mean():.2f}" + (f" ± {psnr.std():.2f}" if len(psnr) > 1 else ""),
-                    "by seed (FAB)": ", ".join(f"{row.psnr_y_db:.2f} ({row.fab:.1f})" for row in by_seed.itertuples()),
-                }
-            )
+    for one in sorted(found, key=lambda one: one.steps):
+        here = one.rows[(one.rows[_KEYS] == first).all(axis=1)].fillna({"calibration_pictures": 0})
+        for pictures, of in here.groupby("calibration_pictures", sort=True):
+            cells.append(_cells(one, int(pictures), of.drop_duplicates("seed").sort_values("seed")))
     if len({row["page"] for row in cells}) < 2:
         return None
     where = f"{network(first['backbone'])}, {first['dataset']}, {first['setting']}."
     told = (
         "Pages that calibrate on the same pictures and patches with the same seeds agree to the last digit. Others draw other patches, "
-        "or have other seeds: thresholds follow the calibration pictures, and where the evaluated pictures fall below them they get fewer bits."
+        "or have other seeds: thresholds follow the calibration pictures, and where the evaluated pictures fall below them they get fewer "
+        f"bits. {_RELEASED} and {_UNTUNED} start from the weight ranges of the released search, {_OWN_BITS} from ranges at own bits."
     )
-    return ReadableTable(pd.DataFrame(cells), "AdaBM, not fine-tuned, from page to page.", 2, f"{where} {told}")
+    if len({row["fine-tuned for"] for row in cells}) > 1:
+        told += (
+            " What fine-tuning gains depends on where it starts, and on how many of its steps train the ranges of weights. The page of "
+            "stopping, moreover, tunes and measures on small patches."
+        )
+    return ReadableTable(pd.DataFrame(cells), "AdaBM from page to page.", 2, f"{where} {told}")
 
 
-def _of(results: Path, study: pd.DataFrame, question: Question) -> Iterator[tuple[str, int, pd.DataFrame]]:
-    """The recipe that a question measured, the side of its patches in LR pixels, and the rows."""
-    own = study[study["question"] == question.id]
-    parameters = provenance(question.table(results)).get("parameters")
-    if own.empty or not isinstance(parameters, Mapping):
-        return
-    side = parameters.get("effort", {}).get("patch_size")
-    for series, recipe in _untuned(parameters):
+def _cells(one: _Measured, pictures: int, rows: pd.DataFrame) -> dict[str, str]:
+    psnr = rows["psnr_y_db"]
+    kind = f"{int(rows['pictures'].max())} " + ("pictures" if one.evaluated is None else f"patches of {one.evaluated}")
+    tuned = f"{one.steps} steps, {one.weight_steps} of weight ranges" if one.steps else "not"
+    return {
+        "page": one.page,
+        "recipe": one.recipe,
+        "fine-tuned for": tuned,
+        "calibration pictures": str(pictures) if pictures else "the pool",
+        "patch (pixels)": str(one.side),
+        "evaluated on": kind,
+        "PSNR-Y (dB)": f"{psnr.mean():.2f}" + (f" ± {psnr.std():.2f}" if len(psnr) > 1 else ""),
+        "by seed (FAB)": ", ".join(f"{row.psnr_y_db:.2f} ({row.fab:.1f})" for row in rows.itertuples()),
+    }
+
+
+def _of(results: Path, study: pd.DataFrame, question: Question) -> Iterator[_Measured]:
+    """What a question measured of recipes that it does not fine-tune."""
+    own, parameters = _own(results, study, question)
+    for series, recipe in _untuned(parameters) if len(own) else []:
         rows = _ASKED[question](own, series)
         if len(rows):
-            yield recipe, side, rows
+            yield _Measured(question.heading, recipe, parameters.get("effort", {}).get("patch_size"), rows)
+
+
+def _own(results: Path, study: pd.DataFrame, question: Question) -> tuple[pd.DataFrame, Mapping]:
+    """The rows of a question and the parameters of its plan; none where the provenance tells no plan."""
+    parameters = provenance(question.table(results)).get("parameters")
+    own = study[study["question"] == question.id]
+    return (own, parameters) if isinstance(parameters, Mapping) else (own.iloc[:0], {})
+
+
+def _evaluated(results: Path) -> Iterator[_Measured]:
+    """What the main results measured of AdaBM, on whole pictures, from patches of the whole pool."""
+    path = results / EVALUATION.id / "evaluation.csv"
+    table, parameters = read_table(path, "question@evaluation"), provenance(path).get("parameters")
+    if table is None or not isinstance(parameters, Mapping) or "effort" not in parameters:
+        return
+    effort = Effort(**parameters["effort"])
+    rows = table[(table["status"] == MEASURED) & (table["tile"] == 0)].assign(calibration_pictures=0)
+    for recipe in (_UNTUNED, _RELEASED):
+        of = rows[rows["method"] == recipe]
+        if len(of):
+            steps = effort.rounds * effort.steps_per_round if recipe == _RELEASED else 0
+            weights = _weight_steps({"method": recipe}, of["setting"].iloc[0], effort, steps)
+            yield _Measured(EVALUATION.heading, recipe, effort.patch_size, of, steps, weights)
+
+
+def _along(results: Path, study: pd.DataFrame) -> Iterator[_Measured]:
+    """What the pages that trace fine-tuning measured before it and after as many steps as the page of stopping takes."""
+    stopped, plan = _own(results, study, stopping.QUESTION)
+    stopped = measured(stopped, "step").astype({"level": int})
+    last = int(stopped["level"].max()) if len(stopped) else 0
+    if last:
+        stopped = stopped.assign(calibration_pictures=plan["pictures"])
+        yield from _at_steps(stopping.QUESTION, stopped, {plan["method"]: plan}, plan, (0, last), plan.get("side"))
+    traced, plan = _own(results, study, fine_tuning.QUESTION)
+    traced = measured(traced, "step").astype({"level": int})
+    runs = {name: run for name, run in plan.get("runs", {}).items() if _rates_as_released(run)}
+    if len(traced):
+        yield from _at_steps(fine_tuning.QUESTION, traced, runs, plan, (0, last) if last else (0,), None)
+
+
+def _at_steps(
+    question: Question, rows: pd.DataFrame, runs: Mapping[str, Mapping], plan: Mapping, steps, side
+) -> Iterator:
+    """What runs measured after some steps; runs of one recipe whose rounds are the same so far are one."""
+    effort = Effort(**plan["effort"])
+    for step in steps:
+        found: dict[tuple[str, int], list[str]] = {}
+        at = rows[(rows["level"] == step) & rows["series"].isin(list(runs))]
+        for name in dict.fromkeys(at["series"]):
+            setting = at.loc[at["series"] == name, "setting"].iloc[0]
+            weights = _weight_steps(runs[name], setting, effort, step)
+            found.setdefault((runs[name]["method"], weights), []).append(name)
+        for (method, weights), names in found.items():
+            here = at[at["series"].isin(names)]
+            yield _Measured(question.heading, method, effort.patch_size, here, step, weights, side)
+
+
+def _weight_steps(options: Mapping, setting: str, effort: Effort, steps: int) -> int:
+    """How many of the first steps of a run train the ranges of weights."""
+    if not steps:
+        return 0
+    rounds = Turns.of(options, setting, effort).rounds_of
+    return sum(max(0, min(end, steps) - begin) for begin, end, group in rounds if group == "weight")
+
+
+def _rates_as_released(run: Mapping) -> bool:
+    """Whether a run of AdaBM changes nothing but how many steps it takes."""
+    changed = set(run.get("changes") or {})
+    return run["method"].startswith("adabm") and changed <= {"tune.rounds", "tune.steps_per_round"}
 
 
 def _untuned(parameters: Mapping) -> Iterator[tuple[str, str]]:
-    """Series and recipe of AdaBM where nothing but fine-tuning is changed, which a start has not seen yet."""
+    """Series and recipe of AdaBM where nothing but fine-tuning is left out."""
     if "preset" in parameters:  # of combinations of parts
         yield "not fine-tuned", parameters["preset"]
-    for name, method in {**parameters.get("methods", {}), **parameters.get("runs", {})}.items():
+    for name, method in parameters.get("methods", {}).items():
         changes = method.get("changes") or {}
-        plain = changes == {"tune": None} or ("runs" in parameters and not changes)
-        if plain and method["method"].startswith("adabm"):
+        if changes == {"tune": None} and method["method"].startswith("adabm"):
             yield name, method["method"]
 
 
@@ -102,5 +198,4 @@ _ASKED = {
     thresholds.QUESTION: _at(
         "percentile", str(thresholds.RELEASED[thresholds.IMAGES]), series=f"{thresholds.IMAGES}, {{}}"
     ),
-    fine_tuning.QUESTION: _at("step", "0"),
 }

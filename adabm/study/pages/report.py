@@ -41,7 +41,8 @@ _PARTS = {  # of AdaBM, and the page that advises on each
     "Bits of images": "complexity",
     "Bits of layers": "sensitivity",
     "Ranges": "clipping",
-    "Fine-tuning": "stopping",
+    "Fine-tuning": "fine_tuning",
+    "State of fine-tuning to keep": "stopping",
     "Calibration pictures": "set_size",
 }
 _MADE_WITH = {"adabm": "adabm_version", "Python": "python", "processor": "cpu", "device": "device"}

@@ -38,7 +38,8 @@ def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
         f"Measured {f'at {settings[0]} ' * (len(settings) == 1)}on {several(networks)}",
         *([several(list(pictured))] if len(pictured) else []),
     ]
-    return "; ".join([*told, *(["not fine-tuned"] if _untuned(parameters) else [])]) + "."
+    told += ["not fine-tuned"] if _untuned(parameters) else _tuning_steps(parameters)
+    return "; ".join(told) + "."
 
 
 def calibrated_on(parameters: Mapping) -> str:
@@ -94,6 +95,17 @@ def _untuned(parameters: Mapping) -> bool:
     given = [*methods.values()] if isinstance(methods, Mapping) else [parameters]
     changes = [one.get("changes") if isinstance(one, Mapping) else None for one in given]
     return bool(changes) and all(isinstance(of, Mapping) and of.get("tune", "released") is None for of in changes)
+
+
+def _tuning_steps(parameters: Mapping) -> list[str]:
+    """How many steps recipes fine-tune for, where a question names whole recipes and its effort gives them rounds."""
+    methods, effort = parameters.get("methods"), parameters.get("effort")
+    if not isinstance(methods, Mapping) or not isinstance(effort, Mapping):
+        return []
+    rounds, steps = effort.get("rounds"), effort.get("steps_per_round")
+    if not rounds or not steps or not all(isinstance(method, str) for method in methods.values()):
+        return []
+    return [f"AdaBM fine-tuned for {told_count(rounds * steps, 'step')}"]
 
 
 def _extent(rows: pd.DataFrame, side: int | None, bits: bool) -> str:

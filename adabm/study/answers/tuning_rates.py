@@ -1,0 +1,83 @@
+"""Sentences on fine-tuning: at which learning rates it ends alike, or lower."""
+
+from collections.abc import Mapping, Sequence
+
+from ..plan.cells import Run
+from ..plan.effort import Effort
+from ..tables.wording import several, told_count
+from .tuning_outcomes import ENOUGH, Tuned, best_run
+
+
+def learning_rate(options: Mapping, setting: str, effort: Effort) -> str:
+    """Return the learning rate of ranges in a run, as sentences tell it: of its method, with its changes, else as ``effort`` says.
+
+    >>> learning_rate({"method": "adabm", "changes": {"tune.lr_weight": 0.001}}, "W4A4 FQ", Effort(patch_size=96))
+    '0.001 of weights with 0.01 of activations'
+    """
+    tuning = Run.at(options["method"], setting, 0, options.get("changes")).config(effort).step("tune")
+    weight, activation = f"{tuning.lr_weight:g}", f"{tuning.lr_activation:g}"
+    told = weight if weight == activation else f"{weight} of weights with {activation} of activations"
+    return f"{told} of the width" if tuning.relative_lr else told
+
+
+def told_rates(
+    ended: Mapping[str, Mapping[str, Tuned]], runs: Mapping[str, Mapping], rates: Mapping[tuple[str, str], str]
+) -> str:
+    """Tell by network which learning rate ends best, of the runs that start as the best does; nothing where none has several.
+
+    Args:
+        rates: of each network and run.
+    """
+    texts, tried = [], False
+    for name, of in ended.items():
+        method = runs[best_run(of)]["method"]
+        alike = {run: tuned for run, tuned in of.items() if runs[run]["method"] == method}
+        by_rate = _chosen(alike, {run: rates[name, run] for run in alike})
+        tried |= len(by_rate) > 1
+        texts.append(_told(by_rate, f" on {name}" if len(ended) > 1 else ""))
+    return f"Learning rate: {'; '.join(texts)}." if tried else ""
+
+
+def _chosen(runs: Mapping[str, Tuned], rates: Mapping[str, str]) -> dict[str, Tuned]:
+    """The run that speaks for each rate: of those whose rounds most rates were tried with, the one of most seeds, then of the best end."""
+    shared = {
+        run: len({rates[other] for other in runs if (runs[other].turns, runs[other].last) == (tuned.turns, tuned.last)})
+        for run, tuned in runs.items()
+    }
+    found: dict[str, str] = {}
+    for run in sorted(runs, key=lambda run: (shared[run], runs[run].seeds, runs[run].end), reverse=True):
+        found.setdefault(rates[run], run)
+    return {rate: runs[found[rate]] for rate in sorted(found, key=_largest_first)}
+
+
+def _largest_first(rate: str) -> float:
+    return -float(rate.split()[0])
+
+
+def _told(by_rate: Mapping[str, Tuned], on: str) -> str:
+    """Which rates end within 0.05 dB of the best, and which lower: with what each changes, after how many steps."""
+    if len(by_rate) == 1:
+        return f"only {next(iter(by_rate))} was tried{on}"
+    highest = max(tuned.end for tuned in by_rate.values())
+    best = {rate: tuned for rate, tuned in by_rate.items() if tuned.end >= highest - ENOUGH}
+    lower = [f"{rate} lower ({_change(tuned)} {_after(tuned)})" for rate, tuned in by_rate.items() if rate not in best]
+    verb = "ends best" if len(best) == 1 else "end alike"
+    return ", ".join([f"{several(list(best))} {verb}{on} ({_changes(list(best.values()))})", *lower])
+
+
+def _changes(alike: Sequence[Tuned]) -> str:
+    """What runs change; steps and seeds once where they share them."""
+    after = list(dict.fromkeys(_after(tuned) for tuned in alike))
+    if len(after) > 1:
+        return several([f"{_change(tuned)} {_after(tuned)}" for tuned in alike])
+    changes = [_change(tuned) for tuned in alike]
+    each = " each" if len(changes) > 1 and len(set(changes)) == 1 else ""
+    return f"{changes[0] if each else several(changes)}{each} {after[0]}"
+
+
+def _change(tuned: Tuned) -> str:
+    return f"{tuned.total.mean:+.2f}" + (f" ± {tuned.total.spread:.2f}" if tuned.seeds > 1 else "") + " dB"
+
+
+def _after(tuned: Tuned) -> str:
+    return f"in {told_count(tuned.last, 'step')}, {told_count(tuned.seeds, 'seed')}"
