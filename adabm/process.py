@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from .errors import one_line
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)  # the last where a job's seconds are used up
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of errors where a disk, or what a user may have of it, is full
 _PATIENCE_S = 2  # in which a further signal does not disturb the unwinding that the first one began
 
@@ -26,7 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def unwinding() -> Iterator[Callable[[], int | None]]:
-    """Inside, SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted`, so that nothing half-written or temporary is left.
+    """Inside, SIGINT, SIGTERM, SIGHUP and SIGXCPU raise :class:`Interrupted`, so that nothing half-written or temporary is left.
 
     What was ignored stays ignored (``nohup``). Only the main thread can take signals; elsewhere nothing changes.
 

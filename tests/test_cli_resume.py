@@ -80,6 +80,9 @@ def test_what_belongs_to_another_run_or_is_damaged_is_refused(files, tmp_path, m
     write_image(tmp_path / "other" / "a.png", smooth(9))
     told = fails(capsys, *command(files, output, "--resume", "--images", str(tmp_path / "other"), "--quiet"))
     assert "belongs to other pictures" in told
+    with monkeypatch.context() as patch:
+        patch.setattr("adabm.study.origin.fingerprint.code_hash", lambda *roots: "edited")
+        assert "belongs to other code of adabm" in fails(capsys, *command(files, output, "--resume", "--quiet"))
     partial.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     told = fails(capsys, *command(files, output, "--resume", "--quiet"))
     assert f"{partial}: its content does not match its sha256" in told

@@ -12,7 +12,7 @@ from adabm.cli import main
 from adabm.process import Interrupted, ended, unwinding
 
 ROOT = Path(__file__).parents[1]
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGXCPU: 152}
 
 
 @pytest.fixture(autouse=True)
