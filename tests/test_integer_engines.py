@@ -498,6 +498,22 @@ def test_what_is_not_there_is_named(model, files, monkeypatch, tmp_path):
         open_engine("openvino", files / "q.safetensors")
 
 
+def test_a_full_folder_of_temporary_files_is_named(model, monkeypatch, tmp_path):
+    def full(_model, path, **_options):
+        path.write_bytes(b"<?xml")
+        raise RuntimeError("basic_ios::clear: iostream error\n")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("adabm.engines.integer.openvino.lowered", lambda *_: None)
+    monkeypatch.setattr("openvino.save_model", full)
+    with pytest.raises(
+        EngineError,
+        match=rf"^{tmp_path}/\w+: openvino cannot write there \(basic_ios.* error\); make room, or .* TMPDIR$",
+    ):
+        EXPORTERS["openvino"](model)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_package_imports_none_of_the_libraries():
     code = (
         "import sys, adabm, adabm.engines; print([n for n in ('openvino', 'onnx', 'onnxruntime') if n in sys.modules])"
