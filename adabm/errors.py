@@ -36,6 +36,8 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     text = str(error)
+    if isinstance(error, ImportError):
+        return "failed to map segment" in text
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)  # torch raises it and subclasses that depend on its version
         and (any(words in text for words in _NO_MEMORY) or text.strip() == _NO_PRIMITIVE)
