@@ -63,6 +63,22 @@ def test_overwriting_begins_anew(files, tmp_path, monkeypatch, capsys):
     assert "resuming" not in capsys.readouterr().out and not (tmp_path / "q.safetensors.partial").exists()
 
 
+def test_what_another_run_wrote_meanwhile_is_not_overwritten(files, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "q.safetensors"
+    step = tuner.FineTuner.step
+
+    def beside(*arguments, **options):
+        output.write_bytes(b"of another run")
+        return step(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuner.FineTuner, "step", beside)
+        assert "exists; add --overwrite" in fails(capsys, *command(files, output, "--quiet"))
+    assert output.read_bytes() == b"of another run"
+    assert main(command(files, output, "--resume", "--overwrite")) == 0  # nothing is trained again
+    assert "resuming behind fine-tuning step 6 of 6" in capsys.readouterr().out
+
+
 def test_what_belongs_to_another_run_or_is_damaged_is_refused(files, tmp_path, monkeypatch, capsys):
     output, partial = tmp_path / "q.safetensors", tmp_path / "q.safetensors.partial"
     interrupt(monkeypatch, files, output)
