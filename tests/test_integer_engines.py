@@ -508,7 +508,7 @@ def test_a_full_folder_of_temporary_files_is_named(model, monkeypatch, tmp_path)
     monkeypatch.setattr("openvino.save_model", full)
     with pytest.raises(
         EngineError,
-        match=rf"^{tmp_path}/\w+: openvino cannot write there \(basic_ios.* error\); make room, or .* TMPDIR$",
+        match=rf"^{tmp_path}: openvino cannot write there \(basic_ios.* error\); make room, or .* TMPDIR$",
     ):
         EXPORTERS["openvino"](model)
     assert not list(tmp_path.iterdir())

@@ -69,7 +69,7 @@ def files(graph: onnx.ModelProto, layers: Mapping[int, Mapping[str, IntegerConv]
                 if out_of_memory(error):
                     raise
                 raise EngineError(
-                    f"{folder}: openvino cannot write there ({one_line(str(error).strip())[:200]}); make room, or name another folder by "
+                    f"{Path(folder).parent}: openvino cannot write there ({one_line(str(error).strip())[:200]}); make room, or name another folder by "
                     "the environment variable TMPDIR"
                 ) from None
             made |= {part.name: part.read_bytes() for part in (path, path.with_suffix(".bin"))}
