@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import NetworkError
+from .errors import NetworkError, out_of_memory
 from .networks import NetworkDescriptor, describe
 from .networks.architecture import architecture_of
 from .networks.community import facts_of
@@ -40,8 +40,9 @@ def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = No
             _compare(copy.deepcopy(network), descriptor)
     except _Refused as error:
         raise NetworkError(f"{type(network).__name__}: {error}") from None
-    except Exception:  # whatever foreign code raises
-        return
+    except Exception as error:  # whatever foreign code raises
+        if out_of_memory(error):
+            raise
 
 
 def called_as_functions(network: nn.Module) -> str | None:

@@ -1,7 +1,9 @@
 """Engines in integers against the simulation: grids, layers, whole networks, files and the command line."""
 
+import errno
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -427,7 +429,11 @@ def test_damaged_files_are_refused(model, tmp_path):
 
     card = json.loads(contents["card.json"])
     other = card | {"scale": 3}
-    for changes in ({"factor+0.bin": b"\0" * 99}, {"card.json": json.dumps(other).encode()}):
+    for changes in (
+        {"factor+0.bin": b"\0" * 99},
+        {"card.json": json.dumps(other).encode()},
+        {"README.md": contents["README.md"].replace(b"W4A4", b"W8A8")},
+    ):
         written(changes)
         with pytest.raises(CheckpointError, match="does not match its recorded sha256; export it again"):
             read_exported(path)
@@ -437,6 +443,29 @@ def test_damaged_files_are_refused(model, tmp_path):
     written({"card.json": b"{"})
     with pytest.raises(CheckpointError, match="the exported model is damaged"):
         open_engine("openvino", path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "too many open files"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, kind):
+    path = tmp_path / "q.zip"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("card.json", "{}")
+
+        def no_more(*_arguments, **_options):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(zipfile, "ZipFile", no_more)
+    told = {"folder": "Is a directory", "pipe": "a pipe, device or socket; name a regular file"}.get(
+        kind, "Too many open files"
+    )
+    for engine in ("openvino", "torch-int8"):
+        with pytest.raises(CheckpointError, match=rf"q\.zip: cannot be read \({told}\)$"):
+            open_engine(engine, path)
 
 
 def test_flipped_bytes_are_noticed(model, tmp_path):
@@ -467,6 +496,22 @@ def test_what_is_not_there_is_named(model, files, monkeypatch, tmp_path):
         EngineError, match=r"onnx cannot be imported .*; integer engines need it: pip install 'adabm\[engines\]'"
     ):
         open_engine("openvino", files / "q.safetensors")
+
+
+def test_a_full_folder_of_temporary_files_is_named(model, monkeypatch, tmp_path):
+    def full(_model, path, **_options):
+        path.write_bytes(b"<?xml")
+        raise RuntimeError("basic_ios::clear: iostream error\n")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("adabm.engines.integer.openvino.lowered", lambda *_: None)
+    monkeypatch.setattr("openvino.save_model", full)
+    with pytest.raises(
+        EngineError,
+        match=rf"^{tmp_path}: openvino cannot write there \(basic_ios.* error\); make room, or .* TMPDIR$",
+    ):
+        EXPORTERS["openvino"](model)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_package_imports_none_of_the_libraries():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from adabm.errors import out_of_memory
 from adabm.networks import build_network, describe
 from adabm.networks.reach import Reach, find_reach
 from helpers.tiny_networks import TINY, tiny
@@ -148,3 +149,41 @@ def test_the_network_stays_as_it_was():
     find_reach(network, 3, 4)
     assert network.training and not torch.is_inference_mode_enabled()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+LACKING = (
+    MemoryError(),
+    OSError(12, "Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8"
+    ),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+)
+OTHERS = (
+    RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
+    ValueError("out of memory"),
+    OSError(2, "No such file or directory"),
+)
+
+
+@pytest.mark.parametrize("error", [*LACKING, *OTHERS], ids=lambda error: str(error)[-30:])
+def test_for_want_of_memory_no_network_is_said_to_hide_what_it_sees(error):
+    class Foreign(nn.Module):
+        attends = False
+
+        def forward(self, x):
+            if self.attends:
+                x @ x
+            raise error
+
+    assert out_of_memory(error) == (error in LACKING)
+    if error in OTHERS:
+        assert find_reach(Foreign(), 3, 1) == Reach(None)
+    else:
+        with pytest.raises(type(error)):
+            find_reach(Foreign(), 3, 1)
+        attending = Foreign()
+        attending.attends = True
+        assert find_reach(attending, 3, 1) == Reach(None)  # whose products of a strip may take more than there is

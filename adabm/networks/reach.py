@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..errors import out_of_memory
 from .trace import evaluation_mode
 
 _BAND = 64  # pixels; a multiple of the usual windows and strides
@@ -56,7 +57,9 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
                 return _reach(network, channels, scale, size_multiple, breadth, marking)
             except _NoBound:
                 break
-            except Exception:  # foreign code may raise anything
+            except Exception as error:  # foreign code may raise anything
+                if out_of_memory(error) and not marking.attends:  # attention takes that much of a strip on any machine
+                    raise
                 continue
     return Reach(None, size_multiple)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..errors import NetworkError
+from ..errors import NetworkError, out_of_memory
 from .architecture import architecture_of
 from .community import facts_of
 from .trace import SIDE, evaluation_mode
@@ -26,7 +26,9 @@ def check_steady(network: object) -> None:
     try:
         with torch.random.fork_rng(devices=[]):
             changed, same = _run_twice(copy.deepcopy(network))
-    except Exception:  # whatever foreign code raises; quantizing tells it
+    except Exception as error:  # whatever foreign code raises; quantizing tells it
+        if out_of_memory(error):
+            raise
         return
     name = type(network).__name__
     if changed is not None:
