@@ -19,6 +19,7 @@ from .trace import evaluation_mode
 _BAND = 64  # pixels; a multiple of the usual windows and strides
 _MARGINS = (32, 128, 512)  # pixels on both sides of the band, tried in turn; whoever sees farther sees everything
 _BREADTHS = (1, 64)  # of the strips; foreign networks may refuse a narrow one
+_CLOSE, _COARSE = 1e-3, 5e-2  # of the largest value: what another order of sums may do, in half precision more
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,57 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
         for breadth in _BREADTHS:
             breadth = -(-breadth // size_multiple) * size_multiple
             try:
-                return _reach(network, channels, scale, size_multiple, breadth, marking)
+                found = _reach(network, channels, scale, size_multiple, breadth, marking)
             except _NoBound:
                 break
             except Exception:  # foreign code may raise anything
                 continue
+            return (
+                found if _holds(network, channels, scale, size_multiple, breadth, found) else Reach(None, size_multiple)
+            )
     return Reach(None, size_multiple)
+
+
+def _holds(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int, found: Reach) -> bool:
+    """Whether parts of a strip come out as in the whole of it: what goes by the size of the picture, or by the place of a pixel
+    in it, such as ``F.interpolate(..., align_corners=True)``, leaves no mark.
+
+    A strip of a size that the network does not take tells nothing.
+    """
+    if found.pixels is None:
+        return True
+    step = found.alignment
+    short = -(-(2 * found.pixels + _BAND) // step) * step
+    for more in (-(-_BAND // step) * step, -(-_BAND // step) * step + multiple):
+        for vertical in (False, True):
+            if not _comes_out(network, (channels, breadth, short + more), short, scale, found, vertical):
+                return False
+    return True
+
+
+def _comes_out(
+    network: nn.Module, size: tuple[int, int, int], short: int, scale: int, found: Reach, vertical: bool
+) -> bool:
+    like = next(network.parameters(), torch.zeros(()))
+    whole = torch.rand(1, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    begin = (size[2] - short) // found.alignment * found.alignment
+
+    def run(strip: Tensor) -> Tensor:
+        output = network(strip.transpose(2, 3).contiguous() if vertical else strip.clone())
+        return output.transpose(2, 3) if vertical else output
+
+    try:
+        all_of_it, first, last = run(whole), run(whole[..., :short]), run(whole[..., begin:])
+    except Exception:  # foreign code may raise anything
+        return True
+    edge, near = (short - found.pixels) * scale, (begin + found.pixels) * scale
+    differences = (
+        all_of_it[..., :edge] - first[..., :edge],
+        all_of_it[..., near:] - last[..., found.pixels * scale :],
+    )
+    coarse = like.dtype in (torch.float16, torch.bfloat16)
+    most = (_COARSE if coarse else _CLOSE) * all_of_it.abs().max()
+    return all(bool((difference.abs() <= most).all()) for difference in differences)
 
 
 def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int, marking: "_Marking") -> Reach:
