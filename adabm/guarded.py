@@ -7,7 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils.checkpoint import CheckpointError
 
 from .api import quantize as _quantize
@@ -15,12 +16,14 @@ from .errors import NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
 from .networks.usable import check_network
+from .quantization.complexity import image_complexity as _image_complexity
 from .quantization.model import QuantizedSR
 from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
 from .telling_bits import bits_untold, tell_bits
+from .validation import Positive, check_all
 from .wrapping import called_as_functions, check_wrapping
 
 P = ParamSpec("P")
@@ -61,8 +64,8 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
     """The same of one that takes a network of any kind.
 
     Raises:
-        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, or keeps no graph
-            of what it computes where gradients are asked for.
+        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, keeps no graph
+            of what it computes where gradients are asked for, or cannot be counted where its multiplications are.
     """
 
     @functools.wraps(function)
@@ -78,6 +81,11 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
                 raise NetworkError(f"{error}; {told}") from None
             raise
         except RuntimeError as error:
+            if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+                raise NetworkError(
+                    f"{type(network).__name__}: its forward reads a number of the picture in Python (.item(), float(), an if on a tensor), so "
+                    "that its multiplications, which this recipe asks for, cannot be counted; take a recipe without, such as minmax"
+                ) from error
             if "autograd.grad" in str(error):
                 raise NetworkError(
                     f"{type(network).__name__}: its forward asks for gradients itself (torch.autograd.grad), which this recipe cannot go "
@@ -94,6 +102,17 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
         return made
 
     return _public(checked)
+
+
+def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:
+    """See :func:`adabm.quantization.complexity.image_complexity`.
+
+    Raises:
+        ImageError: no such images.
+        ConfigError: a value range that is no positive number.
+    """
+    check_all(value_range=(value_range, Positive))
+    return _image_complexity(images, value_range)
 
 
 quantize = _quantizing(_quantize)

@@ -123,6 +123,15 @@ def test_one_channel(tmp_path):
     assert model.descriptor.channels == 1 and adabm.upscale(again, pictures(1)[0]).image.shape == (48, 48, 1)
 
 
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+def test_a_source_that_a_network_does_not_have_is_told(tmp_path):
+    network = built()
+    descriptor = dataclasses.replace(adabm.describe(network), source="spandrel")
+    model, _, _ = adabm.quantize(network, pictures(), "minmax", descriptor, patch_size=16)
+    with pytest.raises(NetworkError, match="Plain: its descriptor has a source, but spandrel did not make it"):
+        adabm.save_quantized(model, tmp_path / "q.safetensors")
+
+
 def own_forward(network: Plain) -> None:
     compute = network.head.forward
     network.head.forward = lambda x: 5 * compute(x)
@@ -204,6 +213,18 @@ class Remembering(Plain):
         return super().forward(x - self.mean)
 
 
+class Following(Plain):
+    """It keeps features of the picture before."""
+
+    last = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        z = y if self.last is None or self.last.shape != y.shape else (y + self.last) / 2
+        self.last = y.detach()
+        return self.tail(self.body(z))
+
+
 class ByClass(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.head(x)
@@ -251,6 +272,7 @@ class Cut(Plain):
     [
         (Noisy, "another picture each time for the same one"),
         (Remembering, "its forward changes the buffer mean"),
+        (Following, "or what it keeps of the picture before"),
         (ByClass, "gives another picture, in full precision, once its layers are replaced"),
         (Marked, "gives another picture, in full precision, once its layers are replaced"),
         (Held, "computes with body.0 past the layer that quantizes it"),
@@ -312,6 +334,31 @@ class ByFunction(Plain):
 class Mapped(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.vmap(lambda one: Plain.forward(self, one[None])[0])(x)
+
+
+class Joined(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, other = super().forward(torch.cat([x, x.flip(-1)])).chunk(2)
+        return (one + other.flip(-1)) / 2
+
+
+def test_layers_that_see_no_batch_of_pictures_are_told():
+    with pytest.raises(
+        NetworkError, match="not on one picture of a batch after the other, such as where it joins several"
+    ):
+        adabm.quantize(Joined(), pictures(), adabm.preset("minmax"), patch_size=16)
+
+
+class Measured(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x - x.mean().item())
+
+
+@pytest.mark.filterwarnings("ignore:Measured is unknown")
+def test_numbers_that_python_reads_of_a_picture_cannot_be_counted_with():
+    adabm.quantize(Measured(), pictures(), adabm.preset("minmax"), patch_size=16)
+    with pytest.raises(NetworkError, match=r"Measured: .* a number of the picture .*\.item\(\).* such as minmax"):
+        adabm.quantize(Measured(), pictures(), adabm.preset("fast"), patch_size=16, patches=2, batch_size=2)
 
 
 @pytest.mark.parametrize("kind", [ByFunction, Mapped])
