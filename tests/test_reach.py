@@ -146,7 +146,7 @@ def conv(*size, **options):
         (Rolled(), Reach(None)),
         (Placed(), Reach(None)),
         (Stretched(), Reach(None)),
-        (Sized(), Reach(None)),
+        (nn.Sequential(conv(3, padding=1), Sized()), Reach(None)),
         (Counted(), Reach(None)),
         (Pooled(), Reach(None)),
         (nn.Sequential(conv(3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Upsample((64, 64))), Reach(None)),

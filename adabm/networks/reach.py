@@ -50,18 +50,20 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
     Args:
         channels, scale, size_multiple: see :class:`adabm.NetworkDescriptor`.
     """
-    with evaluation_mode(network), _Marking() as marking:
+    marking = _Marking()
+    with evaluation_mode(network):
         for breadth in _BREADTHS:
             breadth = -(-breadth // size_multiple) * size_multiple
             try:
-                found = _reach(network, channels, scale, size_multiple, breadth, marking)
+                with marking:
+                    found = _reach(network, channels, scale, size_multiple, breadth, marking)
             except _NoBound:
                 break
             except Exception:  # foreign code may raise anything
                 continue
-            return (
-                found if _holds(network, channels, scale, size_multiple, breadth, found) else Reach(None, size_multiple)
-            )
+            if _holds(network, channels, scale, size_multiple, breadth, found):
+                return found
+            break
     return Reach(None, size_multiple)
 
 
@@ -75,16 +77,22 @@ def _holds(network: nn.Module, channels: int, scale: int, multiple: int, breadth
         return True
     step = found.alignment
     short = -(-(2 * found.pixels + _BAND) // step) * step
-    for more in (-(-_BAND // step) * step, -(-_BAND // step) * step + multiple):
-        for vertical in (False, True):
-            if not _comes_out(network, (channels, breadth, short + more), short, scale, found, vertical):
-                return False
+    for vertical in (False, True):
+        for more in (
+            -(-_BAND // step) * step + multiple,
+            -(-_BAND // step) * step,
+        ):  # the first off the network's own grid
+            comes_out = _comes_out(network, (channels, breadth, short + more), short, scale, found, vertical)
+            if comes_out is not None:
+                break
+        if comes_out is False:
+            return False
     return True
 
 
 def _comes_out(
     network: nn.Module, size: tuple[int, int, int], short: int, scale: int, found: Reach, vertical: bool
-) -> bool:
+) -> bool | None:
     like = next(network.parameters(), torch.zeros(()))
     whole = torch.rand(1, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
     begin = (size[2] - short) // found.alignment * found.alignment
@@ -96,7 +104,7 @@ def _comes_out(
     try:
         all_of_it, first, last = run(whole), run(whole[..., :short]), run(whole[..., begin:])
     except Exception:  # foreign code may raise anything
-        return True
+        return None
     edge, near = (short - found.pixels) * scale, (begin + found.pixels) * scale
     differences = (
         all_of_it[..., :edge] - first[..., :edge],
