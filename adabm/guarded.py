@@ -4,15 +4,16 @@ The study calls them where they stand.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils.checkpoint import CheckpointError
 
 from .api import quantize as _quantize
-from .errors import NetworkError
+from .errors import DataError, NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
 from .networks.usable import check_network
@@ -54,10 +55,44 @@ def _changing(function: Callable[Concatenate[QuantizedSR, P], R]) -> Callable[Co
             )
         if not isinstance(model, QuantizedSR):
             return inside(model, *args, **kwargs)  # which refuses it
+        if args:
+            args = (_of_the_model(model, args[0]), *args[1:])
+        else:
+            kwargs |= {name: _of_the_model(model, kwargs[name]) for name in ("batches", "images") if name in kwargs}
         with bits_untold(model):
             return inside(model, *args, **kwargs)
 
     return changing
+
+
+def _of_the_model(model: QuantizedSR, batches: object) -> object:
+    """A batch or several, one after the other as they are asked for, each refused where the model cannot compute with it."""
+    if isinstance(batches, Tensor):
+        _check_kind(model, batches)
+    elif isinstance(batches, Iterable) and not isinstance(batches, (type, str, Mapping)):
+        return _each_of_the_model(model, batches)
+    return batches
+
+
+def _each_of_the_model(model: QuantizedSR, batches: Iterable[object]) -> Iterator[object]:
+    try:
+        one_by_one = iter(batches)
+    except TypeError:  # an array without axes
+        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)") from None
+    for batch in one_by_one:
+        if isinstance(batch, Tensor):
+            _check_kind(model, batch)
+        yield batch
+
+
+def _check_kind(model: QuantizedSR, batch: Tensor) -> None:
+    if batch.dtype != model.dtype or batch.device != model.device or batch.layout != torch.strided:
+        raise DataError(
+            f"a batch is {batch.dtype} ({batch.layout}) on {batch.device}, where the model computes in {model.dtype} on {model.device}; "
+            "give a dense one, batch.to(model.device, model.dtype)"
+        )
+    if not batch.numel():
+        raise DataError(f"a batch of shape {tuple(batch.shape)} holds no picture; give one (N, C, H, W) with N >= 1")
 
 
 def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Concatenate[nn.Module, P], R]:
