@@ -16,7 +16,7 @@ from .api import quantize as _quantize
 from .errors import DataError, NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
-from .networks.usable import check_network
+from .networks.usable import check_finite_weights, check_network
 from .quantization.complexity import image_complexity as _image_complexity
 from .quantization.model import QuantizedSR
 from .recipes import calibrate as _calibrate
@@ -107,6 +107,7 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
     def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
         if isinstance(network, nn.Module):  # before it is run, which a compiled one takes minutes for
             check_network(network)
+            check_finite_weights(network)
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
         try:

@@ -5,6 +5,8 @@ as an object that holds it. What comes of that is found by computing: one pictur
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -30,14 +32,15 @@ def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = No
 
     Raises:
         NetworkError: it changes the picture that it is given, returns whole numbers, gives another picture in full precision
-            once it is wrapped, or passes some of its quantized layers by.
+            once it is wrapped, passes some of its quantized layers by, or reaches its own where it is copied.
     """
     known = architecture_of(network)
     if facts_of(network) is not None or (known is not None and known.file is None):
         return
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _compare(copy.deepcopy(network), descriptor)
+        copied = copy.deepcopy(network)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), _untouched(network):
+            _compare(copied, descriptor)
     except _Refused as error:
         raise NetworkError(f"{type(network).__name__}: {error}") from None
     except Exception:  # whatever foreign code raises
@@ -104,6 +107,26 @@ def _in_vmap(value: object) -> bool:
 
 class _Refused(Exception):
     """What was found, not what foreign code raises."""
+
+
+@contextmanager
+def _untouched(network: nn.Module) -> Iterator[None]:
+    """Refuse a copy of a network that computes with modules of the network itself inside the ``with`` block."""
+    ran: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, name=name: ran.append(name))
+        for name, module in network.named_modules()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        if ran:
+            raise _Refused(
+                f"a copy of it computes with {ran[0]} of the network itself, such as by a weak reference or a function elsewhere, and "
+                "would go on with that one unquantized; call it as a module of the network"
+            ) from None
 
 
 def _compare(network: nn.Module, descriptor: NetworkDescriptor | None) -> None:

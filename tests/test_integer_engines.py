@@ -303,7 +303,7 @@ class Asking(Small):
 
     def forward(self, x):
         for layer in (self.first, self.up):
-            x = layer(x) if isinstance(layer, nn.Conv2d) else x
+            x = layer(input=x) if isinstance(layer, nn.Conv2d) else x
         return self.last(nn.functional.pixel_shuffle(x * self.up.weight.abs().mean() / self.up.in_channels * 99, 2))
 
 
@@ -355,6 +355,24 @@ def test_numbers_of_one_picture_are_not_exported(kind):
     with pytest.raises(EngineError, match=f"{kind.__name__}: cannot be exported, since .*numbers of the picture"):
         layer_graph(model)
     near(open_engine("torch-int8", model), model, [smooth(9)], most=0.1)
+
+
+class Tiled(Small):
+    """The exporter rounds -x // 4 the other way."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.rand(1, 3, 4, 4))
+
+    def forward(self, x):
+        height, width = x.shape[2:]
+        return super().forward(x + self.places.repeat(1, 1, -(-height // 4), -(-width // 4))[:, :, :height, :width])
+
+
+def test_what_a_library_fails_on_is_told_in_one_line():
+    engine = open_engine("onnx", small(Tiled))
+    with pytest.raises(EngineError, match="onnx: cannot compute a picture of 18x17 .*; take another engine"):
+        adabm.upscale(engine, smooth(9, 17, 18))
 
 
 def test_what_torch_cannot_export_is_told_in_one_line(capfd):

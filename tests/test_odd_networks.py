@@ -1,7 +1,9 @@
 """Networks of modules that the paper's do not have: they are quantized, saved, loaded and run, or refused by name."""
 
+import copy
 import dataclasses
 import functools
+import weakref
 
 import numpy as np
 import pytest
@@ -251,6 +253,15 @@ class Held(Plain):
         return self.tail(self.body[2](self.body[1](self.first(self.head(x)))))
 
 
+class Weak(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = weakref.ref(self.head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.tail(self.body(self.first()(x)))
+
+
 class Overwriting(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.sub_(0.4))
@@ -276,6 +287,7 @@ class Cut(Plain):
         (ByClass, "gives another picture, in full precision, once its layers are replaced"),
         (Marked, "gives another picture, in full precision, once its layers are replaced"),
         (Held, "computes with body.0 past the layer that quantizes it"),
+        (Weak, "a copy of it computes with head of the network itself"),
         (Overwriting, "changes the picture that it is given"),
         (Whole, "returns uint8, not floating point"),
         (Cut, "no gradients come from its output"),
@@ -314,6 +326,25 @@ class Deriving(Plain):
 def test_networks_that_do_more_than_compute_are_told_so(kind, told):
     with pytest.raises(NetworkError, match=told):
         adabm.quantize(kind(), pictures(), adabm.preset("fast"), patch_size=16, patches=2, batch_size=2)
+
+
+class Copying(Plain):
+    def __deepcopy__(self, memo: dict) -> "Copying":
+        return copy.copy(self)
+
+
+def test_a_network_is_not_changed_by_a_copy_that_is_none():
+    network = Copying()
+    with pytest.raises(NetworkError, match="Copying: copy.deepcopy gives layers of the network itself"):
+        adabm.quantize(network, pictures(), "minmax", patch_size=16)
+    assert type(network.head) is nn.Conv2d
+
+
+def test_infinite_weights_are_named():
+    network = built()
+    network.head.weight.data[0, 0, 0, 0] = torch.inf
+    with pytest.raises(NetworkError, match="Plain: head.weight holds NaN or infinite values"):
+        adabm.quantize(network, pictures(), "minmax", patch_size=16)
 
 
 def test_a_compiled_network_is_refused_before_it_is_compiled():
@@ -375,6 +406,12 @@ def test_a_shared_convolution_is_not_exported_but_named():
     model, _, _ = adabm.quantize(built(shared), pictures(), "minmax", patch_size=16)
     with pytest.raises(adabm.AdabmError, match="'body.0' is used more than once in a pass.*torch-int8 runs it"):
         adabm.open_engine("onnx", model)
+
+
+def test_tied_weights_are_exported():
+    model, _, _ = adabm.quantize(built(tied), pictures(), "minmax", patch_size=16)
+    found, expected = (adabm.upscale(one, pictures()[1]).image for one in (adabm.open_engine("onnx", model), model))
+    assert np.abs(found - expected).mean() < 0.2 * expected.std()
 
 
 class Unshuffling(Plain):

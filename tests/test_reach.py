@@ -98,6 +98,17 @@ class Sized(nn.Module):
         return x * (1 + math.log(x.shape[2]))
 
 
+class Flattened(nn.Module):
+    """The end of a row is beside the beginning of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Conv1d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.line(x.flatten(2)).view(x.shape)
+
+
 class Counted(nn.Module):
     """It knows where a pixel lies without ``arange``."""
 
@@ -148,6 +159,7 @@ def conv(*size, **options):
         (Stretched(), Reach(None)),
         (nn.Sequential(conv(3, padding=1), Sized()), Reach(None)),
         (Counted(), Reach(None)),
+        (Flattened(), Reach(None)),
         (Pooled(), Reach(None)),
         (nn.Sequential(conv(3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Upsample((64, 64))), Reach(None)),
         (Hidden(), Reach(None)),

@@ -75,7 +75,10 @@ def _holds(network: nn.Module, channels: int, scale: int, multiple: int, breadth
     """
     if found.pixels is None:
         return True
-    step = found.alignment
+    step, breadth = (
+        found.alignment,
+        max(breadth, 2 * multiple),
+    )  # rows of which each could see the end of the one before
     short = -(-(2 * found.pixels + _BAND) // step) * step
     for vertical in (False, True):
         for more in (

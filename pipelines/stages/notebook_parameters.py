@@ -27,6 +27,7 @@ _COUNTED = {
     *("bits", "weight_bits", "activation_bits", "sizes", "steps", "targets", "pictures", "count", "number", "held_out"),
     *("side", "patch_size", "patches", "repeats", "steps_per_round", "directions", "draws", "patience", "speed"),
 }
+_NETWORKS = {"backbones", "networks"}
 _SHARES = {"share", "shares"}
 _MOST = 1_000_000  # of what is counted
 
@@ -154,6 +155,11 @@ def _faults(place: str, key: str, value: Any) -> Iterator[str]:
     if key in _ELSEWHERE:
         return
     if isinstance(value, dict):
+        if key in _NETWORKS:
+            same = [_network(name, item) for name, item in value.items()]
+            for number, name in enumerate(value):
+                if same[number] in same[:number]:
+                    yield f"'{place}' names the network of {shown(name)} twice, which would count twice or not at all; name it once, with all seeds"
         for inner, item in value.items():
             yield from _faults(f"{place}, {inner}", str(inner), item)
     elif isinstance(value, list):
@@ -168,6 +174,13 @@ def _faults(place: str, key: str, value: Any) -> Iterator[str]:
         if not (value > 0 if part or counted else value >= 0) or not value < most:
             ends = f"more than 0 and less than {most:,}" if part or counted else "0 or more, and finite"
             yield f"'{place}' cannot be {shown(value)}; it must be {ends}"
+
+
+def _network(name: str, entry: Any) -> object:
+    """What two entries of ``backbones`` or ``networks`` must not share: the file, or all but seeds and bits."""
+    if not isinstance(entry, dict) or "backbone" not in entry:
+        return Path(name).stem
+    return {key: item for key, item in entry.items() if key not in ("seeds", "setting")}
 
 
 def _lacks_all(value: Any, annotation: ast.expr) -> bool:

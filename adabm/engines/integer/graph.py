@@ -46,9 +46,9 @@ class _Marked(StandIn):
         super().__init__(layer)
         self.calls = 0
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         self.calls += 1
-        return _Mark.apply(x, *self.hidden)
+        return _Mark.apply(input, *self.hidden)
 
 
 @torch.no_grad()
@@ -63,6 +63,9 @@ def layer_graph(model: QuantizedSR) -> onnx.ModelProto:
     """
     library("onnx")  # refuses, if it is not there
     network = copy.deepcopy(model.network).cpu().float()
+    for name in model.layers:  # torch's exporter does not take a weight that two layers share
+        layer = network.get_submodule(name)
+        layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
     marked = {network.get_submodule(name): _Marked(network.get_submodule(name)) for name in model.layers}
     for place, module in [*network.named_modules(remove_duplicate=False)]:  # a shared one has several
         if module in marked:

@@ -86,8 +86,8 @@ class _Layer(StandIn):
         super().__init__(replaced)
         self.prepared, self.chosen = prepared, chosen
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.prepared[self.chosen.factor](x)
+    def forward(self, input: Tensor) -> Tensor:
+        return self.prepared[self.chosen.factor](input)
 
 
 @cache
