@@ -32,7 +32,7 @@ def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
                 raise
             raise EngineError(  # a library's own error, of a network that another engine may compute
                 f"{engine.name}: cannot compute a picture of {pictures.shape[2]}x{pictures.shape[1]} "
-                f"({type(error).__name__}: {' '.join(str(error).split()):.200}); take another engine, such as torch-int8"
+                f"({type(error).__name__}: {' '.join(str(error).split()):.200}); take another engine, such as simulated"
             ) from error
         raise EngineError(
             f"{model.descriptor.name}: fails on a picture of {pictures.shape[2]}x{pictures.shape[1]}; it takes sides that are "
