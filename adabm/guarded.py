@@ -127,6 +127,11 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
                     f"{type(network).__name__}: its forward asks for gradients itself (torch.autograd.grad), which this recipe cannot go "
                     "through; take a recipe without gradients, such as minmax"
                 ) from error
+            if "inplace operation" in str(error) or "in-place operation" in str(error):
+                raise NetworkError(
+                    f"{type(network).__name__}: its forward overwrites features that gradients need (such as x.mul_, +=, zero_()), which this "
+                    "recipe asks for; write x = x * 2 in place of x.mul_(2), or take a recipe without gradients, such as minmax"
+                ) from error
             if not (isinstance(error, CheckpointError) or "does not require grad" in str(error)):
                 raise
             raise NetworkError(

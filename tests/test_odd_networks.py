@@ -267,6 +267,14 @@ class Overwriting(Plain):
         return super().forward(x.sub_(0.4))
 
 
+class Zeroing(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        z = self.body(y)
+        y.zero_()
+        return self.tail(z)
+
+
 class Whole(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (255 * super().forward(x)).to(torch.uint8)
@@ -277,7 +285,7 @@ class Cut(Plain):
         return super().forward(x).detach()
 
 
-@pytest.mark.filterwarnings("ignore:Cut is unknown")
+@pytest.mark.filterwarnings("ignore:(Cut|Zeroing) is unknown")
 @pytest.mark.parametrize(
     "kind, told",
     [
@@ -291,12 +299,14 @@ class Cut(Plain):
         (Overwriting, "changes the picture that it is given"),
         (Whole, "returns uint8, not floating point"),
         (Cut, "no gradients come from its output"),
+        (Zeroing, "its forward overwrites features that gradients need"),
     ],
 )
 def test_networks_that_would_be_quantized_wrongly_are_refused(kind, told):
     network, state = kind().eval(), torch.random.get_rng_state()
     with pytest.raises(NetworkError, match=f"{kind.__name__}: .*{told}"):
-        adabm.quantize(network, pictures(), "fast" if kind is Cut else "minmax", patch_size=16)
+        recipe = adabm.preset("adabm", CHANGES) if kind is Zeroing else "fast" if kind is Cut else "minmax"
+        adabm.quantize(network, pictures(), recipe, patch_size=16)
     assert torch.equal(torch.random.get_rng_state(), state) and not any(b.any() for b in network.buffers())
 
 
