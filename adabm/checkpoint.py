@@ -112,8 +112,8 @@ def _parsed(path: str | Path) -> dict:
         try:
             with open_regular_file(path) as file:
                 begin = file.read(64)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        except OSError as error:  # a folder, such as "" is
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}); name a file") from None
         if begins_as_exported(begin):
             raise CheckpointError(
                 f"{path}: is an exported model, or the beginning of one; name the engine that it was exported for, or export "

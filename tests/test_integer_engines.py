@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from adabm.engines import open_engine
 from adabm.engines.exporting import EXPORTERS
 from adabm.engines.integer.engine import export
 from adabm.engines.integer.exported import FORMAT, Exported, read_exported
+from adabm.engines.integer.graph import layer_graph
 from adabm.engines.integer.grid import grid
 from adabm.engines.integer.layers import LARGEST_IN_16_BITS, factors, integer_layers
 from adabm.engines.integer.onnx import files as onnx_files
@@ -287,6 +289,98 @@ def test_activation_functions_move_before_a_shuffle(activation, through_body):
     config = adabm.preset("minmax", activation_bits=8)
     model = adabm.quantize(network, [smooth(7), smooth(8)], config, descriptor=descriptor, patch_size=16)[0]
     near(open_engine("openvino", model), model, [smooth(9)], most=0.1)
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.up, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 32, 3, 1, 1), nn.Conv2d(8, 3, 3, 1, 1)
+
+    def forward(self, x):
+        return self.last(nn.functional.pixel_shuffle(self.up(self.first(x)), 2))
+
+
+class Asking(Small):
+    """Its code asks its layers for their class and what they have."""
+
+    def forward(self, x):
+        for layer in (self.first, self.up):
+            x = layer(input=x) if isinstance(layer, nn.Conv2d) else x
+        return self.last(nn.functional.pixel_shuffle(x * self.up.weight.abs().mean() / self.up.in_channels * 99, 2))
+
+
+class Logarithmic(Small):
+    def forward(self, x):
+        return super().forward(x) * math.log(x.shape[2])
+
+
+class Halving(Small):
+    def forward(self, x):
+        return super().forward(x) + x.sum() / float(4 * x.shape[2] * x.shape[3])
+
+
+class Centred(Small):
+    def forward(self, x):
+        return super().forward(x - x.mean().item())
+
+
+class Choosing(Small):
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0.3 else x / 2)
+
+
+class Unexportable(Small):
+    def forward(self, x):
+        size = [side // 2 for side in x.shape[2:]]
+        return super().forward(x) + nn.functional.adaptive_avg_pool2d(x, size).mean()
+
+
+def small(kind):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = kind()
+    roles = {"first": adabm.Role.FIRST, "up": adabm.Role.BODY, "last": adabm.Role.LAST}
+    descriptor = adabm.NetworkDescriptor(kind.__name__, 2, 1.0, roles, ())
+    config = adabm.preset("minmax", activation_bits=8)
+    return adabm.quantize(network, [smooth(7), smooth(8)], config, descriptor=descriptor, patch_size=16)[0]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch-int8"])
+def test_code_may_ask_layers_what_they_are(engine):
+    model = small(Asking)
+    near(open_engine(engine, model), model, [smooth(9)], most=0.1)
+
+
+@pytest.mark.parametrize("kind", [Logarithmic, Halving, Centred, Choosing])
+def test_numbers_of_one_picture_are_not_exported(kind):
+    model = small(kind)
+    with pytest.raises(EngineError, match=f"{kind.__name__}: cannot be exported, since .*numbers of the picture"):
+        layer_graph(model)
+    near(open_engine("torch-int8", model), model, [smooth(9)], most=0.1)
+
+
+class Tiled(Small):
+    """The exporter rounds -x // 4 the other way."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.rand(1, 3, 4, 4))
+
+    def forward(self, x):
+        height, width = x.shape[2:]
+        return super().forward(x + self.places.repeat(1, 1, -(-height // 4), -(-width // 4))[:, :, :height, :width])
+
+
+def test_what_a_library_fails_on_is_told_in_one_line():
+    engine = open_engine("onnx", small(Tiled))
+    with pytest.raises(EngineError, match="onnx: cannot compute a picture of 18x17 .*; take another engine"):
+        adabm.upscale(engine, smooth(9, 17, 18))
+
+
+def test_what_torch_cannot_export_is_told_in_one_line(capfd):
+    with pytest.raises(EngineError, match="Unexportable: cannot be exported: .*adaptive pooling"):
+        layer_graph(small(Unexportable))
+    assert capfd.readouterr().out == ""
 
 
 class Bright(nn.Module):

@@ -1,5 +1,7 @@
 """How far a network sees: compared with what changes far away, on known and on made-up networks."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -84,6 +86,37 @@ class Placed(nn.Module):
         return x + torch.linspace(-1, 1, x.shape[3])
 
 
+class Stretched(nn.Module):
+    """How it enlarges goes by the size of the picture."""
+
+    def forward(self, x):
+        smaller = nn.functional.interpolate(x, scale_factor=0.5)
+        return nn.functional.interpolate(smaller, size=x.shape[2:], mode="bilinear", align_corners=True)
+
+
+class Sized(nn.Module):
+    def forward(self, x):
+        return x * (1 + math.log(x.shape[2]))
+
+
+class Flattened(nn.Module):
+    """The end of a row is beside the beginning of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Conv1d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.line(x.flatten(2)).view(x.shape)
+
+
+class Counted(nn.Module):
+    """It knows where a pixel lies without ``arange``."""
+
+    def forward(self, x):
+        return x + torch.ones_like(x).cumsum(3)
+
+
 class Pooled(nn.Module):
     def __init__(self):
         super().__init__()
@@ -124,6 +157,10 @@ def conv(*size, **options):
         (conv(3, padding=1, padding_mode="circular"), Reach(None)),
         (Rolled(), Reach(None)),
         (Placed(), Reach(None)),
+        (Stretched(), Reach(None)),
+        (nn.Sequential(conv(3, padding=1), Sized()), Reach(None)),
+        (Counted(), Reach(None)),
+        (Flattened(), Reach(None)),
         (Pooled(), Reach(None)),
         (nn.Sequential(conv(3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Upsample((64, 64))), Reach(None)),
         (Hidden(), Reach(None)),
