@@ -28,7 +28,7 @@ _EXPORTS = {
     "describe": "networks",
     "evaluate": "engines.checked",
     "fine_tune": "guarded",
-    "image_complexity": "quantization.complexity",
+    "image_complexity": "guarded",
     "import_weights": "networks",
     "load_file": "plugins",
     "load_network": "guarded",

@@ -109,12 +109,16 @@ def _parsed(path: str | Path) -> dict:
     """The metadata, complete and each entry of its kind and in its range."""
     metadata = file_metadata(path)
     if "adabm" not in metadata:
-        with open_regular_file(path) as file:
-            if begins_as_exported(file.read(64)):
-                raise CheckpointError(
-                    f"{path}: is an exported model, or the beginning of one; name the engine that it was exported for, or export "
-                    "it again"
-                )
+        try:
+            with open_regular_file(path) as file:
+                begin = file.read(64)
+        except OSError as error:  # a folder, such as "" is
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}); name a file") from None
+        if begins_as_exported(begin):
+            raise CheckpointError(
+                f"{path}: is an exported model, or the beginning of one; name the engine that it was exported for, or export "
+                "it again"
+            )
         raise CheckpointError(
             f"{path}: holds no quantization state; it looks like full-precision weights. "
             "Run `adabm quantize` on it first."

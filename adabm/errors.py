@@ -4,7 +4,20 @@ Every error that a user can cause derives from :class:`AdabmError`; the command 
 into one line on standard error and exit status 2, without a traceback.
 """
 
+import errno
+
 _LONGEST = 1000  # characters of a message; a path alone may have 4096
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "can't alloc",
+    "bad_alloc",
+    "bad allocation",
+)
+_NO_PRIMITIVE = (
+    "could not create a primitive"  # all that oneDNN says of it; what it does not support is a "primitive descriptor"
+)
 
 
 def one_line(text: str) -> str:
@@ -16,6 +29,19 @@ def one_line(text: str) -> str:
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     half = (_LONGEST - 5) // 2
     return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory was lacking, whatever a library calls that: it tells nothing of a network or a file."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    text = str(error)
+    if isinstance(error, ImportError):
+        return "failed to map segment" in text
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)  # torch raises it and subclasses that depend on its version
+        and (any(words in text for words in _NO_MEMORY) or text.strip() == _NO_PRIMITIVE)
+    )
 
 
 class AdabmError(Exception):

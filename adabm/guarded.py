@@ -4,23 +4,27 @@ The study calls them where they stand.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils.checkpoint import CheckpointError
 
 from .api import quantize as _quantize
-from .errors import NetworkError
+from .errors import DataError, NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
-from .networks.usable import check_network
+from .networks.usable import check_finite_weights, check_network
+from .quantization.complexity import image_complexity as _image_complexity
 from .quantization.model import QuantizedSR
 from .recipes import calibrate as _calibrate
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
 from .telling_bits import bits_untold, tell_bits
+from .validation import Positive, check_all
 from .wrapping import called_as_functions, check_wrapping
 
 P = ParamSpec("P")
@@ -51,24 +55,59 @@ def _changing(function: Callable[Concatenate[QuantizedSR, P], R]) -> Callable[Co
             )
         if not isinstance(model, QuantizedSR):
             return inside(model, *args, **kwargs)  # which refuses it
+        if args:
+            args = (_of_the_model(model, args[0]), *args[1:])
+        else:
+            kwargs |= {name: _of_the_model(model, kwargs[name]) for name in ("batches", "images") if name in kwargs}
         with bits_untold(model):
             return inside(model, *args, **kwargs)
 
     return changing
 
 
+def _of_the_model(model: QuantizedSR, batches: object) -> object:
+    """A batch or several, one after the other as they are asked for, each refused where the model cannot compute with it."""
+    if isinstance(batches, Tensor):
+        _check_kind(model, batches)
+    elif isinstance(batches, Iterable) and not isinstance(batches, (type, str, Mapping)):
+        return _each_of_the_model(model, batches)
+    return batches
+
+
+def _each_of_the_model(model: QuantizedSR, batches: Iterable[object]) -> Iterator[object]:
+    try:
+        one_by_one = iter(batches)
+    except TypeError:  # an array without axes
+        raise DataError(f"the batches are a {type(batches).__name__}; give several tensors (N, C, H, W)") from None
+    for batch in one_by_one:
+        if isinstance(batch, Tensor):
+            _check_kind(model, batch)
+        yield batch
+
+
+def _check_kind(model: QuantizedSR, batch: Tensor) -> None:
+    if batch.dtype != model.dtype or batch.device != model.device or batch.layout != torch.strided:
+        raise DataError(
+            f"a batch is {batch.dtype} ({batch.layout}) on {batch.device}, where the model computes in {model.dtype} on {model.device}; "
+            "give a dense one, batch.to(model.device, model.dtype)"
+        )
+    if not batch.numel():
+        raise DataError(f"a batch of shape {tuple(batch.shape)} holds no picture; give one (N, C, H, W) with N >= 1")
+
+
 def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Concatenate[nn.Module, P], R]:
     """The same of one that takes a network of any kind.
 
     Raises:
-        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, or keeps no graph
-            of what it computes where gradients are asked for.
+        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, keeps no graph
+            of what it computes where gradients are asked for, or cannot be counted where its multiplications are.
     """
 
     @functools.wraps(function)
     def checked(network: nn.Module, *args: P.args, **kwargs: P.kwargs) -> R:
         if isinstance(network, nn.Module):  # before it is run, which a compiled one takes minutes for
             check_network(network)
+            check_finite_weights(network)
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
         try:
@@ -78,10 +117,20 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
                 raise NetworkError(f"{error}; {told}") from None
             raise
         except RuntimeError as error:
+            if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+                raise NetworkError(
+                    f"{type(network).__name__}: its forward reads a number of the picture in Python (.item(), float(), an if on a tensor), so "
+                    "that its multiplications, which this recipe asks for, cannot be counted; take a recipe without, such as minmax"
+                ) from error
             if "autograd.grad" in str(error):
                 raise NetworkError(
                     f"{type(network).__name__}: its forward asks for gradients itself (torch.autograd.grad), which this recipe cannot go "
                     "through; take a recipe without gradients, such as minmax"
+                ) from error
+            if "inplace operation" in str(error) or "in-place operation" in str(error):
+                raise NetworkError(
+                    f"{type(network).__name__}: its forward overwrites features that gradients need (such as x.mul_, +=, zero_()), which this "
+                    "recipe asks for; write x = x * 2 in place of x.mul_(2), or take a recipe without gradients, such as minmax"
                 ) from error
             if not (isinstance(error, CheckpointError) or "does not require grad" in str(error)):
                 raise
@@ -94,6 +143,17 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
         return made
 
     return _public(checked)
+
+
+def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:
+    """See :func:`adabm.quantization.complexity.image_complexity`.
+
+    Raises:
+        ImageError: no such images.
+        ConfigError: a value range that is no positive number.
+    """
+    check_all(value_range=(value_range, Positive))
+    return _image_complexity(images, value_range)
 
 
 quantize = _quantizing(_quantize)

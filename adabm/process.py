@@ -1,5 +1,6 @@
 """How the process of a command begins and ends: signals, standard streams that are closed or full, its exit status."""
 
+import _thread
 import errno
 import os
 import signal
@@ -11,8 +12,9 @@ from contextlib import contextmanager, suppress
 
 from .errors import one_line
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)  # the last where a job's seconds are used up
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of errors where a disk, or what a user may have of it, is full
+_AGAIN_S = 0.05  # after which a signal is sent again whose exception was lost
 _PATIENCE_S = 2  # in which a further signal does not disturb the unwinding that the first one began
 
 
@@ -26,8 +28,9 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def unwinding() -> Iterator[Callable[[], int | None]]:
-    """Inside, SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted`, so that nothing half-written or temporary is left.
+    """Inside, SIGINT, SIGTERM, SIGHUP and SIGXCPU raise :class:`Interrupted`, so that nothing half-written or temporary is left.
 
+    One that is raised where there is nothing to raise it to, such as while an object is freed, is raised again a moment later.
     What was ignored stays ignored (``nohup``). Only the main thread can take signals; elsewhere nothing changes.
 
     Yields:
@@ -43,6 +46,17 @@ def unwinding() -> Iterator[Callable[[], int | None]]:
         asked.append((number, now))
         raise Interrupted(number)
 
+    again: list[threading.Timer] = []
+    hook = sys.unraisablehook
+
+    def lost(told: "sys.UnraisableHookArgs") -> None:
+        if not (asked and isinstance(told.exc_value, Interrupted)):
+            hook(told)
+            return
+        number, _ = asked.pop()
+        again.append(threading.Timer(_AGAIN_S, _thread.interrupt_main, [number]))
+        again[-1].start()
+
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -50,8 +64,14 @@ def unwinding() -> Iterator[Callable[[], int | None]]:
     try:
         for number in before:
             signal.signal(number, ask)
+        if before:
+            sys.unraisablehook = lost
         yield lambda: 128 + asked[0][0] if asked else None
     finally:
+        for timer in again:
+            timer.cancel()
+        if before:
+            sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -9,6 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .errors import CheckpointError
+from .files import open_regular_file
 from .validation import File, check
 
 
@@ -44,6 +45,11 @@ def file_metadata(path: str | Path) -> dict[str, str]:
         raise CheckpointError(f"{path}: no such file")
     if not described:
         return {}
+    try:
+        with open_regular_file(path):  # the library finds no file, whatever the reason
+            pass
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .errors import CheckpointError
+from .errors import CheckpointError, out_of_memory
 from .networks.architecture import architecture_of
 from .networks.community import SOURCE
 from .networks.sameness import gives_kept_values, same_output
@@ -38,7 +38,9 @@ def comes_back(
     try:
         with torch.random.fork_rng(devices=[]):
             again = restored(path, json.loads(json.dumps(metadata)), tensors, None).to(model.device)
-    except (CheckpointError, *MISFITS):
+    except (CheckpointError, *MISFITS) as error:
+        if out_of_memory(error):
+            raise
         return False
     if not same_output(full_precision_output(again), output, model):
         return False

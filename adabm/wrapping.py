@@ -5,12 +5,14 @@ as an object that holds it. What comes of that is found by computing: one pictur
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import NetworkError
+from .errors import NetworkError, out_of_memory
 from .networks import NetworkDescriptor, describe
 from .networks.architecture import architecture_of
 from .networks.community import facts_of
@@ -30,25 +32,32 @@ def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = No
 
     Raises:
         NetworkError: it changes the picture that it is given, returns whole numbers, gives another picture in full precision
-            once it is wrapped, or passes some of its quantized layers by.
+            once it is wrapped, passes some of its quantized layers by, or reaches its own where it is copied.
     """
     known = architecture_of(network)
     if facts_of(network) is not None or (known is not None and known.file is None):
         return
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _compare(copy.deepcopy(network), descriptor)
+        copied = copy.deepcopy(network)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), _untouched(network):
+            _compare(copied, descriptor)
     except _Refused as error:
         raise NetworkError(f"{type(network).__name__}: {error}") from None
-    except Exception:  # whatever foreign code raises
-        return
+    except Exception as error:  # whatever foreign code raises
+        if out_of_memory(error):
+            raise
 
 
 def called_as_functions(network: nn.Module) -> str | None:
-    """Say that a network's forward makes its layers, or calls convolutions or linear maps as functions or inside ``torch.vmap``."""
+    """Say why nothing of a network can be quantized: its forward makes its layers, calls convolutions or linear maps as functions or
+    inside ``torch.vmap``, or runs them on something else than the pictures of a batch in their order."""
     calls = _Calls()
     try:
         network = copy.deepcopy(network)
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                layer.register_forward_pre_hook(lambda *_: calls.enter())
+                layer.register_forward_hook(lambda *_: calls.leave(), always_call=True)
         before = {name for name, _ in network.named_modules()}
         with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluation_mode(network), calls:
             _picture(network, None)
@@ -58,7 +67,12 @@ def called_as_functions(network: nn.Module) -> str | None:
     if made:
         return f"it makes {made[0]} when it is first run; run it once on a picture, or make its layers in __init__"
     if not calls.seen:
-        return None
+        if not calls.layers:
+            return None
+        return (
+            "its layers run, but not on one picture of a batch after the other, such as where it joins several along the first axis "
+            "(torch.cat) or goes by how many there are; let it compute each picture by itself, or pass a NetworkDescriptor by hand"
+        )
     return (
         f"it calls {' and '.join(sorted(calls.seen))} as functions, by torch.func or in a compiled forward, which cannot be replaced: "
         "make each an nn.Conv2d or nn.Linear of the network, and call that"
@@ -66,20 +80,54 @@ def called_as_functions(network: nn.Module) -> str | None:
 
 
 class _Calls(TorchFunctionMode):
-    """Which functions of weights are called."""
+    """Which functions of weights are called, but by layers themselves; and whether layers are called, outside of ``torch.vmap``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: set[str] = set()
+        self.layers, self._inside = False, 0
+
+    def enter(self) -> None:
+        self._inside += 1
+
+    def leave(self) -> None:
+        self._inside -= 1
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if (name := getattr(func, "__name__", "")) in _FUNCTIONS:
-            self.seen.add(name)
+            if self._inside and not any(_in_vmap(arg) for arg in args):
+                self.layers = True
+            else:
+                self.seen.add(name)
         return func(*args, **(kwargs or {}))
+
+
+def _in_vmap(value: object) -> bool:
+    return isinstance(value, Tensor) and torch._C._functorch.is_batchedtensor(value)
 
 
 class _Refused(Exception):
     """What was found, not what foreign code raises."""
+
+
+@contextmanager
+def _untouched(network: nn.Module) -> Iterator[None]:
+    """Refuse a copy of a network that computes with modules of the network itself inside the ``with`` block."""
+    ran: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, name=name: ran.append(name))
+        for name, module in network.named_modules()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        if ran:
+            raise _Refused(
+                f"a copy of it computes with {ran[0]} of the network itself, such as by a weak reference or a function elsewhere, and "
+                "would go on with that one unquantized; call it as a module of the network"
+            ) from None
 
 
 def _compare(network: nn.Module, descriptor: NetworkDescriptor | None) -> None:

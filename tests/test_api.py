@@ -199,3 +199,41 @@ def test_a_pipe_is_not_replaced(tmp_path):
     with pytest.raises(OSError, match="a pipe, device or socket, which would be replaced"):
         adabm.save_network(tiny("EDSR"), pipe)
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (torch.rand(1, 3, 8, 8).double(), "a batch is torch.float64 .* computes in torch.float32"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.int32), "a batch is torch.int32"),
+        (torch.rand(1, 3, 8, 8, device="meta"), "a batch is torch.float32 .* on meta"),
+        (torch.rand(1, 3, 8, 8).to_sparse(), "a batch is torch.float32 .torch.sparse_coo."),
+        (torch.rand(0, 3, 8, 8), "holds no picture"),
+    ],
+)
+def test_batches_that_a_model_cannot_compute_with_are_told(batch, told):
+    model = adabm.QuantizedSR(tiny("EDSR"), preset("adabm"))
+    adabm.calibrate(model, [torch.rand(1, 3, 8, 8)])
+    calls = (
+        lambda: adabm.calibrate(model, [batch]),
+        lambda: adabm.calibrate(model, batches=iter([batch])),
+        lambda: adabm.clip_ranges(model, images=batch),
+        lambda: adabm.fine_tune(model, [batch]),
+    )
+    for call in calls:
+        with pytest.raises(DataError, match=told):
+            call()
+    with pytest.raises(DataError, match="the batches are a ndarray"):
+        adabm.calibrate(model, np.array(1.0))
+
+
+def test_what_is_no_file_and_no_list_is_told(tmp_path):
+    for path in ("", tmp_path):
+        with pytest.raises(adabm.AdabmError, match="cannot be read"):
+            adabm.load_quantized(path)
+    with pytest.raises(ConfigError, match="options = 3: must be arguments of the constructor by name, or null"):
+        adabm.save_network(tiny("EDSR"), tmp_path / "n.safetensors", 3)
+    model = adabm.QuantizedSR(tiny("EDSR"), preset("minmax"))
+    model.calibrated = True
+    with pytest.raises(ImageError, match="pictures is a ndarray; give a list"):
+        adabm.evaluate(model, np.array("x"))

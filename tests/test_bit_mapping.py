@@ -8,7 +8,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adabm.errors import ImageError
+import adabm
+from adabm.errors import ConfigError, ImageError
 from adabm.quantization.bit_mapping import Image2Bit, Layer2Bit, initial_layer_factors, straight_through
 from adabm.quantization.complexity import image_complexity
 
@@ -142,3 +143,9 @@ def test_complexity_does_not_depend_on_range_nor_on_gray_or_rgb():
 def test_complexity_refuses_other_layouts(shape):
     with pytest.raises(ImageError, match=r"expected images of shape \(N, 3, H, W\)"):
         image_complexity(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("value_range", [0, -1.0, float("nan"), float("inf"), "255", None])
+def test_a_value_range_that_is_none_is_refused(value_range):
+    with pytest.raises(ConfigError, match="value_range = .*: must be a number > 0"):
+        adabm.image_complexity(torch.rand(1, 3, 8, 8), value_range)

@@ -226,6 +226,30 @@ def test_missing_file(path):
     refused(path, "no such file")
 
 
+def test_why_a_file_cannot_be_opened_is_told(path, monkeypatch):
+    def no_more(path):
+        raise OSError(24, "Too many open files", str(path))
+
+    path.touch()
+    monkeypatch.setattr("adabm.serialization.open_regular_file", no_more)
+    refused(path, r"model\.safetensors: cannot be read \(Too many open files\)$")
+
+
+def test_for_want_of_memory_no_network_is_taken_for_a_changed_one(path, monkeypatch):
+    """Such a model's file could not be loaded without the network."""
+
+    def lacking(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    model = quantized()
+    for place in ("adabm.trying_out.restored", "adabm.networks.sameness._waves"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, lacking)
+            with pytest.raises(RuntimeError, match="can't allocate memory"):
+                save_quantized(model, path)
+    assert not path.exists()
+
+
 def test_full_precision_weights_are_not_taken_for_quantized(path):
     save_file(tiny("EDSR").state_dict(), path, {"network": "EDSR", "options": "{}"})
     refused(path, "holds no quantization state; it looks like full-precision weights.*adabm quantize")

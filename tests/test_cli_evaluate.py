@@ -6,6 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from adabm.pictures.reading import read_raw
 from adabm.pictures.writing import write_image
@@ -58,6 +60,17 @@ def test_evaluate_table_json_and_csv(files, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["failures"] == {} and report["results"][1]["tile"] == 16
     assert report["results"][0]["mean"]["psnr_y_db"] == pytest.approx(float(rows[3]["psnr_y_db"]), abs=1)
+
+
+def test_a_network_that_cannot_be_counted_is_evaluated_without_its_cost(files, capsys, monkeypatch):
+    def uncounted(*_):
+        raise DataDependentOutputException(torch.ops.aten._local_scalar_dense.default)
+
+    monkeypatch.setattr("adabm.engines.evaluation.cost", uncounted)
+    command = ["evaluate", files / "fp.safetensors", "--hr", files / "HR", "--lr", files / "LR"]
+    assert run(*command, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["mean"]["theoretical_bitops_g"] is None
+    assert run(*command) == 0 and "theoretical" not in capsys.readouterr().out
 
 
 def test_evaluate_pairs_by_name(files, tmp_path, capsys):

@@ -63,6 +63,22 @@ def test_overwriting_begins_anew(files, tmp_path, monkeypatch, capsys):
     assert "resuming" not in capsys.readouterr().out and not (tmp_path / "q.safetensors.partial").exists()
 
 
+def test_what_another_run_wrote_meanwhile_is_not_overwritten(files, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "q.safetensors"
+    step = tuner.FineTuner.step
+
+    def beside(*arguments, **options):
+        output.write_bytes(b"of another run")
+        return step(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuner.FineTuner, "step", beside)
+        assert "exists; add --overwrite" in fails(capsys, *command(files, output, "--quiet"))
+    assert output.read_bytes() == b"of another run"
+    assert main(command(files, output, "--resume", "--overwrite")) == 0  # nothing is trained again
+    assert "resuming behind fine-tuning step 6 of 6" in capsys.readouterr().out
+
+
 def test_what_belongs_to_another_run_or_is_damaged_is_refused(files, tmp_path, monkeypatch, capsys):
     output, partial = tmp_path / "q.safetensors", tmp_path / "q.safetensors.partial"
     interrupt(monkeypatch, files, output)
@@ -80,6 +96,9 @@ def test_what_belongs_to_another_run_or_is_damaged_is_refused(files, tmp_path, m
     write_image(tmp_path / "other" / "a.png", smooth(9))
     told = fails(capsys, *command(files, output, "--resume", "--images", str(tmp_path / "other"), "--quiet"))
     assert "belongs to other pictures" in told
+    with monkeypatch.context() as patch:
+        patch.setattr("adabm.study.origin.fingerprint.code_hash", lambda *roots: "edited")
+        assert "belongs to other code of adabm" in fails(capsys, *command(files, output, "--resume", "--quiet"))
     partial.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     told = fails(capsys, *command(files, output, "--resume", "--quiet"))
     assert f"{partial}: its content does not match its sha256" in told

@@ -289,3 +289,14 @@ def test_paths_that_name_nothing_are_refused(files, tmp_path, capsys):
         assert run("upscale", *parts, "--checkpoint", files / "q.safetensors") == 2
         assert "the path is empty" in (err := capsys.readouterr().err) or "zero byte" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_work(files, tmp_path, capsys, monkeypatch):
+    (tmp_path / "link").symlink_to("link")
+    words = ["upscale", files / "LR" / "p0.png", tmp_path / "link" / "o.png", "--checkpoint", files / "q.safetensors"]
+    monkeypatch.setattr("adabm.cli.picture.upscale_picture", None)
+    assert f"cannot be written, because {tmp_path}/link is a link that leads nowhere" in fails(capsys, *words)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working folder is gone; change to another one" in fails(capsys, *words[:2], "o.png", *words[3:])

@@ -1,7 +1,10 @@
 """Engines in integers against the simulation: grids, layers, whole networks, files and the command line."""
 
+import errno
 import importlib.util
 import json
+import math
+import os
 import subprocess
 import sys
 import zipfile
@@ -17,6 +20,7 @@ from adabm.engines import open_engine
 from adabm.engines.exporting import EXPORTERS
 from adabm.engines.integer.engine import export
 from adabm.engines.integer.exported import FORMAT, Exported, read_exported
+from adabm.engines.integer.graph import layer_graph
 from adabm.engines.integer.grid import grid
 from adabm.engines.integer.layers import LARGEST_IN_16_BITS, factors, integer_layers
 from adabm.engines.integer.onnx import files as onnx_files
@@ -287,6 +291,98 @@ def test_activation_functions_move_before_a_shuffle(activation, through_body):
     near(open_engine("openvino", model), model, [smooth(9)], most=0.1)
 
 
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.up, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 32, 3, 1, 1), nn.Conv2d(8, 3, 3, 1, 1)
+
+    def forward(self, x):
+        return self.last(nn.functional.pixel_shuffle(self.up(self.first(x)), 2))
+
+
+class Asking(Small):
+    """Its code asks its layers for their class and what they have."""
+
+    def forward(self, x):
+        for layer in (self.first, self.up):
+            x = layer(input=x) if isinstance(layer, nn.Conv2d) else x
+        return self.last(nn.functional.pixel_shuffle(x * self.up.weight.abs().mean() / self.up.in_channels * 99, 2))
+
+
+class Logarithmic(Small):
+    def forward(self, x):
+        return super().forward(x) * math.log(x.shape[2])
+
+
+class Halving(Small):
+    def forward(self, x):
+        return super().forward(x) + x.sum() / float(4 * x.shape[2] * x.shape[3])
+
+
+class Centred(Small):
+    def forward(self, x):
+        return super().forward(x - x.mean().item())
+
+
+class Choosing(Small):
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0.3 else x / 2)
+
+
+class Unexportable(Small):
+    def forward(self, x):
+        size = [side // 2 for side in x.shape[2:]]
+        return super().forward(x) + nn.functional.adaptive_avg_pool2d(x, size).mean()
+
+
+def small(kind):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = kind()
+    roles = {"first": adabm.Role.FIRST, "up": adabm.Role.BODY, "last": adabm.Role.LAST}
+    descriptor = adabm.NetworkDescriptor(kind.__name__, 2, 1.0, roles, ())
+    config = adabm.preset("minmax", activation_bits=8)
+    return adabm.quantize(network, [smooth(7), smooth(8)], config, descriptor=descriptor, patch_size=16)[0]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch-int8"])
+def test_code_may_ask_layers_what_they_are(engine):
+    model = small(Asking)
+    near(open_engine(engine, model), model, [smooth(9)], most=0.1)
+
+
+@pytest.mark.parametrize("kind", [Logarithmic, Halving, Centred, Choosing])
+def test_numbers_of_one_picture_are_not_exported(kind):
+    model = small(kind)
+    with pytest.raises(EngineError, match=f"{kind.__name__}: cannot be exported, since .*numbers of the picture"):
+        layer_graph(model)
+    near(open_engine("torch-int8", model), model, [smooth(9)], most=0.1)
+
+
+class Tiled(Small):
+    """The exporter rounds -x // 4 the other way."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.rand(1, 3, 4, 4))
+
+    def forward(self, x):
+        height, width = x.shape[2:]
+        return super().forward(x + self.places.repeat(1, 1, -(-height // 4), -(-width // 4))[:, :, :height, :width])
+
+
+def test_what_a_library_fails_on_is_told_in_one_line():
+    engine = open_engine("onnx", small(Tiled))
+    with pytest.raises(EngineError, match="onnx: cannot compute a picture of 18x17 .*; take another engine"):
+        adabm.upscale(engine, smooth(9, 17, 18))
+
+
+def test_what_torch_cannot_export_is_told_in_one_line(capfd):
+    with pytest.raises(EngineError, match="Unexportable: cannot be exported: .*adaptive pooling"):
+        layer_graph(small(Unexportable))
+    assert capfd.readouterr().out == ""
+
+
 class Bright(nn.Module):
     """Sums of the largest products of bytes, which 16 bits do not hold."""
 
@@ -427,7 +523,11 @@ def test_damaged_files_are_refused(model, tmp_path):
 
     card = json.loads(contents["card.json"])
     other = card | {"scale": 3}
-    for changes in ({"factor+0.bin": b"\0" * 99}, {"card.json": json.dumps(other).encode()}):
+    for changes in (
+        {"factor+0.bin": b"\0" * 99},
+        {"card.json": json.dumps(other).encode()},
+        {"README.md": contents["README.md"].replace(b"W4A4", b"W8A8")},
+    ):
         written(changes)
         with pytest.raises(CheckpointError, match="does not match its recorded sha256; export it again"):
             read_exported(path)
@@ -437,6 +537,29 @@ def test_damaged_files_are_refused(model, tmp_path):
     written({"card.json": b"{"})
     with pytest.raises(CheckpointError, match="the exported model is damaged"):
         open_engine("openvino", path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "too many open files"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, kind):
+    path = tmp_path / "q.zip"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("card.json", "{}")
+
+        def no_more(*_arguments, **_options):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(zipfile, "ZipFile", no_more)
+    told = {"folder": "Is a directory", "pipe": "a pipe, device or socket; name a regular file"}.get(
+        kind, "Too many open files"
+    )
+    for engine in ("openvino", "torch-int8"):
+        with pytest.raises(CheckpointError, match=rf"q\.zip: cannot be read \({told}\)$"):
+            open_engine(engine, path)
 
 
 def test_flipped_bytes_are_noticed(model, tmp_path):
@@ -467,6 +590,22 @@ def test_what_is_not_there_is_named(model, files, monkeypatch, tmp_path):
         EngineError, match=r"onnx cannot be imported .*; integer engines need it: pip install 'adabm\[engines\]'"
     ):
         open_engine("openvino", files / "q.safetensors")
+
+
+def test_a_full_folder_of_temporary_files_is_named(model, monkeypatch, tmp_path):
+    def full(_model, path, **_options):
+        path.write_bytes(b"<?xml")
+        raise RuntimeError("basic_ios::clear: iostream error\n")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("adabm.engines.integer.openvino.lowered", lambda *_: None)
+    monkeypatch.setattr("openvino.save_model", full)
+    with pytest.raises(
+        EngineError,
+        match=rf"^{tmp_path}: openvino cannot write there \(basic_ios.* error\); make room, or .* TMPDIR$",
+    ):
+        EXPORTERS["openvino"](model)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_package_imports_none_of_the_libraries():

@@ -101,13 +101,18 @@ def survives(request, command: Command, output: Path, kills: int, whole: bool = 
         if turn % 2:  # else over what the run before wrote
             for path in sorted(output.rglob("*"), reverse=True):
                 path.unlink() if path.is_file() else path.rmdir()
+        (command.folder / "log").unlink(missing_ok=True)
         process = command.started()
         time.sleep(rng.uniform(0, lasts))
         number = _SIGNALS[turn % len(_SIGNALS)]
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.kill(process.pid, number)
         process.join()
-        assert process.exitcode in (0, -number, 128 + number), (number, (command.folder / "log").read_text()[-3000:])
+        if (command.folder / "log").exists():  # else it was killed before the command began
+            assert process.exitcode in (0, -number, 128 + number), (
+                number,
+                (command.folder / "log").read_text()[-3000:],
+            )
         if process.exitcode == 128 + number:
             assert not [*output.rglob("*.adabm-tmp"), *output.parent.glob("*.replaced")], "a temporary file is left"
         left = visible(output)

@@ -160,3 +160,25 @@ def test_which_parameters_may_be_empty():
     for value in ({}, {"x": []}, {"x": [1], "y": []}):
         with pytest.raises(ConfigError, match="n: 'b' is empty .* name at least one"):
             check_parameters(declared, {"a": [], "b": value, "changes": {}}, "n", optional=optional)
+
+
+def test_what_no_question_can_be_asked_with_is_refused():
+    kinds = "share: float\nside: int\nrate: float\nsets: list[str]\nsteps: list[int]\nbackbones: dict[str, dict]\nnetworks: dict[str, dict]\nplan: list[dict]\n"
+    declared = {line.target.id: line.annotation for line in ast.parse(kinds).body}
+    right = dict(share=0.1, side=1, rate=0.0, sets=["a"], steps=[1, 2], backbones={"x": {"seeds": [0]}})
+    right |= dict(networks={"a": {"backbone": "x", "seeds": [0]}, "b": {"backbone": "x", "sets": ["c"], "seeds": [0]}})
+    right |= dict(plan=[{"seeds": [0, 0]}])  # where a cell that is there twice is kept once
+    assert check_parameters(declared, right, "n") == right
+    nan, inf = float("nan"), float("inf")
+    wrong = [("share", value) for value in (0.0, 1.0, nan)] + [("side", value) for value in (0, -1, 10**25)]
+    wrong += [("rate", value) for value in (-0.1, nan, inf)] + [
+        ("sets", ["a", "b", "a"]),
+        ("steps", [0]),
+        ("steps", [1, 1]),
+    ]
+    wrong += [("backbones", {"x": {"seeds": [1, 1]}}), ("backbones", {"x": {"side": 0}})]
+    wrong += [("backbones", {"x": {"seeds": [0]}, "weights/x.safetensors": {"seeds": [1]}})]
+    wrong += [("networks", {name: {"backbone": "x", "seeds": [seed]} for seed, name in enumerate("ab")})]
+    for key, value in wrong:
+        with pytest.raises(ConfigError, match=f"n: '{key}.*(cannot be|twice)"):
+            check_parameters(declared, right | {key: value}, "n")

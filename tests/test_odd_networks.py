@@ -1,7 +1,9 @@
 """Networks of modules that the paper's do not have: they are quantized, saved, loaded and run, or refused by name."""
 
+import copy
 import dataclasses
 import functools
+import weakref
 
 import numpy as np
 import pytest
@@ -123,6 +125,15 @@ def test_one_channel(tmp_path):
     assert model.descriptor.channels == 1 and adabm.upscale(again, pictures(1)[0]).image.shape == (48, 48, 1)
 
 
+@pytest.mark.filterwarnings("ignore:Plain is unknown")
+def test_a_source_that_a_network_does_not_have_is_told(tmp_path):
+    network = built()
+    descriptor = dataclasses.replace(adabm.describe(network), source="spandrel")
+    model, _, _ = adabm.quantize(network, pictures(), "minmax", descriptor, patch_size=16)
+    with pytest.raises(NetworkError, match="Plain: its descriptor has a source, but spandrel did not make it"):
+        adabm.save_quantized(model, tmp_path / "q.safetensors")
+
+
 def own_forward(network: Plain) -> None:
     compute = network.head.forward
     network.head.forward = lambda x: 5 * compute(x)
@@ -204,6 +215,18 @@ class Remembering(Plain):
         return super().forward(x - self.mean)
 
 
+class Following(Plain):
+    """It keeps features of the picture before."""
+
+    last = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        z = y if self.last is None or self.last.shape != y.shape else (y + self.last) / 2
+        self.last = y.detach()
+        return self.tail(self.body(z))
+
+
 class ByClass(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.head(x)
@@ -230,9 +253,26 @@ class Held(Plain):
         return self.tail(self.body[2](self.body[1](self.first(self.head(x)))))
 
 
+class Weak(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = weakref.ref(self.head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.tail(self.body(self.first()(x)))
+
+
 class Overwriting(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.sub_(0.4))
+
+
+class Zeroing(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        z = self.body(y)
+        y.zero_()
+        return self.tail(z)
 
 
 class Whole(Plain):
@@ -245,24 +285,28 @@ class Cut(Plain):
         return super().forward(x).detach()
 
 
-@pytest.mark.filterwarnings("ignore:Cut is unknown")
+@pytest.mark.filterwarnings("ignore:(Cut|Zeroing) is unknown")
 @pytest.mark.parametrize(
     "kind, told",
     [
         (Noisy, "another picture each time for the same one"),
         (Remembering, "its forward changes the buffer mean"),
+        (Following, "or what it keeps of the picture before"),
         (ByClass, "gives another picture, in full precision, once its layers are replaced"),
         (Marked, "gives another picture, in full precision, once its layers are replaced"),
         (Held, "computes with body.0 past the layer that quantizes it"),
+        (Weak, "a copy of it computes with head of the network itself"),
         (Overwriting, "changes the picture that it is given"),
         (Whole, "returns uint8, not floating point"),
         (Cut, "no gradients come from its output"),
+        (Zeroing, "its forward overwrites features that gradients need"),
     ],
 )
 def test_networks_that_would_be_quantized_wrongly_are_refused(kind, told):
     network, state = kind().eval(), torch.random.get_rng_state()
     with pytest.raises(NetworkError, match=f"{kind.__name__}: .*{told}"):
-        adabm.quantize(network, pictures(), "fast" if kind is Cut else "minmax", patch_size=16)
+        recipe = adabm.preset("adabm", CHANGES) if kind is Zeroing else "fast" if kind is Cut else "minmax"
+        adabm.quantize(network, pictures(), recipe, patch_size=16)
     assert torch.equal(torch.random.get_rng_state(), state) and not any(b.any() for b in network.buffers())
 
 
@@ -294,6 +338,25 @@ def test_networks_that_do_more_than_compute_are_told_so(kind, told):
         adabm.quantize(kind(), pictures(), adabm.preset("fast"), patch_size=16, patches=2, batch_size=2)
 
 
+class Copying(Plain):
+    def __deepcopy__(self, memo: dict) -> "Copying":
+        return copy.copy(self)
+
+
+def test_a_network_is_not_changed_by_a_copy_that_is_none():
+    network = Copying()
+    with pytest.raises(NetworkError, match="Copying: copy.deepcopy gives layers of the network itself"):
+        adabm.quantize(network, pictures(), "minmax", patch_size=16)
+    assert type(network.head) is nn.Conv2d
+
+
+def test_infinite_weights_are_named():
+    network = built()
+    network.head.weight.data[0, 0, 0, 0] = torch.inf
+    with pytest.raises(NetworkError, match="Plain: head.weight holds NaN or infinite values"):
+        adabm.quantize(network, pictures(), "minmax", patch_size=16)
+
+
 def test_a_compiled_network_is_refused_before_it_is_compiled():
     compiled = []
     network = torch.compile(Plain(), backend=lambda graph, inputs: compiled.append(graph) or graph.forward)
@@ -314,6 +377,31 @@ class Mapped(Plain):
         return torch.vmap(lambda one: Plain.forward(self, one[None])[0])(x)
 
 
+class Joined(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, other = super().forward(torch.cat([x, x.flip(-1)])).chunk(2)
+        return (one + other.flip(-1)) / 2
+
+
+def test_layers_that_see_no_batch_of_pictures_are_told():
+    with pytest.raises(
+        NetworkError, match="not on one picture of a batch after the other, such as where it joins several"
+    ):
+        adabm.quantize(Joined(), pictures(), adabm.preset("minmax"), patch_size=16)
+
+
+class Measured(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x - x.mean().item())
+
+
+@pytest.mark.filterwarnings("ignore:Measured is unknown")
+def test_numbers_that_python_reads_of_a_picture_cannot_be_counted_with():
+    adabm.quantize(Measured(), pictures(), adabm.preset("minmax"), patch_size=16)
+    with pytest.raises(NetworkError, match=r"Measured: .* a number of the picture .*\.item\(\).* such as minmax"):
+        adabm.quantize(Measured(), pictures(), adabm.preset("fast"), patch_size=16, patches=2, batch_size=2)
+
+
 @pytest.mark.parametrize("kind", [ByFunction, Mapped])
 def test_convolutions_that_are_called_as_functions_are_told(kind):
     with pytest.raises(
@@ -328,6 +416,12 @@ def test_a_shared_convolution_is_not_exported_but_named():
     model, _, _ = adabm.quantize(built(shared), pictures(), "minmax", patch_size=16)
     with pytest.raises(adabm.AdabmError, match="'body.0' is used more than once in a pass.*torch-int8 runs it"):
         adabm.open_engine("onnx", model)
+
+
+def test_tied_weights_are_exported():
+    model, _, _ = adabm.quantize(built(tied), pictures(), "minmax", patch_size=16)
+    found, expected = (adabm.upscale(one, pictures()[1]).image for one in (adabm.open_engine("onnx", model), model))
+    assert np.abs(found - expected).mean() < 0.2 * expected.std()
 
 
 class Unshuffling(Plain):

@@ -10,6 +10,7 @@ from adabm.study.plan.options import check_choices, check_keys
     ({"method": "adabm", "sedes": [1]}, "methods, N: unknown key 'sedes'; did you mean 'seeds'?"),
     ({"method": "adabm", "zzz": 1, "seeds": [1]}, "methods, N: unknown key 'zzz'; known are method, seeds, changes"),
     ({"method": "adabm"}, "methods, N: 'seeds' is missing"),
+    ({"method": "adabm", "seeds": [0, 1, 0]}, "methods, N: seeds = [0, 1, 0]: must be a list of different whole numbers"),
     (["adabm"], "must have the keys method, seeds, changes"),
 ])  # fmt: skip
 def test_keys(given, message):

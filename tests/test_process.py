@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from adabm.cli import main
 from adabm.process import Interrupted, ended, unwinding
 
 ROOT = Path(__file__).parents[1]
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGXCPU: 152}
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,24 @@ def test_a_signal_that_became_another_error_on_the_way(capsys):
             raise ImportError("no such module") from None
 
     assert ended("x", command) == 143 and capsys.readouterr().err == "x: interrupted\n"
+
+
+def test_a_signal_while_an_object_is_freed(capsys):
+    """Python has nothing to raise its exception to, and would go on."""
+
+    class Freed:
+        def __del__(self) -> None:
+            sent(signal.SIGTERM)
+
+    def command():
+        freed = Freed()
+        del freed
+        for _ in range(10_000):
+            time.sleep(0.001)
+
+    before = sys.unraisablehook
+    assert ended("x", command) == 143 and capsys.readouterr().err == "x: interrupted\n"
+    assert sys.unraisablehook is before
 
 
 def test_further_signals_do_not_disturb_the_unwinding():

@@ -7,6 +7,7 @@ import torch
 from test_fine_tuning import calibrated, recipe, state_of, stream_of
 
 from adabm.errors import ConfigError
+from adabm.steps import Progress
 from adabm.steps.tuner import fine_tune
 
 
@@ -36,6 +37,19 @@ def test_interruption_changes_nothing(tmp_path, at, relative):
     assert (
         fine_tune(calibrated(fine_tuning=config), stream_of(whole), progress=tmp_path / "state.pt") == expected
     )  # a finished one
+
+
+def test_for_want_of_memory_no_state_is_called_another_kind_of_file(tmp_path, monkeypatch):
+    """Who was told so would delete it."""
+
+    def lacking(*_, **__):
+        raise MemoryError
+
+    model = calibrated()
+    fine_tune(model, stream_of(model), recipe(), progress=tmp_path / "state.pt")
+    monkeypatch.setattr(torch, "load", lacking)
+    with pytest.raises(MemoryError):
+        Progress(tmp_path / "state.pt").check()
 
 
 def test_state_of_another_run_or_a_damaged_one_is_refused(tmp_path):

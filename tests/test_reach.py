@@ -1,9 +1,12 @@
 """How far a network sees: compared with what changes far away, on known and on made-up networks."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from adabm.errors import out_of_memory
 from adabm.networks import build_network, describe
 from adabm.networks.reach import Reach, find_reach
 from helpers.tiny_networks import TINY, tiny
@@ -83,6 +86,37 @@ class Placed(nn.Module):
         return x + torch.linspace(-1, 1, x.shape[3])
 
 
+class Stretched(nn.Module):
+    """How it enlarges goes by the size of the picture."""
+
+    def forward(self, x):
+        smaller = nn.functional.interpolate(x, scale_factor=0.5)
+        return nn.functional.interpolate(smaller, size=x.shape[2:], mode="bilinear", align_corners=True)
+
+
+class Sized(nn.Module):
+    def forward(self, x):
+        return x * (1 + math.log(x.shape[2]))
+
+
+class Flattened(nn.Module):
+    """The end of a row is beside the beginning of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Conv1d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.line(x.flatten(2)).view(x.shape)
+
+
+class Counted(nn.Module):
+    """It knows where a pixel lies without ``arange``."""
+
+    def forward(self, x):
+        return x + torch.ones_like(x).cumsum(3)
+
+
 class Pooled(nn.Module):
     def __init__(self):
         super().__init__()
@@ -123,6 +157,10 @@ def conv(*size, **options):
         (conv(3, padding=1, padding_mode="circular"), Reach(None)),
         (Rolled(), Reach(None)),
         (Placed(), Reach(None)),
+        (Stretched(), Reach(None)),
+        (nn.Sequential(conv(3, padding=1), Sized()), Reach(None)),
+        (Counted(), Reach(None)),
+        (Flattened(), Reach(None)),
         (Pooled(), Reach(None)),
         (nn.Sequential(conv(3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Upsample((64, 64))), Reach(None)),
         (Hidden(), Reach(None)),
@@ -148,3 +186,41 @@ def test_the_network_stays_as_it_was():
     find_reach(network, 3, 4)
     assert network.training and not torch.is_inference_mode_enabled()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+LACKING = (
+    MemoryError(),
+    OSError(12, "Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8"
+    ),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+)
+OTHERS = (
+    RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
+    ValueError("out of memory"),
+    OSError(2, "No such file or directory"),
+)
+
+
+@pytest.mark.parametrize("error", [*LACKING, *OTHERS], ids=lambda error: str(error)[-30:])
+def test_for_want_of_memory_no_network_is_said_to_hide_what_it_sees(error):
+    class Foreign(nn.Module):
+        attends = False
+
+        def forward(self, x):
+            if self.attends:
+                x @ x
+            raise error
+
+    assert out_of_memory(error) == (error in LACKING)
+    if error in OTHERS:
+        assert find_reach(Foreign(), 3, 1) == Reach(None)
+    else:
+        with pytest.raises(type(error)):
+            find_reach(Foreign(), 3, 1)
+        attending = Foreign()
+        attending.attends = True
+        assert find_reach(attending, 3, 1) == Reach(None)  # whose products of a strip may take more than there is

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from adabm.errors import ConfigError
 from adabm.recipes import PRESETS
 from adabm.study import evaluation_markdown, summarize, with_published
 from adabm.study.plan.cells import Run
@@ -268,3 +269,9 @@ def test_every_preset_has_a_label():
     ]
     assert in_order(["mine/none.yaml", *reversed(PRESETS), "fp32"]) == ["fp32", *PRESETS, "mine/none.yaml"]
     assert label("mine/none.yaml") == "none"  # a recipe file that is not there any more
+
+
+@pytest.mark.parametrize("same_as", [{"nett": "EDSR-baseline"}, {"net": "EDSR-basline"}])
+def test_a_published_model_that_is_misspelt_is_told(same_as):
+    with pytest.raises(ConfigError, match="same_as: unknown .*; did you mean"):
+        with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5)), PUBLISHED, same_as)

@@ -165,11 +165,16 @@ def _evaluate(path: Path, engine: Engine, pictures: list[Picture], tile: int | N
 
 
 def _told_by_model(model: QuantizedSR | None, evaluation: Evaluation) -> tuple[str | None, str | None, dict]:
-    """Return name, bits and theoretical cost of the network, None where the engine shows none."""
+    """Return name, bits and theoretical cost of the network, None where the engine shows none or it cannot be counted."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
     if model is None:
         return None, None, dict.fromkeys(list(_COLUMNS)[3:])
-    summary = evaluation.summary(model)
-    theory = {f"theoretical_{name}": summary[name] for name in ("bitops_g", "relative_bitops", "size_kib")}
+    try:
+        summary = evaluation.summary(model)
+        theory = {f"theoretical_{name}": summary[name] for name in ("bitops_g", "relative_bitops", "size_kib")}
+    except (DataDependentOutputException, DynamicOutputShapeException):  # its code reads numbers of the picture
+        theory = dict.fromkeys(list(_COLUMNS)[3:])
     return model.descriptor.title, model.config.label if evaluation.layer_bits else FULL_PRECISION_SETTING, theory
 
 

@@ -2,7 +2,7 @@
 
 import errno
 
-from ..errors import AdabmError
+from ..errors import AdabmError, out_of_memory
 from ..process import FULL, of_the_system
 
 _FATAL = (*FULL, errno.EROFS)
@@ -12,7 +12,7 @@ def explain(error: BaseException) -> str | None:
     """Return one line for an expected failure, or None for a defect."""
     if isinstance(error, AdabmError):
         return str(error)
-    if _out_of_memory(error):
+    if out_of_memory(error):
         return "out of memory; use a smaller --tile, --patch-size or network"
     return of_the_system(error)
 
@@ -20,10 +20,3 @@ def explain(error: BaseException) -> str | None:
 def ends_the_run(error: BaseException) -> bool:
     """Whether the next of several inputs would fail for the same reason: a full or read-only disk."""
     return isinstance(error, OSError) and error.errno in _FATAL
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error)  # torch raises RuntimeError and subclasses that depend on its version
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

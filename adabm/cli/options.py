@@ -129,7 +129,12 @@ def check_output(path: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> No
         AdabmError: naming the path and the remedy.
     """
     if not path.exists():
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        try:
+            folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        except FileNotFoundError:
+            raise AdabmError("the working folder is gone; change to another one") from None
+        if not folder.exists():
+            raise AdabmError(f"{path}: cannot be written, because {folder} is a link that leads nowhere")
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise AdabmError(f"{path}: cannot be written, because {folder} is not a writable folder")
         return

@@ -161,6 +161,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 progress=progress,
             )
             seconds = time.perf_counter() - begun
+            check_output(args.output, args.overwrite)  # again: another run may have written it meanwhile
             console.stage(f"writing {args.output}")
             save_quantized(model, args.output, preset=name, seed=args.seed)
     report = _report(model, record, steps)

@@ -88,7 +88,7 @@ def _belongings(
     from .. import __version__
     from ..checkpoint import network_hash
     from ..networks.architecture import architecture_of
-    from ..study.origin.fingerprint import code_hash
+    from ..study.origin.fingerprint import NETWORKS, QUANTIZING, STEPS, code_hash
 
     pictures = hashlib.sha256()
     for image in images:
@@ -98,6 +98,8 @@ def _belongings(
     defining = [known.file] if known is not None and known.file is not None else []
     files = [str(file.resolve()) for file in (*config.recipe.files, *defining)]
     own = {"files of your own": code_hash(*files)} if files else {}  # with those that they import
+    if any(getattr(step, "total_steps", 0) for step in config.recipe.steps):  # reading the package takes a second
+        own["code of adabm"] = code_hash(*QUANTIZING, *STEPS, *NETWORKS)  # which a clone changes without the version
     return own | {
         "network": json.dumps([network_hash(network.state_dict()), descriptor.to_dict()]),
         "pictures": pictures.hexdigest(),

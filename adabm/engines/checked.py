@@ -37,9 +37,12 @@ def evaluate(
     """
     check_all(tile=(tile, Count | None), on_picture=(on_picture, Callable | None))
     engine = as_engine(model)
-    if isinstance(pictures, (str, type, Picture)) or not hasattr(pictures, "__iter__"):
-        raise ImageError(f"pictures is a {type(pictures).__name__}; give a list of adabm.Picture")
-    pictures = list(pictures)
+    try:
+        if isinstance(pictures, (str, type, Picture)):
+            raise TypeError
+        pictures = list(pictures)
+    except TypeError:
+        raise ImageError(f"pictures is a {type(pictures).__name__}; give a list of adabm.Picture") from None
     for number, picture in enumerate(pictures, 1):
         if not isinstance(picture, Picture):
             raise ImageError(f"picture {number} is a {type(picture).__name__}; give adabm.Picture(name, high, low)")

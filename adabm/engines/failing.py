@@ -19,7 +19,7 @@ def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
     """Raise another error than a network's own inside the ``with`` block where the sides of (N, H, W, C) ``pictures`` are why.
 
     Raises:
-        EngineError: with the number, and how to tell it.
+        EngineError: with the number, and how to tell it; or what an engine that runs an exported network raised.
     """
     try:
         yield
@@ -28,7 +28,12 @@ def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
     except Exception as error:
         model = getattr(engine, "model", None)
         if not isinstance(model, QuantizedSR) or engine.size_multiple > 1 or (multiple := _multiple(model)) is None:
-            raise
+            if getattr(engine, "card", None) is None:
+                raise
+            raise EngineError(  # a library's own error, of a network that another engine may compute
+                f"{engine.name}: cannot compute a picture of {pictures.shape[2]}x{pictures.shape[1]} "
+                f"({type(error).__name__}: {' '.join(str(error).split()):.200}); take another engine, such as simulated"
+            ) from error
         raise EngineError(
             f"{model.descriptor.name}: fails on a picture of {pictures.shape[2]}x{pictures.shape[1]}; it takes sides that are "
             f"multiples of {multiple}. Quantize it with dataclasses.replace(adabm.describe(network), size_multiple={multiple}) as "

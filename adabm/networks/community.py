@@ -142,8 +142,13 @@ def rebuildable(network: nn.Module, state: Mapping[str, Tensor]) -> LeftOut:
         network: whose tensors ``state`` are; built by :func:`recognize`.
 
     Raises:
-        NetworkError: not even all tensors of ``state`` are recognized as the same network.
+        NetworkError: not even all tensors of ``state`` are recognized as the same network, or spandrel did not make it.
     """
+    if facts_of(network) is None:
+        raise NetworkError(
+            f"{type(network).__name__}: its descriptor has a source, but spandrel did not make it; leave that out: "
+            "dataclasses.replace(descriptor, source='')"
+        )
     buffers = {name for name, _ in network.named_buffers()}
     large = {
         name: (str(value.dtype).removeprefix("torch."), list(value.shape))

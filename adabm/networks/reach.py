@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..errors import out_of_memory
 from .trace import evaluation_mode
 
 _BAND = 64  # pixels; a multiple of the usual windows and strides
 _MARGINS = (32, 128, 512)  # pixels on both sides of the band, tried in turn; whoever sees farther sees everything
 _BREADTHS = (1, 64)  # of the strips; foreign networks may refuse a narrow one
+_CLOSE, _COARSE = 1e-3, 5e-2  # of the largest value: what another order of sums may do, in half precision more
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,74 @@ def find_reach(network: nn.Module, channels: int, scale: int, size_multiple: int
     Args:
         channels, scale, size_multiple: see :class:`adabm.NetworkDescriptor`.
     """
-    with evaluation_mode(network), _Marking() as marking:
+    marking = _Marking()
+    with evaluation_mode(network):
         for breadth in _BREADTHS:
             breadth = -(-breadth // size_multiple) * size_multiple
             try:
-                return _reach(network, channels, scale, size_multiple, breadth, marking)
+                with marking:
+                    found = _reach(network, channels, scale, size_multiple, breadth, marking)
             except _NoBound:
                 break
-            except Exception:  # foreign code may raise anything
+            except Exception as error:  # foreign code may raise anything
+                if out_of_memory(error) and not marking.attends:  # attention takes that much of a strip on any machine
+                    raise
                 continue
+            if _holds(network, channels, scale, size_multiple, breadth, found):
+                return found
+            break
     return Reach(None, size_multiple)
+
+
+def _holds(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int, found: Reach) -> bool:
+    """Whether parts of a strip come out as in the whole of it: what goes by the size of the picture, or by the place of a pixel
+    in it, such as ``F.interpolate(..., align_corners=True)``, leaves no mark.
+
+    A strip of a size that the network does not take tells nothing.
+    """
+    if found.pixels is None:
+        return True
+    step, breadth = (
+        found.alignment,
+        max(breadth, 2 * multiple),
+    )  # rows of which each could see the end of the one before
+    short = -(-(2 * found.pixels + _BAND) // step) * step
+    for vertical in (False, True):
+        for more in (
+            -(-_BAND // step) * step + multiple,
+            -(-_BAND // step) * step,
+        ):  # the first off the network's own grid
+            comes_out = _comes_out(network, (channels, breadth, short + more), short, scale, found, vertical)
+            if comes_out is not None:
+                break
+        if comes_out is False:
+            return False
+    return True
+
+
+def _comes_out(
+    network: nn.Module, size: tuple[int, int, int], short: int, scale: int, found: Reach, vertical: bool
+) -> bool | None:
+    like = next(network.parameters(), torch.zeros(()))
+    whole = torch.rand(1, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    begin = (size[2] - short) // found.alignment * found.alignment
+
+    def run(strip: Tensor) -> Tensor:
+        output = network(strip.transpose(2, 3).contiguous() if vertical else strip.clone())
+        return output.transpose(2, 3) if vertical else output
+
+    try:
+        all_of_it, first, last = run(whole), run(whole[..., :short]), run(whole[..., begin:])
+    except Exception:  # foreign code may raise anything
+        return None
+    edge, near = (short - found.pixels) * scale, (begin + found.pixels) * scale
+    differences = (
+        all_of_it[..., :edge] - first[..., :edge],
+        all_of_it[..., near:] - last[..., found.pixels * scale :],
+    )
+    coarse = like.dtype in (torch.float16, torch.bfloat16)
+    most = (_COARSE if coarse else _CLOSE) * all_of_it.abs().max()
+    return all(bool((difference.abs() <= most).all()) for difference in differences)
 
 
 def _reach(network: nn.Module, channels: int, scale: int, multiple: int, breadth: int, marking: "_Marking") -> Reach:

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..errors import out_of_memory
 from ..pictures.padding import fitting_side
 from .trace import SIDE, evaluation_mode
 
@@ -44,7 +45,9 @@ def test_output(network: Callable[[Tensor], Tensor], takes: Takes, like: nn.Modu
             )
             try:
                 output = network((picture * takes.value_range).to(where.device, where.dtype))
-            except Exception:  # whatever foreign code does
+            except Exception as error:  # whatever foreign code does
+                if out_of_memory(error):
+                    raise
                 return None
             if not isinstance(output, Tensor):
                 return None

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
 from ..surroundings import as_usual
+from ..validation import check_all
 from .architecture import architecture_of
 from .community import facts_of, recognize
 from .describe import describe, network_name
@@ -16,6 +18,8 @@ from .registry import build_network
 from .registry import save_network as write_network
 from .sameness import same_output, test_output
 from .usable import check_network
+
+_Options = Annotated[Mapping[str, object], "arguments of the constructor by name"]
 
 
 @as_usual
@@ -36,7 +40,9 @@ def save_network(
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file, or would come back as another one, since it was
             changed after it was built.
+        ConfigError: options that are none.
     """
+    check_all(options=(options, _Options | None))
     check_network(network)
     again = _rebuilt(network, options)
     if again is not None and not _comes_back_as(again, network):

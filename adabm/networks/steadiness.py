@@ -6,14 +6,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..errors import NetworkError
+from ..errors import NetworkError, out_of_memory
 from .architecture import architecture_of
 from .community import facts_of
 from .trace import SIDE, evaluation_mode
 
 
 def check_steady(network: object) -> None:
-    """Run a copy of a network that this package does not know twice on one picture; one that cannot be run passes.
+    """Run a copy of a network that this package does not know on one picture, another, and that one again; one that cannot be run passes.
 
     Raises:
         NetworkError: the pictures differ, or a buffer was changed; with the remedy.
@@ -26,7 +26,9 @@ def check_steady(network: object) -> None:
     try:
         with torch.random.fork_rng(devices=[]):
             changed, same = _run_twice(copy.deepcopy(network))
-    except Exception:  # whatever foreign code raises; quantizing tells it
+    except Exception as error:  # whatever foreign code raises; quantizing tells it
+        if out_of_memory(error):
+            raise
         return
     name = type(network).__name__
     if changed is not None:
@@ -37,16 +39,17 @@ def check_steady(network: object) -> None:
     if not same:
         raise NetworkError(
             f"{name}: its forward gives another picture each time for the same one (dropout or noise that does not stop in "
-            "evaluation mode, such as F.dropout without training=self.training); take that out"
+            "evaluation mode, such as F.dropout without training=self.training, or what it keeps of the picture before); take that out"
         )
 
 
 def _run_twice(network: nn.Module) -> tuple[str | None, bool]:
-    """The first buffer that a second pass changes, and whether two passes give the same."""
+    """The first buffer that further passes change, and whether two passes on one picture give the same."""
     like = next(network.parameters(), torch.zeros(()))
     with evaluation_mode(network), torch.no_grad():
         output, channels = _first(network, like)
         before = {name: value.clone() for name, value in network.named_buffers()}
+        network(1 - _picture(channels, like))
         again = network(_picture(channels, like))
     changed = (name for name, value in network.named_buffers() if name in before and not _alike(value, before[name]))
     return next(changed, None), _alike(output, again)

@@ -1,5 +1,6 @@
 """Refuse what is no network whose weights can be computed with, before anything is done with it."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from types import CellType, FunctionType
 
@@ -58,6 +59,11 @@ def check_network(network: object) -> None:
             f"{name_of_all}: {place} holds layers of the network in a plain container, where quantized ones could not take their "
             "place; use nn.ModuleList or nn.ModuleDict"
         )
+    if _copies_itself(network):
+        raise NetworkError(
+            f"{name_of_all}: copy.deepcopy gives layers of the network itself, which quantizing a copy would change; let its __deepcopy__ "
+            "copy them, or leave that method out"
+        )
     for name, module in network.named_modules():
         if isinstance(module, _LAYERS) and (added := _added(module)) is not None:
             raise NetworkError(
@@ -111,6 +117,17 @@ def _added(layer: nn.Module) -> str | None:
     if "weight" not in layer._parameters and not parametrize.is_parametrized(layer):
         return "a weight that is computed"
     return None
+
+
+def _copies_itself(network: nn.Module) -> bool:
+    """Whether a copy by code of the network's own shares modules with it; one that cannot be made is told where it is needed."""
+    if not any(hasattr(type(module), "__deepcopy__") for module in network.modules()):
+        return False
+    try:
+        copied = copy.deepcopy(network)
+    except Exception:  # whatever foreign code raises
+        return False
+    return not isinstance(copied, nn.Module) or not set(network.modules()).isdisjoint(copied.modules())
 
 
 def _tied(network: nn.Module) -> str | None:

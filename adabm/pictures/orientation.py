@@ -31,6 +31,8 @@ def _read_tags(data: bytes) -> tuple[int, bool]:
         with pillow_without_limit(), Image.open(io.BytesIO(data)) as file:
             orientation = stored_orientation(file)
             profile = file.info.get("icc_profile") or b""
+    except MemoryError:
+        raise
     except Exception:  # the header is a matter of opinion between decoders; the pixels were readable
         return 1, False
     return orientation, bool(profile) and b"sRGB" not in profile

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import KeptFileError, ProgressError
+from ..errors import KeptFileError, ProgressError, out_of_memory
 from ..files import read_kept, write_kept
 
 _FORMAT = "adabm-fine-tuning-3"
@@ -45,6 +45,8 @@ class Progress:
         except KeptFileError as error:
             raise ProgressError(f"{error}; it is not a readable fine-tuning state of this version") from None
         except Exception as error:  # something else was kept there; torch raises many kinds on it
+            if out_of_memory(error):
+                raise
             raise ProgressError(f"{self.path}: is no fine-tuning state ({type(error).__name__})") from None
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ProgressError(f"{self.path}: is no fine-tuning state of this version")

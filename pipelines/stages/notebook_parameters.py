@@ -7,8 +7,9 @@ declared parameter must be given, nothing else may be, and each value must fit i
 import ast
 import contextlib
 import difflib
+import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode  # takes longer than all else of what only reads parameters
 
 _CHANGING = {"changes", "counts"}  # of settings, and of a number by strategy: none where all is as usual
+_ELSEWHERE = {"changes", "plan"}  # which are checked where they are read
+# numbers of which none can be 0, and those that are a part of a whole
+_COUNTED = {
+    *("bits", "weight_bits", "activation_bits", "sizes", "steps", "targets", "pictures", "count", "number", "held_out"),
+    *("side", "patch_size", "patches", "repeats", "steps_per_round", "directions", "draws", "patience", "speed"),
+}
+_NETWORKS = {"backbones", "networks"}
+_SHARES = {"share", "shares"}
+_MOST = 1_000_000  # of what is counted
 
 
 def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, ast.expr]:
@@ -111,7 +121,8 @@ def check_parameters(
         optional: see :func:`optional_collections`; None: all may be empty.
 
     Raises:
-        ConfigError: a name is unknown or missing, or a value does not fit its annotation, or is empty and may not be.
+        ConfigError: a name is unknown or missing, or a value does not fit its annotation, is empty and may not be, names
+            something twice, or is a number that no question can be asked with.
     """
     if given and not declared:
         raise ConfigError(f"{name} has no cell tagged 'parameters' that could take {', '.join(map(str, given))}")
@@ -134,7 +145,42 @@ def check_parameters(
             raise ConfigError(
                 f"{name}: '{key}' is empty ({shown(value)}), and nothing could be measured; name at least one"
             )
+        if fault := next(_faults(key, key, checked[key]), None):
+            raise ConfigError(f"{name}: {fault}")
     return checked
+
+
+def _faults(place: str, key: str, value: Any) -> Iterator[str]:
+    """Tell what no question can be asked with: numbers that are none, negative ones, and what a list names twice."""
+    if key in _ELSEWHERE:
+        return
+    if isinstance(value, dict):
+        if key in _NETWORKS:
+            same = [_network(name, item) for name, item in value.items()]
+            for number, name in enumerate(value):
+                if same[number] in same[:number]:
+                    yield f"'{place}' names the network of {shown(name)} twice, which would count twice or not at all; name it once, with all seeds"
+        for inner, item in value.items():
+            yield from _faults(f"{place}, {inner}", str(inner), item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            if item in value[:number]:
+                yield f"'{place}' names {shown(item)} twice, which would count twice; name it once"
+            if not isinstance(item, (list, dict)):
+                yield from _faults(place, key, item)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        part, counted = key in _SHARES, key in _COUNTED
+        most = 1 if part else _MOST if counted else math.inf
+        if not (value > 0 if part or counted else value >= 0) or not value < most:
+            ends = f"more than 0 and less than {most:,}" if part or counted else "0 or more, and finite"
+            yield f"'{place}' cannot be {shown(value)}; it must be {ends}"
+
+
+def _network(name: str, entry: Any) -> object:
+    """What two entries of ``backbones`` or ``networks`` must not share: the file, or all but seeds and bits."""
+    if not isinstance(entry, dict) or "backbone" not in entry:
+        return Path(name).stem
+    return {key: item for key, item in entry.items() if key not in ("seeds", "setting")}
 
 
 def _lacks_all(value: Any, annotation: ast.expr) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...checkpoint import load_quantized
-from ...errors import AdabmError, EngineError
+from ...errors import AdabmError, EngineError, out_of_memory
 from ...full_precision import FULL_PRECISION_BITS
 from ...networks.reach import Reach
 from ...pictures.padding import padded
@@ -183,6 +183,8 @@ def _told(run: Run, path: Path, engine: str) -> Run:
         except (AdabmError, MemoryError):
             raise
         except Exception as error:
+            if out_of_memory(error):
+                raise
             reason = " ".join(str(error).split())[:200]
             raise EngineError(
                 f"{path}: {engine} cannot run it ({type(error).__name__}: {reason}); export it again"

@@ -1,5 +1,6 @@
 """The file of an exported model: a zip archive that carries all that running it takes."""
 
+import errno
 import io
 import json
 import struct
@@ -54,11 +55,13 @@ class Exported:
 
     def to_bytes(self) -> bytes:
         """The archive."""
-        card = self.card | {"files": {name: sha256(data).hexdigest() for name, data in self.files.items()}}
+        text = _text(self.card).encode()
+        parts = {_TEXT: text, **self.files}
+        card = self.card | {"files": {name: sha256(data).hexdigest() for name, data in parts.items()}}
         card["sha256"] = _card_sha256(card)
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in {_TEXT: _text(card), _CARD: json.dumps(card, indent=1), **self.files}.items():
+            for name, data in {_TEXT: text, _CARD: json.dumps(card, indent=1), **self.files}.items():
                 archive.writestr(zipfile.ZipInfo(name, _DAY), data, zipfile.ZIP_DEFLATED)
         return file.getvalue()
 
@@ -67,10 +70,10 @@ def is_exported(path: Path) -> bool:
     """Whether the file is an archive with a card, or the beginning of one that was cut off."""
     if not path.is_file():
         return False
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            return begins_as_exported(file.read(64))
     try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                return begins_as_exported(file.read(64))
         with zipfile.ZipFile(path) as archive:
             return _CARD in archive.namelist()
     except _DAMAGE:
@@ -78,10 +81,10 @@ def is_exported(path: Path) -> bool:
 
 
 def read_exported(path: Path) -> Exported:
-    """Read what :meth:`Exported.to_bytes` made.
+    """Read what :meth:`Exported.to_bytes` made; files of earlier versions hold no digest of their text.
 
     Raises:
-        CheckpointError: it is damaged, edited or of another format.
+        CheckpointError: it cannot be read, is damaged, edited or of another format.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -90,6 +93,8 @@ def read_exported(path: Path) -> Exported:
                 raise CheckpointError(f"{path}: not of format {FORMAT!r}; use the adabm version that wrote it")
             files = {name: archive.read(_no_bomb(archive, name)) for name in dict(card["files"])}
     except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # which a wrong place in the file is
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
         raise CheckpointError(f"{path}: the exported model is damaged ({error}); export it again") from None
     found = {name: sha256(data).hexdigest() for name, data in files.items()}
     if card.pop("sha256", None) != _card_sha256(card) or found != card["files"]:
@@ -99,7 +104,7 @@ def read_exported(path: Path) -> Exported:
     except ValueError as error:  # pydantic's is one
         told = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
         raise CheckpointError(f"{path}: its {_CARD} is damaged ({told}); export it again") from None
-    return Exported(card, files)
+    return Exported(card, {name: data for name, data in files.items() if name != _TEXT})
 
 
 def _no_bomb(archive: zipfile.ZipFile, name: str) -> str:

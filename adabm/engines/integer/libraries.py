@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from ...errors import EngineError
+from ...errors import EngineError, out_of_memory
 
 EXTRA = "engines"
 
@@ -17,6 +17,8 @@ def library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
+        if out_of_memory(error):
+            raise
         raise EngineError(
             f"{name} cannot be imported ({error}); integer engines need it: pip install 'adabm[{EXTRA}]'"
         ) from None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ...errors import EngineError, one_line, out_of_memory
 from ...full_precision import FULL_PRECISION_BITS
 from ...quantization.model import QuantizedSR
 from ..exporting import EXPORTERS
@@ -61,7 +62,16 @@ def files(graph: onnx.ModelProto, layers: Mapping[int, Mapping[str, IntegerConv]
     with tempfile.TemporaryDirectory() as folder:
         for factor, described in layers.items():
             path = Path(folder) / f"factor{factor:+d}.xml"
-            library("openvino").save_model(lowered(graph, described), path, compress_to_fp16=False)
+            model = lowered(graph, described)
+            try:
+                library("openvino").save_model(model, path, compress_to_fp16=False)
+            except RuntimeError as error:
+                if out_of_memory(error):
+                    raise
+                raise EngineError(
+                    f"{Path(folder).parent}: openvino cannot write there ({one_line(str(error).strip())[:200]}); make room, or name another folder by "
+                    "the environment variable TMPDIR"
+                ) from None
             made |= {part.name: part.read_bytes() for part in (path, path.with_suffix(".bin"))}
     return made
 

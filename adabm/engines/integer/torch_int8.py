@@ -26,6 +26,7 @@ from .engine import IntegerEngine, described, in_memory
 from .exported import Exported, card_of
 from .grid import CODES
 from .layers import IntegerConv
+from .stand_in import StandIn
 
 TORCH_INT8 = "torch-int8"  # the engine's name
 _KERNEL_CHANNELS = 16  # of the output, that a kernel computes at once
@@ -68,7 +69,9 @@ def _replaced(model: QuantizedSR, layers: Mapping[int, Mapping[str, IntegerConv]
     """Put integer convolutions into the model's network, wherever a layer is called from."""
     chosen = _Chosen()
     made = {
-        layer: _Layer({factor: _Prepared(of_factor[name], chosen) for factor, of_factor in layers.items()}, chosen)
+        layer: _Layer(
+            layer, {factor: _Prepared(of_factor[name], chosen) for factor, of_factor in layers.items()}, chosen
+        )
         for name, layer in model.layers.items()
     }
     for name, module in list(model.network.named_modules(remove_duplicate=False)):
@@ -78,13 +81,13 @@ def _replaced(model: QuantizedSR, layers: Mapping[int, Mapping[str, IntegerConv]
     return placed(model.network, "cpu"), chosen
 
 
-class _Layer(nn.Module):
-    def __init__(self, prepared: Mapping[int, "_Prepared"], chosen: _Chosen) -> None:
-        super().__init__()
+class _Layer(StandIn):
+    def __init__(self, replaced: nn.Conv2d, prepared: Mapping[int, "_Prepared"], chosen: _Chosen) -> None:
+        super().__init__(replaced)
         self.prepared, self.chosen = prepared, chosen
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.prepared[self.chosen.factor](x)
+    def forward(self, input: Tensor) -> Tensor:
+        return self.prepared[self.chosen.factor](input)
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Annotated
 
-from annotated_types import Len
+from annotated_types import Len, Predicate
 
 from ...errors import ConfigError
 from ...suggestions import suggestion
@@ -14,6 +14,13 @@ Names = Annotated[Collection[str], "a list of names"]
 _Counts = Annotated[list[Count], "a list of whole numbers >= 1"]
 _Names = Annotated[list[str], "a list of names"]
 Seeds = Annotated[list[Whole], Len(1), "a list of whole numbers, not empty"]
+# of a question, where one that is there twice would count twice
+_Different = Annotated[
+    list[Whole],
+    Len(1),
+    Predicate(lambda seeds: len(set(seeds)) == len(seeds)),
+    "a list of different whole numbers, not empty",
+]
 # By key, the same in every question that does not say otherwise.
 _KINDS = {
     "bits": _Counts,
@@ -22,7 +29,7 @@ _KINDS = {
     "percentiles": Annotated[list[int | float], "a list of numbers"],
     "preset": str,
     "run": bool,
-    "seeds": Seeds,
+    "seeds": _Different,
     "series": _Names,
     "sizes": _Counts,
     "steps": _Counts,

@@ -38,7 +38,7 @@ def check_part(part: Mapping) -> None:
     Raises:
         ConfigError: naming the key, its value and what it must be.
     """
-    check_keys("a part", part, _REQUIRED, [key for key in _KINDS if key not in _REQUIRED])
+    check_keys("a part", part, _REQUIRED, [key for key in _KINDS if key not in _REQUIRED], {"seeds": Seeds})
     for key, value in part.items():
         check(key, value, _KINDS[key])
     methods, settings = part["methods"], part["settings"]

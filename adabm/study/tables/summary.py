@@ -6,6 +6,7 @@ import pandas as pd
 
 from ...engines.simulated import SIMULATED
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
+from ..plan.options import check_choices
 from ..running.runs import DIVERGED, MEASURED, NOT_RUN
 from .methods import in_order, label
 from .writing import ENGINE
@@ -78,7 +79,12 @@ def with_published(summary: pd.DataFrame, published: pd.DataFrame, same_as: Mapp
         published: the table ``data/published.csv``.
         same_as: the published model that each backbone stands beside, e.g. ``{"edsr_f64b16_x4": "EDSR-baseline"}``.
             The architecture is the same; the weights need not be.
+
+    Raises:
+        ConfigError: ``same_as`` names a backbone that the table does not have, or a model that was not published.
     """
+    check_choices("same_as", same_as, [*summary["backbone"].unique()])
+    check_choices("same_as", [*same_as.values()], [*published["model"].unique()])
     numbers: dict[tuple, pd.Series] = {}
     for _, row in published.iterrows():
         bits = str(row["w_bits"]), str(row["a_bits"]), row["fully_quantized"]  # also "FAB 5.73", and "not stated"
