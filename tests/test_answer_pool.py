@@ -219,6 +219,12 @@ def test_a_tiny_study(tmp_path, monkeypatch):
         ({}, [], {"AdaBM": {"method": "adabm", "backbones": ["nett"]}}, "methods, AdaBM: backbones: unknown 'nett'"),
         ({}, [], {"AdaBM": {"method": "adabm", "seeds": []}}, "methods, AdaBM: seeds"),
         ({}, [], {"AdaBM": {}}, "'method' is missing"),
+        (
+            {},
+            [],
+            {"AdaBM": {"method": "adabm", "seeds": [0, 7]}},
+            "methods, AdaBM: seed 7 is none of its networks', which have 0",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused(own, pools, methods, message, tmp_path):

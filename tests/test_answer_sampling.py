@@ -198,6 +198,8 @@ def test_a_network_has_its_own_strategies_and_a_method_fewer():
     ]
     with pytest.raises(ConfigError, match="the reference: unknown 'random'"):
         sampling.trials(network, ["random"], 3, {}, {"one": {"method": "minmax", "strategies": ["diverse"]}})
+    with pytest.raises(ConfigError, match="counts: unknown 'adaptiv'"):
+        sampling.trials(network, ["random"], 3, {"adaptiv": 100}, methods)
 
 
 def test_strategies_are_checked():

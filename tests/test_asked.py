@@ -93,6 +93,7 @@ def test_what_is_left_out_is_told_beforehand_with_the_time_that_it_takes(tmp_pat
         ({}, {"a": {"method": "minmax", "seed": [0]}}, "methods, a: unknown key 'seed'"),
         ({}, {"a": {"seeds": [0]}}, "methods, a: 'method' is missing"),
         ({}, {"a": {"method": "minmax", "backbones": ["nut"]}}, "methods, a: backbones: unknown 'nut'"),
+        ({}, {"a": {"method": "minmax", "seeds": [0, 3]}}, "methods, a: seed 3 is none of its networks', which have 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(root, own, methods, told):

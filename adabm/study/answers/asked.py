@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...errors import ConfigError
 from ..plan.cells import Run
 from ..plan.effort import Effort
 from ..plan.options import check_choices, check_keys
@@ -87,6 +88,9 @@ def open_asked(
     )
     networks = [_asked(units_of, sets) for units_of in by_network(units)]
     check_methods(methods, [network.name for network in networks], own, parameter)
+    for series, method in methods.items():
+        known = {seed for network in networks for seed in network.seeds if series in network.methods(methods)}
+        check_seeds(f"{parameter}, {series}", method.get("seeds", ()), known)
     return networks
 
 
@@ -96,6 +100,20 @@ def _asked(units: Sequence[Unit], sets: Sequence[str]) -> Asked:
     check_choices(f"backbones, {first.bench.backbone.stem}: sets", wanted, sets)
     kept = tuple(pictures for name, pictures in zip(sets, first.bench.sets, strict=True) if name in wanted)
     return Asked(replace(first.bench, sets=kept), first.setting, tuple(unit.seed for unit in units), first.own)
+
+
+def check_seeds(what: str, given: Collection[int], known: Collection[int]) -> None:
+    """Refuse seeds to which a method is limited and that none of its networks has: it would be left out without a word.
+
+    Raises:
+        ConfigError: naming ``what``, the seed, and the seeds that there are.
+    """
+    for seed in given:
+        if seed not in known:
+            raise ConfigError(
+                f"{what}: seed {seed} is none of its networks', which have {', '.join(map(str, sorted(known)))}; leave it out, or give it to "
+                "them"
+            )
 
 
 def check_methods(

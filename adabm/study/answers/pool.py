@@ -16,6 +16,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
+from .asked import check_seeds
 from .pool_hurt import by, told_hurt
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
@@ -103,6 +104,8 @@ def _check(units: Sequence[Unit], pools: Sequence[str], methods: Mapping) -> Non
         check_keys(f"methods, {name}", method, ["method"], ["changes", "backbones", "pools", "seeds"])
         check_choices(f"methods, {name}: backbones", method.get("backbones", ()), networks)
         check_choices(f"methods, {name}: pools", method.get("pools", ()), POOLS)
+        own = [unit for unit in units if unit.bench.backbone.stem in method.get("backbones", networks)]
+        check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in own})
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:

@@ -55,9 +55,10 @@ def trials(
             ``strategies`` and ``seeds``, which limit it to some of them.
 
     Raises:
-        ConfigError: a strategy is unknown, or a method is left without the reference.
+        ConfigError: a strategy, or one of ``counts``, is unknown, or a method is left without the reference.
     """
     chosen = {series: network.levels("strategies", strategies, m) for series, m in network.methods(methods).items()}
+    check_choices("counts", counts, STRATEGIES)
     for names in chosen.values():
         check_strategies(names)
     return [
