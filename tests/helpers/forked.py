@@ -31,6 +31,8 @@ class Forked:
 
     def __init__(self, folder: Path, module: str, *words: object, **variables: str) -> None:
         self._files = [folder / "stdout.txt", folder / "stderr.txt"]
+        for file in self._files:
+            file.unlink(missing_ok=True)
         words, variables = [str(word) for word in words], {**os.environ, **variables}
         self._process = CONTEXT.Process(target=_carry_out, args=(folder, self._files, module, words, variables))
         self._process.start()
@@ -39,6 +41,11 @@ class Forked:
     @property
     def returncode(self) -> int | None:
         return self._process.exitcode
+
+    @property
+    def begun(self) -> bool:
+        """Whether the command was reached, and not only what is before it in a forked process."""
+        return self._files[1].exists()
 
     def poll(self) -> int | None:
         return self._process.exitcode
@@ -50,8 +57,9 @@ class Forked:
     def communicate(self, seconds: float | None = None) -> tuple[str, str]:
         """Wait for its end; return what it printed on standard output and standard error."""
         self._process.join(seconds)
-        assert self.returncode is not None, f"{self._files[1].read_text()[-3000:]}: has not ended"
-        return tuple(file.read_text() for file in self._files)
+        out, errors = (file.read_text() if file.exists() else "" for file in self._files)
+        assert self.returncode is not None, f"has not ended: {errors[-3000:]}"
+        return out, errors
 
 
 def _carry_out(folder: Path, files: list[Path], module: str, words: list[str], variables: dict[str, str]) -> None:
@@ -62,9 +70,9 @@ def _carry_out(folder: Path, files: list[Path], module: str, words: list[str], v
     os.environ.clear()  # those of the process that all are forked from
     os.environ.update(variables)
     os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command itself takes it
     for file, stream in zip(files, (sys.stdout, sys.stderr)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), stream.fileno())
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command itself takes it
     sys.argv = [module, *words]
     sys.path[:0] = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path]
     context = _OfGroup(os.getpid())
