@@ -275,7 +275,7 @@ def test_durations_are_kept_beside_the_results(root, monkeypatch):
     compute_here(monkeypatch)
     csv(root)
     cache = ResultCache(root / "cache")
-    cells = read_plan([part(methods=["adabm"])], root, EFFORT)
+    cells = read_plan([part(methods=["adabm-notune"])], root, EFFORT)
     model = ModelTask(cells[1].backbone, cells[1].calibration, cells[1].run, EFFORT, cache)
     measuring = MeasureTask(model, cells[1].pictures.files, None)
     keys = [model.key, *map(measuring.picture_key, measuring.files)]
