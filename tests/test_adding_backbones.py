@@ -4,7 +4,6 @@ And weights that others publish for it: one entry of a manifest, and a line of a
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import adabm
+from adabm.cli import main
 from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import Role, architecture, import_weights, known_networks, load_architectures
 from adabm.pictures.reading import read_rgb
@@ -134,23 +134,23 @@ def test_published_weights_by_one_entry_of_a_manifest(outside, tmp_path, monkeyp
     assert type(import_weights(tmp_path / "mirror" / "Chain_x2" / "chain.pth")).__name__ == "Chain"  # guessed
 
 
-INFORMED = """import os, sys
-from adabm.cli import main
-named = os.environ.pop("ADABM_ARCHITECTURES")
-assert main(["info", sys.argv[1]]) == 2
-print("refused", flush=True)
-os.environ["ADABM_ARCHITECTURES"] = named
-sys.exit(main(["info", sys.argv[1]]))
-"""
-
-
-def test_another_process_needs_the_file_and_says_so(weights, outside):
+def test_another_process_needs_the_file_and_says_so(weights, outside, monkeypatch, capsys):
     """A weight file never runs code by itself: it names the file that has to be given."""
-    found = subprocess.run([sys.executable, "-c", INFORMED, weights], capture_output=True, text=True)
-    assert found.returncode == 0 and found.stdout.startswith("refused\n") and "Chain" in found.stdout
+    forget(monkeypatch)
+    monkeypatch.delenv("ADABM_ARCHITECTURES")
+    assert main(["info", str(weights)]) == 2
+    told = capsys.readouterr().err
     message = "; chain.py defines it: name that file in the environment variable ADABM_ARCHITECTURES, or import it"
-    assert "unknown network 'Chain'" in found.stderr and message in found.stderr
-    assert found.stderr.count("\n") == 1
+    assert "unknown network 'Chain'" in told and message in told and told.count("\n") == 1
+    monkeypatch.setenv("ADABM_ARCHITECTURES", str(outside))
+    assert main(["info", str(weights)]) == 0 and "Chain" in capsys.readouterr().out
+
+
+def forget(monkeypatch) -> None:
+    """As in a new process, no file outside of the package is imported yet."""
+    monkeypatch.setattr(architecture, "_KNOWN", {k: v for k, v in architecture._KNOWN.items() if k != "Chain"})
+    for name in [name for name in sys.modules if name.startswith(("adabm_user_", "adabm_architectures_"))]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_a_file_is_imported_once(outside, tmp_path, monkeypatch):

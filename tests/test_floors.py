@@ -1,6 +1,7 @@
 """The package's folders lie on floors: what is above imports what is below, never the other way, and nothing in a circle."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import adabm
@@ -27,6 +28,7 @@ FLOORS = (
 )
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """The modules of the package that each module imports, anywhere in it."""
     modules = {_name(path): path for path in PACKAGE.rglob("*.py")}

@@ -608,14 +608,6 @@ def test_a_full_folder_of_temporary_files_is_named(model, monkeypatch, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_package_imports_none_of_the_libraries():
-    code = (
-        "import sys, adabm, adabm.engines; print([n for n in ('openvino', 'onnx', 'onnxruntime') if n in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
-
-
 def test_an_engine_that_does_not_export(files, tmp_path):
     with pytest.raises(ConfigError, match="unknown engine that exports 'opnvino'; did you mean 'openvino'"):
         EXPORTERS["opnvino"]

@@ -1,19 +1,12 @@
 """``kill -9``, Ctrl-C, SIGTERM and SIGHUP at any moment: what stands under a final name is complete, and a second run completes to the same bytes.
 
-Commands run in processes that are forked from one which has imported the libraries and done nothing else, so that a run costs
-no start of torch. ``make fuzz`` kills for longer.
+``make fuzz`` kills for longer.
 """
 
-import contextlib
-import importlib
-import multiprocessing
-import os
 import random
 import re
 import signal
-import sys
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -24,10 +17,10 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from adabm.pictures.writing import write_image
-from adabm.process import as_command
 from helpers.cli_files import TINY, smooth, write_files
 from helpers.downloads import write_downloads, write_test_manifest
 from helpers.foreign_forwards import edsr_pytorch_weights
+from helpers.forked import Forked
 from helpers.fuzzing import times, told
 from helpers.study_tables import write_results
 
@@ -35,47 +28,24 @@ ROOT = Path(__file__).parents[1]
 _DATE = re.compile(rb"20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\d\+00:00)?")
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LONGEST_S = 120  # of a run that is not killed
-_CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = ["torch", "torch._dynamo", "torchvision", "basicsr", "cv2", "pandas"]
-if os.environ.get("ADABM_FUZZ_SECONDS"):  # what slow tests need besides
-    _PRELOADED += ["matplotlib.figure", "skimage.metrics", "spandrel", "papermill"]
-_CONTEXT.set_forkserver_preload(_PRELOADED)
 
 
 class Command:
     """``python -m MODULE WORDS`` in a folder, with variables of the environment."""
 
     def __init__(self, folder: Path, module: str, *words: object, **variables: str) -> None:
-        self.folder, self.module, self.words = folder, module, [str(word) for word in words]
-        self.variables = variables
+        self.folder, self.module, self.words, self.variables = folder, module, words, variables
 
-    def started(self) -> multiprocessing.Process:
-        process = _CONTEXT.Process(target=_carry_out, args=(self.folder, self.module, self.words, self.variables))
-        process.start()
-        return process
+    def started(self) -> Forked:
+        return Forked(self.folder, self.module, *self.words, **self.variables)
 
     def completed(self) -> float:
         """Let it end; return how long it took."""
         begun = time.monotonic()
         process = self.started()
-        process.join(_LONGEST_S)
-        assert process.exitcode == 0, (self.folder / "log").read_text()[-3000:]
+        _, errors = process.communicate(_LONGEST_S)
+        assert process.returncode == 0, errors[-3000:]
         return time.monotonic() - begun
-
-
-def _carry_out(folder: Path, module: str, words: list[str], variables: dict[str, str]) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(variables)
-    os.chdir(folder)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with (folder / "log").open("w") as sys.stdout:
-        sys.stderr, sys.argv = sys.stdout, [module, *words]
-        try:
-            status = as_command("x", importlib.import_module(module).main)
-        except BaseException:
-            traceback.print_exc()
-            status = 70
-    os._exit(status)
 
 
 def visible(folder: Path) -> dict[str, bytes]:
@@ -83,7 +53,7 @@ def visible(folder: Path) -> dict[str, bytes]:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     shown = {name: path for name, path in names.items() if ".adabm-tmp" not in name and ".partial" not in name}
-    return {name: _DATE.sub(b"", path.read_bytes()) for name, path in shown.items() if name != "log"}
+    return {name: _DATE.sub(b"", path.read_bytes()) for name, path in shown.items()}
 
 
 def survives(request, command: Command, output: Path, kills: int, whole: bool = False) -> None:
@@ -101,19 +71,13 @@ def survives(request, command: Command, output: Path, kills: int, whole: bool = 
         if turn % 2:  # else over what the run before wrote
             for path in sorted(output.rglob("*"), reverse=True):
                 path.unlink() if path.is_file() else path.rmdir()
-        (command.folder / "log").unlink(missing_ok=True)
         process = command.started()
         time.sleep(rng.uniform(0, lasts))
         number = _SIGNALS[turn % len(_SIGNALS)]
-        with contextlib.suppress(ProcessLookupError):  # it has ended
-            os.kill(process.pid, number)
-        process.join()
-        if (command.folder / "log").exists():  # else it was killed before the command began
-            assert process.exitcode in (0, -number, 128 + number), (
-                number,
-                (command.folder / "log").read_text()[-3000:],
-            )
-        if process.exitcode == 128 + number:
+        process.send_signal(number)
+        _, errors = process.communicate()
+        assert not process.begun or process.returncode in (0, -number, 128 + number), (number, errors[-3000:])
+        if process.returncode == 128 + number:
             assert not [*output.rglob("*.adabm-tmp"), *output.parent.glob("*.replaced")], "a temporary file is left"
         left = visible(output)
         for name, content in left.items():
@@ -132,7 +96,7 @@ def files(tmp_path_factory) -> Path:
 
 def test_quantize(request, files, tmp_path):
     words = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", *TINY, "--overwrite"]
-    command = Command(tmp_path, "adabm.cli", *words, "--output", tmp_path / "out" / "q.safetensors")
+    command = Command(tmp_path, "adabm", *words, "--output", tmp_path / "out" / "q.safetensors")
     survives(request, command, tmp_path / "out", kills=1)
 
 
@@ -140,9 +104,7 @@ def test_quantize(request, files, tmp_path):
 def test_upscale_a_folder(request, files, tmp_path):
     for index in range(4):
         write_image(tmp_path / "in" / f"p{index}.png", smooth(index, 40, 40))
-    command = Command(
-        tmp_path, "adabm.cli", "upscale", "in", "out", "--checkpoint", files / "q.safetensors", "--overwrite"
-    )
+    command = Command(tmp_path, "adabm", "upscale", "in", "out", "--checkpoint", files / "q.safetensors", "--overwrite")
     survives(request, command, tmp_path / "out", kills=1)
 
 

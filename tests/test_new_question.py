@@ -1,6 +1,7 @@
 """A question that a stranger adds: a notebook, an answer and a block in each profile; nothing else knows of it."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adabm.errors import ConfigError
 from adabm.study.variables import EXECUTOR_VARIABLE
-from helpers.copied_project import environment_in
+from helpers.copied_project import environment_in, stages
+from helpers.forked import Forked
 from helpers.own_executor import NAME, THREADS
 from helpers.study_files import write_pool, write_study
+from pipelines.stages import run_notebook
 from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, read_block
-from pipelines.stages.run_notebook import read_notebook
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("adabm", "pipelines", "notebooks", "profiles", "dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config")
@@ -69,7 +71,7 @@ figures, conclusion = answer.figures(table), answer.conclusion(table)
 Markdown(publish(root / results, "seeds", table, figures, conclusion, root, dict(seeds=seeds), bench.inputs))"""
 
 
-# Both in one process, which imports the libraries once.
+# Both in one process, which imports the copy once.
 VERIFIED_AND_COLLECTED = """import sys
 from adabm.cli import main
 from pipelines.stages.collect import main as collect
@@ -134,31 +136,52 @@ def project(tmp_path_factory) -> Path:
     return root
 
 
+def environment(root: Path) -> dict[str, str]:
+    """In which tasks run beside the notebook's cells, not in processes that would import the libraries once more."""
+    variables = environment_in(root) | {EXECUTOR_VARIABLE: f"{root / 'threads.py'}:{NAME}"}
+    return {name: value for name, value in variables.items() if name != "ADABM_CACHE"}
+
+
 def run(root: Path, *words: str, fails: bool = False) -> str:
-    # Tasks run beside the notebook's cells, not in processes that would import the libraries once more: test_pipeline has those.
-    environment = environment_in(root) | {EXECUTOR_VARIABLE: f"{root / 'threads.py'}:{NAME}"}
-    environment.pop("ADABM_CACHE", None)
-    done = subprocess.run([sys.executable, "-m", *words], cwd=root, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True)
     assert bool(done.returncode) is fails, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
 
-def test_both_pipelines_have_its_stage(project):
-    listed = run(project, "dvc", "stage", "list", "--all", "--name-only").split()
-    assert {"question@seeds", "profiles/paper/dvc.yaml:question@seeds"} <= set(listed)
+@pytest.fixture(scope="module")
+def stage(project) -> dict:
+    """Its stage of the demo."""
+    found = stages(project)
+    assert "profiles/paper/dvc.yaml:question@seeds" in found
+    return found["question@seeds"]
+
+
+def test_both_pipelines_have_its_stage(project, stage):
+    assert stage["outs"] == ["results/demo/seeds", "results/demo/sums/seeds.sha256"]
+    assert {"data/First", "data/pool", "net.safetensors"} < set(stage["deps"])
+    assert all((project / name).exists() for name in stage["deps"])
 
 
 def test_its_parameters_are_checked(project):
     notebook = project / "notebooks" / "30_seeds.ipynb"
-    declared = declared_parameters(read_notebook(notebook), notebook.name)
+    declared = declared_parameters(run_notebook.read_notebook(notebook), notebook.name)
     given = read_block(project / "params.yaml", "seeds")
     assert check_parameters(declared, given, notebook.name).keys() == declared.keys()
     with pytest.raises(ConfigError, match="no parameter 'seed' "):
         check_parameters(declared, given | {"seed": 0}, notebook.name)
 
 
-def test_it_is_answered_collected_and_reported(project):
-    run(project, "dvc", "repro", "--single-item", "question@seeds")
+def test_it_is_answered_collected_and_reported(project, stage, monkeypatch):
+    """By the command of its stage, and then by those that collect and verify."""
+    for name, value in environment(project).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("ADABM_CACHE", raising=False)
+    monkeypatch.setattr(run_notebook, "ROOT", project)
+    monkeypatch.chdir(project)
+    words = shlex.split(stage["cmd"])
+    assert words[:3] == ["python", "-m", "pipelines.stages.run_notebook"] and run_notebook.main(words[3:]) == 0
+    assert all((project / name).exists() for name in stage["outs"])
     folder = project / "results" / "demo" / "seeds"
     assert {path.name for path in folder.iterdir()} == {
         "30_seeds.ipynb", "conclusion.md", "seeds.csv", "seeds.provenance.json", "seeds.png", "seeds.svg"
@@ -166,7 +189,9 @@ def test_it_is_answered_collected_and_reported(project):
     record = json.loads((folder / "seeds.provenance.json").read_text())
     assert (record["table"], record["block"], record["notebook"]) == ("demo/seeds", "seeds", "notebooks/30_seeds.ipynb")
     assert "answer" in record["code_sha256"]
-    assert "1 of 1 tables verified" in run(project, "verified_and_collected")
+    collecting = Forked(project, "verified_and_collected")
+    told, errors = collecting.communicate()
+    assert collecting.returncode == 0 and "1 of 1 tables verified" in told, errors[-3000:]
     report = project / "results" / "demo" / "report"
     assert (report / "answers.md").read_text().startswith("* **Do seeds matter?**\n  * **2 seeds spread over ")
     page = (report / "report.html").read_text()

@@ -2,15 +2,17 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
+from nbformat import NotebookNode
 
 from adabm.errors import ConfigError
 from adabm.study.answers import questions
-from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, optional_collections, read_block
+from adabm.yaml_files import read_yaml
+from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, optional_collections
 from pipelines.stages.run_notebook import read_notebook
 
 ROOT = Path(__file__).parents[1]
@@ -25,13 +27,19 @@ def block_of(name: str) -> str:
     return re.fullmatch(r"\d\d_(\w+)\.ipynb", name).group(1)
 
 
+@cache
 def parameters_of(profile: str) -> dict:
-    return yaml.safe_load((ROOT / profile / "params.yaml").read_text())
+    return read_yaml(ROOT / profile / "params.yaml")
+
+
+@cache
+def notebook_of(name: str) -> NotebookNode:
+    return read_notebook(ROOT / "notebooks" / name)
 
 
 def defaults_of(name: str) -> dict:
     """The parameters cell of a notebook, as a run by hand has it."""
-    cells = read_notebook(ROOT / "notebooks" / name).cells
+    cells = notebook_of(name).cells
     (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     defaults: dict = {}
     exec(cell.source, defaults)
@@ -42,7 +50,7 @@ def defaults_of(name: str) -> dict:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_declares_its_parameters_in_one_cell(name):
-    cells = read_notebook(ROOT / "notebooks" / name).cells
+    cells = notebook_of(name).cells
     tagged = [index for index, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
     assert all(cell.cell_type == "markdown" for cell in cells[: tagged[0]]), "derived values come after the parameters"
@@ -52,15 +60,15 @@ def test_a_notebook_declares_its_parameters_in_one_cell(name):
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_both_profiles_give_a_notebook_exactly_its_parameters(profile, name):
-    declared = declared_parameters(read_notebook(ROOT / "notebooks" / name), name)
-    given = read_block(ROOT / profile / "params.yaml", block_of(name))
+    declared = declared_parameters(notebook_of(name), name)
+    given = parameters_of(profile)[block_of(name)]
     assert check_parameters(declared, given, name).keys() == declared.keys() > {"results"}
     assert given["results"] == PROFILES[profile]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_defaults_of_a_notebook_fit_their_types(name):
-    notebook = read_notebook(ROOT / "notebooks" / name)
+    notebook = notebook_of(name)
     check_parameters(declared_parameters(notebook, name), defaults_of(name), name)
 
 
@@ -71,7 +79,7 @@ def test_a_notebook_run_by_hand_leaves_the_profiles_alone(name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_shows_and_explains(name):
-    cells = read_notebook(ROOT / "notebooks" / name).cells
+    cells = notebook_of(name).cells
     code = [c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])]
     lines = [
         line for source in code for line in source.splitlines() if line.strip() and not line.strip().startswith("#")
@@ -82,7 +90,7 @@ def test_a_notebook_shows_and_explains(name):
 def test_the_paper_profile_draws_no_benchmark_pictures():
     """Executed notebooks are passed on with the repository, the pictures of the benchmarks may not be."""
     assert parameters_of("profiles/paper")["calibration"]["draw_pictures"] is False
-    cells = read_notebook(ROOT / "notebooks" / "01_calibration.ipynb").cells
+    cells = notebook_of("01_calibration.ipynb").cells
     drawing = [c.source for c in cells if re.search(r"plot_bit_map|before_and_after\(outputs", c.source)]
     assert len(drawing) == 2 and all(re.search(r"^if draw_pictures:$", s, re.MULTILINE) for s in drawing)
 
@@ -92,7 +100,7 @@ def test_a_notebook_is_one_of_the_study_or_of_a_question(name):
     if name in ("01_calibration.ipynb", "02_evaluation.ipynb"):
         return
     assert name in OF_QUESTIONS, f"no module of adabm/study/answers has the notebook {name}"
-    source = "".join(cell.source for cell in read_notebook(ROOT / "notebooks" / name).cells if cell.cell_type == "code")
+    source = "".join(cell.source for cell in notebook_of(name).cells if cell.cell_type == "code")
     assert re.search(r"\bpublish\(\s*root / results, \"(\w+)\"", source).group(1) == OF_QUESTIONS[name].id, (
         "it publishes under its question"
     )
@@ -105,17 +113,18 @@ def test_each_notebook_has_a_number_of_its_own():
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_asks_every_question_and_gives_it_parameters(profile):
-    asked = parameters_of(profile)["questions"]
+    parameters = parameters_of(profile)
+    asked = parameters["questions"]
     assert {f"{entry['notebook']}.ipynb": key for key, entry in asked.items()} == {n: block_of(n) for n in NOTEBOOKS}
     assert set(asked) >= {question.id for question in questions()}
     for key, entry in asked.items():
-        assert read_block(ROOT / profile / "params.yaml", key)["results"] == PROFILES[profile]
+        assert parameters[key]["results"] == PROFILES[profile]
         assert len(set(entry["reads"])) == 4, "DVC takes neither a list nor one dependency twice"
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_lists_tell_what_they_hold(name):
-    declared = declared_parameters(read_notebook(ROOT / "notebooks" / name), name)
+    declared = declared_parameters(notebook_of(name), name)
     assert [key for key, kind in declared.items() if isinstance(kind, ast.Name) and kind.id == "list"] == []
 
 
@@ -138,9 +147,9 @@ def test_what_a_parameter_holds_is_checked(kind, right, wrong):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_what_may_not_be_empty_is_refused_by_name(name):
-    notebook = read_notebook(ROOT / "notebooks" / name)
+    notebook = notebook_of(name)
     declared, optional = declared_parameters(notebook, name), optional_collections(notebook, name)
-    given = read_block(ROOT / "params.yaml", block_of(name))
+    given = parameters_of(".")[block_of(name)]
     assert check_parameters(declared, given, name, optional=optional).keys() == declared.keys()
     for key in ("backbones", "sets", "methods", "seeds", "plan", "networks", "sizes", "strategies", "compared"):
         if key in declared:

@@ -1,7 +1,6 @@
 """The pipeline on a tiny configuration, in a copy of the project: it runs, repeats itself, then does nothing."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,7 +12,9 @@ import pytest
 import yaml
 
 from adabm.study.answers import questions
-from helpers.copied_project import environment_in
+from adabm.study.variables import EXECUTOR_VARIABLE
+from helpers.copied_project import environment_in, stages
+from helpers.own_executor import NAME, THREADS
 
 ROOT = Path(__file__).parents[1]
 COPIED = (
@@ -91,17 +92,18 @@ def project(tmp_path_factory) -> Path:
     return root
 
 
-def dvc(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment_in(root), capture_output=True, text=True
-    )
+def dvc(root: Path, *arguments: str, **variables: str) -> str:
+    command, environment = [sys.executable, "-m", "dvc", *arguments], environment_in(root) | variables
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def reproduced(project) -> Path:
-    dvc(project, "repro", *BENCHMARK)
+    """With both questions answered; tasks ran beside the cells of a notebook, not in processes that import all once more."""
+    (project / "threads.py").write_text(THREADS)
+    dvc(project, "repro", *BENCHMARK, **{EXECUTOR_VARIABLE: f"{project / 'threads.py'}:{NAME}"})
     return project
 
 
@@ -130,7 +132,6 @@ def assert_nothing_is_done(root: Path, *stages: str) -> None:
     before = {p: p.stat().st_mtime_ns for p in (root / "results").rglob("*") if p.is_file()}
     assert "Data and pipelines are up to date." in dvc(root, "repro", *stages)
     assert {p: p.stat().st_mtime_ns for p in (root / "results").rglob("*") if p.is_file()} == before
-    assert json.loads(dvc(root, "status", "--json", *stages)) == {}
 
 
 def assert_tables_tell_their_origin(results: Path) -> set[str]:
@@ -174,6 +175,7 @@ def test_second_run_does_nothing(reproduced):
 
 @pytest.mark.slow  # test_run_notebook shows it of one notebook in a second
 def test_forced_run_gives_the_same_bytes(reproduced):
+    """And so do tasks in processes."""
     shutil.rmtree(reproduced / "data" / "cache")  # else nothing would be computed
     folder = reproduced / "results" / "demo"
     files = [p for p in folder.rglob("*") if p.is_file()]
@@ -209,6 +211,7 @@ def test_tables_are_complete(reproduced):
 @pytest.mark.slow
 def test_the_study_runs_whole_and_once(reproduced):
     dvc(reproduced, "repro")
+    assert json.loads(dvc(reproduced, "status", "--json")) == {}
     assert_outputs_are_there(reproduced, *WRITTEN)
     assert assert_tables_tell_their_origin(reproduced / "results" / "demo") >= {
         *OF_QUESTIONS,
@@ -218,18 +221,6 @@ def test_the_study_runs_whole_and_once(reproduced):
     study = pd.read_csv(reproduced / "results" / "demo" / "report" / "study.csv")
     assert set(study["question"]) == OF_QUESTIONS and set(study["status"]) == {"measured"}
     assert_nothing_is_done(reproduced)
-
-
-def stages(root: Path) -> dict[str, dict]:
-    """The stages of all profiles as DVC resolves them, by name and file."""
-    code = (
-        "import json, dvc.repo; repo = dvc.repo.Repo('.'); print(json.dumps({s.addressing: "
-        "dict(cmd=s.cmd, deps=[d.def_path for d in s.deps], outs=[o.def_path for o in s.outs]) for s in repo.index.stages}))"
-    )
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_profiles_have_the_same_stages_and_notebooks():

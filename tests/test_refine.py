@@ -35,6 +35,13 @@ def unrefined():
     return quantize(tiny("EDSR"), recipe="fast")[0]
 
 
+@cache
+def refined():
+    """The tiny EDSR as `best` leaves it in few steps, and those."""
+    model, _, steps = quantize(tiny("EDSR"))
+    return model, steps
+
+
 def held_out_error(model) -> float:
     """The mean logarithm of the squared error on the patches that `refine` holds out."""
     descriptor = model.descriptor
@@ -53,8 +60,11 @@ def held_out_error(model) -> float:
 def test_it_never_makes_a_network_of_any_kind_worse(name):
     torch.manual_seed(1)
     network = NETWORKS[name]()
-    before = unrefined() if name == "EDSR" else quantize(network, recipe="fast")[0]
-    assert held_out_error(quantize(network)[0]) <= held_out_error(before) + 1e-4
+    if name == "EDSR":
+        before, after = unrefined(), refined()[0]
+    else:
+        before, after = quantize(network, recipe="fast")[0], quantize(network)[0]
+    assert held_out_error(after) <= held_out_error(before) + 1e-4
 
 
 def test_it_is_closer_to_full_precision():
@@ -106,7 +116,7 @@ def test_codes_are_whole_and_a_checkpoint_holds_them(tmp_path):
 
 
 def test_the_seed_fixes_it():
-    first, again = (quantize(tiny("EDSR"))[0].state_dict() for _ in range(2))
+    first, again = refined()[0].state_dict(), quantize(tiny("EDSR"))[0].state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 

@@ -36,7 +36,7 @@ SMALL = {
     "choose_levels.starts": 2, "choose_levels.iterations": 10, "allocate_by_gradient.batches": 2,
 }  # fmt: skip
 NETWORKS = {
-    "EDSR": lambda: tiny("EDSR"), "SRResNet": lambda: tiny("SRResNet"), "RRDBNet": lambda: tiny("RRDBNet"),
+    "EDSR": lambda: tiny("EDSR"), "SRResNet": lambda: tiny("SRResNet"), "RRDBNet": lambda: tiny("RRDBNet", num_block=1),
     "DAT": lambda: build_community("DAT"), "odd": Odd, "plain": Plain,
 }  # fmt: skip
 

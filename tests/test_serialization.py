@@ -17,11 +17,11 @@ SAVING = """
 import hashlib, pathlib, sys, torch, adabm
 from adabm.networks import build_network, save_network
 torch.manual_seed(0)
-network = build_network("EDSR", num_feat=4, num_block=1, upscale=2).eval()
+network = build_network("SRResNet", num_feat=4, num_block=1, upscale=2).eval()
 model = adabm.QuantizedSR(network, adabm.preset("minmax"))
-adabm.calibrate(model, [torch.rand(2, 3, 8, 8)])
+adabm.calibrate(model, [255 * torch.rand(2, 3, 8, 8)])
 folder, digests = pathlib.Path(sys.argv[1]), set()
-for index in range(8):
+for index in range(5):
     save_network(network, folder / "network")
     adabm.save_quantized(model, folder / "model")
     digests.add(tuple(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("network", "model")))

@@ -10,6 +10,7 @@ from adabm.steps.tuner import FineTuner
 from adabm.study import Effort, Run
 from adabm.study.running import timing
 from adabm.study.running.timing import LOADED, Part, Workload, linear_fit, peak_memory, time_parts
+from helpers.forked import fork_instead
 from helpers.study_files import write_network, write_pictures
 
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
@@ -234,7 +235,8 @@ def test_impossible_repeats_are_refused(files, repeats):
 # -- memory and fits -------------------------------------------------------------------------------
 
 
-def test_peak_memory_grows_with_what_is_done(files):
+def test_peak_memory_grows_with_what_is_done(files, monkeypatch):
+    fork_instead(monkeypatch)
     large = workload(files, picture=files / "large" / "a.png")
     part = ("upscale", "adaptive bits, simulated")
     peaks = peak_memory(large, [LOADED, part])

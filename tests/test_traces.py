@@ -1,5 +1,7 @@
 """Traces: a fine-tuning measured on its way, its interruption, and the model that it leaves."""
 
+import pickle
+
 import pytest
 
 from adabm.errors import ConfigError, DataError
@@ -8,7 +10,7 @@ from adabm.study.running import tasks as study_tasks
 from adabm.study.running.runs import run_traces
 from adabm.study.running.tasks import MeasureTask
 from adabm.study.running.traces import TraceTask
-from helpers.study_files import EFFORT, part, write_study
+from helpers.study_files import EFFORT, compute_here, part, write_study
 
 STEPS = (1, 2, 3, 6)
 
@@ -19,10 +21,11 @@ def make_trace(root, steps=STEPS, method="adabm") -> TraceTask:
     return TraceTask(ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, cache), cell.pictures.files, steps)
 
 
-def test_the_last_step_is_the_model_of_the_same_run(tmp_path):
+def test_the_last_step_is_the_model_of_the_same_run(tmp_path, monkeypatch):
     """What the trace measures last is what measuring the finished model gives, computed apart from it."""
+    compute_here(monkeypatch)
     traced, apart = make_trace(write_study(tmp_path / "a")), make_trace(write_study(tmp_path / "b"))
-    run_traces([traced], workers=1)
+    run_traces([pickle.loads(pickle.dumps(traced))], workers=1)  # as it goes to a process
     apart.model.carry_out()
     measured = MeasureTask(apart.model, apart.files, None)
     measured.carry_out()

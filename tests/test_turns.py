@@ -47,7 +47,7 @@ def pictures() -> list[np.ndarray]:
     sizes = [(16, 24), (24, 20)]
     return [
         (rng.integers(0, 256, (*sizes[n % 2], 3)) if n % 2 else np.full((*sizes[n % 2], 3), 90 + n)).astype(np.uint8)
-        for n in range(40)
+        for n in range(24)
     ]
 
 

@@ -121,9 +121,16 @@ BASICSR = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), BASICSR)
-@pytest.mark.parametrize("container", ["params", "plain", "parallel"])
-def test_basicsr_options_are_deduced(tmp_path, name, options, container):
+@pytest.mark.parametrize(
+    ("container", "name", "options"),
+    [
+        (container, *network)
+        for container in ("params", "plain", "parallel")
+        for network in BASICSR
+        if container == "plain" or network[1].get("num_feat") != 256  # the large one comes once
+    ],
+)
+def test_basicsr_options_are_deduced(tmp_path, container, name, options):
     torch.manual_seed(0)
     network = build_network(name, **options).eval()
     state = network.state_dict()

@@ -1,6 +1,8 @@
 """Processes in a copy of the project."""
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,3 +20,15 @@ def environment_in(root: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join((str(root), str(spared))),
         "DVC_NO_ANALYTICS": "1",
     }
+
+
+def stages(root: Path) -> dict[str, dict]:
+    """The stages of all profiles as DVC resolves them, by name and file."""
+    code = (
+        "import json, dvc.repo; repo = dvc.repo.Repo('.'); print(json.dumps({s.addressing: "
+        "dict(cmd=s.cmd, deps=[d.def_path for d in s.deps], outs=[o.def_path for o in s.outs]) for s in repo.index.stages}))"
+    )
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])

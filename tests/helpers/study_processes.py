@@ -1,36 +1,34 @@
 """A study in processes of its own, to be interrupted and killed."""
 
 import contextlib
-import os
-import subprocess
-import sys
+import multiprocessing
+import signal
 import time
 from pathlib import Path
 
+from adabm.study import ResultCache
+from helpers.forked import CONTEXT, Forked
 
-def start(root: Path, workers: int, *options: str) -> subprocess.Popen:
+
+def start(root: Path, workers: int, *options: str) -> Forked:
     """Measure the plan of ``root / params.yaml`` in a process group of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "ADABM_CACHE": str(root / "cache")}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pipelines.stages.measure",
-            "--params",
-            "params.yaml",
-            "--device",
-            "cpu",
-            "--workers",
-            str(workers),
-            *options,
-        ],
-        cwd=root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    words = ["--params", "params.yaml", "--device", "cpu", "--workers", workers, *options]
+    return Forked(root, "pipelines.stages.measure", *words, ADABM_CACHE=str(root / "cache"))
+
+
+def claiming(root: Path, key: str) -> multiprocessing.Process:
+    """A process that has claimed a key of the cache ``root``, and holds it."""
+    here, there = multiprocessing.Pipe()
+    process = CONTEXT.Process(target=_claim, args=(root, key, there))
+    process.start()
+    assert here.recv() == "claimed"
+    return process
+
+
+def _claim(root: Path, key: str, connection) -> None:
+    with ResultCache(root).claimed(key):
+        connection.send("claimed")
+        signal.pause()
 
 
 def kept(root: Path) -> dict[Path, int]:

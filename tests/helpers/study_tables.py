@@ -1,6 +1,8 @@
 """Rows and folders of the study's schema, for tests."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
 
@@ -37,7 +39,26 @@ def not_run(**changes) -> dict:
 
 
 def write_results(root: Path, *questions: str) -> Path:
-    """Write ``results/test`` of a repository with tables, provenance, a figure and a conclusion for each question."""
+    """Write ``results/test`` of a repository with tables, provenance, a figure and a conclusion for each question.
+
+    They are made once, and then copied.
+    """
+    for name, content in _made(questions).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root / "results" / "test"
+
+
+@cache
+def _made(questions: tuple[str, ...]) -> dict[str, bytes]:
+    """By name, the files of a repository with results of ``questions``."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        _make(root, questions)
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def _make(root: Path, questions: tuple[str, ...]) -> None:
     (root / "dvc.yaml").touch()
     (root / "input.txt").write_text("input")
     (root / "params.yaml").write_text("".join(f"{q}:\n  seeds: [0, 1]\n  pictures: 20\n" for q in questions))
@@ -68,4 +89,3 @@ def write_results(root: Path, *questions: str) -> Path:
         figure.subplots().set_title(question)
         save_figure(figure, results / question / question)
         (results / question / "conclusion.md").write_text(f"With **20** pictures, {question} loses 1.05 dB.\n")
-    return results

@@ -32,9 +32,9 @@ TINY = {
 }  # fmt: skip
 
 
-def tiny(name: str) -> nn.Module:
+def tiny(name: str, **changes: object) -> nn.Module:
     torch.manual_seed(0)
-    return fold_reparameterized(build_network(name, **TINY[name][0])).eval()
+    return fold_reparameterized(build_network(name, **TINY[name][0] | changes)).eval()
 
 
 def run(network: nn.Module, side: int = 8) -> torch.Tensor:
