@@ -90,7 +90,7 @@ def test_where_one_group_has_all_turns_none_is_over():
     found = outcomes(table({0: 20.0, 5: 25.0, 20: 25.0}, "weight ranges alone"), RUNS, EFFORT)
     assert found["EDSR-baseline"]["weight ranges alone"].over is None
     head, _, rule, *_ = told(table({0: 20.0, 5: 25.0, 20: 25.0}, "weight ranges alone"))
-    assert "5 steps are enough" in head and "turn" not in rule
+    assert "5 steps are enough" in head and "the turn " not in rule
 
 
 def test_what_still_rises_at_its_last_step_is_told():
@@ -408,6 +408,6 @@ def test_the_answer_tells_learning_rates_by_network_and_where_the_best_runs_star
         " Learning rate: 0.01 and 0.001 end alike on EDSR-baseline (+0.50 dB and +0.52 dB in 20 steps, 1 seed), 0.0001 lower (+0.20 dB "
         "in 5 steps, 1 seed); 0.001 ends best on SRResNet (+0.60 dB in 20 steps, 1 seed), 0.01 lower (-2.00 dB in 20 steps, 1 seed); only "
         "0.01 was tried on DAT-light. These runs start from weight ranges searched at own bits. Runs from the released ranges start and "
-        "end lower: by 10.05 and 0.46 dB on EDSR-baseline.**"
+        "end lower: by 10.05 and 0.46 dB on EDSR-baseline (both at 0.01).**"
     )
     assert "Learning rate" not in told(table({0: 20.0, 5: 25.0, 20: 25.0}))[0], "one rate alone"

@@ -42,7 +42,8 @@ def test_what_each_loses_in_the_mean_and_which_to_use():
     assert [cells(losses, place) for place in (0, 1)] == [["MinMax", "2.00", "6.00"], ["Fast", "0.50", "7.00"]]
     assert drawn == "Drawn are the blocks of a and b where MinMax does most harm."
     assert told((2.0, 0.1), (6.0, 0.3))[1].endswith(
-        "most harm. Best, which trains on from Fast, is not drawn: Fast loses 0.30 dB at most, so that one would hardly see a difference."
+        "most harm. Best, which trains on from Fast, is not drawn: Fast loses 0.30 dB at most in the mean of the photographs, so "
+        "that one would hardly see a difference."
     )
 
 

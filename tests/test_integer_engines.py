@@ -558,7 +558,7 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch,
         kind, "Too many open files"
     )
     for engine in ("openvino", "torch-int8"):
-        with pytest.raises(CheckpointError, match=rf"q\.zip: cannot be read \({told}\)$"):
+        with pytest.raises(CheckpointError, match=rf"q\.zip: cannot be read \({told}\)(; name a file)?$"):
             open_engine(engine, path)
 
 

@@ -292,6 +292,18 @@ def test_bmps_of_32_bits(tmp_path, size, masks, told):
         read_raw(path)
 
 
+@pytest.mark.parametrize("place", [8, 33])  # of the first part, and of the one behind it
+def test_a_png_whose_part_is_longer_than_the_file(tmp_path, place):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    assert read_rgb(path).shape == (4, 4, 3)
+    content[place] |= 0x80  # the decoder would take 2 GB
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="a.png: is damaged: a part of it is said to be longer than the file"):
+        read_rgb(path)
+
+
 @pytest.mark.parametrize("masks", [None, (0x7C00, 0x3E0, 0x1F), (0xF800, 0x7E0, 0x1F)])
 def test_bmps_of_16_bits(tmp_path, masks):
     """White is read as 248 of 255."""

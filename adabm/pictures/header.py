@@ -52,9 +52,10 @@ def read_header(file: BinaryIO, name: str | Path) -> Header | None:
     Raises:
         ImageError: it is of a format that is not read, whatever its name; it holds several pictures (animations, pages),
             gray with a transparent shade, more pixels than :func:`check_pixels` allows, or an orientation that nobody follows
-            (outside of :func:`turning`); or it is a TIFF or BMP that the decoder reads wrongly without a word, or a damaged TIFF.
+            (outside of :func:`turning`); or it is a TIFF or BMP that the decoder reads wrongly without a word, a damaged TIFF, or a
+            PNG with a part that is longer than the file.
     """
-    if (fault := _tiff_fault(file) or _bmp_fault(file)) is not None:
+    if (fault := _tiff_fault(file) or _bmp_fault(file) or _png_fault(file)) is not None:
         raise ImageError(f"{name}: {fault}")
     file.seek(0)
     try:
@@ -118,6 +119,23 @@ def _is_turned(image: Image.Image, file: BinaryIO) -> bool:
         return stored_orientation(image) != 1
     except Exception:  # whatever Pillow raises on damaged tags, which nobody can follow
         return False
+
+
+def _png_fault(file: BinaryIO) -> str | None:
+    """Find a part that is said to be longer than the file: the decoder would take as much memory, up to 2 GB."""
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    file.seek(0)
+    if file.read(8) != b"\x89PNG\r\n\x1a\n":
+        return None
+    while len(begin := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", begin)
+        if file.tell() + length > size:
+            return "is damaged: a part of it is said to be longer than the file"
+        if kind == b"IEND":
+            return None
+        file.seek(length + 4, os.SEEK_CUR)  # what it holds, and a checksum
+    return None
 
 
 def _tiff_fault(file: BinaryIO) -> str | None:

@@ -36,7 +36,8 @@ QUESTION = Question(
     13,
     "What does the bit loss do?",
     "The bit loss is to keep the mean bits (FAB) at a target while the mapping of images and layers is tuned: a weight times the bits above "
-    "it. A Lagrange multiplier is a weight that rises while the calibration pictures exceed the target in the mean, and else falls. "
+    "it. Mappings alone are tuned, for more steps and faster than their turns in the released recipe. "
+    "A Lagrange multiplier is a weight that rises while the calibration pictures exceed the target in the mean, and else falls. "
     "Quantiles tune nothing: the two thresholds of the images' bits are set where as many pictures get a bit more or less as the target "
     "asks. PSNR is to the full-precision output.",
     "Bits of the calibration pictures along the tuning, by weight of the bit loss and with the multiplier; one seed. The multiplier's "
@@ -47,6 +48,12 @@ QUESTION = Question(
     },
 )
 _MET = 0.1  # bits
+_WAYS = {
+    RELEASED: "the released loss comes nearest",
+    MULTIPLIER: "tune with a multiplier",
+    QUANTILES: "set the thresholds by quantiles of the calibration pictures, which needs no tuning",
+}
+_CALLED = {RELEASED: "the released loss", MULTIPLIER: "a multiplier", QUANTILES: QUANTILES}
 
 
 def measure(
@@ -209,7 +216,8 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
         f"{told_sets(units, bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
         "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
         f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches; thresholds by quantiles need no gradient "
-        "at all. Both together were not measured."
+        "at all, but set those of images alone: what is gained over them may be due to layers, whose mapping is tuned too. Both together "
+        "were not measured."
     )
 
 
@@ -233,30 +241,29 @@ def _nearest_weight(bits: pd.DataFrame) -> str:
 
 
 def _advice(means: Mapping[str, Gain], found: Sequence[Gain], bits: pd.DataFrame) -> str:
-    best = sets_off(bits).reindex([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES]).idxmin()
+    target, off = bits["target"].iloc[0], sets_off(bits)
+    missed = lambda method: f"{off[method]:.2f}"
+    near = off.reindex([RELEASED, MULTIPLIER, QUANTILES]).idxmin()
     budget = (
-        "set both thresholds by quantiles of the complexities of pictures like those to come, which needs no tuning"
-        if best == OWN_QUANTILES
-        else f"use what comes nearest: {best}"
+        f"To meet a budget of bits, {_WAYS[near]}: on a set of whole pictures it is off the target by {missed(near)} bits in the mean, "
+        f"{several([f'{_CALLED[method]} by {missed(method)}' for method in (RELEASED, MULTIPLIER, QUANTILES) if method != near])}."
     )
     if MULTIPLIER not in means or not means[MULTIPLIER].helps:
-        return f"To meet a budget of bits, {budget}. Whether bits should follow images at all is told on the page of complexity."
-    target, gain = bits["target"].iloc[0], means[MULTIPLIER]
+        return f"{budget} Whether bits should follow images at all is told on the page of complexity."
     ends = {method: target + off_target(bits, method, target).mean() for method in means}
     networks = [f"{signed(one.fp, 1)} dB on {one.network}" for one in found if one.method == MULTIPLIER]
     by = f": {several(networks)}" if len(networks) > 1 else ""
+    gain = means[MULTIPLIER]
     told = (
-        f"for {target:g} bits it ends at {ends[MULTIPLIER]:.2f} on the calibration pictures and at {on_sets(bits, MULTIPLIER):.2f} on whole "
-        f"pictures of the evaluated sets. At equal bits it gains {signed(gain.fp, 1)} dB over quantiles to the full-precision output{by} "
+        f"The multiplier ends at {ends[MULTIPLIER]:.2f} for {target:g} bits on the calibration pictures and at {on_sets(bits, MULTIPLIER):.2f} on "
+        f"whole pictures of the evaluated sets; at equal bits it gains {signed(gain.fp, 1)} dB over quantiles to the full-precision output{by} "
         f"({signed(gain.truth, 1)} dB to ground truth{' in the mean' if by else ''})."
     )
     if (weight := _nearest_weight(bits)) in means and weight != RELEASED and means[weight].helps:
         own = means[weight]
         told += (
-            f" {short(weight).capitalize()} ends at {ends[weight]:.2f} on the calibration pictures and gains {signed(own.fp, 1)} dB "
-            f"({signed(own.truth, 1)} dB to ground truth)."
+            f" {short(weight).capitalize()} ends lower, at {ends[weight]:.2f}, and gains {signed(own.fp, 1)} dB over quantiles of its own bits "
+            f"({signed(own.truth, 1)} dB to ground truth): where fewer bits are welcome it does as well. Gains at other bits are not compared "
+            "with each other."
         )
-    return (
-        f"If bits are to follow images at all (page of complexity), tune with a multiplier: {told} Only to meet a budget on new pictures, "
-        f"{budget}."
-    )
+    return f"If bits are to follow images at all (page of complexity): {budget[:1].lower()}{budget[1:]} {told}"

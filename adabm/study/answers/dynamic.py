@@ -163,12 +163,11 @@ def conclusion(units: pd.DataFrame) -> list[str]:
 def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     """Tell on which networks the same bits for all layers are better than fixed factors, if they are in the mean of all."""
     means = _same(gained)
-    better = list(means.index[means > 0])
-    return (
-        f"; the same bits for all layers are better still on {several(better)} (in the mean {signed(found.loc[SAME, 'truth'])} dB, {_ends(found.loc[SAME])})"
-        if found.loc[SAME, "least"] > 0
-        else ""
-    )
+    if not found.loc[SAME, "least"] > 0:
+        return ""
+    better = several([f"{name} ({signed(gain)} dB)" for name, gain in means[means > 0].items()])
+    whole = f"; in the mean of all {len(means)} networks" if len(means) > 1 else "; in draws"
+    return f"; the same bits for all layers are better still on {better}{whole} by {_ends(found.loc[SAME])}"
 
 
 def _same(gained: pd.DataFrame) -> pd.Series:

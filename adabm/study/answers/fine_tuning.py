@@ -28,7 +28,9 @@ QUESTION = Question(
 )
 _OTHERS = (
     "When to stop without looking at evaluated pictures is asked on the page of stopping. There PSNR stands at other levels: runs start "
-    "from the released weight ranges, have few steps for them, and are tuned and measured on small patches."
+    "from the released weight ranges, have few steps for them, and are tuned and measured on small patches. The mappings have turns of a "
+    "few steps here, in which bits hardly move; what tuning them alone, for longer and faster, gives is asked on the pages of the bit loss "
+    "and of the gradient."
 )
 
 
@@ -100,6 +102,7 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
         f"Enough is the first step measured that is no more than {ENOUGH} dB, or the spread over seeds up to {WORTHWHILE} dB, below the last; "
         f"less than {WORTHWHILE} dB, or than that spread, is hardly anything."
     )
+    rates = _rates(table, runs, effort)
     alone = [] if len(found) > 1 else [f"This is one network, {next(iter(found))}."]
     return [
         answer(
@@ -108,8 +111,8 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
                     None,
                     [
                         verdict(found, ended),
-                        told_rates(ended, runs, _rates(table, runs, effort)),
-                        begun_at(ended, runs),
+                        told_rates(ended, runs, rates),
+                        begun_at(ended, runs, rates),
                     ],
                 )
             )

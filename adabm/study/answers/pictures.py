@@ -132,8 +132,8 @@ def _best_left_out(losses: pd.DataFrame) -> str:
     if fast not in losses.index or best in losses.index or losses.loc[fast].max() >= _HARDLY:
         return ""
     return (
-        f" {best}, which trains on from {fast}, is not drawn: {fast} loses {losses.loc[fast].max():.2f} dB at most, so that one would "
-        "hardly see a difference."
+        f" {best}, which trains on from {fast}, is not drawn: {fast} loses {losses.loc[fast].max():.2f} dB at most in the mean of the photographs, so that "
+        "one would hardly see a difference."
     )
 
 

@@ -151,7 +151,8 @@ def _verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
 
 def _advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str:
     """What to choose by; of what is worse somewhere, how often it is, on all sets."""
-    tested = comparison.dropna(subset=["against random"])
+    random = comparison[comparison["strategy"] == REFERENCE].set_index(KEYS)["fab"].rename("fab of random")
+    tested = comparison.dropna(subset=["against random"]).join(random, on=KEYS)
     text = f"choose by {several(_shortened(better))}" if better else f"draw pictures at random{_as_good(tested)}"
     if not worse:
         return f"{text}."
@@ -168,10 +169,23 @@ def _as_good(tested: pd.DataFrame) -> str:
     above = above[(above["min"] > 0) & (above["size"] >= _MANY)]
     if above.empty:
         return ""
-    told = [f"{name} ({signed(row['mean'])} dB in the mean)" for name, row in above.iterrows()]
+    told = [
+        f"{name} ({signed(row['mean'])} dB in the mean{_at_equal_bits(tested, name)})" for name, row in above.iterrows()
+    ]
     counts = several(list(dict.fromkeys(f"{size:.0f}" for size in above["size"])))
     clearly = int(clear(tested[tested["strategy"].isin(above.index)]).sum())
     return f", or by {several(told)}, above them in all {counts} comparisons, though clearly in {clearly or 'none'}"
+
+
+def _at_equal_bits(tested: pd.DataFrame, strategy: str) -> str:
+    """What a strategy gains in the comparisons in which it has the bits of random pictures, where in others it has more."""
+    rows = tested[tested["strategy"] == strategy]
+    same = rows[(rows["fab"] - rows["fab of random"]).abs() < _SAME_FAB]
+    return (
+        f", {signed(same['against random'].mean())} in the {len(same)} at equal FAB"
+        if 0 < len(same) < len(rows)
+        else ""
+    )
 
 
 def _standing(rows: pd.DataFrame) -> str:

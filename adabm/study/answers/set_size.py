@@ -141,11 +141,14 @@ def _farthest(networks: Mapping[str, Sequence[Swept]]) -> dict[str, Swept]:
 
 def _may_gain(networks: Mapping[str, Sequence[Swept]]) -> str:
     """What more pictures than are enough gain in the mean at most, where that is noticeable; no seeds tell it for sure."""
-    gains = {name: -one.gaps[_needed(networks[name])].mean for name, one in _farthest(networks).items()}
-    most = max(gains, key=lambda name: gains[name], default=None)
-    if most is None or round(gains[most], 2) <= ENOUGH:
+    gaps = {name: one.gaps[_needed(networks[name])] for name, one in _farthest(networks).items()}
+    most = max(gaps, key=lambda name: -gaps[name].mean, default=None)
+    if most is None or round(-gaps[most].mean, 2) <= ENOUGH:
         return ""
-    return f", though they may gain up to {gains[most]:.2f} dB" + (f" (on {most})" if len(networks) > 1 else "")
+    spread = f" ± {gaps[most].spread:.2f}" if gaps[most].spread > 0 else ""
+    return f", though they gain {-gaps[most].mean:.2f}{spread} dB in the mean" + (
+        f" on {most}" if len(networks) > 1 else ""
+    )
 
 
 def _luck(networks: Mapping[str, Sequence[Swept]]) -> str:

@@ -76,18 +76,25 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
     return texts
 
 
-def begun_at(ended: Ended, runs: Mapping[str, Mapping]) -> str:
-    """Tell that the runs that end best start from ranges at own bits, if they do, and what the released ranges start at."""
+def begun_at(ended: Ended, runs: Mapping[str, Mapping], rates: Mapping[tuple[str, str], str]) -> str:
+    """Tell that the runs that end best start from ranges at own bits, if they do, and what the released ranges start at.
+
+    Args:
+        rates: learning rate of each network and run; runs of one rate are compared.
+    """
     best = {name: best_run(of) for name, of in ended.items()}
     if any(runs[run]["method"] != _OWN_BITS for run in best.values()):
         return ""
     lower = []
     for name, of in ended.items():
-        released = [tuned for run, tuned in of.items() if runs[run]["method"] == _RELEASED]
-        if released:
-            own, other = of[best[name]], max(released, key=lambda tuned: tuned.end)
-            if min(own.start - other.start, own.end - other.end) > 0:
-                lower.append(f"by {own.start - other.start:.2f} and {own.end - other.end:.2f} dB{_on(name, ended)}")
+        if any(runs[run]["method"] == _RELEASED for run in of):
+            ends = {tuned.end: run for run, tuned in of.items() if runs[run]["method"] == _RELEASED}
+            other, rate = of[ends[max(ends)]], rates[name, ends[max(ends)]]
+            alike = [t for run, t in of.items() if runs[run]["method"] == _OWN_BITS and rates[name, run] == rate]
+            own = max(alike, key=lambda tuned: (tuned.seeds, tuned.end), default=None)
+            if own is not None and min(own.start - other.start, own.end - other.end) > 0:
+                gaps = f"by {own.start - other.start:.2f} and {own.end - other.end:.2f} dB{_on(name, ended)}"
+                lower.append(f"{gaps} (both at {rate})")
     told = f"{'These runs start' if len(best) > 1 else 'This run starts'} from weight ranges searched at own bits."
     return told + (f" Runs from the released ranges start and end lower: {several(lower)}." if lower else "")
 
