@@ -241,7 +241,8 @@ def _nearest_weight(bits: pd.DataFrame) -> str:
 
 
 def _advice(means: Mapping[str, Gain], found: Sequence[Gain], bits: pd.DataFrame) -> str:
-    target, off = bits["target"].iloc[0], sets_off(bits)
+    target = bits["target"].iloc[0]
+    off = sets_off(bits, target)
     missed = lambda method: f"{off[method]:.2f}"
     near = off.reindex([RELEASED, MULTIPLIER, QUANTILES]).idxmin()
     budget = (

@@ -27,7 +27,8 @@ QUESTION = Question(
     "Quality along fine-tuning, by learning rate",
 )
 _OTHERS = (
-    "When to stop without looking at evaluated pictures is asked on the page of stopping. There PSNR stands at other levels: runs start "
+    "Steps that are enough were read off the evaluated pictures. Stopping without looking at them is asked on the page of stopping, for runs "
+    "from the released ranges alone; for those from ranges at own bits it was not measured. There PSNR stands at other levels: runs start "
     "from the released weight ranges, have few steps for them, and are tuned and measured on small patches. The mappings have turns of a "
     "few steps here, in which bits hardly move; what tuning them alone, for longer and faster, gives is asked on the pages of the bit loss "
     "and of the gradient."
@@ -120,7 +121,7 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
         " ".join([ends(ended), *losses(ended), *divergences(found)]),
         *turns(ended),
         " ".join([rule, *alone, _OTHERS]),
-        practice(advice(ended)),
+        practice(advice(ended, bool(begun_at(ended, runs, rates)))),
         *evidence([_row(name, run, tuned) for name, of in ended.items() for run, tuned in of.items()]),
     ]
 

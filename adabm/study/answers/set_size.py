@@ -84,7 +84,8 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
         *[_remaining(networks) + few for few in _told_of_few(found, networks)],
         f"The pool has {pool} pictures; {_tried(networks)}. Enough is the least number from which on two things hold. First, PSNR is that of the "
         f"most pictures: it differs by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, which draw the pictures, "
-        f"is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root mean square of both.",
+        f"is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root mean square of both. "
+        "p is not adjusted for the number of sizes.",
         practice(_advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]

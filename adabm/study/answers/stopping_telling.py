@@ -72,7 +72,10 @@ def _begun(found: pd.DataFrame, text: str) -> str:
     """An advice, and that it is one for runs from the released ranges alone."""
     if not _released(found):
         return text[0].upper() + text[1:]
-    return f"Where fine-tuning starts from the released weight ranges, {text} From ranges at own bits: page of fine-tuning."
+    return (
+        f"Where fine-tuning starts from the released weight ranges, {text} From ranges at own bits no rule was measured; how many steps "
+        "do there is told on the page of fine-tuning."
+    )
 
 
 def _released(found: pd.DataFrame) -> bool:
@@ -184,7 +187,11 @@ def _start(found: pd.DataFrame) -> str:
         f"These runs start {ranges}{lost.iloc[0]:.2f} dB below full precision{on} ({means.loc[name, 'start_db']:.2f} of {full:.2f} dB), "
         f"and the kept state is {left:.2f} dB below it."
     )
-    return text + (" For runs from ranges at own bits see the page of fine-tuning." if _released(found) else "")
+    return text + (
+        " For runs from ranges at own bits, of which no rule was measured, see the page of fine-tuning."
+        if _released(found)
+        else ""
+    )
 
 
 def _ending_below(found: pd.DataFrame, network: str) -> str:

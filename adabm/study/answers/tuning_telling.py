@@ -170,7 +170,7 @@ def turns(ended: Ended) -> list[str]:
     texts = ["Groups of parameters take turns, a round each."]
     for group, shares in by_group.items():
         span = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares))))
-        texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the change.")
+        texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the change in runs that gain.")
     over = [place for place in rotating if place[2].over]
     rising = [place for place in rotating if place[2].rising]
     inside = [place for place in rotating if not place[2].over and not place[2].rising]
@@ -194,8 +194,12 @@ def _places(places: Iterable[tuple[str, str, Tuned]], networks: Mapping) -> str:
     return several([f"{quoted(runs)}{_on(name, networks)} (step {step})" for (name, step), runs in found.items()])
 
 
-def advice(ended: Ended) -> str:
-    """Where to stop, with which run, and where to leave fine-tuning out."""
+def advice(ended: Ended, own_bits: bool = False) -> str:
+    """Where to stop, with which run, and where to leave fine-tuning out.
+
+    Args:
+        own_bits: whether all runs that end best start from ranges searched at own bits.
+    """
     stop, leave = [], []
     for name, of in ended.items():
         run, on = best_run(of), _on(name, ended)
@@ -217,7 +221,7 @@ def advice(ended: Ended) -> str:
         for name, tuned in falling.items()
     ]
     texts += [_from_below(name, of, ended) for name, of in ended.items() if of[best_run(of)].helps and gaining_more(of)]
-    return f"{'; '.join(texts)}."
+    return f"{'from ranges at own bits ' if own_bits else ''}{'; '.join(texts)}."
 
 
 def gaining_more(of: Mapping[str, Tuned]) -> str | None:
