@@ -29,7 +29,7 @@ def test_losses_are_told_in_the_colour_of_the_method():
     )
     (diamonds,) = [line for line in axis.get_lines() if line.get_marker() == "D"]
     assert list(diamonds.get_xdata()) == [1.0], "of the first set"
-    assert "filled Set5; small and open Set14; diamonds: published, Set5" in figure.get_supxlabel()
+    assert "filled Set5; small triangles Set14; diamonds: published, Set5" in figure.get_supxlabel()
 
 
 def test_parts_are_told_by_their_median():

@@ -131,7 +131,7 @@ def _png_fault(file: BinaryIO) -> str | None:
     while len(begin := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", begin)
         if file.tell() + length > size:
-            return "is damaged: a part of it is said to be longer than the file"
+            return "not a readable picture: a part of it is said to be longer than the file"
         if kind == b"IEND":
             return None
         file.seek(length + 4, os.SEEK_CUR)  # what it holds, and a checksum
