@@ -402,6 +402,20 @@ def test_processes_start_with_one_thread():
     assert dict(os.environ) == before
 
 
+@pytest.mark.parametrize("most, count", [("", 3), ("1", 1), ("2", 2), ("7", 3)])
+def test_there_are_no_more_processes_than_the_argument_says(monkeypatch, tmp_path, most, count):
+    request = Request(3, 5, "cpu", tmp_path)
+    with open_workers(f"processes:{most}" if most else "processes", request) as workers:
+        assert workers.slots() == count
+
+
+@pytest.mark.parametrize("most", ["0", "-1", "two", "1.5"])
+def test_a_number_of_processes_that_is_none(tmp_path, most):
+    with pytest.raises(ConfigError, match=f"executor 'processes:{most}': say how many processes at most"):
+        with open_workers(f"processes:{most}", Request(3, 5, "cpu", tmp_path)):
+            pass
+
+
 @pytest.mark.slow
 def test_timings_run_in_this_process_whatever_the_executor(root, monkeypatch):
     from adabm.study import Run

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from adabm.study.answers.dealing import worth
-from adabm.study.answers.ranking import _gaps, clearly_better
+from adabm.study.answers.ranking import _gaps, advantages, clearly_better
 
 RNG = np.random.default_rng(0)
 
@@ -23,10 +23,18 @@ def units(noise: float, count: int = 40) -> pd.DataFrame:
 
 
 def test_gaps_are_those_of_pandas_with_ties_too():
-    table = pd.DataFrame(RNG.integers(0, 4, (30, 4)), columns=["one", "other", "benefit", "harm"])
-    ranked = table.corr(method="spearman")
-    expected = (ranked.loc["one", ["benefit", "harm"]] - ranked.loc["other", ["benefit", "harm"]]).mean()
-    assert _gaps(table.to_numpy(float)[None]) == pytest.approx([expected])
+    table = pd.DataFrame(RNG.integers(0, 4, (30, 5)), columns=["one", "two", "other", "benefit", "harm"])
+    ranked = table.corr(method="spearman")[["benefit", "harm"]].mean(axis=1)
+    expected = [ranked[name] - ranked["other"] for name in ("one", "two")]
+    assert _gaps(table.to_numpy(float)[None], 2) == pytest.approx(np.array([expected]))
+
+
+def test_measures_beside_each_other_are_drawn_as_each_alone():
+    table = units(1.0).assign(third=RNG.random(80))
+    found = advantages(table, ["good", "third"], "poor", ["benefit"])
+    assert list(found) == ["good", "third"]
+    for name, draws in found.items():
+        assert np.array_equal(draws, advantages(table, [name], "poor", ["benefit"])[name])
 
 
 def test_better_only_where_chance_does_not_explain_it():
@@ -40,5 +48,5 @@ def test_better_only_where_chance_does_not_explain_it():
 
 def test_what_is_constant_is_no_evidence():
     table = units(2.0).assign(poor=1.0)
-    assert np.isnan(_gaps(table.assign(**worth(table))[["good", "poor", "benefit"]].to_numpy(float)[None])).all()
+    assert np.isnan(_gaps(table.assign(**worth(table))[["good", "poor", "benefit"]].to_numpy(float)[None], 1)).all()
     assert not clearly_better(table, "good", "poor", ["benefit"])

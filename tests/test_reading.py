@@ -300,7 +300,9 @@ def test_a_png_whose_part_is_longer_than_the_file(tmp_path, place):
     assert read_rgb(path).shape == (4, 4, 3)
     content[place] |= 0x80  # the decoder would take 2 GB
     path.write_bytes(content)
-    with pytest.raises(ImageError, match="a.png: not a readable picture: a part of it is said to be longer than the file"):
+    with pytest.raises(
+        ImageError, match="a.png: not a readable picture: a part of it is said to be longer than the file"
+    ):
         read_rgb(path)
 
 

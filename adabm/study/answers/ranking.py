@@ -11,8 +11,10 @@ from .dealing import worth
 _RESAMPLED = 400
 
 
-def advantages(units: pd.DataFrame, one: str, other: str, truths: Sequence[str] = ("benefit", "harm")) -> np.ndarray:
-    """Return by how much more a measure agrees with the worth of bits than another does, in 400 draws of patches or layers.
+def advantages(
+    units: pd.DataFrame, names: Sequence[str], other: str, truths: Sequence[str] = ("benefit", "harm")
+) -> dict[str, np.ndarray]:
+    """Return by how much more each measure agrees with the worth of bits than another does, in 400 draws of patches or layers.
 
     Agreement is Spearman's rank correlation, the mean over ``truths``, seeds and networks. What is ranked is drawn with
     replacement within its network, the same for all its seeds.
@@ -21,16 +23,16 @@ def advantages(units: pd.DataFrame, one: str, other: str, truths: Sequence[str] 
         units: a row a patch or layer, as :func:`adabm.study.answers.dealing.worth` takes it, with ``backbone``, ``seed`` and a
             column for each measure; as many of each seed of a network.
     """
-    columns = [one, other, *truths]
+    columns = [*names, other, *truths]
     networks = [
         np.stack([here.assign(**worth(here))[columns].to_numpy(float) for _, here in network.groupby("seed")])
         for _, network in units.groupby("backbone", sort=False)
     ]
     rng, differences = np.random.default_rng(0), []
     for _ in range(_RESAMPLED):
-        gaps = [_gaps(values[:, rng.integers(0, values.shape[1], values.shape[1])]) for values in networks]
-        differences.append(np.concatenate(gaps).mean())
-    return np.array(differences)
+        gaps = [_gaps(values[:, rng.integers(0, values.shape[1], values.shape[1])], len(names)) for values in networks]
+        differences.append(np.concatenate(gaps).mean(0))
+    return dict(zip(names, np.array(differences).T))
 
 
 def clearly_better(units: pd.DataFrame, one: str, other: str, truths: Sequence[str] = ("benefit", "harm")) -> bool:
@@ -38,7 +40,12 @@ def clearly_better(units: pd.DataFrame, one: str, other: str, truths: Sequence[s
 
     That the better of many measures was chosen by looking does not count.
     """
-    return bool(np.quantile(advantages(units, one, other, truths), 0.025) > 0)
+    return is_clear(advantages(units, [one], other, truths)[one])
+
+
+def is_clear(draws: np.ndarray) -> bool:
+    """Whether 97.5 % of draws of an advantage are above 0."""
+    return bool(np.quantile(draws, 0.025) > 0)
 
 
 def correlations(values: np.ndarray, measures: int) -> np.ndarray:
@@ -58,7 +65,11 @@ def correlations(values: np.ndarray, measures: int) -> np.ndarray:
     return np.einsum("sum,sut->smt", ranks[..., :measures], ranks[..., measures:])
 
 
-def _gaps(values: np.ndarray) -> np.ndarray:
-    """How much more the first column agrees with the third and later ones than the second does: (seeds, units, columns)."""
-    agreed = correlations(values, 2).mean(2)
-    return agreed[:, 0] - agreed[:, 1]
+def _gaps(values: np.ndarray, measures: int) -> np.ndarray:
+    """How much more each of the first columns agrees with those behind the next one than that does: (seeds, measures).
+
+    Args:
+        values: (seeds, units, columns).
+    """
+    agreed = correlations(values, measures + 1).mean(2)
+    return agreed[:, :-1] - agreed[:, -1:]

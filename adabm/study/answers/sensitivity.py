@@ -17,7 +17,7 @@ from .dealing import worth
 from .draws import from_to
 from .measured import extents, signed, told_extents
 from .probing import Probe, mapping_table, psnr
-from .ranking import advantages, clearly_better
+from .ranking import advantages, clearly_better, is_clear
 from .sensitivity_measures import MEASURES, ORACLE, OWN, RANDOM, UNIFORM, look
 from .significance import paired_difference
 
@@ -133,8 +133,8 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     winner, best = fp.drop(index=[ORACLE, RANDOM]).idxmax(), mean["both"].idxmax()
     winner = best if _as_good(gained, best, winner) else winner
     rivals = _rivals(layers, mean["both"], fp, best)
-    more = {name: from_to(advantages(layers, name, OWN)) for name in MEASURES if name != OWN}
-    first = _first(layers, [best, *rivals], mean["both"], _by_network(agreed, OWN, "both"), more)
+    more = advantages(layers, [name for name in MEASURES if name != OWN], OWN)
+    first = _first([best, *rivals], mean["both"], _by_network(agreed, OWN, "both"), more)
     hardly = _hardly(_by_network(agreed, best, "both"), _by_network(gained, best, "to_fp_db"))
     return [
         f"{answer(first + hardly)} Best is what agrees best with what a bit more or fewer in one "
@@ -149,11 +149,11 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     ]
 
 
-def _rows(agreed: pd.DataFrame, gained: pd.DataFrame, more: Mapping[str, str]) -> list[dict[str, str]]:
+def _rows(agreed: pd.DataFrame, gained: pd.DataFrame, more: Mapping[str, np.ndarray]) -> list[dict[str, str]]:
     """Rows by measure, what agrees best first, then what bits by chance and by their known worth give.
 
     Args:
-        more: by how much more than the standard deviation's each rank correlation is in 95 % of draws of layers.
+        more: draws of by how much more than the standard deviation's each rank correlation is.
     """
     paid = _mean_of_networks(gained, ["to_fp_db", "truth_db"])
     order = [*agreed.sort_values("both", ascending=False, kind="stable").index, RANDOM, ORACLE]
@@ -161,7 +161,11 @@ def _rows(agreed: pd.DataFrame, gained: pd.DataFrame, more: Mapping[str, str]) -
     for name in order:
         known = agreed.loc[name] if name in agreed.index else None
         told = {} if known is None else {heading: f"{known[column]:.2f}" for heading, column in _AGREEMENTS.items()}
-        told |= {"more than the standard deviation's (95 % of draws of layers)": more[name]} if name in more else {}
+        told |= (
+            {"more than the standard deviation's (95 % of draws of layers)": from_to(more[name])}
+            if name in more
+            else {}
+        )
         told |= {heading: signed(paid.loc[name, column]) for heading, column in _GAINS.items()}
         rows.append({"bits by": name} | told)
     return rows
@@ -278,14 +282,14 @@ def _both_signs(gained: pd.DataFrame, name: str) -> bool:
     return values.min() <= 0 < values.max()
 
 
-def _first(layers: pd.DataFrame, names: list[str], agreed: pd.Series, own: pd.Series, more: Mapping[str, str]) -> str:
+def _first(names: list[str], agreed: pd.Series, own: pd.Series, more: Mapping[str, np.ndarray]) -> str:
     """How well the standard deviation ranks layers, and what does it better.
 
     Args:
         names: of the measures that do it best.
         agreed: rank correlations by measure, means of networks.
         own: that of the standard deviation, by network.
-        more: between what 95 % of draws of a measure's advantage over the standard deviation lie.
+        more: draws of each measure's advantage over the standard deviation.
     """
     if names[0] == OWN:
         return (
@@ -298,11 +302,12 @@ def _first(layers: pd.DataFrame, names: list[str], agreed: pd.Series, own: pd.Se
         where = f" on {several(told)} alone" if told else ""
         ranks += f" in the mean, there {several([f'{own[name]:.2f}' for name in told])}" if told else ""
     hardly = "" if told else "hardly "
-    sure = all(clearly_better(layers, name, OWN) for name in names)
+    sure = all(is_clear(more[name]) for name in names)
     others, verb = several(names), "tell" if len(names) > 1 else "tells"
+    ends = several([from_to(more[name]) for name in names])
     better = "clearly better" if sure else "better, but not clearly"
     reached = several([f"{agreed[name]:.2f}" for name in names])
     return (
         f"AdaBM's standard deviation {hardly}tells{where} which layers need bits ({ranks}). "
-        f"{others[:1].upper()}{others[1:]} {verb} it {better} ({reached}; in 95 % of draws of layers by {several([more[name] for name in names])} more)."
+        f"{others[:1].upper()}{others[1:]} {verb} it {better} ({reached}; in 95 % of draws of layers by {ends} more)."
     )

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+from ....errors import ConfigError
 from .environment import gpus, starting, worker_count, worker_variables
 from .registry import EXECUTORS, Request, Workers
 
@@ -66,8 +67,15 @@ def _begin(gpu: str | None) -> None:
 @EXECUTORS.register("processes")
 @contextmanager
 def processes(request: Request) -> Iterator[Workers]:
-    """Processes of this machine, by default one a core, or one a GPU."""
-    count = worker_count(request.workers, request.tasks, request.device)
+    """Processes of this machine, by default one a core, or one a GPU; at most as many as the argument says.
+
+    Raises:
+        ConfigError: the argument is no positive number.
+    """
+    most = request.argument
+    if most and not (most.isascii() and most.isdecimal() and int(most) > 0):
+        raise ConfigError(f"executor 'processes:{most}': say how many processes at most, as in processes:1")
+    count = worker_count(request.workers, min(request.tasks, int(most or request.tasks)), request.device)
     executor = Processes(count, request.device)
     try:
         yield Workers(executor, lambda: count)
