@@ -15,9 +15,8 @@ _NO_MEMORY = (
     "bad_alloc",
     "bad allocation",
 )
-_NO_PRIMITIVE = (
-    "could not create a primitive"  # all that oneDNN says of it; what it does not support is a "primitive descriptor"
-)
+# all that oneDNN says of it; what it does not support is a "primitive descriptor"
+_NO_PRIMITIVE = "could not create a primitive"
 
 
 def one_line(text: str) -> str:

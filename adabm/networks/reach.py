@@ -78,16 +78,11 @@ def _holds(network: nn.Module, channels: int, scale: int, multiple: int, breadth
     """
     if found.pixels is None:
         return True
-    step, breadth = (
-        found.alignment,
-        max(breadth, 2 * multiple),
-    )  # rows of which each could see the end of the one before
-    short = -(-(2 * found.pixels + _BAND) // step) * step
+    step = found.alignment
+    breadth = max(breadth, 2 * multiple)  # rows of which each could see the end of the one before
+    band, short = (-(-pixels // step) * step for pixels in (_BAND, 2 * found.pixels + _BAND))
     for vertical in (False, True):
-        for more in (
-            -(-_BAND // step) * step + multiple,
-            -(-_BAND // step) * step,
-        ):  # the first off the network's own grid
+        for more in (band + multiple, band):  # the first off the network's own grid
             comes_out = _comes_out(network, (channels, breadth, short + more), short, scale, found, vertical)
             if comes_out is not None:
                 break

@@ -126,10 +126,8 @@ def _content(graph: onnx.ModelProto) -> tuple[list[bytes], list[bytes]]:
 @contextmanager
 def _without_log() -> Iterator[None]:
     """Keep torch from printing all of a graph that it cannot export."""
-    log, torch._C._jit_onnx_log = (
-        torch._C._jit_onnx_log,
-        lambda *_: None,
-    )  # its exporter switches the log on, whatever it was
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None  # its exporter switches the log on, whatever it was
     try:
         yield
     finally:
