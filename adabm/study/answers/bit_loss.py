@@ -241,8 +241,7 @@ def _nearest_weight(bits: pd.DataFrame) -> str:
 
 
 def _advice(means: Mapping[str, Gain], found: Sequence[Gain], bits: pd.DataFrame) -> str:
-    target = bits["target"].iloc[0]
-    off = sets_off(bits, target)
+    target, off = bits["target"].iloc[0], sets_off(bits)
     missed = lambda method: f"{off[method]:.2f}"
     near = off.reindex([RELEASED, MULTIPLIER, QUANTILES]).idxmin()
     budget = (

@@ -26,10 +26,9 @@ def on_sets(bits: pd.DataFrame, method: str) -> float:
     return float(here["fab"].mean())
 
 
-def sets_off(bits: pd.DataFrame, target: float | None = None) -> pd.Series:
-    """By method, how far the FAB of a set's whole pictures is from its target, above or below, in bits: mean of sets and runs."""
-    sets = bits[bits["where"] != CALIBRATION]
-    sets = sets if target is None else sets[sets["target"] == target]
+def sets_off(bits: pd.DataFrame) -> pd.Series:
+    """By method, how far the FAB of a set's whole pictures is from the first target, either way, in bits: mean of sets and runs."""
+    sets = bits[(bits["where"] != CALIBRATION) & (bits["target"] == bits["target"].iloc[0])]
     return (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).mean()
 
 
@@ -56,7 +55,7 @@ def told_sets(units: pd.DataFrame, bits: pd.DataFrame) -> str:
 def method_rows(units: pd.DataFrame, bits: pd.DataFrame, means: Mapping[str, Gain]) -> list[dict[str, str]]:
     """Rows by method at the first target: where bits end, PSNR, and what equal bits are worth in the mean of the networks."""
     target = bits["target"].iloc[0]
-    off = sets_off(bits, target)
+    off = sets_off(bits)
     fp, truth = at_equal_bits(units, "fp"), at_equal_bits(units, "truth")
     rows = []
     for method in dict.fromkeys(bits["method"]):

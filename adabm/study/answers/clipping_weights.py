@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
 from ..tables.wording import several
 from .clipping_measures import RELEASED
 from .clipping_values import drawn_gaps, pivoted
 from .draws import DRAWN, from_to, one_sided
 from .measured import signed
 
-_OWN_BITS, _RELEASED_RECIPE = "adabm-own-bits", "adabm"  # they differ in the ranges of weights
 _OWN, _OTHER = ("own", RELEASED), ("other", RELEASED)
 _LATER = "Fine-tuned, less of that is left: page of fine-tuning."
 _MEAN = "mean of networks"
@@ -47,10 +47,10 @@ def worths(units: pd.DataFrame, method: str, kind: str) -> list[Worth]:
         method: the recipe that the question is asked of; nothing is returned of another than the one with own weight ranges.
         kind: "fp", to the full-precision output, or "truth".
     """
-    names = {method: _OWN[0], _RELEASED_RECIPE: _OTHER[0]}
+    names = {method: _OWN[0], RELEASED_RECIPE: _OTHER[0]}
     here = units[units["method"].isin(names) & (units["series"] == "search") & (units["level"] == RELEASED)]
     values = pivoted(here.assign(series=here["method"].map(names)), kind).dropna()
-    if method != _OWN_BITS or values.empty or values.columns.get_level_values(0).nunique() < len(names):
+    if method != OWN_BITS_RECIPE or values.empty or values.columns.get_level_values(0).nunique() < len(names):
         return []
     seeds = values.groupby(["backbone", "seed"], sort=False).mean()
     draws, found = drawn_gaps(values, _OWN, _OTHER), []

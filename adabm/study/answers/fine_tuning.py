@@ -16,7 +16,7 @@ from .asked import Asked
 from .measured import measured
 from .tuning_outcomes import ENOUGH, WORTHWHILE, Tuned, outcomes
 from .tuning_rates import learning_rate, told_rates
-from .tuning_telling import GROUPS, advice, begun_at, change, divergences, ends, losses, turns, verdict
+from .tuning_telling import GROUPS, advice, begun_at, change, divergences, ends, from_own_bits, losses, turns, verdict
 
 QUESTION = Question(
     "fine_tuning",
@@ -121,7 +121,7 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
         " ".join([ends(ended), *losses(ended), *divergences(found)]),
         *turns(ended),
         " ".join([rule, *alone, _OTHERS]),
-        practice(advice(ended, bool(begun_at(ended, runs, rates)))),
+        practice(advice(ended, from_own_bits(ended, runs))),
         *evidence([_row(name, run, tuned) for name, of in ended.items() for run, tuned in of.items()]),
     ]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
 from .significance import Difference, adjust, paired_difference
@@ -80,7 +81,7 @@ def _begun(found: pd.DataFrame, text: str) -> str:
 
 def _released(found: pd.DataFrame) -> bool:
     """Whether runs start from the weight ranges of the released search."""
-    return set(found["method"]) == {"adabm"}
+    return set(found["method"]) == {RELEASED_RECIPE}
 
 
 def _over_last(found: pd.DataFrame, column: str) -> str:

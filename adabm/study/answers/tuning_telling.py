@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
 from ..tables.wording import several
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
 
 GROUPS = {"weight": "weight ranges", "activation": "activation ranges", "mapping": "the bit mapping"}
-_RELEASED, _OWN_BITS = (
-    "adabm",
-    "adabm-own-bits",
-)  # the latter is the recipe whose weight ranges are searched at own bits
 _NAMED = 2  # runs that get worse are named in the verdict up to so many, else counted
 Found = Mapping[
     str, Mapping[str, Tuned | int]
@@ -76,26 +73,33 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
     return texts
 
 
+def from_own_bits(ended: Ended, runs: Mapping[str, Mapping]) -> bool:
+    """Whether the run that ends best starts from ranges at own bits, on every network."""
+    return all(runs[best_run(of)]["method"] == OWN_BITS_RECIPE for of in ended.values())
+
+
 def begun_at(ended: Ended, runs: Mapping[str, Mapping], rates: Mapping[tuple[str, str], str]) -> str:
     """Tell that the runs that end best start from ranges at own bits, if they do, and what the released ranges start at.
 
     Args:
         rates: learning rate of each network and run; runs of one rate are compared.
     """
-    best = {name: best_run(of) for name, of in ended.items()}
-    if any(runs[run]["method"] != _OWN_BITS for run in best.values()):
+    if not from_own_bits(ended, runs):
         return ""
     lower = []
     for name, of in ended.items():
-        if any(runs[run]["method"] == _RELEASED for run in of):
-            ends = {tuned.end: run for run, tuned in of.items() if runs[run]["method"] == _RELEASED}
-            other, rate = of[ends[max(ends)]], rates[name, ends[max(ends)]]
-            alike = [t for run, t in of.items() if runs[run]["method"] == _OWN_BITS and rates[name, run] == rate]
-            own = max(alike, key=lambda tuned: (tuned.seeds, tuned.end), default=None)
-            if own is not None and min(own.start - other.start, own.end - other.end) > 0:
-                gaps = f"by {own.start - other.start:.2f} and {own.end - other.end:.2f} dB{_on(name, ended)}"
-                lower.append(f"{gaps} (both at {rate})")
-    told = f"{'These runs start' if len(best) > 1 else 'This run starts'} from weight ranges searched at own bits."
+        own, released = (
+            [run for run in of if runs[run]["method"] == method] for method in (OWN_BITS_RECIPE, RELEASED_RECIPE)
+        )
+        if not released:
+            continue
+        other = max(released, key=lambda run: of[run].end)
+        alike = [of[run] for run in own if rates[name, run] == rates[name, other]]
+        best = max(alike, key=lambda tuned: (tuned.seeds, tuned.end), default=None)
+        if best is not None and min(best.start - of[other].start, best.end - of[other].end) > 0:
+            gaps = f"by {best.start - of[other].start:.2f} and {best.end - of[other].end:.2f} dB{_on(name, ended)}"
+            lower.append(f"{gaps} (both at {rates[name, other]})")
+    told = f"{'These runs start' if len(ended) > 1 else 'This run starts'} from weight ranges searched at own bits."
     return told + (f" Runs from the released ranges start and end lower: {several(lower)}." if lower else "")
 
 
@@ -198,7 +202,7 @@ def advice(ended: Ended, own_bits: bool = False) -> str:
     """Where to stop, with which run, and where to leave fine-tuning out.
 
     Args:
-        own_bits: whether all runs that end best start from ranges searched at own bits.
+        own_bits: what :func:`from_own_bits` says.
     """
     stop, leave = [], []
     for name, of in ended.items():

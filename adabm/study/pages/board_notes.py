@@ -8,10 +8,10 @@ import pandas as pd
 from ..answers import set_size
 from ..running.runs import MEASURED
 from ..tables.leaderboard import first_board
+from ..tables.methods import OWN_BITS_RECIPE
 from ..tables.schema import read_study_table
 from ..tables.times import places_timed, steps_of, told_seconds
 from ..tables.wording import several, told_count
-from .scope import OWN_BITS
 from .sections import provenance
 
 TIMING = "timing"  # the question that times recipes
@@ -48,12 +48,12 @@ def own_bits_note(board: pd.DataFrame, study: pd.DataFrame, results: Path) -> st
     rows = first_board(board)
     place = rows.iloc[0][["backbone", "dataset", "setting"]]
     methods = provenance(set_size.QUESTION.table(results)).get("parameters", {}).get("methods", {})
-    own = [name for name, given in methods.items() if given.get("method") == OWN_BITS]
+    own = [name for name, given in methods.items() if given.get("method") == OWN_BITS_RECIPE]
     found = study[
         (study["question"] == set_size.QUESTION.id) & (study["status"] == MEASURED) & study["series"].isin(own)
     ]
     found = found[(found[list(place.index)] == place).all(axis=1)]
-    if (rows["method"] == OWN_BITS).any() or found.empty:
+    if (rows["method"] == OWN_BITS_RECIPE).any() or found.empty:
         return ""
     sizes = pd.to_numeric(found["level"])
     found = found[sizes == sizes.max()]

@@ -16,13 +16,13 @@ from ..answers.strategy_gains import REFERENCE
 from ..answers.tuning_outcomes import Turns
 from ..plan.effort import Effort
 from ..running.runs import MEASURED
+from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE, UNTUNED_RECIPE
 from ..tables.networks import network
 from ..tables.presentation import ReadableTable
 from ..tables.question import Question
 from .sections import EVALUATION, provenance, read_table
 
 _KEYS = ["backbone", "dataset", "setting"]
-_UNTUNED, _RELEASED, _OWN_BITS = "adabm-notune", "adabm", "adabm-own-bits"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def recurring(results: Path, study: pd.DataFrame) -> ReadableTable | None:
     told = (
         "Pages that calibrate on the same pictures and patches with the same seeds agree to the last digit. Others draw other patches, "
         "or have other seeds: thresholds follow the calibration pictures, and where the evaluated pictures fall below them they get fewer "
-        f"bits. {_RELEASED} and {_UNTUNED} start from the weight ranges of the released search, {_OWN_BITS} from ranges at own bits."
+        f"bits. {RELEASED_RECIPE} and {UNTUNED_RECIPE} start from the weight ranges of the released search, {OWN_BITS_RECIPE} from ranges at own bits."
     )
     if len({row["fine-tuned for"] for row in cells}) > 1:
         told += (
@@ -117,10 +117,10 @@ def _evaluated(results: Path) -> Iterator[_Measured]:
         return
     effort = Effort(**parameters["effort"])
     rows = table[(table["status"] == MEASURED) & (table["tile"] == 0)].assign(calibration_pictures=0)
-    for recipe in (_UNTUNED, _RELEASED):
+    for recipe in (UNTUNED_RECIPE, RELEASED_RECIPE):
         of = rows[rows["method"] == recipe]
         if len(of):
-            steps = effort.rounds * effort.steps_per_round if recipe == _RELEASED else 0
+            steps = effort.rounds * effort.steps_per_round if recipe == RELEASED_RECIPE else 0
             weights = _weight_steps({"method": recipe}, of["setting"].iloc[0], effort, steps)
             yield _Measured(EVALUATION.heading, recipe, effort.patch_size, of, steps, weights)
 

@@ -7,12 +7,11 @@ import pandas as pd
 
 from ...full_precision import FULL_PRECISION_SETTING
 from ..running.runs import MEASURED
-from ..tables.methods import label
+from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE, UNTUNED_RECIPE, label
 from ..tables.networks import network
 from ..tables.wording import several, told_count
 
-OWN_BITS = "adabm-own-bits"
-_RELEASED_SEARCH = {"adabm", "adabm-notune"}  # tables of questions call these and the other AdaBM
+_RELEASED_SEARCH = {RELEASED_RECIPE, UNTUNED_RECIPE}  # tables of questions call these and the other AdaBM
 
 
 def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
@@ -144,10 +143,10 @@ def recipes_told(parameters: object) -> str:
     """
     names = list(dict.fromkeys(_recipes(parameters if isinstance(parameters, Mapping) else {})))
     told = ""
-    if OWN_BITS in names and not _RELEASED_SEARCH & set(names):
-        names.remove(OWN_BITS)
+    if OWN_BITS_RECIPE in names and not _RELEASED_SEARCH & set(names):
+        names.remove(OWN_BITS_RECIPE)
         told = (
-            f"AdaBM is here the recipe {OWN_BITS}: each weight range is searched at its layer's own bits, unlike in the released "
+            f"AdaBM is here the recipe {OWN_BITS_RECIPE}: each weight range is searched at its layer's own bits, unlike in the released "
             "recipe."
         )
     if not names:

@@ -10,6 +10,9 @@ from ...full_precision import FULL_PRECISION, FULL_PRECISION_LABEL
 from ...recipes import Recipe, read_recipe
 from ..plan.root import working_root
 
+RELEASED_RECIPE, UNTUNED_RECIPE = "adabm", "adabm-notune"  # with the weight ranges of the released search
+OWN_BITS_RECIPE = "adabm-own-bits"  # its weight ranges are searched at each layer's own bits
+
 
 @dataclass(frozen=True)
 class Method:
