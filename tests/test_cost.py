@@ -1,9 +1,13 @@
 """Theoretical cost, counted by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+from torch import nn
 
 from adabm.engines.cost import cost, size_bits
+from adabm.errors import NetworkError
 from adabm.networks import build_network
 from adabm.quantization.macs import count_macs
 from adabm.quantization.model import QuantizedSR
@@ -40,6 +44,25 @@ def test_macs_of_the_published_baseline():
     """EDSR-baseline x4 at 1280x720 output: 114.2 G, as its authors' followers report."""
     model = wrapped(build_network("EDSR", num_feat=64, num_block=16, upscale=4))
     assert sum(count_macs(model, 180, 320).values()) / 1e9 == pytest.approx(114.2, abs=0.1)
+
+
+class InThread(nn.Module):
+    """A module that computes in a thread of its own."""
+
+    def __init__(self, within: nn.Module) -> None:
+        super().__init__()
+        self.within = within
+
+    def forward(self, x):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self.within, x).result()
+
+
+def test_layers_that_run_in_threads_are_not_counted_as_nothing():
+    model = wrapped()
+    model.network.body = InThread(model.network.body)
+    with pytest.raises(NetworkError, match=r"body\.within\.0\.conv1 runs in a thread of its own"):
+        count_macs(model, 24, 24)
 
 
 @pytest.mark.parametrize("name", TINY)

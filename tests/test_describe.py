@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -205,6 +206,56 @@ def test_describe_unknown_enlarged_otherwise(kind):
         "0": "first", "1": "body", "3": "body", "5": "upsampler", "7": "last",
     }  # fmt: skip
     assert descriptor.scale == 2 and descriptor.blocks == ("1", "3")
+
+
+@pytest.mark.parametrize("side", [1, 6])
+def test_padding_in_a_module_of_its_own_enlarges_nothing(side):
+    c = lambda i, o: nn.Conv2d(i, o, 2 * side + 1)
+    pad = nn.ReflectionPad2d(side)
+    first = nn.Conv2d(3, 4, 3, padding=1)
+    network = nn.Sequential(first, pad, c(4, 4), nn.ReLU(), pad, c(4, 12), nn.PixelShuffle(2), pad, c(3, 3))
+    assert [role.value for role in describe(network).roles.values()] == ["first", "body", "upsampler", "last"]
+
+
+class InThreads(nn.Module):
+    """Two branches, the second in a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1)
+        self.branches = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+
+    def forward(self, x):
+        x = self.first(x)
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(self.branches[1], x)
+            return self.last(torch.cat([self.branches[0](x), there.result()], 1))
+
+
+def test_a_network_that_computes_in_threads_is_refused_by_name():
+    with pytest.raises(NetworkError, match=r"branches\.1 runs in a thread of its own"):
+        describe(InThreads())
+
+
+class Greedy(nn.Sequential):
+    """A network for which there is not enough memory for so many pictures."""
+
+    def __init__(self, most: int) -> None:
+        convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in ((3, 4), (4, 4), (4, 3))]
+        super().__init__(*convs)
+        self.most = most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise MemoryError("not enough of it")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_want_of_memory_is_not_taken_for_a_property_of_the_network(most):
+    with pytest.raises(MemoryError, match="not enough"):
+        describe(Greedy(most))
+    assert describe(Greedy(2)).scale == 1
 
 
 class Wrong(nn.Module):

@@ -8,7 +8,9 @@ from ..errors import NetworkError
 from .descriptor import Role
 from .trace import LAYERS, Call, Trace
 
-_ENLARGED = 4  # times the tokens of the first layer: windows that are padded or overlap have a few more, x2 has four times as many
+# Times the places of the first layer. Padding and windows that overlap add some, at most those of a picture of SIDE pixels
+# with 6 pixels around it; enlarging by 2 has four times as many, in two steps to 3 it has three times as many.
+_ENLARGED = {"convolution": 2, "linear": 4}
 
 
 def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
@@ -19,8 +21,8 @@ def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
       what does not work on the picture (such as on positions) or where the images of a batch cannot be told apart, in
       any of its executions;
     * FIRST, LAST: the first and the last layer executed, of the others;
-    * UPSAMPLER: in some execution its output is enlarged by a pixel shuffle, or its input is larger
-      than what the first layer sees (the picture itself, or its resized or unshuffled copy);
+    * UPSAMPLER: in some execution its output is enlarged by a pixel shuffle, or its input is larger, by more than
+      padding, than what the first layer sees (the picture itself, or its resized or unshuffled copy);
     * BODY: the rest. Transposed convolutions have no role and stay in full precision.
 
     Raises:
@@ -38,7 +40,7 @@ def infer_roles(network: nn.Module, trace: Trace) -> dict[str, Role]:
     names_at_work = {call.name for call in at_work}
     roles: dict[str, Role] = {}
     for call in trace.calls:
-        larger = _area(call) > first_area if call.kind == "convolution" else _area(call) >= _ENLARGED * first_area
+        larger = call.kind in _ENLARGED and _area(call) >= _ENLARGED[call.kind] * first_area
         if call.name not in names_at_work:
             roles[call.name] = Role.SKIP
         elif call.shuffled or larger:

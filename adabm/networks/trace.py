@@ -1,7 +1,8 @@
 """Run an unknown network once on a small picture and record what its layers see."""
 
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import NetworkError
+from ..errors import NetworkError, out_of_memory
 from .products import Attention, as_product
 
 LAYERS = ("convolution", "linear")  # kinds of calls that have weights
@@ -71,8 +72,8 @@ def trace_network(network: nn.Module, channels: Sequence[int] = (3, 1), side: in
     network's first parameter. Training modes, hooks and torch's random state are as before afterwards.
 
     Raises:
-        NetworkError: the forward fails both ways, does not return one (N, C, H, W) tensor, or runs an
-            ``nn.MultiheadAttention``, whose products cannot be reached.
+        NetworkError: the forward fails both ways, does not return one (N, C, H, W) tensor, runs a module in a thread of
+            its own, or an ``nn.MultiheadAttention``, whose products cannot be reached.
     """
     like = next(network.parameters(), torch.zeros(()))
     failures = []
@@ -84,6 +85,8 @@ def trace_network(network: nn.Module, channels: Sequence[int] = (3, 1), side: in
         except NetworkError:
             raise
         except Exception as error:  # foreign code may raise anything
+            if out_of_memory(error):
+                raise
             failures.append(f"with {count} channel(s) {type(error).__name__}: {error}")
             continue
         _compare(network, trace, pictures)
@@ -117,6 +120,7 @@ def _run(network: nn.Module, pictures: Tensor) -> Trace:
             stack.callback(module.register_forward_hook(watcher.leaving(name), with_kwargs=True).remove)
         stack.enter_context(watcher)
         output = network(pictures)
+    check_threads(network, watcher.threaded)
     if not isinstance(output, Tensor) or output.dim() != 4:
         raise NetworkError(
             f"{type(network).__name__}: its forward returns {_kind(output)}, not one (N, C, H, W) tensor; "
@@ -130,7 +134,9 @@ def _compare(network: nn.Module, trace: Trace, pictures: Tensor) -> None:
     """Tell of each linear layer and product whether the images can be told apart in its inputs, from a batch of two."""
     try:
         both = _run(network, pictures).calls
-    except Exception:  # a network that takes one picture at a time: there is one image in any input
+    except Exception as error:  # a network that takes one picture at a time: there is one image in any input
+        if out_of_memory(error):
+            raise
         both = []
     for index, call in enumerate(trace.calls):
         for place, alone in enumerate(call.inputs):
@@ -142,6 +148,19 @@ def _compare(network: nn.Module, trace: Trace, pictures: Tensor) -> None:
             if len(together) != 2 * len(alone) or not _alike(together[: len(alone)], alone):
                 call.image_major = False
         call.inputs = ()
+
+
+def check_threads(network: nn.Module, threaded: Collection[str]) -> None:
+    """Refuse a network of which some modules ran in another thread than its forward: torch tells only this one what is computed.
+
+    Raises:
+        NetworkError: naming the first of them.
+    """
+    for name in threaded:
+        raise NetworkError(
+            f"{type(network).__name__}: {name} runs in a thread of its own, where it cannot be followed what is multiplied; "
+            "call it in the thread of the forward"
+        )
 
 
 def _alike(x: Tensor, y: Tensor) -> bool:
@@ -157,9 +176,14 @@ class _Watcher(TorchFunctionMode):
         self.trace = trace
         self.running: list[tuple[str, nn.Module]] = []
         self.products: list[int] = []
+        self.thread = threading.get_ident()
+        self.threaded: list[str] = []  # modules that ran in another
 
     def entering(self, name: str):
         def enter(module: nn.Module, inputs: tuple) -> None:
+            if threading.get_ident() != self.thread:
+                self.threaded.append(name)
+                return
             if isinstance(module, nn.MultiheadAttention):
                 raise NetworkError(
                     f"{name} is an nn.MultiheadAttention, whose products cannot be reached; write its attention with "
@@ -172,6 +196,8 @@ class _Watcher(TorchFunctionMode):
 
     def leaving(self, name: str):
         def leave(module: nn.Module, inputs: tuple, named: dict, output: object) -> None:
+            if threading.get_ident() != self.thread:
+                return
             self.running.pop()
             self.products.pop()
             if not isinstance(output, Tensor):

@@ -1,12 +1,14 @@
 """Multiply-accumulates of a network, by what is quantized of it (method section 7)."""
 
 import copy
+import threading
 from contextlib import ExitStack
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..networks.trace import check_threads
 from ..pictures.padding import fitting_side
 from .layers import WeightedLayer
 from .model import QuantizedSR
@@ -19,6 +21,9 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
 
     Names are those of quantized layers and products, in the order of the network; under ``""`` stands all that is computed
     elsewhere, in full precision. Counted by torch at that size, on tensors without content.
+
+    Raises:
+        NetworkError: a layer runs in a thread of its own, where nothing is counted.
     """
     multiple, minimum = model.descriptor.size_multiple, model.descriptor.minimum_size
     height, width = (fitting_side(side, multiple, minimum) for side in (height, width))
@@ -26,6 +31,7 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
     weight = next(model.network.parameters())
     macs: dict[str, int] = {}
     handles = []
+    thread, threaded = threading.get_ident(), []
     with ExitStack() as stack:
         stack.enter_context(model.full_precision())
         stack.enter_context(model.visiting(lambda layer, x: None))  # attention then computes its products one by one
@@ -33,6 +39,8 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
         counter = stack.enter_context(FlopCounterMode(display=False))
 
         def begin(name: str) -> None:
+            if threading.get_ident() != thread:
+                threaded.append(name)
             macs[name] = macs.get(name, 0) - counter.get_total_flops() // 2
 
         def end(name: str) -> None:
@@ -49,6 +57,7 @@ def count_macs(model: QuantizedSR, height: int, width: int) -> dict[str, int]:
         finally:
             for handle in handles:
                 handle.remove()
+        check_threads(model.network, threaded)
         if elsewhere := counter.get_total_flops() // 2 - sum(macs.values()):
             macs[""] = elsewhere
     return macs
