@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from adabm.errors import ConfigError
-from adabm.study.answers import thresholds
+from adabm.study.answers import dynamic, thresholds
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import row
 
@@ -32,13 +32,20 @@ def test_one_percentile_moves_and_the_other_stays():
     assert all(len(t.calibration) == 3 and t.run.config().step("tune") is None for t in found)
 
 
-def test_a_method_may_have_percentiles_of_its_own_but_no_other_key():
+def test_a_method_may_have_percentiles_and_seeds_of_its_own():
     own = {"a": {**METHODS["untuned"], "percentiles": [45]}}
     assert "45" in {t.level for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, own, [0])}
     fewer = {"a": {**METHODS["untuned"], "seeds": [1]}}
     assert {t.run.seed for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, fewer, [0, 1])} == {1}
-    with pytest.raises(ConfigError, match="levels"):
-        thresholds.trials(BENCH, "W4A4 FQ", [20], 3, {"a": {**METHODS["untuned"], "levels": [45]}}, [0])
+
+
+@pytest.mark.parametrize(("changed", "named"), [({"levels": [45]}, "levels"), ({"seeds": [1, 7]}, "seed 7")])
+@pytest.mark.parametrize("answer", [thresholds, dynamic])
+def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(answer, changed, named):
+    units = [SimpleNamespace(seed=seed) for seed in (0, 1)]
+    answer.check_methods(METHODS, units)
+    with pytest.raises(ConfigError, match=f"methods, a: .*{named}"):
+        answer.check_methods({"a": {**METHODS["untuned"], **changed}}, units)
 
 
 def rows(psnr: dict[str, tuple], which="images", fab=lambda level: 4 + int(level) / 100) -> list[dict]:

@@ -218,6 +218,7 @@ def test_garbage_is_collected_outside_and_one_thread_computes(files, clock, monk
     (dict(sizes=(1, 4)), r"sizes = \[1, 4\]"),
     (dict(steps=()), r"steps = \[\]: must be numbers of at least 1"),
     (dict(steps=(1, 0)), r"steps = \[1, 0\]"),
+    (dict(recipes=("minmax", "fastt")), "fastt.*did you mean .fast."),
     (dict(run=Run.at("minmax", "W4A4 FQ")), "minmax: this run does not fine-tune"),
     (dict(device="gpu"), "device = 'gpu': must be auto, cpu or cuda"),
 ])  # fmt: skip

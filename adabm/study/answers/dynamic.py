@@ -1,6 +1,6 @@
 """Fixed or dynamic layer factors?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,12 @@ from ..pages.dynamic_figure import plot_gains
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench
+from ..running.networks import Unit
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
+from .asked import check_seeds
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
 from .measured import extents, signed
@@ -34,6 +36,17 @@ _DRAWS = 2000
 _ELSEWHERE = "Whether another measure, such as Fisher, deals layers' bits better is told on the page of sensitivity."
 
 
+def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None:
+    """Refuse methods that :func:`measure` cannot use or would leave out.
+
+    Raises:
+        ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
+    """
+    for name, method in methods.items():
+        check_keys(f"methods, {name}", method, ["method", "changes"], ["seeds"])
+        check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
+
+
 def measure(
     bench: Bench, setting: str, methods: Mapping[str, Mapping], seed: int, pictures: int, side: int, count: int
 ) -> pd.DataFrame:
@@ -41,16 +54,12 @@ def measure(
 
     Args:
         methods: by name: ``method``, ``changes`` and, for one that has fewer than the others, ``seeds``; the first is
-            the one that is concluded from.
+            the one that is concluded from; see :func:`check_methods`.
         pictures: random calibration pictures, others for each seed.
         side, count: of patches, see :func:`.probing.patches`.
-
-    Raises:
-        ConfigError: a method has an unknown key or lacks one.
     """
     found = []
     for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method", "changes"], ["seeds"])
         if seed not in method.get("seeds", [seed]):
             continue
         run = Run.at(method["method"], setting, seed, method["changes"])

@@ -10,10 +10,12 @@ from ..pages import question_figures
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.bench import Bench, Trial
+from ..running.networks import Unit
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
+from .asked import check_seeds
 from .measured import measured
 from .significance import Difference, paired_difference
 
@@ -36,6 +38,17 @@ _WHETHER = {  # pages that ask more of both
 _SIGNED = {"difference (dB)": "released minus it (dB)"}
 
 
+def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None:
+    """Refuse methods that :func:`trials` cannot use or would leave out.
+
+    Raises:
+        ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
+    """
+    for name, method in methods.items():
+        check_keys(f"methods, {name}", method, ["method"], ["changes", "percentiles", "seeds"])
+        check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
+
+
 def trials(
     bench: Bench,
     setting: str,
@@ -49,13 +62,9 @@ def trials(
     Args:
         percentiles: below 50; 0, the extremes of what calibration saw, and the released ones are there in any case.
         count: random calibration pictures, others for each seed.
-        methods: by name: ``method`` and, where they differ, ``changes``, ``percentiles`` and ``seeds`` of its own, of those given.
-
-    Raises:
-        ConfigError: a method has an unknown key or lacks one.
+        methods: by name: ``method`` and, where they differ, ``changes``, ``percentiles`` and ``seeds`` of its own, of those
+            given; see :func:`check_methods`.
     """
-    for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method"], ["changes", "percentiles", "seeds"])
     return [
         Trial(f"{which}, {name}", "percentile", str(level), run, bench.choose("random", count, run))
         for name, method in methods.items()

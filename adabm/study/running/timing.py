@@ -77,6 +77,8 @@ class Workload:
             )
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps = {list(self.steps)}: must be numbers of at least 1")
+        for recipe in self.recipes:
+            Run.at(recipe, self.run.setting).config(self.effort)  # refuses an unknown one before anything is timed
 
     def parts(self) -> list[Part]:
         """Return the parts; calibrated models are made on the way."""
