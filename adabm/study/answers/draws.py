@@ -1,6 +1,7 @@
 """How far a number moves with the patches and the seeds that it rests on: drawn again and again, with replacement."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,11 +18,16 @@ def drawn(networks: Sequence[np.ndarray], value: Callable[[np.ndarray], np.ndarr
         networks: (seeds, patches, ...) each; a draw takes the same patches of all its seeds.
         value: takes a drawn array of a network and returns its numbers, of one shape for all networks.
     """
+    places = _places(tuple(rows.shape[:2] for rows in networks))
+    return np.array([[value(rows[chosen]) for rows, chosen in zip(networks, draw, strict=True)] for draw in places])
+
+
+@lru_cache
+def _places(shapes: tuple[tuple[int, int], ...]) -> list[list[tuple[np.ndarray, ...]]]:
+    """Return which seeds and patches are drawn: a list a draw, of indices into each network, the same for the same shapes."""
     rng = np.random.default_rng(0)
     choose = lambda count: rng.integers(0, count, count)
-    return np.array(
-        [[value(rows[choose(len(rows))][:, choose(rows.shape[1])]) for rows in networks] for _ in range(_DRAWS)]
-    )
+    return [[np.ix_(choose(seeds), choose(patches)) for seeds, patches in shapes] for _ in range(_DRAWS)]
 
 
 def ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
