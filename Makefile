@@ -2,7 +2,7 @@
 # make repro     run the pipeline: every table and figure that is out of date
 # make repro-paper  the same on real benchmarks (downloads 0.4 GB, hours; profiles/paper)
 # make repro-official  the same on the official data and weights (DIV2K, EDSR-baseline; days of a CPU, or a GPU)
-# make test      fast tests;  make test-all: every test
+# make test      fast tests;  make test-slow: the others that need no data or weights;  make test-all: every test
 # make fuzz      an hour of damaged files and killed processes (ADABM_FUZZ_SECONDS=N)
 # make lint      style: ruff check, ruff format --check
 # make lab       open the notebooks in JupyterLab
@@ -32,7 +32,7 @@ export DVC_NO_ANALYTICS := 1
 # The kernel "python3" is .venv's, even where the user has registered another of that name.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help env repro repro-paper repro-official test test-all fuzz lint lab clean
+.PHONY: help env repro repro-paper repro-official test test-slow test-all fuzz lint lab clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -78,6 +78,9 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 
 test: env
 	$(PYTEST) -m "not slow and not paper" $(ARGS)
+
+test-slow: env
+	$(PYTEST) -m "slow and not paper" $(ARGS)
 
 test-all: env
 	$(PYTEST) $(ARGS)

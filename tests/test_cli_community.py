@@ -27,7 +27,9 @@ def write(folder, name):
     return folder / "compact.pth", "SRVGGNetCompact", 2
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in ("Compact", "SwinIR") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_a_file_is_used_from_the_command_line(tmp_path, capsys, recwarn, name):
     path, title, scale = write(tmp_path, name)
     for index in range(2):

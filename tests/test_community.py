@@ -179,7 +179,9 @@ def test_a_network_that_looks_like_another_one_is_found(monkeypatch):
 # -- the command line ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize(
+    "name", [name if name == "RCAN" else pytest.param(name, marks=pytest.mark.slow) for name in CONVOLUTIONAL]
+)
 def test_from_a_file_to_pictures(folder, tmp_path, capsys, name):
     path, _ = write_community(tmp_path, name)
     data, scale = folder / f"x{scale_of(name)}", scale_of(name)

@@ -25,6 +25,7 @@ def python(script: str, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_basicsr_in_a_fresh_interpreter():
     """It comes when a network asks for it, not with the package or its networks; nor do the libraries of engines."""
     script = """

@@ -77,7 +77,9 @@ def free_port() -> int:
 # -- the same tables -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", ["processes", "dask", pytest.param("submitit-local", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "executor", ["processes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dask", "submitit-local"))]
+)
 def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
     monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
@@ -139,7 +141,8 @@ def test_a_task_that_kills_its_workers_is_told(root):
     assert (root / "fatal.deaths").read_text() == "xxx"
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_dask_ends_at_once(root, ending):
     """SIGINT goes to all processes, as from a terminal; SIGTERM to the parent alone."""
     plan = [part(methods=["adabm"], settings=["W4A4 FQ", "W6A6", "W8A6"], seeds=[0, 1, 2])]

@@ -28,6 +28,7 @@ def root(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_a_plan_measures_files_of_others(root, monkeypatch):
     compute_here(monkeypatch)
     counted = Counted(monkeypatch)

@@ -172,6 +172,7 @@ def test_its_parameters_are_checked(project):
         check_parameters(declared, given | {"seed": 0}, notebook.name)
 
 
+@pytest.mark.slow
 def test_it_is_answered_collected_and_reported(project, stage, monkeypatch):
     """By the command of its stage, and then by those that collect and verify."""
     for name, value in environment(project).items():

@@ -165,10 +165,12 @@ def assert_tables_tell_their_origin(results: Path) -> set[str]:
     return set(tables)
 
 
+@pytest.mark.slow
 def test_every_output_is_there(reproduced):
     assert_outputs_are_there(reproduced, "calibration", "evaluation")
 
 
+@pytest.mark.slow
 def test_second_run_does_nothing(reproduced):
     assert_nothing_is_done(reproduced, *BENCHMARK)
 
@@ -187,6 +189,7 @@ def test_forced_run_gives_the_same_bytes(reproduced):
     assert changed == []
 
 
+@pytest.mark.slow
 def test_tables_are_complete(reproduced):
     tables = reproduced / "results" / "demo" / "evaluation"
     means = pd.read_csv(tables / "evaluation.csv")

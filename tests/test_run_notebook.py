@@ -283,6 +283,7 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_tables_know_the_stage_that_wrote_them(project):
     notebook = write_notebook(
         project / "notebooks",

@@ -278,10 +278,11 @@ def undisturbed(tmp_path_factory):
     return root, expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lists processes as Linux does")
 @pytest.mark.parametrize("workers, endings", [
     (1, ("kill the parent alone", "interrupt the group")),
-    pytest.param(2, ("kill", "interrupt", "kill", "kill the parent alone", "interrupt the group"), marks=pytest.mark.slow),
+    (2, ("kill", "interrupt", "kill", "kill the parent alone", "interrupt the group")),
 ], ids=["two", "five"])  # fmt: skip
 def test_kill_interrupt_and_go_on(undisturbed, monkeypatch, workers, endings):
     root, expected = undisturbed

@@ -43,7 +43,7 @@ def unshuffling() -> torch.nn.Module:
     return build_network("RRDBNet", num_feat=16, num_block=1, num_grow_ch=2, scale=2)
 
 
-@pytest.mark.parametrize("size", [(130, 171), (40, 500)])
+@pytest.mark.parametrize("size", [(130, 171), pytest.param((40, 500), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("network", ["EDSR", "SRResNet", "RDN", "SRVGGNetCompact", "unshuffling"])
 def test_tiles_equal_the_whole_picture(network, size):
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load
@@ -29,6 +30,7 @@ print(sorted(digests))
 """
 
 
+@pytest.mark.slow
 def test_files_are_the_same_in_every_process(tmp_path, capsys, monkeypatch):
     """Here, and in one that puts texts into sets in another order."""
     monkeypatch.setattr(sys, "argv", ["", str(tmp_path)])
