@@ -209,6 +209,7 @@ BEYOND = (
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
+    "study.tables.verdict",
     "wrapping",
 )
 
