@@ -109,8 +109,12 @@ def dearer(rows: pd.DataFrame) -> pd.Series:
 
 def below_bits(row: pd.Series) -> bool:
     """Whether the FAB of a row is clearly below the bits of its setting."""
-    activations = by_bits(row["setting"])[0][1:2]
-    return bool(activations) and row["fab"] < activations[0] - _BELOW
+    return row["fab"] < bits_of(row["setting"]) - _BELOW
+
+
+def bits_of(setting: str) -> int:
+    """Return the bits of activations of a setting such as ``W4A4 FQ``."""
+    return by_bits(setting)[0][1]
 
 
 def rivals(board: pd.DataFrame) -> pd.DataFrame:
