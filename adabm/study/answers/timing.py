@@ -158,7 +158,8 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
     told = [
         answer(
             f"AdaBM takes about {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps, extrapolated along a straight line "
-            f"fitted to {several([str(n) for n in (0, *steps)])} steps), {1 - (most + clipping) / whole:.0%} of them fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
+            f"fitted to {several([str(n) for n in (0, *steps)])} steps), {1 - (most + clipping) / whole:.0%} of them "
+            f"fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
         f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "
