@@ -209,7 +209,6 @@ BEYOND = (
     "study.tables.presentation",
     "study.tables.study_summary",
     "study.tables.summary",
-    "study.tables.verdict",
     "wrapping",
 )
 
