@@ -137,7 +137,7 @@ def test_networks_whose_turns_end_are_told_together():
     rows = [table(rise, network=name) for name in ("one", "two")]
     head, *_, advice, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
     assert head.endswith(
-        "2 steps are enough on DAT-light. On EDSR-baseline and SRResNet it is all there when the turn of weight ranges ends, "
+        "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet it is all there when the turn of weight ranges ends, "
         "after 5 and 5 steps.**"
     )
     assert "after the 5 steps of weight ranges on SRResNet" in advice
@@ -372,14 +372,21 @@ def test_a_network_without_a_run_is_refused(root):
 
 
 def test_what_is_lost_again_by_the_last_step_is_told():
-    head, *_, advice, _ = told(table({0: 20.0, 5: 20.4, 10: 20.05}), table({0: 20.0, 5: 24.0, 10: 25.0}, network="two"))
-    assert "hardly anything on EDSR-baseline (+0.05 dB at its last step, +0.40 at step 5, chosen by looking)" in head
+    falls = table({0: 20.0, 5: 20.4, 10: 20.05}, seeds=(0, 1))
+    falls.loc[(falls["level"] == "5") & (falls["seed"] == 1), "psnr_y_db"] += 0.1
+    head, details, *_, advice, _ = told(falls, table({0: 20.0, 5: 24.0, 10: 25.0}, network="two"))
+    assert "hardly anything on EDSR-baseline (+0.05 ± 0.00 dB, 2 seeds)" in head
+    assert details.startswith(
+        "What ends best on EDSR-baseline had gained more at step 5, chosen by looking: +0.45 ± 0.07 dB. Runs end "
+    )
     assert "take at most 5 steps on EDSR-baseline, of whose gain less is left at the last, 10." in advice
 
 
 def test_a_run_that_gains_more_from_a_lower_start_is_told_in_the_advice():
-    rows = table({0: 29.0, 5: 30.0, 10: 30.0}), table({0: 20.0, 5: 29.8}, "short")
-    assert told(*rows)[-2].endswith('; "short" starts 9.0 dB lower, takes 5 steps and ends 0.20 dB lower.')
+    rows = table({0: 29.0, 5: 30.0, 10: 30.0}, fab=4.3), table({0: 20.0, 5: 29.8}, "short", fab=3.8)
+    assert told(*rows)[-2].endswith(
+        '; "short" starts 9.0 dB lower and comes to 29.80 dB (FAB 3.8) in 5 steps, what ends best to 30.00 dB (FAB 4.3) in 5 steps.'
+    )
 
 
 RATES = {
@@ -404,12 +411,43 @@ def test_the_answer_tells_learning_rates_by_network_and_where_the_best_runs_star
         table({0: 28.0, 5: 28.5, 20: 28.5}, "own", network="three"),
     )
     found = fine_tuning.conclusion(rows, RATES, EFFORT)
-    head = found[0]
+    head, details = found[:2]
     assert [text for text in found if text.startswith("*In practice:* from ranges at own bits stop after the 5 steps")]
-    assert head.endswith(
-        " Learning rate: 0.01 and 0.001 end alike on EDSR-baseline (+0.50 dB and +0.52 dB in 20 steps, 1 seed), 0.0001 lower (+0.20 dB "
+    assert head.endswith(". Harmful is a learning rate of 0.01 on SRResNet (-2.00 dB in 20 steps).**")
+    assert details.startswith(
+        "Learning rate: 0.01 and 0.001 end alike on EDSR-baseline (+0.50 dB and +0.52 dB in 20 steps, 1 seed), 0.0001 lower (+0.20 dB "
         "in 5 steps, 1 seed); 0.001 ends best on SRResNet (+0.60 dB in 20 steps, 1 seed), 0.01 lower (-2.00 dB in 20 steps, 1 seed); only "
-        "0.01 was tried on DAT-light. These runs start from weight ranges searched at own bits. Runs from the released ranges start and "
-        "end lower: by 10.05 and 0.46 dB on EDSR-baseline (both at 0.01).**"
+        "0.01 was tried on DAT-light. Runs of unequal length are compared on EDSR-baseline. "
+        "These runs start from weight ranges searched at own bits. Runs from the released ranges start and "
+        "end lower: by 10.05 and 0.46 dB on EDSR-baseline (both at 0.01). Runs end between "
     )
-    assert "Learning rate" not in told(table({0: 20.0, 5: 25.0, 20: 25.0}))[0], "one rate alone"
+    assert not any("Learning rate" in text for text in told(table({0: 20.0, 5: 25.0, 20: 25.0}))), "one rate alone"
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        {"own": 29.0, "own, slow": 30.05},  # with no rate it gains
+        {"own": 29.0, "own, short": 31.0, "own, slow": 31.0},  # with that rate another run gains
+    ],
+)
+def test_a_rate_is_harmful_where_another_gains_and_it_does_not(runs):
+    """Runs end after 10 steps, at 30 dB before."""
+    tables = [table({0: 30.0, 5: end, 10: end}, name) for name, end in runs.items()]
+    head = fine_tuning.conclusion(joined(*tables), RATES, EFFORT)[0]
+    assert head.endswith('orse than not fine-tuned is "own".**') and "learning rate" not in head
+
+
+def test_the_answer_has_three_sentences():
+    tables = [
+        table({0: 20.0, 2: 30.0, 20: 30.0}, "own"),
+        table({0: 20.0, 5: 19.0, 20: 18.0}, "own, slow"),
+        table({0: 20.0, 5: 21.0, 20: 22.0}, "own", network="two"),
+        table({0: 31.0, 20: 30.0}, "own", network="three"),
+    ]
+    head = fine_tuning.conclusion(joined(*tables), RATES, EFFORT)[0]
+    assert head == (
+        "**Fine-tuning gains +10.00 dB on EDSR-baseline and +2.00 dB on SRResNet in the runs that end best (one seed). 2 steps are enough on "
+        "EDSR-baseline; on SRResNet PSNR still rises at its last step, 20. Even what ends best is worse than not fine-tuned: -1.00 dB on "
+        "DAT-light (one seed); harmful is a learning rate of 0.001 on EDSR-baseline (-2.00 dB in 20 steps).**"
+    )

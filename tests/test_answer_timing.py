@@ -43,8 +43,8 @@ def memory() -> list[dict]:
 def test_conclusion():
     told = timing.conclusion(study_table(parts() + memory()), [1, 11], [1, 3], whole_steps=15)
     assert told[:-1] == [
-        "**AdaBM takes 40 s of one thread (11 pictures, 15 steps; along a line from 0 through 1 and 3 steps timed), 75% of them fine-tuning; "
-        "upscaling in simulated low bits takes 2.0 times as long as in full precision.**",
+        "**AdaBM takes about 40 s of one thread (11 pictures, 15 steps, extrapolated along a straight line fitted to 0, 1 and 3 steps), 75% of "
+        "them fine-tuning; upscaling in simulated low bits takes 2.0 times as long as in full precision.**",
         "Adaptive bits take 1.25 times as long as uniform simulated bits; Image2Bit itself is 2.0% of it. Times are medians of 3 repeats, with one seed.",
         "Memory peaks at 800 MiB, in clipping; it is least in calibration on 11 pictures, with 700 MiB.",
         "*In practice:* one step of fine-tuning costs as much as 4 calibration pictures: save steps, not pictures.",
@@ -52,6 +52,12 @@ def test_conclusion():
     assert [cells(told[-1], row) for row in (0, 3, 4)] == [
         ["calibration, a picture", "0.500"], ["fine-tuning, a step", "2.000"], ["fine-tuning, 15 steps", "30.000"]
     ]  # fmt: skip
+
+
+def test_what_fewer_steps_take_is_told():
+    told = timing.conclusion(study_table(parts() + memory()), [1, 11], [1, 3], whole_steps=500)
+    assert "**AdaBM takes about 1010 s" in told[0]
+    assert told[3].endswith("save steps, not pictures. With 15 steps AdaBM takes about 40 s (11 pictures).")
 
 
 def test_whole_recipes_are_told_where_they_were_timed():

@@ -37,6 +37,11 @@ def test_a_row_for_each_network_and_setting():
     first = table.cells.iloc[1]
     assert first["MinMax"] == "2.00" and first["Fast"] == "0.40 ± 0.14 (2)"
     assert table.cells.iloc[0]["Fast"] == "" and "in brackets the seeds" in table.caption
+    assert "Without FQ" not in table.caption
+    partly = of("one", row("minmax", "W8A6", psnr=31.9), row("fast", psnr=31.0))
+    assert network_board(board(partly, OTHER)).caption.endswith(
+        " Without FQ, first, upsampling and last layers stay in full precision."
+    )
 
 
 def test_the_first_set_of_each_network_is_shown():

@@ -94,3 +94,29 @@ def test_another_network_is_no_page_of_the_same_model(tmp_path):
     other = [dict(r, backbone="another") for r in SAMPLING]
     table: pd.DataFrame = shown(tmp_path, SIZE + other, set_size=96, sampling=96)
     assert table is None
+
+
+def test_other_networks_are_told_in_a_sentence_where_patches_of_another_size_give_other_numbers(tmp_path):
+    def other(rows: list[dict], psnr: float) -> list[dict]:
+        return [dict(r, backbone="srresnet_bn_x4", psnr_y_db=psnr, calibration_pictures=20) for r in rows[:1]]
+
+    told = lambda results, size, sampled, **sides: (
+        shown(results, SIZE + SAMPLING + other(SIZE, size) + other(SAMPLING, sampled), **sides).caption
+    )
+    one = told(tmp_path / "one", 29.4, 29.75, set_size=96, sampling=48)
+    assert one.endswith(
+        " Other networks alike: on SRResNet (Set5, W4A4 FQ) adabm-own-bits, not fine-tuned, from 20 pictures comes to 29.40 dB with patches "
+        "of 96 pixels and 29.75 dB with patches of 48 pixels."
+    )
+    assert "Other networks" not in told(tmp_path / "alike", 29.4, 29.4, set_size=96, sampling=48)
+    assert "Other networks" not in told(tmp_path / "same", 29.4, 29.75, set_size=96, sampling=96), "of one size"
+
+
+def test_a_network_may_have_patches_of_its_own(tmp_path):
+    shown(tmp_path, SIZE + SAMPLING, set_size=96, sampling=96)
+    path = tmp_path / "sampling" / "sampling.provenance.json"
+    record = json.loads(path.read_text())
+    record["parameters"]["backbones"] = {f"a/{SIZE[0]['backbone'].upper()}.safetensors": {"patch_size": 48}, "b": {}}
+    path.write_text(json.dumps(record))
+    cells = recurring(tmp_path, study_table(SIZE + SAMPLING)).cells
+    assert list(cells["patch (pixels)"]) == ["96", "48"]

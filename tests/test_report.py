@@ -135,6 +135,7 @@ def test_the_leaderboard_leads_to_the_tables_of_speed(results):
     shutil.copytree(ROOT / "results" / "speed" / "engines", results.parent / "speed" / "engines")
     text = render(results)
     assert link in text and "Every network" in text
+    assert '<th scope="col" class="n">in integers</th>' in text and "<dt>In integers</dt>" in text
 
 
 def test_each_question_tells_its_state(results):

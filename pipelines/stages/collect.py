@@ -15,17 +15,18 @@ from adabm.process import as_command, plain
 from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
 from adabm.study.answers import questions
 from adabm.study.pages import evaluation_figures
-from adabm.study.pages.board_notes import TIMING, evaluated_steps, seconds_note
+from adabm.study.pages.board_notes import TIMING, amounts_note, evaluated_steps, seconds_note, timed_pictures
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.pages.report import REPORT, write_report
 from adabm.study.running.runs import MEASURED
 from adabm.study.tables.conclusion import is_table, paragraphs
-from adabm.study.tables.leaderboard import leaderboard, readable_board, verdict
+from adabm.study.tables.leaderboard import leaderboard, readable_board
 from adabm.study.tables.network_board import network_board
 from adabm.study.tables.presentation import readable
 from adabm.study.tables.question import Question
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
+from adabm.study.tables.verdict import verdict
 
 from .numbers import evaluation_numbers, main_numbers
 
@@ -75,11 +76,12 @@ def collect_leaderboard(results: Path, summary: pd.DataFrame) -> None:
         return
     write_table(board, report / "leaderboard.csv")
     write_provenance(report / "leaderboard.csv", find_root(), {}, sources, [])
-    _write(report / "leaderboard.md", f"{verdict(board)}\n\n{readable_board(board, seconds_note(results)).markdown()}")
+    shown = readable_board(board, seconds_note(results), timed_pictures(results))
+    _write(report / "leaderboard.md", f"{verdict(board)}\n\n{shown.markdown()}")
     networks = network_board(board)
     if networks is not None:
         _write(report / "networks.md", networks.markdown())
-    for name, figure in (("seconds", plot_loss_seconds(board)), ("bits", plot_loss_bits(board))):
+    for name, figure in (("seconds", plot_loss_seconds(board, amounts_note(results))), ("bits", plot_loss_bits(board))):
         if figure is not None:
             save_figure(figure, report / f"leaderboard_{name}")
 

@@ -6,9 +6,21 @@ import pandas as pd
 
 from ..running.runs import MEASURED
 from ..tables.conclusion import answer, evidence, practice
-from ..tables.leaderboard import best, dearer, first_board, leaderboard, loss_text, not_told_apart
-from ..tables.methods import label
+from ..tables.leaderboard import (
+    SLIGHT,
+    below_bits,
+    best,
+    bits_of,
+    dearer,
+    first_board,
+    leaderboard,
+    loss_text,
+    not_told_apart,
+    who_cannot_tell,
+)
+from ..tables.methods import RELEASED_RECIPE, label
 from ..tables.networks import network
+from ..tables.verdict import equal_at
 from ..tables.wording import several
 
 PLACE = ("backbone", "dataset", "tile")
@@ -52,6 +64,8 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
         answer(_verdict(board)),
         *_told_of_released(board),
         *_told_of_published(rows),
+        *_told_of_bits(board),
+        *_told_of_equal(board),
         practice(_advice(board)),
         *evidence([_row(keys, here) for keys, here in groups]),
     ]
@@ -66,7 +80,8 @@ def _verdict(board: pd.DataFrame) -> str:
     places = [here for here in _places(board) if first["method"] in set(here["method"])]
     text = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {loss_text(first)} dB"
     near = not_told_apart(board)
-    text += f" (the seeds cannot tell it from {several([row['label'] for row in near])})" if near else ""
+    names = several([row["label"] for row in near]) if near else ""
+    text += f" ({who_cannot_tell(first, near)} cannot tell it from {names})" if near else ""
     released = first_board(board)
     for _, row in released[(released["method"] == "adabm") & (first["method"] != "adabm")].iterrows():
         text += f", AdaBM {loss_text(row)} dB"
@@ -78,15 +93,25 @@ def _verdict(board: pd.DataFrame) -> str:
 
 
 def _counted(places: list[pd.DataFrame], methods: Sequence[str], which: str) -> str:
-    """In how many comparisons one of the methods loses least, as tables tell it: ``all 3 comparisons``, and which those are."""
-    won = tied = 0
+    """In how many comparisons one of the methods loses least, as tables tell it: ``all 3 comparisons``, and which those are.
+
+    Behind it stands how many of those tell little: where the lead over others is 0.05 dB or less, and where one seed tells it.
+    """
+    won, leads, alone = 0, [], 0
     for here in places:
         own = here["method"].isin(methods)
-        least, rivals = round(here.loc[own, "loss_db"].min(), 2), ~own & ~dearer(here)
-        if least <= round(best(here)["loss_db"], 2):
-            won, tied = won + 1, tied + bool((here.loc[rivals, "loss_db"].round(2) <= least).any())
+        first, rivals = here.loc[here.loc[own, "loss_db"].idxmin()], here[~own & ~dearer(here)]
+        if round(first["loss_db"], 2) > round(best(here)["loss_db"], 2):
+            continue
+        won += 1
+        leads += [rivals["loss_db"].min().round(2) - first["loss_db"].round(2)] if len(rivals) else []
+        alone += int(first["seeds"] == 1 or (len(rivals) > 0 and rivals.loc[rivals["loss_db"].idxmin(), "seeds"] == 1))
+    near, tied = (sum(lead <= most + 1e-9 for lead in leads) for most in (SLIGHT, 0.0))
+    told = [f"tied with another in {tied}"] if tied else []
+    told += [f"ahead by {SLIGHT} dB or less in {near - tied}"] if near > tied else []
+    told += [f"with one seed alone in {alone}"] if alone else []
     first = "all" if won == len(places) else f"{won or 'none'} of the"
-    return f"{first} {len(places)} comparisons {which}" + (f" (tied with another in {tied})" if tied else "")
+    return f"{first} {len(places)} comparisons {which}" + (f" ({', '.join(told)})" if told else "")
 
 
 def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
@@ -100,7 +125,9 @@ def _advice(board: pd.DataFrame) -> str:
     where = f"on {network(first['backbone'])} at {first['setting']}"
     told = f"quantize with {first['label']}"
     told += (
-        f" or with {several([row['label'] for row in near])} ({where} the seeds cannot tell them apart)" if near else ""
+        f" or with {several([row['label'] for row in near])} ({where} {who_cannot_tell(first, near)} cannot tell them apart)"
+        if near
+        else ""
     )
     methods, places = [row["method"] for row in (first, *near)], _places(board)
     part = [here for here in places if here["method"].isin(methods).any()]
@@ -172,16 +199,38 @@ def _told_of_published(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def _told_of_bits(board: pd.DataFrame) -> list[str]:
+    """Where AdaBM's bits are clearly below those of the setting, so that its loss is that of fewer bits."""
+    rows = board[board["method"] == RELEASED_RECIPE]
+    below = rows[[below_bits(row) for _, row in rows.iterrows()]]
+    if below.empty:
+        return []
+    least = below.loc[(below["fab"] - [bits_of(setting) for setting in below["setting"]]).idxmin()]
+    return [
+        f"AdaBM's FAB is below the setting's bits in {len(below)} of its {len(rows)} cases, most on {least['dataset']} at {least['setting']}: "
+        f"{least['fab']:.2f}."
+    ]
+
+
+def _told_of_equal(board: pd.DataFrame) -> list[str]:
+    """Where the best recipe and another that is not told from it lose the same to the last digit."""
+    first = best(board)
+    found = {row["label"]: equal_at(board, first, row) for row in not_told_apart(board)}
+    return [f"{first['label']} equals {name} {where}." for name, where in found.items() if where]
+
+
 def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
     backbone, dataset, tile, setting = keys
     least, most = (rows.loc[rows["loss_db"].agg(end)] for end in ("idxmin", "idxmax"))
+    alone = rows["method"].nunique() == 1
+    bits = f", FAB {least['fab']:.2f}" if least["method"] == RELEASED_RECIPE and below_bits(least) else ""
     cells = {
         "network": network(backbone),
         "set": f"{dataset} in {tile}px patches" if tile else dataset,
         "setting": setting,
         "methods": str(rows["method"].nunique()),
-        "least loss (dB)": f"{least['loss_db']:.2f} ({label(least['method'])})",
-        "most loss (dB)": f"{most['loss_db']:.2f} ({label(most['method'])})",
+        "least loss (dB)": f"{least['loss_db']:.2f} ({label(least['method'])}{bits})",
+        "most loss (dB)": "" if alone else f"{most['loss_db']:.2f} ({label(most['method'])})",
     }
     for _, row in rows[rows["method"] == "adabm"].iterrows():
         spread = f" ± {row['psnr_std_db']:.2f}" if row["seeds"] > 1 else ""

@@ -16,7 +16,19 @@ from .asked import Asked
 from .measured import measured
 from .tuning_outcomes import ENOUGH, WORTHWHILE, Tuned, outcomes
 from .tuning_rates import learning_rate, told_rates
-from .tuning_telling import GROUPS, advice, begun_at, change, divergences, ends, from_own_bits, losses, turns, verdict
+from .tuning_telling import (
+    GROUPS,
+    advice,
+    begun_at,
+    change,
+    divergences,
+    ends,
+    from_own_bits,
+    losses,
+    peaks,
+    turns,
+    verdict,
+)
 
 QUESTION = Question(
     "fine_tuning",
@@ -105,20 +117,10 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
     )
     rates = _rates(table, runs, effort)
     alone = [] if len(found) > 1 else [f"This is one network, {next(iter(found))}."]
+    told = [told_rates(ended, runs, rates), begun_at(ended, runs, rates), *peaks(ended)]
     return [
-        answer(
-            " ".join(
-                filter(
-                    None,
-                    [
-                        verdict(found, ended),
-                        told_rates(ended, runs, rates),
-                        begun_at(ended, runs, rates),
-                    ],
-                )
-            )
-        ),
-        " ".join([ends(ended), *losses(ended), *divergences(found)]),
+        answer(verdict(found, ended, rates)),
+        " ".join([*filter(None, told), ends(ended), *losses(ended), *divergences(found)]),
         *turns(ended),
         " ".join([rule, *alone, _OTHERS]),
         practice(advice(ended, from_own_bits(ended, runs))),

@@ -16,7 +16,7 @@ from ..running.bench import Bench, Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.methods import label
 from ..tables.question import Question
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .calibration import FULL_PRECISION
 from .measured import measured
 from .probing import Probe, bench_scale
@@ -101,14 +101,14 @@ def _by_setting(made: Mapping[tuple[str, str, str], np.ndarray], picture: str) -
 
 
 def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
-    """Tell what each method loses at each setting in the mean, which to use, and which differences are hardly seen."""
+    """Tell what each method loses at each setting in the mean, which looks like full precision, and which differences are hardly seen."""
     rows = measured(table, "setting")
     losses = rows.pivot_table(index="series", columns="setting", values="loss_db", sort=False)
     losses = losses.sort_values(losses.columns[-1], kind="stable", ascending=False)
     return [
         answer(_lost(losses, int(rows["pictures"].iloc[0]))),
         f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.{_best_left_out(losses)}",
-        practice(_advice(losses)),
+        practice(_advice(losses, rows["seed"].nunique())),
         *evidence(_losses(rows)),
     ]
 
@@ -137,11 +137,14 @@ def _best_left_out(losses: pd.DataFrame) -> str:
     )
 
 
-def _advice(losses: pd.DataFrame) -> str:
-    nearest: dict[str, list[str]] = {}
+def _advice(losses: pd.DataFrame, seeds: int) -> str:
+    """What was seen; which recipe to use is told by what was measured with more seeds and on more pictures."""
+    nearest: dict[tuple[str, str], list[str]] = {}
     for setting, best in losses.idxmin().items():
-        nearest.setdefault(best, []).append(setting)
-    told = [f"Use {several([f'{name} at {several(settings)}' for name, settings in nearest.items()])}."]
+        how = "looks like full precision" if losses.loc[best, setting] < _HARDLY else "comes nearest to full precision"
+        nearest.setdefault((best, how), []).append(setting)
+    seen = several([f"{name} {how} at {several(settings)}" for (name, how), settings in nearest.items()])
+    told = [f"{seen} ({told_count(seeds, 'seed')}); which recipe to use is told on the page of what each method loses."]
     for setting, best in losses.idxmin().items():
         apart = (losses[setting] - losses.loc[best, setting]).drop(best)
         close = apart[apart < _HARDLY]

@@ -33,6 +33,7 @@ QUESTION = Question(
 _IMAGE2BIT = "of which Image2Bit"  # the level of the part that is timed beside upscaling
 _BESIDE = ("minmax", "fast", "best")  # recipes
 _ALIKE = 0.05  # of a ratio of times; less is the machine's noise
+_FEW = 15  # steps, an example: as many as most questions that fine-tune take
 _COUNTED = {
     "pictures": "calibration pictures",
     "steps": "fine-tuning steps",
@@ -156,9 +157,9 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
     medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
     told = [
         answer(
-            f"AdaBM takes {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps; along a line from 0 through "
-            f"{several([str(n) for n in steps])} {'step' if list(steps) == [1] else 'steps'} timed), "
-            f"{1 - (most + clipping) / whole:.0%} of them fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
+            f"AdaBM takes about {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps, extrapolated along a straight line "
+            f"fitted to {several([str(n) for n in (0, *steps)])} steps), {1 - (most + clipping) / whole:.0%} of them "
+            f"fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
         f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "
@@ -168,6 +169,8 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
         f"{least_mib['peak_mib']:.0f} MiB.",
     ]
     advice = f"one step of fine-tuning costs as much as {step / per_picture:.0f} calibration pictures: save steps, not pictures."
+    if whole_steps > _FEW:
+        advice += f" With {_FEW} steps AdaBM takes about {timed.whole(_FEW):.0f} s ({max(sizes)} pictures)."
     parts = {
         "calibration, a picture": per_picture,
         f"calibration, {max(sizes)} pictures": most,

@@ -55,7 +55,8 @@ class Tuned:
     Attributes:
         last, enough, best: steps; ``enough`` is the first that is as good as the last.
         start, end, peak: PSNR in dB before, after ``last`` and after ``best`` steps.
-        total: the difference of end and start.
+        total: the difference of end and start; ``risen`` that of peak and start.
+        reached, fab: PSNR in dB and FAB after ``enough`` steps.
         share: of it, what the first round has; None where that was not measured, is all of the run, or would mislead.
         diverged: seeds that did not come to its end.
     """
@@ -68,6 +69,9 @@ class Tuned:
     end: float
     peak: float
     total: Difference
+    risen: Difference
+    reached: float
+    fab: float
     share: float | None
     seeds: int
     diverged: int = 0
@@ -126,10 +130,11 @@ def _outcome(rows: pd.DataFrame, turns: Turns) -> Tuned | int:
         return last
     here = here[here["seed"].isin(ended)]
     at = {int(level): group.set_index("seed")["psnr_y_db"] for level, group in here.groupby("level")}
-    best = max(at, key=lambda step: at[step].mean())
+    best, enough = max(at, key=lambda step: at[step].mean()), first_as_good(at, last)
     return Tuned(
-        turns, last, first_as_good(at, last), best, at[0].mean(), at[last].mean(), at[best].mean(),
-        paired_difference(at[last], at[0]), share_of_first_round(at, last, turns.steps_per_round),
+        turns, last, enough, best, at[0].mean(), at[last].mean(), at[best].mean(),
+        paired_difference(at[last], at[0]), paired_difference(at[best], at[0]),
+        at[enough].mean(), here.loc[here["level"] == enough, "fab"].mean(), share_of_first_round(at, last, turns.steps_per_round),
         len(ended), rows["seed"].nunique() - len(ended),
     )  # fmt: skip
 

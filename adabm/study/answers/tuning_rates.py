@@ -28,14 +28,38 @@ def told_rates(
     Args:
         rates: of each network and run.
     """
-    texts, tried = [], False
+    texts, unequal, tried = [], [], False
     for name, of in ended.items():
         method = runs[best_run(of)]["method"]
         alike = {run: tuned for run, tuned in of.items() if runs[run]["method"] == method}
         by_rate = _chosen(alike, {run: rates[name, run] for run in alike})
         tried |= len(by_rate) > 1
+        unequal += [name] if len({tuned.last for tuned in by_rate.values()}) > 1 else []
         texts.append(_told(by_rate, f" on {name}" if len(ended) > 1 else ""))
-    return f"Learning rate: {'; '.join(texts)}." if tried else ""
+    other = f" on {several(unequal)}" if unequal and len(ended) > 1 else ""
+    return (f"Learning rate: {'; '.join(texts)}." if tried else "") + (
+        f" Runs of unequal length are compared{other}." if unequal else ""
+    )
+
+
+def harmful_rates(
+    ended: Mapping[str, Mapping[str, Tuned]], rates: Mapping[tuple[str, str], str]
+) -> dict[str, dict[str, str]]:
+    """Return by network and learning rate, largest first, the run that loses most, of rates with which a run loses and none gains.
+
+    A network on which no rate gains is left out: there it is not the rate.
+
+    Args:
+        rates: of each network and run.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, of in ended.items():
+        gaining = {rates[name, run] for run, tuned in of.items() if tuned.helps}
+        losing = sorted((run for run, tuned in of.items() if tuned.harms), key=lambda run: of[run].total.mean)
+        for run in losing if gaining else ():
+            if rates[name, run] not in gaining:
+                found.setdefault(name, {}).setdefault(rates[name, run], run)
+    return {name: {rate: of[rate] for rate in sorted(of, key=_largest_first)} for name, of in found.items()}
 
 
 def _chosen(runs: Mapping[str, Tuned], rates: Mapping[str, str]) -> dict[str, Tuned]:

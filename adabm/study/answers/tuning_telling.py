@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
 from ..tables.wording import several
+from .significance import Difference
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
+from .tuning_rates import harmful_rates
 
 GROUPS = {"weight": "weight ranges", "activation": "activation ranges", "mapping": "the bit mapping"}
 _NAMED = 2  # runs that get worse are named in the verdict up to so many, else counted
@@ -14,16 +16,34 @@ Found = Mapping[
 Ended = Mapping[str, Mapping[str, Tuned]]
 
 
-def verdict(found: Found, ended: Ended) -> str:
-    """Tell by network what the run that ends best gains, how many of its steps are enough, and which runs lose."""
+def verdict(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) -> str:
+    """Tell in up to three sentences what the runs that end best gain, how many of their steps are enough, and what loses.
+
+    Args:
+        rates: the learning rate of each network and run.
+    """
     best = {name: of[best_run(of)] for name, of in ended.items()}
-    texts = [*_gains(best, found), *_enough(best, found)]
     lost = [f"{change(tuned)}{_on(name, found)} ({_seeds(tuned)})" for name, tuned in best.items() if tuned.harms]
-    texts += [f"even what ends best is worse than not fine-tuned: {several(lost)}"] if lost else []
-    texts += _worsened({name: of for name, of in ended.items() if not best[name].harms}, found)
+    worse = [f"even what ends best is worse than not fine-tuned: {several(lost)}"] if lost else []
+    others = {name: of for name, of in ended.items() if not best[name].harms}
+    harmful = harmful_rates(others, rates)
+    rate = [
+        f"{rate}{_on(name, found)} ({change(ended[name][run])} in {_steps(ended[name][run].last)})"
+        for name, of in harmful.items()
+        for rate, run in of.items()
+    ]
+    worse += [f"harmful is a learning rate of {several(rate)}"] if rate else []
+    worse += _worsened(
+        {
+            name: {run: tuned for run, tuned in of.items() if rates[name, run] not in harmful.get(name, ())}
+            for name, of in others.items()
+        },
+        found,
+    )
     diverged = [name for name in found if name not in ended]
-    texts += [f"on {several(diverged)} every run diverged"] if diverged else []
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in texts)
+    worse += [f"on {several(diverged)} every run diverged"] if diverged else []
+    texts = [*_gains(best, found), "; ".join(_enough(best, found)), "; ".join(worse)]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in texts if text)
 
 
 def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
@@ -38,7 +58,7 @@ def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
         if tuned.helps
     ]
     flat = [
-        f"{_on(name, found)} ({change(tuned)}{_peak(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
+        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
         for name, tuned in told.items()
         if not tuned.helps
     ]
@@ -239,23 +259,33 @@ def _from_below(name: str, of: Mapping[str, Tuned], ended: Ended) -> str:
     most = gaining_more(of)
     other, best = of[most], of[best_run(of)]
     return (
-        f"{quoted([most])}{_on(name, ended)} starts {best.start - other.start:.1f} dB lower, takes {_steps(other.enough)} and ends "
-        f"{best.end - other.end:.2f} dB lower"
+        f"{quoted([most])}{_on(name, ended)} starts {best.start - other.start:.1f} dB lower and comes to {_reached(other)}, what ends best "
+        f"to {_reached(best)}"
     )
 
 
-def _peak(tuned: Tuned) -> str:
-    """What a run that hardly gains had gained before."""
-    return (
-        f" at its last step, {tuned.peak - tuned.start:+.2f} at step {tuned.best}, chosen by looking"
+def _reached(tuned: Tuned) -> str:
+    """``31.21 dB (FAB 4.3) in 5 steps``: after as many as are enough."""
+    return f"{tuned.reached:.2f} dB (FAB {tuned.fab:.1f}) in {_steps(tuned.enough)}"
+
+
+def peaks(ended: Ended) -> list[str]:
+    """What runs that hardly gain had gained before, at a step that was chosen by looking."""
+    best = {name: of[best_run(of)] for name, of in ended.items()}
+    return [
+        f"What ends best{_on(name, ended)} had gained more at step {tuned.best}, chosen by looking: {_changed(tuned.risen, tuned.seeds)}."
+        for name, tuned in best.items()
         if tuned.falls
-        else ""
-    )
+    ]
 
 
 def change(tuned: Tuned) -> str:
     """Return what the run changes, with its spread over seeds if it has several: ``+0.31 ± 0.04 dB``."""
-    return f"{tuned.total.mean:+.2f}" + (f" ± {tuned.total.spread:.2f}" if tuned.seeds > 1 else "") + " dB"
+    return _changed(tuned.total, tuned.seeds)
+
+
+def _changed(by: Difference, seeds: int) -> str:
+    return f"{by.mean:+.2f}" + (f" ± {by.spread:.2f}" if seeds > 1 else "") + " dB"
 
 
 def quoted(runs: Sequence[str]) -> str:

@@ -72,6 +72,7 @@ NEUTRAL = (
     "study.tables.methods",  # how methods are called
     "study.tables.networks",  # how networks are called
     "study.tables.question",  # how a question is told
+    "study.tables.verdict",  # which method is advised
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
     "surroundings",  # the switches of torch that the study leaves as they are

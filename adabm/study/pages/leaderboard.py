@@ -15,8 +15,12 @@ _SHOWN_BEST = 2
 _ALWAYS_SHOWN = ("adabm", "minmax", "omse")  # with the best, few enough lines to be told apart
 
 
-def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
-    """Draw loss against the measured time of quantizing, of the first board; None where nothing was timed."""
+def plot_loss_seconds(board: pd.DataFrame, amounts: str = "") -> Figure | None:
+    """Draw loss against the measured time of quantizing, of the first board; None where nothing was timed.
+
+    Args:
+        amounts: from how many patches losses and seconds come, told below the axis.
+    """
     rows = first_board(board)
     rows = rows[rows["seconds"].notna()]
     if rows.empty:
@@ -39,7 +43,10 @@ def plot_loss_seconds(board: pd.DataFrame) -> Figure | None:
         axis.set(xscale="log", ylim=(0, 1.08 * rows["loss_db"].max()))
         axis.set_xlim(rows["seconds"].min() / 1.4, rows["seconds"].max() * 1.4)
         told = "; open: put together from parts" if any(summed) else ""
-        axis.set(xlabel=f"time to quantize (s, measured on one thread, logarithmic{told})")
+        axis.set(
+            xlabel=f"time to quantize (s, measured on one thread, logarithmic{told})"
+            + (f"\n{amounts}" if amounts else "")
+        )
         axis.set_ylabel("loss of PSNR-Y (dB)")
         axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

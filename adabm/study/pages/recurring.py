@@ -4,9 +4,9 @@ Questions calibrate AdaBM with plans of their own, and fine-tune it or do not. T
 that pages of one plan agree to the last digit; here stands what differs where they do not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE, UNTUNED_RECIPE
 from ..tables.networks import network
 from ..tables.presentation import ReadableTable
 from ..tables.question import Question
+from ..tables.wording import several
 from .sections import EVALUATION, provenance, read_table
 
 _KEYS = ["backbone", "dataset", "setting"]
@@ -74,11 +75,35 @@ def recurring(results: Path, study: pd.DataFrame) -> ReadableTable | None:
             " What fine-tuning gains depends on where it starts, and on how many of its steps train the ranges of weights. The page of "
             "stopping, moreover, tunes and measures on small patches."
         )
+    told += _elsewhere(found, first["backbone"])
     return ReadableTable(pd.DataFrame(cells), "AdaBM from page to page.", 2, f"{where} {told}")
 
 
-def _cells(one: _Measured, pictures: int, rows: pd.DataFrame) -> dict[str, str]:
+def _elsewhere(found: Sequence[_Measured], shown: str) -> str:
+    """Sentences on other networks: what a recipe that is not fine-tuned comes to from patches of different sizes."""
+    by_side: dict[tuple, dict[object, str]] = {}
+    for one in found:
+        rows = one.rows[(one.rows["backbone"] != shown) & (one.steps == 0) & (one.evaluated is None)]
+        rows = rows[rows["calibration_pictures"] > 0]
+        for (*place, pictures), of in rows.groupby([*_KEYS, "calibration_pictures"], sort=False):
+            by_side.setdefault((*place, one.recipe, int(pictures)), {}).setdefault(
+                one.side, _psnr(of.drop_duplicates("seed"))
+            )
+    told = [
+        f"{network(name)} ({dataset}, {setting}) {recipe}, not fine-tuned, from {pictures} pictures comes to "
+        f"{several([f'{psnr} dB with patches of {side} pixels' for side, psnr in sides.items()])}"
+        for (name, dataset, setting, recipe, pictures), sides in by_side.items()
+        if len(set(sides.values())) > 1
+    ]
+    return f" Other networks alike: on {'; on '.join(told)}." if told else ""
+
+
+def _psnr(rows: pd.DataFrame) -> str:
     psnr = rows["psnr_y_db"]
+    return f"{psnr.mean():.2f}" + (f" ± {psnr.std():.2f}" if len(psnr) > 1 else "")
+
+
+def _cells(one: _Measured, pictures: int, rows: pd.DataFrame) -> dict[str, str]:
     kind = f"{int(rows['pictures'].max())} " + ("pictures" if one.evaluated is None else f"patches of {one.evaluated}")
     tuned = f"{one.steps} steps, {one.weight_steps} of weight ranges" if one.steps else "not"
     return {
@@ -88,7 +113,7 @@ def _cells(one: _Measured, pictures: int, rows: pd.DataFrame) -> dict[str, str]:
         "calibration pictures": str(pictures) if pictures else "the pool",
         "patch (pixels)": str(one.side),
         "evaluated on": kind,
-        "PSNR-Y (dB)": f"{psnr.mean():.2f}" + (f" ± {psnr.std():.2f}" if len(psnr) > 1 else ""),
+        "PSNR-Y (dB)": _psnr(rows),
         "by seed (FAB)": ", ".join(f"{row.psnr_y_db:.2f} ({row.fab:.1f})" for row in rows.itertuples()),
     }
 
@@ -98,8 +123,17 @@ def _of(results: Path, study: pd.DataFrame, question: Question) -> Iterator[_Mea
     own, parameters = _own(results, study, question)
     for series, recipe in _untuned(parameters) if len(own) else []:
         rows = _ASKED[question](own, series)
-        if len(rows):
-            yield _Measured(question.heading, recipe, parameters.get("effort", {}).get("patch_size"), rows)
+        for name, of in rows.groupby("backbone", sort=False):
+            yield _Measured(question.heading, recipe, _side(parameters, name), of)
+
+
+def _side(parameters: Mapping, backbone: str) -> object:
+    """Of the patches that a question calibrates a network on, which may have another than the others."""
+    given = parameters.get("backbones")
+    for file, own in given.items() if isinstance(given, Mapping) else ():
+        if PurePosixPath(file).name.removesuffix(".safetensors").lower() == backbone.lower() and "patch_size" in own:
+            return own["patch_size"]
+    return parameters.get("effort", {}).get("patch_size")
 
 
 def _own(results: Path, study: pd.DataFrame, question: Question) -> tuple[pd.DataFrame, Mapping]:

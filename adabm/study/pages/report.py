@@ -19,7 +19,7 @@ from ..origin.provenance import provenance_path, table_id
 from ..tables.leaderboard import readable_board, shortened
 from ..tables.network_board import network_board
 from ..tables.question import Question
-from .board_notes import own_bits_note, seconds_note
+from .board_notes import amounts_note, evaluated_steps, own_bits_note, seconds_note, timed_pictures
 from .embedding import embedded
 from .front import advice
 from .recurring import recurring
@@ -73,13 +73,13 @@ def write_report(
             profile=results.resolve().name,
             studied=[text for text in (evaluated(board), studied(study)) if text],
             package_version=__version__,
-            board=readable_board(board) if board is not None else None,
-            short_board=shortened(board, seconds_note(results)) if board is not None else None,
+            board=readable_board(board, pictures=timed_pictures(results)) if board is not None else None,
+            short_board=shortened(board, seconds_note(results), timed_pictures(results)) if board is not None else None,
             own_bits=own_bits_note(board, study, results) if board is not None else "",
             own_bits_page=set_size.QUESTION,
             networks=network_board(board) if board is not None else None,
             recurring=recurring(results, study),
-            advice=advice(board, study) if board is not None else [],
+            advice=advice(board, study, evaluated_steps(results), amounts_note(results)) if board is not None else [],
             board_figures=_board_figures(results),
             board_links=links(
                 results,

@@ -1,6 +1,6 @@
 """The leaderboard: which recipe loses least, at which bits and cost, and how long it takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from scipy import stats
@@ -10,12 +10,14 @@ from ..running.runs import MEASURED
 from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .networks import network
-from .presentation import ReadableTable
+from .presentation import ReadableTable, by_bits
 from .times import parts, places_timed, timed_whole
-from .wording import SIGNIFICANT, several
+from .wording import SIGNIFICANT
 
 _SHOWN_BEST = 5
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
+SLIGHT = 0.05  # dB; a lead of so little, of one seed, tells nothing
+_BELOW = 0.1  # bits; a FAB that is farther below the setting's is another one
 BY_PARTS = "parts"  # how seconds were put together; else they are of the whole recipe
 _INTEGER = {True: "yes", False: "no", None: ""}
 
@@ -105,65 +107,17 @@ def dearer(rows: pd.DataFrame) -> pd.Series:
     return rows["code_bits"] > rows["fab"] + 1e-6
 
 
-def verdict(board: pd.DataFrame) -> str:
-    """Return two sentences: the recipe of least loss on the first board, how it compares with AdaBM, and which to use.
-
-    Recipes whose codes take more bits than the FAB are named behind it.
-    """
-    rows = first_board(board)
-    first = best(board)
-    text = (
-        f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
-        f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}{_took(first)}"
-    )
-    others, near = _rivals(board), not_told_apart(board)
-    if near:
-        told = several([f"{row['label']} ({row['loss_db']:.2f} dB{_took(row)})" for row in near])
-        text += f"; the seeds cannot tell it from {told}"
-    known = {row["method"] for row in near}
-    as_little = others[(others["loss_db"].round(2) <= round(first["loss_db"], 2)) & ~others["method"].isin(known)]
-    if len(as_little):
-        text += f"; {several(list(as_little['label']))} {'loses' if len(as_little) == 1 else 'lose'} as little"
-    released = rows[rows["method"] == "adabm"]
-    if len(released) and first["method"] != "adabm":
-        row = released.iloc[0]
-        text += f"; AdaBM loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{_took(row)}"
-    for _, row in rows[dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
-        text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
-    return f"{text}. {_use(board, first, near)}"
+def below_bits(row: pd.Series) -> bool:
+    """Whether the FAB of a row is clearly below the bits of its setting."""
+    return row["fab"] < bits_of(row["setting"]) - _BELOW
 
 
-def _use(board: pd.DataFrame, first: pd.Series, near: list[pd.Series]) -> str:
-    """Advise the quickest of the best and of those that the seeds cannot tell from it, and say on which networks they can."""
-    timed = [row for row in (first, *near) if pd.notna(row["seconds"])]
-    if pd.isna(first["seconds"]) or len(timed) == 1:
-        return f"Use {first['label']}."
-    quick = min(timed, key=lambda row: row["seconds"])
-    if quick["method"] == first["method"]:
-        return f"Use {first['label']}, the quicker."
-    times = first["seconds"] / quick["seconds"]
-    text = f"Use {quick['label']}; {first['label']} takes {times:.1f} times as long, and the seeds do not tell a gain"
-    elsewhere = _told_elsewhere(board, first, quick)
-    return f"{text}{f' here; they do on {several(elsewhere)}' if elsewhere else ''}."
+def bits_of(setting: str) -> int:
+    """Return the bits of activations of a setting such as ``W4A4 FQ``."""
+    return by_bits(setting)[0][1]
 
 
-def _told_elsewhere(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> list[str]:
-    """On which other networks, each on its first set and at the same setting, the seeds tell that ``first`` loses less than ``quick``."""
-    found = []
-    for name, rows in board[board["setting"] == first["setting"]].groupby("backbone", sort=False):
-        here = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["tile"] == rows["tile"].iloc[0])].set_index(
-            "method"
-        )
-        if name == first["backbone"] or not {first["method"], quick["method"]} <= set(here.index):
-            continue
-        one, other = here.loc[first["method"]], here.loc[quick["method"]]
-        repeated = min(one["seeds"], other["seeds"]) > 1
-        if repeated and one["loss_db"] < other["loss_db"] and not _not_told_apart(one, other):
-            found.append(f"{network(name)} ({one['loss_db']:.2f} against {other['loss_db']:.2f} dB)")
-    return found
-
-
-def _rivals(board: pd.DataFrame) -> pd.DataFrame:
+def rivals(board: pd.DataFrame) -> pd.DataFrame:
     """The recipes of the first board beside the best, but those whose codes take more bits than the FAB."""
     rows = first_board(board)
     return rows[~dearer(rows) & (rows["method"] != best(board)["method"])]
@@ -172,25 +126,37 @@ def _rivals(board: pd.DataFrame) -> pd.DataFrame:
 def not_told_apart(board: pd.DataFrame) -> list[pd.Series]:
     """Return the rows of the first board that the seeds cannot tell from the best."""
     first = best(board)
-    return [row for _, row in _rivals(board).iterrows() if _not_told_apart(first, row)]
+    return [row for _, row in rivals(board).iterrows() if _not_told_apart(first, row)]
+
+
+def who_cannot_tell(first: pd.Series, near: Sequence[pd.Series]) -> str:
+    """Return ``one seed`` where none of the rows was repeated, else ``the seeds``."""
+    return "one seed" if max(row["seeds"] for row in (first, *near)) == 1 else "the seeds"
 
 
 def _not_told_apart(first: pd.Series, other: pd.Series) -> bool:
-    """Whether both were repeated, and a Welch test over seeds does not tell the other's greater loss from the first's."""
+    """Whether a Welch test over seeds does not tell the other's greater loss from the first's, or one seed has it 0.05 dB or less above."""
     if min(first["seeds"], other["seeds"]) < 2:
-        return False
-    told = [(row["loss_db"], row["psnr_std_db"], row["seeds"]) for row in (first, other)]
-    if max(spread for _, spread, _ in told) == 0:
-        return False
-    return bool(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue >= SIGNIFICANT)
+        return bool(abs(other["loss_db"] - first["loss_db"]) <= SLIGHT)
+    p_value = p_value_of(first, other)
+    return p_value is not None and p_value >= SIGNIFICANT
 
 
-def _took(row: pd.Series) -> str:
-    return f", in {seconds_text(row).replace('≈', 'about')} s" if pd.notna(row["seconds"]) else ""
+def p_value_of(one: pd.Series, other: pd.Series) -> float | None:
+    """Of a Welch test over seeds between the losses of two rows; None where one was not repeated, or neither varies."""
+    if min(one["seeds"], other["seeds"]) < 2 or max(one["psnr_std_db"], other["psnr_std_db"]) == 0:
+        return None
+    told = [(row["loss_db"], row["psnr_std_db"], row["seeds"]) for row in (one, other)]
+    return float(stats.ttest_ind_from_stats(*told[0], *told[1], equal_var=False).pvalue)
 
 
-def readable_board(board: pd.DataFrame, note: str = "") -> ReadableTable:
-    """Return the first board as text: a row a recipe; ``note`` stands below it."""
+def readable_board(board: pd.DataFrame, note: str = "", pictures: int | None = None) -> ReadableTable:
+    """Return the first board as text: a row a recipe.
+
+    Args:
+        note: stands below it.
+        pictures: that calibration took where it was timed, told above the times.
+    """
     rows = first_board(board)
     first = rows.iloc[0]
     cells = {
@@ -206,15 +172,17 @@ def readable_board(board: pd.DataFrame, note: str = "") -> ReadableTable:
     if (rows["integer"] != "").any():
         cells["in integers"] = list(rows["integer"])
     if rows["seconds"].notna().any():
-        cells["time to quantize (s, measured)"] = [seconds_text(row) for _, row in rows.iterrows()]
+        of = f", {pictures} pictures" if pictures else ""
+        cells[f"time to quantize (s, measured{of})"] = [seconds_text(row) for _, row in rows.iterrows()]
     shared = f"{network(first['backbone'])}, {first['setting']}, {first['dataset']}."
     return ReadableTable(pd.DataFrame(cells), "Leaderboard.", 1, shared, note)
 
 
-def shortened(board: pd.DataFrame, note: str = "") -> ReadableTable:
+def shortened(board: pd.DataFrame, note: str = "", pictures: int | None = None) -> ReadableTable:
     """Return the first board's best five recipes and, further down, AdaBM, AdaBM without images, and MinMax."""
     rows = first_board(board)
-    return readable_board(rows[(rows.index.isin(rows.index[:_SHOWN_BEST])) | rows["method"].isin(_ALWAYS_SHOWN)], note)
+    shown = rows.index.isin(rows.index[:_SHOWN_BEST]) | rows["method"].isin(_ALWAYS_SHOWN)
+    return readable_board(rows[shown], note, pictures)
 
 
 def loss_text(row: pd.Series) -> str:

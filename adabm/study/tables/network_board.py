@@ -41,6 +41,8 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
             cells.append(place | {label(name): losses.get(name, "") for name in recipes})
     table = pd.DataFrame(cells)
     shared = "Loss in dB against the network's own full precision; in brackets the seeds, where more than one."
+    if table["setting"].str.endswith("FQ").nunique() > 1:
+        shared += " Without FQ, first, upsampling and last layers stay in full precision."
     if table["set"].nunique() == 1:
         shared = f"{table['set'].iloc[0]}. {shared}"
         table = table.drop(columns="set")
