@@ -8,6 +8,7 @@ import pytest
 from adabm.errors import ConfigError
 from adabm.study import Effort
 from adabm.study.answers import components
+from adabm.study.answers.component_frontier import as_many_bits, at_equal_fab, by_bits
 from adabm.study.answers.component_trials import SERIES, Trials, all_combinations, switched
 from adabm.study.answers.significance import Difference
 from adabm.study.tables.schema import study_table
@@ -150,11 +151,14 @@ def test_only_what_is_sure_is_called_clear():
         "image": Difference(-0.3, 0.1, 0.03), "layer": Difference(0.4, 0.1, 0.01), "clipping": Difference(0.3, 0.1, 0.06)
     }  # fmt: skip
     bits = {"image": 0.25, "layer": 0.0, "clipping": -0.001}
-    assert components._verdict(effects, bits, "net") == (
+    assert components._verdict(effects, bits, "net", {}) == (
         "On net layer mapping (+0.40 ± 0.10 dB at +0.00 bits) clearly adds quality; image mapping (-0.30 ± 0.10 dB at +0.25 bits) "
         "clearly costs it; what clipping (+0.30 ± 0.10 dB at +0.00 bits) does is not clear with so few seeds"
     )
-    assert components._verdict(effects, bits, "net", ["on b"]).endswith("does is not clear with so few seeds; on b")
+    elsewhere = {"Set14": {"clipping": Difference(0.2, 0.05, 0.01)}}
+    assert components._verdict(effects, bits, "net", elsewhere).endswith(
+        "does is not clear with so few seeds; on Set14 clipping (+0.20 ± 0.05 dB) is clear"
+    )
 
 
 def test_all_parts_together_may_be_best():
@@ -176,12 +180,36 @@ def test_a_part_that_costs_bits_for_nothing_sure_is_to_be_left_out():
     )
 
 
+def test_a_part_without_bits_is_kept_and_why_is_told():
+    """Clipping is not clear on the first set, as its two seeds do not vary, but on the second."""
+    rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.99, image_layer=29.0)
+    for each in rows:
+        each["fab"] -= 0.25 * (each["level"] == "layer+clipping")
+    advice = lambda: components.conclusion(study_table(rows), 30)[2]
+    assert advice().startswith(
+        "*In practice:* on net_x4 keep clipping (no bits), and do without image mapping: +0.25 bits"
+    )
+    for each in rows:
+        if each["dataset"] == "Set14" and each["level"] == "image+layer":
+            each["psnr_y_db"] += 0.01 * each["seed"]
+    assert "keep clipping (no bits; clear on Set14), and do without image mapping" in advice()
+
+
+def test_what_as_many_bits_dealt_evenly_give_is_interpolated():
+    front = study_table(of("bits", {"4": 30.0, "6": 31.0}, "layer mapping, not fine-tuned"))
+    front = front[front["dataset"] == "Set5"].assign(setting=front["level"].map("W4A{} FQ".format))
+    assert as_many_bits(front, "W4A4 FQ", 0.25) == (
+        "; as many bits dealt evenly give +0.12 dB (interpolated between base bits, not fine-tuned)"
+    )
+    assert as_many_bits(front, "W4A6 FQ", 0.25) == as_many_bits(front[:0], "W4A4 FQ", 0.25) == ""
+
+
 def test_the_answer_tells_whether_dealing_layers_by_chance_does_as_well():
     one, other = "layer mapping, not fine-tuned", "random layer factors, not fine-tuned"
     rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
     rows += of("bits", {"4": 29.0}, one) + of("bits", {"4": 28.0}, other)
     assert components.conclusion(study_table(rows), 30)[0].endswith(
-        "Layer mapping, not fine-tuned, is clearly better than random layer factors at none of 1 base bits.**"
+        "Layer mapping, not fine-tuned, is better than random layer factors at 1 of 1 base bits, clearly at none (2 seeds).**"
     )
 
 
@@ -207,25 +235,28 @@ def test_sensitivity_is_compared_at_equal_bits():
     one, other = "layer mapping, not fine-tuned", "uniform bits, not fine-tuned"
     rows = of("bits", {"10": 30.0, "4": 29.0}, one) + of("bits", {"10": 29.999, "4": 28.0, "3": 20.0}, other)
     table = study_table(rows)
-    found = components.by_bits(table[table["dataset"] == "Set5"], one, other)
+    found = by_bits(table[table["dataset"] == "Set5"], one, other)
     assert list(found) == ["4", "10"] and found["4"].mean == pytest.approx(1.0)
     told = components.conclusion(table, 30)
     assert told[0] == "**The parts of AdaBM were not compared with each other.**"
-    assert told[1] == "Layer mapping, not fine-tuned, is clearly better than uniform bits at none of 2 base bits."
+    assert (
+        told[1]
+        == "Layer mapping, not fine-tuned, is better than uniform bits at 1 of 2 base bits, clearly at none (2 seeds)."
+    )
     seeds = lambda gain: [
         r | dict(psnr_y_db=r["psnr_y_db"] + gain + 0.01 * r["seed"]) for r in rows if r["series"] == one
     ]
     sure = study_table([*seeds(1.0), *(r for r in rows if r["series"] == other)])
-    assert "than uniform bits at 2 of 2 base bits." in components.conclusion(sure, 30)[1]
+    assert "than uniform bits at all 2 base bits, clearly (2 seeds)." in components.conclusion(sure, 30)[1]
     worse = study_table([*seeds(-3.0), *(r for r in rows if r["series"] == other)])
-    assert "at none of 2 base bits and clearly worse at 2." in components.conclusion(worse, 30)[1]
+    assert "at none of 2 base bits and clearly worse at 2 (2 seeds)." in components.conclusion(worse, 30)[1]
 
 
 def test_equal_fab_is_interpolated_seed_by_seed():
     front = study_table(
         of("bits", {"4": 31.0, "9": 40.0}, "AdaBM") + of("bits", {"3": 28.0, "5": 30.0}, "uniform bits")
     )
-    gaps = components.at_equal_fab(front[front["dataset"] == "Set5"], "AdaBM", "uniform bits")
+    gaps = at_equal_fab(front[front["dataset"] == "Set5"], "AdaBM", "uniform bits")
     assert list(gaps) == ["4"], "9 is beyond the other curve"
     np.testing.assert_allclose(gaps["4"], [[4.0, 2.0], [4.0, 2.0]])
     _, told, evidence = components.conclusion(front, 30)

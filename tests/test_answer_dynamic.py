@@ -140,9 +140,24 @@ def test_gains_at_equal_bits_by_hand():
             0.0,
             "Dynamic: factors computed for each picture are better than fixed ones at equal FAB (the best of them, calibrated",
         ),
-        (2.0, 2.0, 0.0, "Fixed: factors computed for each picture are worse"),
-        (1.6, 3.0, 1.0, "Fixed is enough: factors computed for each picture gain nothing in the mean at equal FAB"),
-        (0.9, 3.0, 1.0, "Fixed is enough: what factors computed for each picture gain at equal FAB is within chance"),
+        (
+            2.0,
+            2.0,
+            0.0,
+            "Dynamic factors are not worth it: computed for each picture, they are worse than fixed ones at equal FAB",
+        ),
+        (
+            1.6,
+            3.0,
+            1.0,
+            "Dynamic factors are not worth it: computed for each picture, they gain nothing over fixed ones in the mean at equal FAB",
+        ),
+        (
+            0.9,
+            3.0,
+            1.0,
+            "Dynamic factors are not worth it: computed for each picture, they gain no more over fixed ones at equal FAB than chance",
+        ),
     ],
 )
 def test_the_verdict(own, thresholds, noise, verdict):
@@ -165,8 +180,18 @@ def test_networks_and_other_methods_are_told_apart():
     better = units(0.5)
     better.loc[better["rule"] == SAME, "truth"] /= 1000
     assert (
-        "; the same bits for all layers are better still on net (+25.23 dB); in draws by +25.23 to +25.23"
+        "; the same bits for all layers are better than fixed ones, too, on net (+25.23 dB).**"
         in dynamic.conclusion(better)[0]
+    )
+    worse = units(2.0, 2.0)
+    worse.loc[worse["rule"] == SAME, "truth"] /= 1000
+    assert (
+        dynamic.conclusion(pd.concat([worse, worse.assign(backbone="other")]))[0]
+        .split("**")[1]
+        .endswith(
+            "; on net (+25.23 dB) and other (+25.23 dB) neither are fixed ones: the same bits for all layers are better, "
+            "in the mean of all 2 networks by +25.23 dB (+25.23 to +25.23)."
+        )
     )
     assert len(dynamic.figures(both)[""].axes) == 2
 
@@ -175,19 +200,18 @@ def test_a_gain_on_one_network_is_told_where_the_mean_of_all_gains_nothing():
     mixed = pd.concat([units(1.6, 3.0, noise=1.0), units(0.99, 3.0).assign(backbone="other")])
     told = dynamic.conclusion(mixed)[0].split("**")[1]
     assert told.startswith(
-        "Fixed is enough: factors computed for each picture gain nothing in the mean at equal FAB (the best of them"
+        "Dynamic factors are not worth it: computed for each picture, they gain nothing over fixed ones in the mean at equal FAB (the best"
     )
-    assert "; on other alone they gain, at most +0.04 dB (AdaBM: percentiles of the picture's layers)" in told
+    assert "; on other alone they gain, at most +0.04 dB (percentiles of the picture's layers)" in told
+    rivals = pd.concat([mixed, units(0.5).assign(backbone="other", series="Without clipping")])
+    assert dynamic.conclusion(rivals)[0].split("**")[1] == told, "what another method gains is no gain of AdaBM's"
     assert "alone they gain" not in dynamic.conclusion(units(1.6, 3.0, noise=1.0))[0]
 
 
 def test_where_the_same_bits_are_clearly_better_no_factors_are_advised():
     same = units()
     same.loc[same["rule"] == SAME, "truth"] /= 1000
-    assert any(
-        "Fixed factors suffice, and the same bits for all layers are better: +" in part
-        for part in dynamic.conclusion(same)
-    )
+    assert any("Give all layers the same bits: +" in part for part in dynamic.conclusion(same))
     assert any("Leave each layer's factor" in part for part in dynamic.conclusion(units()))
 
 
@@ -197,7 +221,7 @@ def test_advice_goes_by_network_where_they_differ():
     told = dynamic.conclusion(pd.concat([same, units().assign(backbone="other")]))
     (advice,) = [part for part in told if part.startswith("*In practice:*")]
     assert advice.startswith(
-        "*In practice:* Fixed factors suffice: keep AdaBM's on other; the same bits for all layers are better on net (+"
+        "*In practice:* Keep AdaBM's fixed factors on other, and the same bits for all layers on net (+"
     )
     assert "told on the page of sensitivity" in advice
 

@@ -159,7 +159,8 @@ def test_the_adaptive_strategy_is_told_apart(loss, verdict, advice):
 def test_the_adaptive_strategy_may_differ_at_the_same_bits_alone():
     details = told({"noise": 1.0, ADAPTIVE: 0.04}, ranges=2).details
     assert (
-        "nowhere clearly different from 20 random photographs; at the same bits for all, ranges alone, it is clearly worse for "
+        "With bits as mapped it is nowhere clearly different from 20 random photographs; with the same bits for all, by ranges alone, it is "
+        "clearly worse for "
         "AdaBM on net by 0.08 dB." in details
     )
 

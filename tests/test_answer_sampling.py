@@ -69,7 +69,13 @@ def test_the_answer_is_whether_any_choice_beats_chance():
 def test_what_is_always_above_though_never_clearly_is_told():
     always = told(ALIKE, ALIKE, ALIKE, ALIKE)[-2]
     assert always == (
-        "*In practice:* draw pictures at random, or by alike (+0.05 dB in the mean), above them in all 4 comparisons, though clearly in none."
+        "*In practice:* draw pictures at random, or by alike (+0.05 dB in the mean), above them in all 4 comparisons "
+        "(not independent: they share seeds), clearly in none."
+    )
+    other_set = [row for part in (rows(ALIKE, backbone=name, dataset="Set14") for name in "ab") for row in part]
+    assert (
+        "(not independent: they share seeds, some models too), clearly in none."
+        in told(ALIKE, ALIKE, more=other_set)[-2]
     )
     below = {"random": (30.0, 30.1, 30.2), "alike": (29.95, 30.05, 30.15)}
     assert told(ALIKE, ALIKE, ALIKE, below)[-2] == "*In practice:* draw pictures at random."
@@ -132,7 +138,7 @@ def test_conclusion_names_best_and_worst_and_leaves_p_values_to_the_table():
     ]  # fmt: skip
     assert told(ALIKE, ONE_SEED)[1] == (
         "Against random pictures PSNR on Set5 changes by +0.05 dB (alike, within the spread over seeds) on a; "
-        "by -2.00 dB (worse, one seed) on b. FAB is the same for all."
+        "by -2.00 dB (worse, one seed) on b. FAB is the same for all. Not tried: worse on a and alike on b."
     )
     assert told({"random": (30.0, 30.2)})[1] == "Random pictures alone were tried on Set5."
 

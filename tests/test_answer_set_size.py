@@ -15,6 +15,11 @@ from helpers.study_tables import not_run, row
 
 PSNR = {"1": (25.0, 27.0), "5": (29.95, 30.05), "20": (30.0, 30.1)}  # two seeds
 ONE = {"1": (30.0, 30.1), "20": (30.0, 30.1)}  # one picture is enough
+CLEAR = {
+    "1": (25.0, 25.1),
+    "5": (30.0, 30.1),
+    "20": (30.0, 30.1),
+}  # the mean tells one picture from more, and the spread does not
 ALL = {"1": (27.0, 27.1), "20": (30.0, 30.1)}  # the most is needed
 
 
@@ -37,19 +42,18 @@ def told(*networks: dict, more: list[dict] = ()) -> list[str]:
     return set_size.conclusion(study_table([*whole, *more]), pool=40)
 
 
-def test_enough_is_the_first_size_from_which_nothing_changes():
+def test_needed_is_the_first_size_from_which_nothing_changes():
     head, few, rule, advice, evidence = told(PSNR)
-    assert (
-        head
-        == "**5 pictures are enough: from there on more of them, up to 20, change PSNR by no clear amount (2 seeds).**"
-    )
+    assert head == (
+        "**It takes 5 pictures to keep the spread over draws within 0.5 dB (standard deviation, 2 seeds).**"
+    ), "2 seeds of one picture, 2 dB apart, cannot be told from the most"
     assert few == (
         "What remains is -0.05 ± 0.07 dB (5 against 20). PSNR on Set5 changes by -4.05 ± 1.00 dB, not clearly, with one picture instead of 20. "
         "With so few the worst seed loses 6.00 dB against full precision. "
-        "With as many as are enough the standard deviation over seeds is 0.07 dB (5 pictures)."
+        "With as many as are needed the standard deviation over seeds is 0.07 dB (5 pictures)."
     )
     assert rule.startswith(
-        "The pool has 40 pictures; tried were 1, 5 and 20. Enough is the least number from which on two things hold. First, PSNR is that of the most"
+        "The pool has 40 pictures; tried were 1, 5 and 20. Needed is the least number from which on two things hold. First, PSNR differs from that of the most"
     )
     assert advice == "*In practice:* use 5 pictures or more; one picture loses 4.05 ± 1.00 dB against 20."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in evidence.splitlines()]
@@ -63,7 +67,7 @@ def test_a_size_that_falls_back_puts_it_off():
     assert advice == "*In practice:* use 20 pictures or more; 5 pictures lose 3.00 ± 0.07 dB against 20."
     first, *_, advice, _ = told(ONE)
     assert (
-        first.startswith("**One picture is enough: from there on more of them, up to 20,")
+        first == "**It takes one picture to do as well as 20, as far as 2 seeds tell.**"
         and "a few pictures do" in advice
     )
 
@@ -75,32 +79,37 @@ def test_fewer_that_lose_nothing_are_not_said_to():
 
 def test_networks_that_need_as_many_are_told_together():
     both = told(PSNR, PSNR)
-    assert both[0] == (
-        "**5 pictures are enough on both networks: from there on more of them change PSNR by no clear amount (2 seeds).**"
-    )
+    assert both[0].startswith("**It takes 5 pictures on both networks to keep the spread over draws within 0.5 dB")
     assert "tried were 1, 5 and 20, on b 1 and 20." in told(PSNR, ONE)[2]
-    assert told(ONE, ONE, ONE)[0].startswith("**One picture is enough on all 3 networks: from there on")
+    assert told(ONE, ONE, ONE)[0].startswith("**It takes one picture on all 3 networks to do as well as 20, as far as")
     assert both[1].count("with one picture instead of 20 (") == 2 and (
-        "the worst seed loses 6.00 dB on a and 6.00 dB on b against full precision. With as many as are enough "
+        "the worst seed loses 6.00 dB on a and 6.00 dB on b against full precision. With as many as are needed "
         "the standard deviation over seeds is 0.07 dB on a (5 pictures) and 0.07 dB on b (5 pictures)." in both[1]
     )
 
 
 def test_networks_that_differ_are_told_apart():
-    first, *_, advice, _ = told(PSNR, ONE, PSNR)
+    """What decides is told: the mean on a, the spread over seeds on b; c needs no more than the least that was tried."""
+    first, *_, advice, _ = told(CLEAR, PSNR, ONE)
     assert first == (
-        "**One picture is enough on b, 5 on a and c: from there on more of them change PSNR by no clear amount (2 seeds).**"
+        "**It takes 5 pictures on b to keep the spread over draws within 0.5 dB (standard deviation, 2 seeds); "
+        "one picture on c and 5 on a to do as well as 20, as far as 2 seeds tell.**"
     )
-    assert advice == (
-        "*In practice:* use 5 pictures or more: a and c need as many, on b one does; one picture loses 4.05 ± 1.00 dB against 20 on a."
-    )
-    assert told(PSNR, ALL, ONE)[0] == (
-        "**One picture is enough on c, 5 on a: from there on more of them change PSNR by no clear amount (2 seeds); "
+    assert advice == "*In practice:* use 5 pictures or more; one picture loses 5.00 ± 0.07 dB against 20 on a."
+    assert told(CLEAR, ALL)[0] == (
+        "**It takes 5 pictures on a to do as well as 20, as far as 2 seeds tell; "
         "on b the most that was tried, 20 pictures, is needed.**"
     )
     assert told(ALL, {"2": (27.0, 27.1), "10": (30.0, 30.1)})[0] == (
         "**On a the most that was tried, 20 pictures, is needed and on b the most that was tried, 10 pictures, is needed: "
         "no fewer do as well.**"
+    )
+
+
+def test_sizes_that_one_network_leaves_out_are_not_said_to_be_too_few():
+    first = told(PSNR | {"2": (28.0, 29.0)}, PSNR, PSNR | {"50": (30.0, 30.1)})[0]
+    assert first.startswith(
+        "**It takes 5 pictures on a and more than 1 on b and c (next tried: 5) to keep the spread over draws within 0.5 dB"
     )
 
 
@@ -114,7 +123,7 @@ def test_a_single_size_has_nothing_to_compare():
 
 def test_one_seed_tells_no_chance():
     first, few, *_ = told({"1": (29.0,), "5": (30.02,), "20": (30.0,)})
-    assert first == "**5 pictures are enough: more of them, up to 20, change PSNR by no more than 0.05 dB (one seed).**"
+    assert first == "**It takes 5 pictures to do as well as 20, to within 0.05 dB (one seed).**"
     assert (
         few.startswith("What remains is +0.02 dB (5 against 20). PSNR on Set5 changes by -1.00 dB, one seed, with one")
         and "deviation" not in few
@@ -124,13 +133,13 @@ def test_one_seed_tells_no_chance():
 def test_the_method_that_needs_most_decides():
     more = rows(ONE, backbone="net_x4", series="b")[1:]
     first, few, *_ = told(PSNR, more=more)
-    assert first.startswith("**5 pictures are enough") and "instead of 20 (adabm)" in few
+    assert first.startswith("**It takes 5 pictures to keep") and "instead of 20 (adabm)" in few
 
 
 def test_the_first_set_of_each_network_tells_and_what_was_not_run_does_not():
     more = [*rows(ONE, backbone="net_x4", dataset="Set14"), not_run(series="later", level="1")]
     text = "".join(told(PSNR, more=more))
-    assert "Set14" not in text and "later" not in text and "5 pictures are enough" in text
+    assert "Set14" not in text and "later" not in text and "It takes 5 pictures" in text
 
 
 def test_the_spread_excuses_a_gap_but_no_luck():
@@ -149,15 +158,21 @@ def test_views_of_the_table():
     assert spread.loc[("net_x4", "Set5", "adabm"), "1"] == pytest.approx(1.414)
 
 
-def test_a_panel_of_the_figure_tells_how_many_are_enough():
+def test_a_panel_of_the_figure_tells_how_many_are_needed_and_why():
     table = study_table([
-        *rows(), *rows(ONE, series="b")[1:], *rows(ALL, backbone="other"), *rows({"5": (30.0, 30.2)}, backbone="third")
+        *rows(), *rows(ONE, series="b")[1:], *rows(ALL, backbone="other"), *rows({"5": (30.0, 30.2)}, backbone="third"),
+        *rows(CLEAR, backbone="fourth"),
     ])  # fmt: skip
     drawn = set_size.figures(table)[""]
-    above = drawn.axes[:3]
-    assert [axis.get_title() for axis in above] == ["net_x4\nSet5", "other\nSet5", "third\nSet5"]
+    above = drawn.axes[:4]
+    assert [axis.get_title() for axis in above] == ["net_x4\nSet5", "other\nSet5", "third\nSet5", "fourth\nSet5"]
     texts = [[text.get_text() for text in axis.texts] for axis in above]
-    assert texts == [["no clear gain\nbeyond 5", "adabm", "b"], ["20, the most\ntried, are needed"], []]
+    assert texts == [
+        ["spread within 0.5 dB\nfrom 5 on", "adabm", "b"],
+        ["20, the most\ntried, are needed"],
+        [],
+        ["no clear gain\nbeyond 5"],
+    ]
     assert max(one.enough for one in compared(table) if one.network == "net_x4") == 5
 
 
@@ -197,18 +212,21 @@ def test_what_the_seeds_do_not_tell_apart_is_the_same_unless_luck_decides():
     assert saturated({1: Difference(-0.3, 0.0, float("nan"))}, [1, 20], {1: 0.0, 20: 0.0}) == 20, "one seed"
 
 
-def test_what_is_told_of_enough_is_told_of_one_method():
+def test_what_is_told_of_as_many_as_are_needed_is_told_of_one_method():
     """The second method is farther from the most, though its seeds agree better."""
     more = rows({"1": (25.0, 27.0), "5": (29.75, 29.95), "20": (30.0, 30.5)}, backbone="net_x4", series="b")[1:]
     first, few, *_ = told({"1": (25.0, 27.0), "5": (29.8, 30.2), "20": (30.0, 30.1)}, more=more)
     assert few.startswith("What remains is -0.40 ± 0.27 dB (5 against 20, b).")
     assert few.endswith("standard deviation over seeds is 0.14 dB (5 pictures).")
-    assert "gain 0.40 ± 0.27 dB in the mean; which ones are drawn still moves it by up to 0.14 dB" in first
+    assert first.endswith("; 20 gain 0.40 ± 0.27 dB more in the mean, not clearly.**")
 
 
 def test_what_more_pictures_may_still_gain_is_told_where_it_is_noticeable():
-    first = told({"1": (25.0, 26.0), "5": (29.9, 30.2), "20": (30.0, 30.3)})[0]
-    assert first.endswith(
-        "change PSNR by no clear amount (2 seeds), though they gain 0.10 ± 0.21 dB in the mean; "
+    near = {"5": (29.9, 30.2), "20": (30.0, 30.3)}
+    assert told(near)[0] == (
+        "**It takes 5 pictures to do as well as 20, as far as 2 seeds tell; 20 gain 0.10 ± 0.21 dB more in the mean, not clearly; "
         "which ones are drawn still moves it by up to 0.21 dB (standard deviation).**"
     )
+    less = {"5": (29.7, 30.1), "10": (30.0, 30.3)}
+    assert "; 20 (10 on b) gain 0.10 to 0.25 dB more in the mean, not clearly; which" in told(near, less)[0]
+    assert "; 10 gain 0.25 ± 0.25 dB more in the mean on b, not clearly; which" in told(ONE, less)[0]

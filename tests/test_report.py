@@ -361,6 +361,17 @@ def test_a_question_tells_networks_seeds_and_pictures():
     assert measured_on(timed) == "Measured at W4A4 FQ on one (1 seed)."
 
 
+def test_the_size_of_calibration_patches_is_told_with_the_networks_that_have_another():
+    keys = dict(
+        backbone="one", dataset="Set5", setting="W4A4 FQ", seed=0, status="measured", pictures=5, psnr_y_db=30.0
+    )
+    told = lambda **given: measured_on(pd.DataFrame([keys]), {"effort": {"patch_size": 96}, **given})
+    assert told().endswith("; Set5; calibrated on patches of 96x96.")
+    backbones = {"data/One_x4.safetensors": {"patch_size": 48}, "two": {"patch_size": 48}, "three": {}}
+    assert told(backbones=backbones).endswith("; calibrated on patches of 96x96, One_x4 and two of 48x48.")
+    assert "calibrated" not in told(effort={})
+
+
 def test_a_question_of_whole_recipes_tells_how_long_adabm_is_tuned():
     keys = dict(
         backbone="one", dataset="Set5", setting="W4A4 FQ", seed=0, status="measured", pictures=5, psnr_y_db=30.0

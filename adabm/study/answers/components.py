@@ -1,8 +1,7 @@
 """Which parts of AdaBM earn their bits?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,7 +11,17 @@ from ..tables.networks import named, network
 from ..tables.question import Question
 from ..tables.wording import several, told_count
 from .component_effects import PART, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
-from .component_trials import PARTS, UNTUNED, WHOLE
+from .component_frontier import (
+    LAYERS,
+    RIVALS,
+    against_uniform,
+    as_many_bits,
+    by_bits,
+    equal_rows,
+    told_at_equal_fab,
+    worth_of_sensitivity,
+)
+from .component_trials import PARTS, WHOLE
 from .measured import full_precision, measured
 from .significance import Difference, adjust, paired_difference
 
@@ -30,8 +39,6 @@ QUESTION = Question(
 )
 _NO_EFFECT = 0.005  # dB, and bits
 _NO_IMAGE = "+".join(part for part in PARTS if part != "image")
-_LAYERS = f"layer mapping{UNTUNED}"
-_RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
@@ -60,8 +67,8 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     here = table[table["dataset"] == first]
     parts, front, weights = (measured(here, variable) for variable in ("components", "bits", "bit_weight"))
     effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
-    equal = _against_uniform(front)
-    moved = [*_worth_of_sensitivity(front, _RIVALS[1:]), *_told_at_equal_fab(equal), *_told_of_weights(weights)]
+    equal = against_uniform(front)
+    moved = [*worth_of_sensitivity(front, RIVALS[1:]), *told_at_equal_fab(equal), *_told_of_weights(weights)]
     series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
     others = other_sets(table, first, series) if series else {}
     scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
@@ -70,14 +77,15 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
         return []
     where = table["backbone"].iloc[0]
     tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else series
+    cleared = _cleared(effects[series], others, series) if series else {}
     head = (
-        f"{_verdict(effects[series], _bits_added(parts, series), where, _cleared(effects[series], others, series))} ({tuned})."
+        f"{_verdict(effects[series], _bits_added(parts, series), where, cleared)} ({tuned})."
         if series
         else "The parts of AdaBM were not compared with each other."
     )
-    head = " ".join([head, *_worth_of_sensitivity(front, _RIVALS[:1])])
+    head = " ".join([head, *worth_of_sensitivity(front, RIVALS[:1])])
     advised = (
-        [practice(_advice(parts, effects[series], series, where) + best_elsewhere(parts, others, series))]
+        [practice(_advice(parts, front, effects[series], cleared, series) + best_elsewhere(parts, others, series))]
         if series
         else []
     )
@@ -86,26 +94,28 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
         *told,
         *advised,
         *evidence(_tested(effects, front)),
-        *evidence(_gaps(equal)),
+        *evidence(equal_rows(equal)),
         *evidence(_weights(weights)),
     ]
 
 
-def _cleared(effects: Mapping[str, Difference], others: Mapping[str, pd.DataFrame], series: str) -> list[str]:
-    """On which other sets parts differ clearly that don't on the first."""
-    told = []
-    for name, here in others.items():
-        clear = [
-            f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)"
-            for part, d in part_effects(here, series).items()
-            if d.sure and part in effects and not effects[part].sure
-        ]
-        told += [f"on {name} {several(clear)} {'are' if len(clear) > 1 else 'is'} clear"] if clear else []
-    return told
+def _cleared(
+    effects: Mapping[str, Difference], others: Mapping[str, pd.DataFrame], series: str
+) -> dict[str, dict[str, Difference]]:
+    """By other set, the parts that differ clearly there and not on the first."""
+    told = {name: part_effects(here, series) for name, here in others.items()}
+    clear = {
+        name: {part: d for part, d in found.items() if d.sure and part in effects and not effects[part].sure}
+        for name, found in told.items()
+    }
+    return {name: found for name, found in clear.items() if found}
 
 
 def _verdict(
-    effects: Mapping[str, Difference], bits: Mapping[str, float], where: str, elsewhere: Sequence[str] = ()
+    effects: Mapping[str, Difference],
+    bits: Mapping[str, float],
+    where: str,
+    cleared: Mapping[str, Mapping[str, Difference]],
 ) -> str:
     """Which parts help and which harm, beyond doubt; of the others how much they seem to, and where else that is clear."""
     named = {
@@ -122,10 +132,21 @@ def _verdict(
         if doubtful
         else []
     )
-    return "; ".join([f"On {where} {'; '.join(told)}", *elsewhere])
+    for name, found in cleared.items():
+        clear = [f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)" for part, d in found.items()]
+        told.append(f"on {name} {several(clear)} {'are' if len(clear) > 1 else 'is'} clear")
+    return f"On {where} {'; '.join(told)}"
 
 
-def _advice(parts: pd.DataFrame, effects: Mapping[str, Difference], series: str, where: str) -> str:
+def _advice(
+    parts: pd.DataFrame,
+    front: pd.DataFrame,
+    effects: Mapping[str, Difference],
+    cleared: Mapping[str, Mapping[str, Difference]],
+    series: str,
+) -> str:
+    """Which parts to keep, why those whose effect is not clear, and what the bits of those to leave out would give without them."""
+    where = parts["backbone"].iloc[0]
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
     best = most(parts, series)
     if best != WHOLE:
@@ -136,11 +157,17 @@ def _advice(parts: pd.DataFrame, effects: Mapping[str, Difference], series: str,
     dear = [part for part, d in effects.items() if not d.sure and bits[part] > _NO_EFFECT]
     if not dear:
         return f"keep all of AdaBM, which has the most PSNR in the mean on {where}."
-    kept = [PART[part] for part in effects if part not in dear]
+    kept = []
+    for part, d in effects.items():
+        if part not in dear:
+            sets = [name for name, found in cleared.items() if part in found and found[part].mean > 0]
+            doubt = f" (no bits; clear on {several(sets)})" if sets else " (no bits)"
+            kept.append(PART[part] + ("" if d.sure else doubt))
     prices = [f"{bits[part]:+.2f} bits for {effects[part].mean:+.2f} ± {effects[part].spread:.2f} dB" for part in dear]
+    evenly = as_many_bits(front, parts["setting"].iloc[0], bits["image"]) if "image" in dear else ""
     return (
         (f"on {where} keep {several(kept)}, and " if kept else f"on {where} ")
-        + f"do without {several([PART[part] for part in dear])}: {several(prices)}, which the seeds cannot tell from nothing."
+        + f"do without {several([PART[part] for part in dear])}: {several(prices)}, which the seeds cannot tell from nothing{evenly}."
     )
 
 
@@ -160,45 +187,6 @@ def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> l
         f"A part's effect is what it adds to the other two at the same base bits, on {parts['dataset'].iloc[0]}{tuned}. This is one "
         f"network, {parts['backbone'].iloc[0]}: whether layers should follow their deviation, and images their gradient, on others too "
         "is asked on the pages of sensitivity, of dynamic factors and of complexity."
-    ]
-
-
-def _told_at_equal_fab(gaps: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
-    told = []
-    for name, by_level in gaps.items():
-        better, clear = (sum(_above(values, sure) for values in by_level.values()) for sure in (False, True))
-        comma = "," * name.endswith(UNTUNED)
-        told.append(
-            f"{name}{comma} has more PSNR than uniform bits of equal FAB (interpolated) at {better or 'none'} of {len(by_level)} base bits"
-            f"{f', by more than the spread over seeds at {clear}' if 0 < clear < better else ''}"
-            f"{', by less than the spread over seeds' if better and not clear else ''}."
-        )
-    return told
-
-
-def _above(values: np.ndarray, clearly: bool) -> bool:
-    """Whether the mean of :func:`at_equal_fab`'s differences is above zero, or above their spread over seeds."""
-    spread = values[:, 1].std(ddof=1) if clearly and len(values) > 1 else 0.0
-    return bool(values[:, 1].mean() > spread)
-
-
-def _against_uniform(front: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
-    """AdaBM, fine-tuned and not, against uniform bits at equal FAB, where there is anything to compare."""
-    found = {f"AdaBM{end}": at_equal_fab(front, f"AdaBM{end}", f"uniform bits{end}") for end in ("", UNTUNED)}
-    return {name: gaps for name, gaps in found.items() if gaps}
-
-
-def _gaps(equal: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, str]]:
-    return [
-        {
-            "at equal FAB": name,
-            "FAB": f"{values[:, 0].mean():.2f}",
-            "against uniform bits (dB)": f"{values[:, 1].mean():+.2f}",
-            "spread over seeds (dB)": f"{values[:, 1].std(ddof=1) if len(values) > 1 else 0:.2f}",
-            "seeds": str(len(values)),
-        }
-        for name, by_level in equal.items()
-        for values in by_level.values()
     ]
 
 
@@ -231,9 +219,9 @@ def _tested(effects: Mapping[str, Mapping[str, Difference]], front: pd.DataFrame
         for part, d in found.items()
     ]
     return rows + [
-        {"what": _LAYERS, "against": other, "bits": bits, **d.cells(test)}
-        for other in _RIVALS
-        for bits, d in adjust(by_bits(front, _LAYERS, other)).items()
+        {"what": LAYERS, "against": other, "bits": bits, **d.cells(test)}
+        for other in RIVALS
+        for bits, d in adjust(by_bits(front, LAYERS, other)).items()
     ]
 
 
@@ -264,42 +252,3 @@ def image_worth(table: pd.DataFrame) -> str:
         f"({'clearly' if found.sure else 'not clearly'}, {told_count(rows['seed'].nunique(), 'seed')}) and FAB by "
         f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {rows['series'].iloc[0]}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
     )
-
-
-def _worth_of_sensitivity(front: pd.DataFrame, rivals: Sequence[str]) -> list[str]:
-    """A sentence on layer factors by sensitivity against others: at how many base bits they differ clearly."""
-    told = []
-    for other in rivals:
-        found = adjust(by_bits(front, _LAYERS, other)).values()
-        if found:
-            better, worse = (sum(d.sure and d.mean * sign > 0 for d in found) for sign in (1, -1))
-            harm = f" and clearly worse at {worse}" if worse else ""
-            told.append(f"than {other.removesuffix(UNTUNED)} at {better or 'none'} of {len(found)} base bits{harm}")
-    return [f"{_LAYERS[0].upper()}{_LAYERS[1:]}, is clearly better {'; '.join(told)}."] if told else []
-
-
-def by_bits(front: pd.DataFrame, one: str, other: str) -> dict[str, Difference]:
-    """Return PSNR (dB) of one series minus another's with the same seeds, by base bits that both have."""
-    levels = [set(front.loc[front["series"] == series, "level"]) for series in (one, other)]
-    return {
-        bits: paired_difference(psnr_by_seed(front, one, bits), psnr_by_seed(front, other, bits))
-        for bits in sorted(levels[0] & levels[1], key=int)
-    }
-
-
-def at_equal_fab(front: pd.DataFrame, one: str, other: str) -> dict[str, np.ndarray]:
-    """Compare two series at the FAB of the first, where the other has it, interpolated between the other's base bits.
-
-    Args:
-        front: measured rows of one set.
-
-    Returns:
-        By base bits of the first, (seeds, 2) values: its FAB, and its PSNR minus the other's with the same seed in dB.
-    """
-    gaps: dict[str, list] = {}
-    for (level, seed), row in front[front["series"] == one].set_index(["level", "seed"]).iterrows():
-        curve = front[(front["series"] == other) & (front["seed"] == seed)].sort_values("fab")
-        if len(curve) and curve["fab"].min() <= row["fab"] <= curve["fab"].max():
-            reference = np.interp(row["fab"], curve["fab"], curve["psnr_y_db"])
-            gaps.setdefault(level, []).append((row["fab"], row["psnr_y_db"] - reference))
-    return {level: np.array(values) for level, values in gaps.items()}

@@ -33,7 +33,7 @@ QUESTION = Question(
 DYNAMIC = (OWN, THRESHOLDS)
 COMPARED = (*DYNAMIC, OTHER, SAME)  # with fixed factors
 _DRAWS = 2000
-_ELSEWHERE = "Whether another measure, such as Fisher, deals layers' bits better is told on the page of sensitivity."
+_ELSEWHERE = "All factors here go by the standard deviation; whether another measure deals layers' bits better is told on the page of sensitivity."
 
 
 def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None:
@@ -155,7 +155,7 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     gained = main(everything)
     found, own = summary(gained), gained[gained["rule"] == OWN]
     told = (
-        f"**{_verdict(found, everything)[:-1]}{_same_for_all(found, gained)}.** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
+        f"**{_verdict(found, gained)}{_same_for_all(found, gained)}.** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
         f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They "
         "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way."
     )
@@ -174,9 +174,20 @@ def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     means = _same(gained)
     if not found.loc[SAME, "least"] > 0:
         return ""
-    better = several([f"{name} ({signed(gain)} dB)" for name, gain in means[means > 0].items()])
-    whole = f"; in the mean of all {len(means)} networks" if len(means) > 1 else "; in draws"
-    return f"; the same bits for all layers are better still on {better}{whole} by {_ends(found.loc[SAME])}"
+    better = f"on {_better(means)}"
+    whole = (
+        f", in the mean of all {len(means)} networks by {signed(found.loc[SAME, 'truth'])} dB ({_ends(found.loc[SAME])})"
+        if len(means) > 1
+        else ""
+    )
+    if found.loc[list(DYNAMIC), "least"].max() > 0:
+        return f"; the same bits for all layers are better than fixed ones, too, {better}{whole}"
+    return f"; {better} neither are fixed ones: the same bits for all layers are better{whole}"
+
+
+def _better(means: pd.Series) -> str:
+    """The networks on which the same bits for all layers are better, and by how much."""
+    return several([f"{name} ({signed(gain)} dB)" for name, gain in means[means > 0].items()])
 
 
 def _same(gained: pd.DataFrame) -> pd.Series:
@@ -218,33 +229,28 @@ def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     if dynamic.loc[best, "least"] > 0:
         return f"Compute each picture's factors ({best}) where its time allows."
     means = _same(gained)
-    better, worse = means[means > 0], means[means <= 0]
-    if found.loc[SAME, "least"] > 0 and len(worse):
-        told = several([f"{name} ({signed(gain)} dB)" for name, gain in better.items()])
-        return (
-            f"Fixed factors suffice: keep AdaBM's on {several(list(worse.index))}; the same bits for all layers are better on {told}. "
-            f"{_ELSEWHERE}"
-        )
+    worse = list(means.index[means <= 0])
+    if found.loc[SAME, "least"] > 0 and worse:
+        return f"Keep AdaBM's fixed factors on {several(worse)}, and the same bits for all layers on {_better(means)}. {_ELSEWHERE}"
     if found.loc[SAME, "least"] > 0:
         return (
-            f"Fixed factors suffice, and the same bits for all layers are better: {signed(found.loc[SAME, 'truth'])} dB against them; no "
-            f"way of computing factors gains as much. {_ELSEWHERE}"
+            f"Give all layers the same bits: {signed(found.loc[SAME, 'truth'])} dB against fixed factors; no way of computing factors "
+            f"gains as much. {_ELSEWHERE}"
         )
     return f"Leave each layer's factor as calibration found it. {_ELSEWHERE}"
 
 
 def _gained_on_one(gained: pd.DataFrame) -> str:
-    """On which networks a way of computing factors gains with some method in 95 % of draws, and the most of it."""
+    """On which networks a way of computing factors gains in 95 % of draws, and the most of it."""
     clear = []
-    for (name, series), here in gained.groupby(["backbone", "series"], sort=False):
+    for name, here in gained.groupby("backbone", sort=False):
         found = summary(here).loc[list(DYNAMIC)]
-        clear += [(row["truth"], name, series, rule) for rule, row in found.iterrows() if row["least"] > 0]
+        clear += [(row["truth"], name, rule) for rule, row in found.iterrows() if row["least"] > 0]
     if not clear or gained["backbone"].nunique() == 1:
         return ""
-    names = several(list(dict.fromkeys(name for _, name, _, _ in clear)))
-    most, name, series, rule = max(clear)
-    where = series if name == names else f"{name}, {series}"
-    return f"; on {names} alone they gain, at most {signed(most)} dB ({where}: {rule})"
+    names = several(list(dict.fromkeys(name for _, name, _ in clear)))
+    most, _, rule = max(clear)
+    return f"; on {names} alone they gain, at most {signed(most)} dB ({rule})"
 
 
 def _verdict(found: pd.DataFrame, gained: pd.DataFrame) -> str:
@@ -252,9 +258,10 @@ def _verdict(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     best = dynamic["truth"].idxmax()
     told = f"(the best of them, {best}: {signed(dynamic.loc[best, 'truth'])} dB, in 95 % of draws of patches {_ends(dynamic.loc[best])})"
     if dynamic.loc[best, "least"] > 0:
-        return f"Dynamic: factors computed for each picture are better than fixed ones at equal FAB {told}."
+        return f"Dynamic: factors computed for each picture are better than fixed ones at equal FAB {told}"
+    worth = "Dynamic factors are not worth it: computed for each picture, they"
     if (dynamic["most"] < 0).all():
-        return f"Fixed: factors computed for each picture are worse at equal FAB {told}."
+        return f"{worth} are worse than fixed ones at equal FAB {told}"
     if dynamic.loc[best, "most"] < 0 or dynamic.loc[best, "truth"] <= 0:
-        return f"Fixed is enough: factors computed for each picture gain nothing in the mean at equal FAB {told}{_gained_on_one(gained)}."
-    return f"Fixed is enough: what factors computed for each picture gain at equal FAB is within chance {told}."
+        return f"{worth} gain nothing over fixed ones in the mean at equal FAB {told}{_gained_on_one(gained)}"
+    return f"{worth} gain no more over fixed ones at equal FAB than chance would {told}"

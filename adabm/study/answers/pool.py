@@ -27,8 +27,8 @@ QUESTION = Question(
     "pool",
     17,
     "How sensitive is the result to the calibration set?",
-    "Photographs to calibrate on, some or all of them replaced by drawings, text, noise or night (the same in the dark; documents are drawings "
-    "and text); and photographs chosen by the adaptive strategy. What is upscaled are photographs always. No model is fine-tuned.",
+    "Photographs to calibrate on, some or all of them replaced: by drawings, text, noise or night (the photographs darkened), or by documents "
+    "(drawings and text); and photographs chosen by the adaptive strategy. What is upscaled are photographs always. No model is fine-tuned.",
     "PSNR lost against a pool of photographs alone, by what else the pool holds",
 )
 _MOSTLY = 0.75  # of a loss
@@ -238,7 +238,8 @@ def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:
     )
     alike = _adaptive_alike(adaptive)
     if not better and not worse:
-        return [f"{takes}. It is nowhere clearly different from {number} random photographs{alike}."]
+        mapped = "With bits as mapped it" if alike else "It"
+        return [f"{takes}. {mapped} is nowhere clearly different from {number} random photographs{alike}."]
     verdicts = [f"clearly {word} for {_where(some)}" for word, some in (("better", better), ("worse", worse)) if some]
     if len(better) + len(worse) < len(adaptive):
         verdicts.append("not clearly different for the others")
@@ -251,7 +252,7 @@ def _adaptive_alike(adaptive: Sequence[Lost]) -> str:
     for lost in adaptive:
         if lost.alike is not None and clear(lost.alike) and not lost.hurts:
             told.append(f"{lost.series} on {lost.backbone} by {lost.alike.mean:.2f} dB")
-    return f"; at the same bits for all, ranges alone, it is clearly worse for {several(told)}" if told else ""
+    return f"; with the same bits for all, by ranges alone, it is clearly worse for {several(told)}" if told else ""
 
 
 def _where(found: Sequence[Lost]) -> str:

@@ -1,4 +1,4 @@
-"""How PSNR with fewer calibration pictures differs from that with the most, and how many are enough."""
+"""How PSNR with fewer calibration pictures differs from that with the most, how many are needed, and what decides that."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -46,6 +46,31 @@ class Swept:
     def deviation(self, size: int) -> float:
         """Standard deviation of PSNR over seeds, which draw the pictures, in dB; 0 of one seed."""
         return float(self.rows[size]["psnr_y_db"].std()) if len(self.rows[size]) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Needed:
+    """How many pictures a network needs, for the method that needs most.
+
+    Attributes:
+        count: see :func:`saturated`.
+        fewer: the next smaller number that was tried; 0 where none was.
+        by_spread: whether fewer do not do for the spread over seeds alone, the mean not being clearly apart.
+    """
+
+    count: int
+    fewer: int
+    by_spread: bool
+
+
+def needed(swept: Sequence[Swept]) -> Needed:
+    """Return how many pictures the methods of one network need on one set."""
+    count = max(one.enough for one in swept)
+    short = [
+        (one, max(size for size in one.rows if size < count)) for one in swept if one.enough == count > min(one.rows)
+    ]
+    by_spread = bool(short) and not any(_apart(one.gaps[size]) for one, size in short)
+    return Needed(count, max((size for _, size in short), default=0), by_spread)
 
 
 def saturated(gaps: Mapping[int, Difference], sizes: Sequence[int], deviations: Mapping[int, float]) -> int:

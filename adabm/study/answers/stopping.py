@@ -14,7 +14,8 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from .probing import mapping_table
-from .stopping_telling import RELEASED, advice, certainties, details, networks, states, verdict
+from .stopping_gains import certainties, networks, states
+from .stopping_telling import RELEASED, advice, details, verdict
 from .stopping_traces import trace
 
 QUESTION = Question(

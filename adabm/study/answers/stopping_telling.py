@@ -8,47 +8,27 @@ import pandas as pd
 from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
-from .significance import Difference, adjust, paired_difference
+from .significance import Difference
+from .stopping_gains import LITTLE, compared, in_the_mean, preferred, span
 
 RELEASED = 500  # steps
-_LITTLE = 0.05  # dB; smaller differences are none
-_MEAN = "mean of the networks"
-_COMPARED = (  # state that is kept, what it is compared with, and how a table calls both
-    ("lowest_db", "last_db", "lowest loss against the last step"),
-    ("rule_db", "last_db", "by the rule against the last step"),
-    ("lowest_db", "start_db", "lowest loss against not fine-tuned"),
-)
-
-
-def compared(found: pd.DataFrame, column: str, reference: str) -> dict[str, Difference]:
-    """Return what one state gives over another by network, paired over seeds; p values are adjusted for the networks."""
-    by_network = {name: runs.set_index("seed") for name, runs in found.groupby("backbone", sort=False)}
-    return adjust({name: paired_difference(runs[column], runs[reference]) for name, runs in by_network.items()})
-
-
-def in_the_mean(found: pd.DataFrame, column: str, reference: str) -> Difference:
-    """Return what one state gives over another in the mean of the networks, paired over the seeds that all of them have."""
-    wide = found.pivot_table(index="seed", columns="backbone", values=[column, reference]).dropna()
-    if wide.empty:
-        return Difference(float((found[column] - found[reference]).mean()), 0.0, float("nan"))
-    return paired_difference(wide[column].mean(axis=1), wide[reference].mean(axis=1))
 
 
 def verdict(found: pd.DataFrame) -> str:
-    """Tell what to keep, how sure that is on which network, and how far below full precision runs start and end."""
-    return f"{_first(found)} {_start(found)}"
+    """Tell what to keep, how sure that is on which network, after how many steps, what it gives, and from where runs start."""
+    return " ".join([_first(found), _how_many(found), _over_start(found), _start(found)])
 
 
 def details(found: pd.DataFrame, traces: pd.DataFrame, patience: int) -> str:
     """Tell what harms, what each way of keeping a state gives, what it saves, and what a run was."""
-    parts = [_below(found), _still(found), _over_start(found), _saved(found, patience), _scope(traces)]
+    parts = [_below(found), _saved(found, patience), _scope(traces)]
     return " ".join(filter(None, parts))
 
 
 def advice(found: pd.DataFrame) -> str:
     """Tell whether to hold pictures out, which state to keep, and from where that was measured."""
     share = f"{found['stopped'].sum() / found['steps'].sum():.0%} of the steps"
-    if max((found[column] - found["last_db"]).mean() for column in ("lowest_db", "rule_db")) <= _LITTLE:
+    if max((found[column] - found["last_db"]).mean() for column in ("lowest_db", "rule_db")) <= LITTLE:
         told = (
             f"hold calibration pictures out only to save time: stopping early takes {share} and gives "
             f"{_over_last(found, 'rule_db')} against the last step."
@@ -60,12 +40,10 @@ def advice(found: pd.DataFrame) -> str:
         if column == "lowest_db"
         else f"stop by their loss, after {share}, and keep the state of the lowest"
     )
-    gain = (
-        f"{_over_last(found, column)} in the mean over the last step{_worst(found, found[column] - found['last_db'])}"
-    )
-    text = f"hold some calibration pictures out, {told}: {gain}."
+    gain = _over_last(found, column) + _worst(found, found[column] - found["last_db"])
+    text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
     if column == "lowest_db":
-        text += f" Stop early only to save steps: {_over_last(found, 'rule_db')} with {share}."
+        text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
     return _begun(found, text)
 
 
@@ -85,9 +63,18 @@ def _released(found: pd.DataFrame) -> bool:
 
 
 def _over_last(found: pd.DataFrame, column: str) -> str:
-    """What a state gives over the last step in the mean of the networks: ``+0.46 ± 0.32 dB (clearly)``."""
-    gap = in_the_mean(found, column, "last_db")
-    return f"{_with_spread(gap)} dB" + (f" ({_how(gap)})" if _how(gap) else "")
+    """What a state gives over the last step, by network: ``+0.64 ± 0.33 dB on a (clearly) and nothing on b and c``."""
+    gaps = compared(found, column, "last_db")
+    noticed = {name: gap for name, gap in gaps.items() if len(gaps) == 1 or abs(gap.mean) > LITTLE}
+    nothing = [name for name in gaps if name not in noticed]
+    return several([*_by_network(noticed, len(gaps) > 1), *([f"nothing on {several(nothing)}"] if nothing else [])])
+
+
+def _in_the_mean(found: pd.DataFrame, column: str) -> str:
+    """What a state gives over the last step: in the mean of several networks, of which a table tells how sure it is, or on the only one."""
+    if found["backbone"].nunique() == 1:
+        return _over_last(found, column)
+    return f"{signed(in_the_mean(found, column, 'last_db').mean)} dB in the mean of the networks"
 
 
 def _with_spread(gap: Difference) -> str:
@@ -109,12 +96,7 @@ def _how(gap: Difference) -> str:
 def _worst(found: pd.DataFrame, gain: pd.Series) -> str:
     """The run that a state is worst for, where it is worse than the last step."""
     where = f" on {found.loc[gain.idxmin(), 'backbone']}" if found["backbone"].nunique() > 1 else ""
-    return f"; the worst run{where} {signed(gain.min())} dB" if gain.min() < -_LITTLE else ""
-
-
-def preferred(found: pd.DataFrame) -> str:
-    """The column of the state that is advised: that of the lowest loss where stopping loses something on it, else the rule's."""
-    return "lowest_db" if (found["lowest_db"] - found["rule_db"]).mean() > _LITTLE else "rule_db"
+    return f"; the worst run{where} {signed(gain.min())} dB" if gain.min() < -LITTLE else ""
 
 
 def _means(found: pd.DataFrame) -> pd.DataFrame:
@@ -124,11 +106,11 @@ def _means(found: pd.DataFrame) -> pd.DataFrame:
 
 def _first(found: pd.DataFrame) -> str:
     means = _means(found)
-    harmed = means[means["last_db"] < means["start_db"] - _LITTLE]
+    harmed = means[means["last_db"] < means["start_db"] - LITTLE]
     kept = preferred(found)
-    missed = harmed[harmed[kept] < harmed["start_db"] - _LITTLE]
+    missed = harmed[harmed[kept] < harmed["start_db"] - LITTLE]
     gain, lost = (found["rule_db"] - found["last_db"]).mean(), (found["best_db"] - found["rule_db"]).mean()
-    worse = means.index[means["rule_db"] < means["last_db"] - _LITTLE].tolist()
+    worse = means.index[means["rule_db"] < means["last_db"] - LITTLE].tolist()
     if len(missed):
         networks = [f"{name} ({_ending_below(found, name)} seeds)" for name in missed.index]
         return f"The held-out teacher loss does not tell when to stop: fine-tuning harms {several(networks)} and the rule lets it."
@@ -139,18 +121,18 @@ def _first(found: pd.DataFrame) -> str:
             else "Keep the state of the lowest loss on held-out calibration pictures"
         )
         return f"{told}: the last step is {_last_step(found, kept)}."
-    if worse and (means["lowest_db"] >= means["last_db"] - _LITTLE).all():
+    if worse and (means["lowest_db"] >= means["last_db"] - LITTLE).all():
         return (
             f"Keep the state of the lowest held-out teacher loss, but do not stop early: it is as good as the last step everywhere, "
             f"while stopping costs {several(worse)} {(means['last_db'] - means['rule_db'])[worse].max():.2f} dB{' at most' * (len(worse) > 1)}."
         )
     if worse:
         return f"The rule stops too early: on {several(worse)} the last step is better."
-    if gain > _LITTLE and gain > (found["rule_db"] - found["last_db"]).std(ddof=0):
+    if gain > LITTLE and gain > (found["rule_db"] - found["last_db"]).std(ddof=0):
         return f"Stopping by the held-out teacher loss is better than the last step, by {gain:.2f} dB in the mean."
     if (found["stopped"] == found["steps"]).all():
         return "The rule never stops within these steps, and the state that it keeps is as good as the last."
-    if lost > _LITTLE:
+    if lost > LITTLE:
         return f"Fewer iterations are enough: stopping by the held-out teacher loss loses nothing against the last step, but {lost:.2f} dB against the best."
     return "Fewer iterations are enough: stopping by the held-out teacher loss loses nothing against the last step, and hardly anything against the best."
 
@@ -162,7 +144,7 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
     groups: dict[str, list[str]] = {}
     alike = []
     for name, gap in gaps.items():
-        if abs(gap.mean) <= _LITTLE:
+        if abs(gap.mean) <= LITTLE:
             alike.append(name)
             continue
         word = "worse" if gap.mean > 0 else "better"
@@ -184,59 +166,61 @@ def _start(found: pd.DataFrame) -> str:
     full, left = means.loc[name, "full_db"], means.loc[name, "full_db"] - means.loc[name, preferred(found)]
     ranges = "from the released weight ranges, " if _released(found) else ""
     on = f" on {name}" if len(means) > 1 else ""
-    text = (
+    return (
         f"These runs start {ranges}{lost.iloc[0]:.2f} dB below full precision{on} ({means.loc[name, 'start_db']:.2f} of {full:.2f} dB), "
         f"and the kept state is {left:.2f} dB below it."
-    )
-    return text + (
-        " For runs from ranges at own bits, of which no rule was measured, see the page of fine-tuning."
-        if _released(found)
-        else ""
     )
 
 
 def _ending_below(found: pd.DataFrame, network: str) -> str:
     runs = found[found["backbone"] == network]
-    return f"{(runs['last_db'] < runs['start_db'] - _LITTLE).sum()} of {len(runs)}"
+    return f"{(runs['last_db'] < runs['start_db'] - LITTLE).sum()} of {len(runs)}"
 
 
 def _below(found: pd.DataFrame) -> str:
     """How many runs end below the model before fine-tuning, of the networks that have such."""
-    names = list(dict.fromkeys(found.loc[found["last_db"] < found["start_db"] - _LITTLE, "backbone"]))
+    names = list(dict.fromkeys(found.loc[found["last_db"] < found["start_db"] - LITTLE, "backbone"]))
     many = found["backbone"].nunique() > 1
     told = [f"{_ending_below(found, name)}{' seeds' * (name == names[0])}{f' on {name}' * many}" for name in names]
     return f"At the last step {several(told)} are below where they began." if told else ""
 
 
-def _still(found: pd.DataFrame) -> str:
-    """Where the last step itself is what is kept, in most runs, since the loss still falls there."""
-    if preferred(found) != "lowest_db" or found["backbone"].nunique() == 1:
-        return ""
-    last = (found["lowest"] == found["steps"]).groupby(found["backbone"], sort=False).mean()
-    names = list(last.index[last > 0.5])
-    return f"On {several(names)} the kept state mostly is the last step: the loss still falls." if names else ""
+def _how_many(found: pd.DataFrame) -> str:
+    """After how many steps the loss is lowest, and where that is not known, as in most runs it is at the last step."""
+    networks = list(dict.fromkeys(found["backbone"]))
+    last = (found["lowest"] == found["steps"]).groupby(found["backbone"]).mean()
+    falling = [name for name in networks if last[name] > 0.5]
+    runs = {name: found.loc[found["backbone"] == name, "lowest"] for name in networks if name not in falling}
+    on = lambda name: f" on {name}" if len(networks) > 1 else ""
+    lowest = [span(steps) + " steps" * (not place) + on(name) for place, (name, steps) in enumerate(runs.items())]
+    told = [f"the loss is lowest after {several(lowest)}"] if lowest else []
+    if falling:
+        steps = " and ".join(str(of) for of in sorted(set(found.loc[found["backbone"].isin(falling), "steps"])))
+        where = f" on {several(falling)}" if len(networks) > 1 else ""
+        told.append(f"how many steps do is not answered{where}: at the last, {steps}, the loss mostly still falls")
+    text = "; ".join(told)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _over_start(found: pd.DataFrame) -> str:
     """What the kept state gives against the model before fine-tuning, by network, and how sure that is."""
-    return f"Against not fine-tuned the kept state gives {_by_network(compared(found, preferred(found), 'start_db'))}."
+    gaps = compared(found, preferred(found), "start_db")
+    return f"Against not fine-tuned the kept state gives {several(_by_network(gaps, len(gaps) > 1))}."
 
 
-def _by_network(gaps: Mapping[str, Difference]) -> str:
-    several_networks = len(gaps) > 1
+def _by_network(gaps: Mapping[str, Difference], named: bool) -> list[str]:
+    """Differences with their spread and how sure they are, with the network where there are several."""
     told = []
     for name, gap in gaps.items():
         how = f" ({_how(gap)})" if _how(gap) else ""
-        told.append(f"{_with_spread(gap)} dB{f' on {name}' * several_networks}{how}")
-    return several(told)
+        told.append(f"{_with_spread(gap)} dB{f' on {name}' * named}{how}")
+    return told
 
 
 def _against_last(found: pd.DataFrame, column: str) -> str:
-    """What keeping a state gives over the last step: by network, in the mean, and in the worst run."""
-    told = _by_network(compared(found, column, "last_db"))
-    told += f", {_over_last(found, column)} in the mean" if found["backbone"].nunique() > 1 else ""
-    worst = _worst(found, found[column] - found["last_db"]) or f"; no run loses more than {_LITTLE} dB"
-    return f"{told} against the last step{worst}"
+    """What keeping a state gives over the last step, in the mean and in the worst run."""
+    worst = _worst(found, found[column] - found["last_db"]) or f"; no run loses more than {LITTLE} dB"
+    return f"{_in_the_mean(found, column)} against the last step{worst}"
 
 
 def _saved(found: pd.DataFrame, patience: int) -> str:
@@ -262,51 +246,3 @@ def _scope(traces: pd.DataFrame) -> str:
         f"A run has {rounds} rounds of {steps // rounds} steps{fewer}.{share} Patches are small, so PSNR is not that of other pages. "
         "What decides sees calibration pictures alone, never an evaluated one."
     )
-
-
-def states(found: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by what is kept: its gain on the last step, mean, least and most of all runs, and the steps that it takes."""
-    columns = {"by the rule": "rule_db", "lowest loss, nothing stops": "lowest_db", "the best in hindsight": "best_db"}
-    rows = []
-    for name, column in columns.items():
-        gain = found[column] - found["last_db"]
-        row = {"state that is kept": name, "PSNR against the last step (dB)": signed(gain.mean())}
-        row |= {"least": signed(gain.min()), "most": signed(gain.max())}
-        steps = found["stopped" if column == "rule_db" else "steps"].sum()
-        rows.append(row | {"steps": f"{steps} of {found['steps'].sum()}"})
-    return rows
-
-
-def certainties(found: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by network and comparison: the difference, its spread over seeds and p value; the mean of several networks last."""
-    rows = []
-    for column, reference, what in _COMPARED:
-        gaps = compared(found, column, reference)
-        if len(gaps) > 1:
-            gaps[_MEAN] = in_the_mean(found, column, reference)
-        for name, gap in gaps.items():
-            rows.append({"compared": what, "network": name} | gap.cells("p (paired; of networks adjusted)"))
-    return rows
-
-
-def networks(found: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by network: PSNR in dB, means over seeds, and steps, least and most of them."""
-    rows = []
-    for backbone, runs in found.groupby("backbone", sort=False):
-        mean = runs.mean(numeric_only=True)
-        row = {"network": backbone, "seeds": str(len(runs)), "before (dB)": f"{mean['start_db']:.2f}"}
-        columns = {"last step": "last_db", "by the rule": "rule_db", "lowest loss": "lowest_db"}
-        columns |= {"best": "best_db", "worst": "worst_db", "full precision": "full_db"}
-        row |= {f"{name} (dB)": f"{mean[column]:.2f}" for name, column in columns.items()}
-        row |= {
-            "steps": str(runs["steps"].max()),
-            "step kept": _span(runs["kept"]),
-            "lowest": _span(runs["lowest"]),
-            "best step": _span(runs["best"]),
-        }
-        rows.append(row | ({"diverged": str(runs["diverged"].sum())} if found["diverged"].any() else {}))
-    return rows
-
-
-def _span(steps: pd.Series) -> str:
-    return f"{steps.min()} to {steps.max()}" if steps.min() < steps.max() else str(steps.min())

@@ -33,7 +33,7 @@ RELEASED = {IMAGES: 10, LAYERS: 30}
 _NOTICEABLE = 0.1  # dB
 _WHETHER = {  # pages that ask more of both
     IMAGES: " (whether to map images at all: page of complexity)",
-    LAYERS: " (by which measure layers should get their bits: page of sensitivity)",
+    LAYERS: " (of the standard deviation; whether another measure deals bits better: page of sensitivity)",
 }
 _SIGNED = {"difference (dB)": "released minus it (dB)"}
 
@@ -117,7 +117,12 @@ class Moved:
     @property
     def span(self) -> float:
         """From the worst to the best percentile, in dB."""
-        return float(self.psnr.max() - self.psnr.min())
+        return self.up_to(max(self.psnr.index))
+
+    def up_to(self, level: int) -> float:
+        """The same of percentiles up to one."""
+        psnr = self.psnr[self.psnr.index <= level]
+        return float(psnr.max() - psnr.min())
 
 
 def compared(table: pd.DataFrame) -> list[Moved]:
@@ -138,13 +143,10 @@ def compared(table: pd.DataFrame) -> list[Moved]:
 
 
 def conclusion(table: pd.DataFrame) -> list[str]:
-    """Tell, on the first set, of images and of layers, what the released percentiles lose against the best, and what they gain on the extremes."""
+    """Tell, on the first set, whether images' and layers' thresholds matter, and how the released ones compare with the best and the extremes."""
     found = compared(named(table))
-    widest = max(found, key=lambda moved: moved.span)
     return [
-        answer(_verdict(found)),
-        f"Over all percentiles PSNR on {measured(table, 'percentile')['dataset'].iloc[0]} spans {widest.span:.2f} dB at most, "
-        f"for those of {widest.which}{_places([widest], found)}; there FAB is from {widest.fab.min():.2f} to {widest.fab.max():.2f}.",
+        answer(f"{_matters(found)} {_verdict(found)}"),
         practice(_advice(found)),
         *evidence([row for moved in found for row in _rows(moved)]),
     ]
@@ -195,6 +197,24 @@ def _places(here: Sequence[Moved], found: Sequence[Moved], difference: str = "",
         places = [moved.network + (f" ({told})" if told else "") for moved, told in zip(here, details)]
         return f" on {several(places)}"
     return f" ({'; '.join(details)})" if any(details) else ""
+
+
+def _matters(found: Sequence[Moved]) -> str:
+    """Whether percentiles matter for images and for layers, and up to which, beyond the released one, they hardly do."""
+    matters, hardly = [], []
+    for which, here in _parts(found).items():
+        most = max(moved.span for moved in here)
+        levels = sorted({level for moved in here for level in moved.psnr.index})
+        near = [level for level in levels if max(moved.up_to(level) for moved in here) <= _NOTICEABLE]
+        if near and near[-1] == levels[-1]:
+            hardly.append(f"for {which} (at most {most:.2f} dB)")
+        elif near and near[-1] >= RELEASED[which]:
+            hardly.append(f"for {which} up to percentile {near[-1]} (beyond it up to {most:.2f} dB)")
+        else:
+            matters.append(f"for {which} (up to {most:.2f} dB between percentiles)")
+    told = [f"matters {several(matters)}"] if matters else []
+    told += [f"hardly {'' if matters else 'matters '}{several(hardly)}"] if hardly else []
+    return f"It {', '.join(told)}."
 
 
 def _verdict(found: Sequence[Moved]) -> str:

@@ -20,7 +20,8 @@ def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
     Full precision is left out: it has no seeds.
 
     Args:
-        parameters: of the question, whose ``side`` says that patches were measured, and whose ``changes`` that nothing was fine-tuned.
+        parameters: of the question, whose ``side`` says that patches were measured, whose ``effort`` on patches of which size models
+            are calibrated, and whose ``changes`` that nothing was fine-tuned.
     """
     parameters = parameters if isinstance(parameters, Mapping) else {}
     rows = rows[(rows["status"] == MEASURED) & (rows["setting"] != FULL_PRECISION_SETTING)]
@@ -37,6 +38,7 @@ def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
         f"Measured {f'at {settings[0]} ' * (len(settings) == 1)}on {several(networks)}",
         *([several(list(pictured))] if len(pictured) else []),
     ]
+    told += _patches_of_calibration(parameters)
     told += ["not fine-tuned"] if _untuned(parameters) else _tuning_steps(parameters)
     return "; ".join(told) + "."
 
@@ -86,6 +88,18 @@ def _sides(parameters: Mapping) -> dict[str, int]:
         for file, options in own.items()
         if "side" in options
     }
+
+
+def _patches_of_calibration(parameters: Mapping) -> list[str]:
+    """On patches of which size a question's models are calibrated, in LR pixels, where its effort tells."""
+    effort, given = parameters.get("effort"), parameters.get("backbones")
+    usual = effort.get("patch_size") if isinstance(effort, Mapping) else None
+    own: dict[int, list[str]] = {}
+    for file, options in given.items() if isinstance(given, Mapping) else ():
+        if (side := options.get("patch_size", usual)) != usual:
+            own.setdefault(side, []).append(network(PurePosixPath(file).name.removesuffix(".safetensors")))
+    others = "".join(f", {several(names)} of {side}x{side}" for side, names in own.items())
+    return [f"calibrated on patches of {usual}x{usual}{others}"] if usual else []
 
 
 def _untuned(parameters: Mapping) -> bool:

@@ -135,8 +135,9 @@ def _earlier(record: Mapping) -> str:
     by = record.get("adabm_version", __version__)
     if by == __version__:
         return ""
-    why = "; why its numbers still hold is told in its provenance" if record.get("carried_over") else ""
-    return f"The table was measured by version {by} of the code, not by {__version__}, whose words and figures these are{why}."
+    return (
+        f"The table was measured by version {by} of the code, not by {__version__}, whose words and figures these are."
+    )
 
 
 def calibration_sections(results: Path) -> list[Section]:

@@ -1,4 +1,4 @@
-"""Figure of calibration-set sizes: loss and bits against the number of pictures, and how many of them are enough."""
+"""Figure of calibration-set sizes: loss and bits against the number of pictures, how many of them are needed, and why."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ from .series import series_styles
 _LEAST = 0.01  # dB; the axis is logarithmic
 
 
-def plot_sizes(swept: pd.DataFrame, enough: Mapping[tuple[str, str], int]) -> Figure:
+def plot_sizes(swept: pd.DataFrame, needed: Mapping[tuple[str, str], tuple[int, str]]) -> Figure:
     """Draw a column a network and set, the loss (logarithmic) above FAB, a line a series; bars: a standard deviation over seeds.
 
     Args:
         swept: measured rows; ``level`` is the number of pictures.
-        enough: pictures that are enough, by network and set; from there on the panel is shaded, and it tells the number.
+        needed: by network and set, how many pictures are needed, from where on the panel is shaded, and a text that says why.
     """
     data = swept.assign(x=pd.to_numeric(swept["level"]))
     panels = list(data.groupby(["backbone", "dataset"], sort=False))
@@ -31,7 +31,7 @@ def plot_sizes(swept: pd.DataFrame, enough: Mapping[tuple[str, str], int]) -> Fi
         for (place, here), axes in zip(panels, grid.T):
             for axis, value in zip(axes, ("loss_db", "fab")):
                 _lines(axis, here, value, styles)
-            _tell(axes, enough.get(place), max(here["x"]), sizes)
+            _tell(axes, needed.get(place), max(here["x"]), sizes)
             axes[0].set_title("{}\n{}".format(*place), fontsize=9)
             _name(axes[0], list(dict.fromkeys(here["series"])), styles)
         logarithmic_loss(grid[0, 0])
@@ -71,14 +71,14 @@ def _name(axis: Axes, series: Sequence[str], styles: Mapping[str, Mapping]) -> N
         axis.annotate(name, (0.97, 0.97 - 0.08 * index), fontsize=7.5, color=styles[name]["color"], **place)
 
 
-def _tell(axes: Sequence[Axes], enough: int | None, most: int, sizes: Sequence[int]) -> None:
-    """Shade what is enough and say so; nothing where no sizes can be compared."""
-    if enough is None:
+def _tell(axes: Sequence[Axes], needed: tuple[int, str] | None, most: int, sizes: Sequence[int]) -> None:
+    """Shade from as many as are needed on and say why; nothing where no sizes can be compared."""
+    if needed is None:
         return
-    if enough < most:
+    count, text = needed
+    if count < most:
         for axis in axes:
-            axis.axvspan(enough, most * 1.3 if most == max(sizes) else most, color=BETTER, alpha=0.12, lw=0)
-    text = f"no clear gain\nbeyond {enough}" if enough < most else f"{most}, the most\ntried, are needed"
+            axis.axvspan(count, most * 1.3 if most == max(sizes) else most, color=BETTER, alpha=0.12, lw=0)
     axes[0].annotate(
         text,
         (0.97, 0.03),

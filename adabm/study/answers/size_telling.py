@@ -1,0 +1,223 @@
+"""Sentences on how many calibration pictures are needed, and on what decides that."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+from ..tables.wording import several
+from .size_gaps import ENOUGH, LUCK, Needed, Swept, needed
+
+
+def pictures_of(count: int) -> str:
+    """Return ``one picture`` or ``5 pictures``."""
+    return "one picture" if count == 1 else f"{count} pictures"
+
+
+def verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
+    """Tell how many pictures it takes on which network and for what, where the most are needed, and what more may gain."""
+    spread, mean, most, alone = {}, {}, [], []
+    for name, swept in networks.items():
+        found = needed(swept)
+        if not any(one.gaps for one in swept):
+            was = "was" if found.count == 1 else "were"
+            alone.append(_on(name, networks, f"{pictures_of(found.count)} alone {was} tried"))
+        elif found.count == max(one.most for one in swept):
+            most.append(_on(name, networks, f"the most that was tried, {pictures_of(found.count)}, is needed"))
+        else:
+            (spread if found.by_spread else mean)[name] = found
+    told = f"as far as {seeds} tell" if seeds != "one seed" else f"to within {ENOUGH} dB (one seed)"
+    takes = []
+    if spread:
+        takes.append(
+            f"{_groups(spread, networks)} to keep the spread over draws within {LUCK} dB (standard deviation, {seeds})"
+        )
+    if mean:
+        takes.append(f"{_groups(mean, networks)} to do as well as {_the_most(networks)}, {told}")
+    texts = (
+        [f"it takes {'; '.join(takes)}{_may_gain(networks, [*spread, *mean])}{_luck(networks, mean)}"] if takes else []
+    )
+    texts += [several(most) + ("" if takes else ": no fewer do as well")] if most else []
+    texts += [several(alone) + ", so that fewer may do"] if alone else []
+    text = "; ".join(texts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def reason(swept: Sequence[Swept]) -> tuple[int, str]:
+    """Return how many pictures one network needs on one set, and in few words why."""
+    found = needed(swept)
+    if found.count == max(one.most for one in swept):
+        return found.count, f"{found.count}, the most\ntried, are needed"
+    why = (
+        f"spread within {LUCK} dB\nfrom {found.count} on" if found.by_spread else f"no clear gain\nbeyond {found.count}"
+    )
+    return found.count, why
+
+
+def _the_most(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """The most pictures that were tried, and on which networks that is another number than on the first."""
+    counts: dict[int, list[str]] = {}
+    for name, swept in networks.items():
+        if any(one.gaps for one in swept):
+            counts.setdefault(max(one.most for one in swept), []).append(name)
+    first, *others = counts
+    less = "; ".join(f"{count} on {several(counts[count])}" for count in others)
+    return f"{first}" + (f" ({less})" if less else "")
+
+
+def _farthest(networks: Mapping[str, Sequence[Swept]]) -> dict[str, Swept]:
+    """Of each network the method that is farthest from the most with as many as are needed there: all that is told of these is of it."""
+    found = {}
+    for name, swept in networks.items():
+        count = needed(swept).count
+        apart = [one for one in swept if count in one.gaps]
+        if apart:
+            found[name] = max(apart, key=lambda one: abs(one.gaps[count].mean))
+    return found
+
+
+def _may_gain(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) -> str:
+    """What the most pictures gain over as many as are needed, where that is noticeable; no seeds tell it for sure."""
+    gaps = {name: one.gaps[needed(networks[name]).count] for name, one in _farthest(networks).items() if name in told}
+    gaps = {name: gap for name, gap in gaps.items() if round(-gap.mean, 2) > ENOUGH}
+    if not gaps:
+        return ""
+    where = f" on {several(list(gaps))}" if len(gaps) < len(networks) else ""
+    ends = sorted({f"{-gap.mean:.2f}" for gap in gaps.values()}, key=float)
+    spread = [f" ± {gap.spread:.2f}" for gap in gaps.values() if len(gaps) == 1 and gap.spread > 0]
+    gain = " to ".join(dict.fromkeys([ends[0], ends[-1]])) + "".join(spread)
+    return f"; {_the_most({name: networks[name] for name in gaps})} gain {gain} dB more in the mean{where}, not clearly"
+
+
+def _luck(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) -> str:
+    """How much it still matters which pictures are drawn, where the spread did not decide and is noticeable."""
+    apart = {
+        name: one.deviation(needed(networks[name]).count) for name, one in _farthest(networks).items() if name in told
+    }
+    most = max(apart, key=lambda name: apart[name], default=None)
+    if most is None or apart[most] <= 2 * ENOUGH:
+        return ""
+    on = f", on {most}" if len(networks) > 1 else ""
+    return f"; which ones are drawn still moves it by up to {apart[most]:.2f} dB (standard deviation{on})"
+
+
+def _on(name: str, networks: Mapping, text: str) -> str:
+    return f"on {name} {text}" if len(networks) > 1 else text
+
+
+def _groups(found: Mapping[str, Needed], networks: Mapping[str, Sequence[Swept]]) -> str:
+    """Tell how many pictures which networks need: ``one picture on a, 5 on b and c and more than 5 on d (next tried: 20)``."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name, one in found.items():
+        groups.setdefault((one.count, one.fewer if _skipped(one, networks) else 0), []).append(name)
+    texts = []
+    for (count, fewer), names in sorted(groups.items()):
+        least = f"more than {fewer}" if fewer else "one" if count == 1 else str(count)
+        unit = "" if texts else " picture" if least == "one" else " pictures"
+        every = (
+            f" on {'all ' if len(networks) > 2 else ''}{len(networks)} networks"
+            if len(networks) > 2
+            else " on both networks"
+        )
+        where = "" if len(networks) == 1 else every if len(names) == len(networks) else f" on {several(names)}"
+        texts.append(f"{least}{unit}{where}" + (f" (next tried: {count})" if fewer else ""))
+    return several(texts)
+
+
+def _skipped(found: Needed, networks: Mapping[str, Sequence[Swept]]) -> bool:
+    """Whether sizes between the number needed and the next smaller one were tried on other networks alone."""
+    sizes = {size for swept in networks.values() for one in swept for size in one.rows}
+    return found.fewer > 0 and any(found.fewer < size < found.count for size in sizes)
+
+
+def remaining(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """How far as many as are needed are from the most, by network, for the method that they are farthest apart for."""
+    texts = []
+    for name, one in _farthest(networks).items():
+        count = needed(networks[name]).count
+        gap = one.gaps[count]
+        spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
+        on = f" on {name}" if len(networks) > 1 else ""
+        series = f", {one.series}" if len(networks[name]) > 1 else ""
+        texts.append(f"{gap.mean:+z.2f}{spread} dB{on} ({count} against {one.most}{series})")
+    return f"What remains is {several(texts)}. " if texts else ""
+
+
+def tried(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """Which sizes were tried, and on which networks fewer."""
+    sizes = {name: sorted({size for one in swept for size in one.rows}) for name, swept in networks.items()}
+    told = lambda of: several([str(size) for size in of])
+    first = next(iter(sizes.values()))
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, of in sizes.items():
+        if of != first:
+            groups.setdefault(tuple(of), []).append(name)
+    others = [f", on {several(names)} {told(of)}" for of, names in groups.items()]
+    return f"tried were {told(first)}{''.join(others)}"
+
+
+def told_of_few(found: Sequence[Swept], networks: Mapping[str, Sequence[Swept]]) -> list[str]:
+    """What the fewest pictures change, for the method of each network that they change most; and the worst seed."""
+    few = {}
+    for one in found:
+        if one.gaps and (one.network not in few or abs(one.least.mean) > abs(few[one.network].least.mean)):
+            few[one.network] = one
+    if not few:
+        return []
+    texts = [
+        f"by {one.least.in_words()}, with {pictures_of(min(one.rows))} instead of {one.most}{_place(one, found)}"
+        for one in few.values()
+    ]
+    sets = several(list(dict.fromkeys(one.dataset for one in found)))
+    return [f"PSNR on {sets} changes {'; '.join(texts)}. {_worst(found)}{_still_apart(networks)}"]
+
+
+def _worst(found: Sequence[Swept]) -> str:
+    """What the worst seed loses with the fewest pictures, by network."""
+    most: dict[str, Swept] = {}
+    for one in found:
+        if one.gaps and (one.network not in most or one.worst > most[one.network].worst):
+            most[one.network] = one
+    texts = [f"{one.worst:.2f} dB{f' on {name}' if len(most) > 1 else ''}" for name, one in most.items()]
+    return f"With so few the worst seed loses {several(texts)} against full precision."
+
+
+def _still_apart(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """How far seeds are apart with as many pictures as are needed, by network, for the same methods as what remains."""
+    texts = []
+    for name, one in _farthest(networks).items():
+        count = needed(networks[name]).count
+        if len(one.rows[count]) > 1:
+            on = f" on {name}" if len(networks) > 1 else ""
+            texts.append(f"{one.deviation(count):.2f} dB{on} ({pictures_of(count)})")
+    return f" With as many as are needed the standard deviation over seeds is {several(texts)}." if texts else ""
+
+
+def _place(one: Swept, found: Sequence[Swept]) -> str:
+    """Name the network and the method in brackets, where there are several."""
+    names = [one.network] if len({other.network for other in found}) > 1 else []
+    if len({other.series for other in found if other.network == one.network}) > 1:
+        names.append(one.series)
+    return f" ({', '.join(names)})" if names else ""
+
+
+def advice(networks: Mapping[str, Sequence[Swept]]) -> str:
+    """Tell how many to use, and what the worst of fewer loses."""
+    compared = {name: needed(swept) for name, swept in networks.items() if any(one.gaps for one in swept)}
+    if not compared:
+        return f"use {pictures_of(max(needed(swept).count for swept in networks.values()))}; fewer were not tried."
+    least = max(found.count for found in compared.values())
+    if least == 1:
+        return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
+    fewer = [
+        (gap, size, one)
+        for name, found in compared.items()
+        for one in networks[name]
+        for size, gap in one.gaps.items()
+        if size < found.count
+    ]
+    told = f"use {pictures_of(least)} or more"
+    gap, few, one = min(fewer, key=lambda of: of[0].mean, default=(None, 0, None))
+    if gap is None or gap.mean >= 0:
+        return f"{told}."
+    spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
+    where = f" on {one.network}" if len(networks) > 1 else ""
+    return f"{told}; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {-gap.mean:.2f}{spread} dB against {one.most}{where}."
