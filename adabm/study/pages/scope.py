@@ -35,7 +35,7 @@ def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
     pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
     told = [
         f"Measured {f'at {settings[0]} ' * (len(settings) == 1)}on {several(networks)}",
-        *([several(list(pictured))] if len(pictured) else []),
+        *([f"{several(list(pictured))}{_counted_on(parameters)}"] if len(pictured) else []),
     ]
     told += ["not fine-tuned"] if _untuned(parameters) else _tuning_steps(parameters)
     return "; ".join(told) + "."
@@ -86,6 +86,11 @@ def _sides(parameters: Mapping) -> dict[str, int]:
         for file, options in own.items()
         if "side" in options
     }
+
+
+def _counted_on(parameters: Mapping) -> str:
+    """Further sets, of which bits alone are told."""
+    return f" (bits also on {several(parameters['more_sets'])})" if parameters.get("more_sets") else ""
 
 
 def _untuned(parameters: Mapping) -> bool:
