@@ -48,23 +48,28 @@ def test_equal_bits_and_the_gain_by_hand():
         10 * np.log10(100 / 91) + 10 * np.log10(100 / 100)
     ) / 10  # what is worth 9 gains, what is worth nothing loses nothing
     where = "not fine-tuned, on one network; more on the page of complexity."
-    assert complexity.image_worth(table).endswith(f"it changes PSNR to ground truth by {gain:+.2f} dB, {where}")
+    known = f", by their measured worth {gain:+.2f} dB, {where}"
+    assert complexity.image_worth(table).endswith(f"says changes PSNR to ground truth by {gain:+.2f} dB{known}")
+    lost = table.assign(psnr_y_db=table["psnr_y_db"].mask(table["level"] == complexity.ORACLE, 0.0))
+    assert ", even by their measured worth -" in complexity.image_worth(lost)
+    unknown = complexity.image_worth(table[table["level"] != complexity.ORACLE])
+    assert unknown.endswith(f"by {gain:+.2f} dB, {where}")
     rows = table["setting"] != "FP32"
     poorer = table[rows].assign(
         seed=1, psnr_y_db=table["psnr_y_db"].where(table["level"] != OWN, table["psnr_y_db"] - 0.2)
     )
     several = complexity.image_worth(pd.concat([table, poorer]))
-    assert several.endswith(f"by {gain - 0.1:+.2f} dB ({gain - 0.2:+.2f} to {gain:+.2f} by seed), {where}")
+    assert several.endswith(f"by {gain - 0.1:+.2f} dB ({gain - 0.2:+.2f} to {gain:+.2f} by seed){known}")
     wide = complexity.image_worth(pd.concat([table, poorer.assign(backbone="wide", seed=0)]))
-    assert f"({gain - 0.2:+.2f} to {gain:+.2f} by network), not fine-tuned, on 2 networks" in wide
+    assert f"({gain - 0.2:+.2f} to {gain:+.2f} by network), by their measured worth" in wide and "on 2 networks" in wide
     assert complexity.image_worth(table[table["level"] != complexity.UNIFORM]) == ""
 
 
 def test_the_conclusion_names_the_best_measure():
     head, _, advice, *tables = complexity.conclusion(units(flip=OWN), 0.1)
     assert head.startswith(
-        "**AdaBM's gradient hardly ranks which patches need bits (rank correlation -1.00, -1.00 to -1.00), variance clearly better "
-        "(1.00). Moving bits by the gradient loses: -"
+        "**AdaBM's gradient hardly ranks which patches need bits (rank correlation -1.00, -1.00 to -1.00); variance does clearly "
+        "better (1.00; 8 measures compared, not adjusted). Moving bits by the gradient loses: -"
     )
     assert advice.startswith("*In practice:* give all images the same bits. ") and "| -1.00" in tables[0]
     assert cells(tables[0], 0)[3] == "" and cells(tables[0], 1)[3] == "+2.00 to +2.00"
@@ -78,13 +83,27 @@ def test_the_conclusion_names_the_best_measure():
     assert complexity.figures(units(), 0.1)[""].axes
 
 
+def test_networks_that_the_gradient_ranks_otherwise_are_told_apart():
+    mixed = units().assign(**{OWN: [3.0, 5, 0, 8, 1, 9, 2, 7, 4, 6]})
+    networks = pd.concat([units(), units(), mixed]).assign(backbone=np.repeat(["net", "wide", "odd"], 10))
+    head, *_, measures, _, _ = complexity.conclusion(networks, 0.1)
+    rank = networks[-10:][OWN].corr(networks[-10:]["entropy"], method="spearman")
+    assert 0 < rank < 0.3 and head.startswith(
+        "**AdaBM's gradient ranks well which patches need bits on net and wide (rank correlation 1.00 and 1.00), hardly on odd "
+        f"({rank:.2f}); entropy does clearly better (1.00 against {(2 + rank) / 3:.2f} in the mean; 8 measures compared"
+    )
+    assert "on net, wide and odd" in measures and cells(measures, 0)[2] == f"1.00, 1.00, {rank:.2f}"
+    alike = complexity.conclusion(pd.concat([units(), units().assign(backbone="wide")]), 0.1)[0]
+    assert "which patches need bits (rank correlation 1.00, +1.00 to +1.00), best" in alike
+
+
 def test_a_measure_that_is_better_by_one_exchange_is_not_clearly_better():
     here = units(worth=range(1, 11))
     here[OWN] = here[OWN].to_numpy()[[0, 1, 2, 3, 5, 4, 6, 7, 8, 9]]
-    assert "entropy not clearly better (1.00)." in complexity.conclusion(here, 0.1)[0]
+    assert "; entropy does better, but not clearly (1.00; 8" in complexity.conclusion(here, 0.1)[0]
     here[OWN] = here[OWN].to_numpy()[[4, 3, 2, 1, 0, 9, 8, 7, 6, 5]]
     head = complexity.conclusion(here, 0.1)[0]
-    assert "ranks fairly well which patches" in head and "entropy clearly better (1.00)." in head
+    assert "ranks fairly well which patches" in head and "; entropy does clearly better (1.00; 8 measures" in head
 
 
 def test_how_sure_the_answer_is():
@@ -98,7 +117,7 @@ def test_how_sure_the_answer_is():
         cells(networks, 0)[:2] == [OWN, "all, in the mean"] and least < mean <= most
     )  # bits for what is worth most: draws may lack it
     assert [cells(networks, row)[1] for row in (1, 2)] == ["net", "wide"] and cells(extents, 0)[0] == "net"
-    assert cells(measures, 0)[2] == "+1.00 to +1.00"
+    assert cells(measures, 0)[2:4] == ["1.00, 1.00", "+1.00 to +1.00"]
 
 
 def test_what_one_patch_decides_is_not_clear():
@@ -109,7 +128,7 @@ def test_what_one_patch_decides_is_not_clear():
     here["fp -1"] = 101.5 + 0.01 * np.arange(10)
     here["truth +1"], here["truth -1"] = 100.0, 110.0
     head, _, advice, *_ = complexity.conclusion(here, 0.1)
-    assert "gains on one side alone: +0.04 dB (not clearly, +0.00 to +0.04) to the full-precision" in head
+    assert "gains on one side alone: +0.04 dB (not clearly, -0.002 to +0.037) to the full-precision" in head
     assert "largest errors" not in advice
     here["fp -1"] = 100.5 + 0.01 * np.arange(10)
     here["fp +1"] = 90.0 - 0.01 * np.arange(10)  # as much wherever the bit goes
@@ -123,15 +142,15 @@ def test_patches_that_give_up_a_bit_lose_more():
     far["truth +1"], far["truth -1"] = 100.0, 200.0
     head, _, advice, *_ = complexity.conclusion(far, 0.1)
     assert "gains on one side alone" in head and "to ground truth falls more than by chance" not in head
-    lost = (
-        "give all images the same bits. The patches that give up a bit lose more decibels than those that get one gain"
-    )
-    assert advice.startswith(f"*In practice:* {lost}; even bits by the measured worth of each would change PSNR by +")
+    lost = "dB to ground truth. The patches that give up a bit lose more decibels than those that get one gain."
+    moved = "Moving 10% of the patches up and 10% down by one bit"
+    assert f"{moved}, even by their measured worth, changes PSNR by +" in advice and lost in advice
     known = units(flip=OWN)  # gives bits to the wrong ones
-    assert f"{lost}; only if the worth of each were known they would not (+" in complexity.conclusion(known, 0.1)[2]
+    advice = complexity.conclusion(known, 0.1)[2]
+    assert f"{moved}, by their measured worth, changes PSNR by +" in advice and lost in advice
     even = known.assign(**{f"truth {more}": 100.0 for more in ("-1", "+1")})
-    told = "give all images the same bits. Bits by the measured worth of each patch would give +0.04 dB to the full-precision output, +0.00 dB"
-    assert told in complexity.conclusion(even, 0.1)[2]
+    told = "worth, changes PSNR by +0.04 dB to the full-precision output and +0.00 dB to ground truth."
+    assert complexity.conclusion(even, 0.1)[2].endswith(told)
 
 
 def test_bits_that_change_nothing():
@@ -142,7 +161,7 @@ def test_bits_that_change_nothing():
     head, _, advice, *_ = complexity.conclusion(even.assign(**{name: np.arange(10.0) for name in MEASURES}), 0.1)
     assert "best of all measures. But moving bits by the gradient changes nothing: +0.00 dB" in head
     assert advice.startswith(
-        "*In practice:* give all images the same bits. Bits by the measured worth of each patch would give +0.00"
+        "*In practice:* give all images the same bits. Moving 10% of the patches up and 10% down by one bit, by their"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from adabm.study.answers import separability
 from adabm.study.answers.separability import ADABM, ADDED, JOINT, SAME, SEPARATE
 from adabm.study.answers.separability_measures import best_joint, best_separate, errors, policies
+from adabm.study.answers.separability_telling import told_larger
 from helpers.evidence import cells
 from helpers.probed import probed
 
@@ -69,9 +70,9 @@ def test_all_policies_have_the_bits_of_the_same_for_all():
 @pytest.mark.parametrize(
     "interaction, gains, said",
     [
-        (0.0, (9, 10, 8), "may be separated: a sum of both explains 100% of the log error. Over the same bits for all, the best separate bits give +0.41 dB"),
+        (0.0, (9, 10, 8), "may be separated: a sum of both explains 100% of the variance of the log error. Over the same bits for all, the best"),
         (0.0, (10, 9, 8), "+0.46 dB to the full-precision output, the best joint bits +0.41, no more.**"),
-        (2.0, (2, 10, 8), "roughly, at a price: a sum of both explains 68% of the log error. Over the same bits for all, the best separate bits"),
+        (2.0, (2, 10, 8), "roughly, at a price: a sum of both explains 68% of the variance of the log error. Over the same bits for all, the best"),
         (2.0, (2, 10, 8), "the best joint bits +0.46, clearly more (+0.37 to +0.37).**"),
         (9.0, (2, 10, 8), "cannot be separated: a sum of both explains only 9% of"),
     ],
@@ -104,6 +105,15 @@ def test_practice_follows_the_gains(gains, said):
     assert said in separability.conclusion(units(), measured(*gains))[2]
 
 
+def test_what_separate_bits_give_to_ground_truth_is_told_by_network():
+    one = measured(8, 10, 4)
+    many = pd.concat([one.assign(patch=one["patch"] + more) for more in "abc"]).assign(backbone="wide")
+    many.loc[(many["policy"] == SEPARATE) & (many["patch"] == "p0a"), "truth"] = 300.0
+    told = separability.conclusion(units(), pd.concat([one, many]))[2]
+    change = 10 * np.log10(200 / 192) * 5 / 6 + 10 * np.log10(200 / 300) / 6
+    assert f"dB; to ground truth +0.18 on net (2 patches) and {change:+.2f} on wide (not clearly). The best" in told
+
+
 def test_what_separate_bits_give_to_ground_truth_and_more_than_adabms_may_be_unclear():
     policies = measured(8, 10, 4)
     best = policies["policy"] == SEPARATE
@@ -113,7 +123,7 @@ def test_what_separate_bits_give_to_ground_truth_and_more_than_adabms_may_be_unc
     told = separability.conclusion(units(), policies)[2]
     assert (
         "Keep separate bits: AdaBM's give +0.18 dB" in told
-        and "not clearly, -0.41 to +0.97); that these are better is not clear." in told
+        and "not clearly, -0.41 to +0.97). That AdaBM's are worse is not clear." in told
     )
     assert "To ground truth AdaBM's lose 0.41 dB." in told
 
@@ -121,12 +131,13 @@ def test_what_separate_bits_give_to_ground_truth_and_more_than_adabms_may_be_unc
 def test_what_explains_more_comes_first():
     of = lambda layer, picture: dict(layer=layer, picture=picture)
     shares = lambda *rows: pd.DataFrame([dict(row, backbone=f"net{place}") for place, row in enumerate(rows)])
-    both = separability._larger(shares(of(0.6, 0.3), of(0.9, 0.05)))
-    assert both == " Begin with layers: they explain 60% to 90% of the error, pictures 5% to 30%."
+    both = told_larger(shares(of(0.6, 0.3), of(0.9, 0.05)))
+    assert both == " Begin with layers: they explain 60% to 90% of the variance of the log error, pictures 5% to 30%."
     assert (
-        separability._larger(shares(of(0.2, 0.7))) == " Begin with pictures: they explain 70% of the error, layers 20%."
+        told_larger(shares(of(0.2, 0.7)))
+        == " Begin with pictures: they explain 70% of the variance of the log error, layers 20%."
     )
-    assert separability._larger(shares(of(0.2, 0.7), of(0.7, 0.2))) == ""
+    assert told_larger(shares(of(0.2, 0.7), of(0.7, 0.2))) == ""
 
 
 def test_draws_show_what_one_patch_decides():

@@ -43,4 +43,7 @@ def test_networks_of_other_sizes_stand_side_by_side():
 def test_how_ends_are_told():
     above = np.linspace(1.0, 2.0, 401)
     assert from_to(above) == "+1.02 to +1.98" and with_ends(1.5, above) == "+1.50 (+1.02 to +1.98)"
+    assert with_ends(0.8, np.linspace(-0.0404, 1.6, 401), 1) == "+0.800 (+0.001 to +1.559)"
+    assert from_to(np.linspace(-0.02, 1.6, 401), 1) == "+0.02 to +1.56"
+    assert from_to(np.zeros(3), 1) == "+0.0 to +0.0"
     assert one_sided(above) and one_sided(-above) and not one_sided(above - 1.5)

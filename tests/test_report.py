@@ -276,6 +276,7 @@ def test_seeds_that_differ_between_series():
     recipes = [{**one, "method": one["series"]} for one in [*series("a", 1), *series("b", 2), *series("c", 3)]]
     evaluation = pd.DataFrame(recipes).drop(columns=["series", "variable", "level"])
     assert measured_on(evaluation) == "Measured at W4A4 FQ on one (1 to 3 seeds by recipe, 5 pictures); Set5."
+    assert measured_on(evaluation, {"more_sets": ["B", "U"]}).endswith("; Set5 (bits also on B and U).")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ..tables.question import Question
 from ..tables.wording import several
 from . import bit_loss_measures as measures
 from .bit_loss_bits import method_rows, off_target, on_sets, set_rows, sets_off, told_sets
-from .bit_loss_gains import LITTLE, at_equal_bits, curve
+from .bit_loss_gains import at_equal_bits, curve
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
 from .bit_loss_methods import (
     AS_CALIBRATED,
@@ -24,6 +24,7 @@ from .bit_loss_methods import (
     RELEASED,
     RELEASED_WEIGHT,
     loss_of,
+    targeted,
     weighted,
 )
 from .bit_loss_worth import Gain, gain_rows, gains, in_the_mean, short, told_worth
@@ -155,8 +156,8 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     found = gains(units)
     means = in_the_mean(found)
     return [
-        f'**{_verdict(moved, _aims(bits))} {told_worth(found)}** {_told(alike, moved)}{_other_targets(bits)} "Clearly" is said of gains '
-        f"above {LITTLE} dB to the full-precision output where {DRAWN} have one sign.",
+        f'**{_verdict(moved, _aims(bits))} {told_worth(found)}** {_told(alike, moved)}{_other_targets(bits)} "Clearly" is said '
+        f"where {DRAWN} have one sign.",
         practice(_advice(means, found, moved)),
         *evidence(method_rows(alike, moved, means)),
         *evidence(gain_rows(found)),
@@ -215,9 +216,8 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     return (
         f"{told_sets(units, bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
         "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
-        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches; thresholds by quantiles need no gradient "
-        "at all, but set those of images alone: what is gained over them may be due to layers, whose mapping is tuned too. Both together "
-        "were not measured."
+        f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches. What is gained over quantiles may be due to "
+        "layers, whose mapping is tuned too; quantiles and layers tuned together were not measured."
     )
 
 
@@ -259,11 +259,12 @@ def _advice(means: Mapping[str, Gain], found: Sequence[Gain], bits: pd.DataFrame
         f"whole pictures of the evaluated sets; at equal bits it gains {signed(gain.fp, 1)} dB over quantiles to the full-precision output{by} "
         f"({signed(gain.truth, 1)} dB to ground truth{' in the mean' if by else ''})."
     )
+    if any(targeted(method) and one.fp > gain.fp for method, one in means.items()):
+        told += " The multiplier is recommended for meeting the budget, not for PSNR."
     if (weight := _nearest_weight(bits)) in means and weight != RELEASED and means[weight].helps:
         own = means[weight]
         told += (
             f" {short(weight).capitalize()} ends lower, at {ends[weight]:.2f}, and gains {signed(own.fp, 1)} dB over quantiles of its own bits "
-            f"({signed(own.truth, 1)} dB to ground truth): where fewer bits are welcome it does as well. Gains at other bits are not compared "
-            "with each other."
+            f"({signed(own.truth, 1)} dB to ground truth). Gains at other bits are not compared with each other."
         )
     return f"If bits are to follow images at all (page of complexity): {budget[:1].lower()}{budget[1:]} {told}"

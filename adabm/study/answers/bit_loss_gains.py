@@ -7,8 +7,6 @@ from . import bit_loss_measures as measures
 from .bit_loss_measures import factors_at, thresholds
 from .probing import psnr
 
-LITTLE = 0.1  # dB; smaller gains are none
-
 
 def curve(forced: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Return ``fab`` and ``psnr`` of one network and seed with thresholds by quantiles of the patches, from -1 to 1 bit.

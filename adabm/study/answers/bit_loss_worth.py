@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..tables.wording import several
-from .bit_loss_gains import LITTLE, at_equal_bits
+from .bit_loss_gains import at_equal_bits
 from .bit_loss_measures import FACTORS, factors_at, thresholds
 from .bit_loss_methods import MULTIPLIER, targeted
 from .draws import DRAWN, drawn, from_to, one_sided, with_ends
@@ -15,6 +15,7 @@ from .measured import signed
 from .probing import psnr
 
 _KINDS = ("fp", "truth")
+_ALONE = " (which leave layers alone)"
 MEAN = "mean of networks"
 
 
@@ -41,8 +42,8 @@ class Gain:
 
     @property
     def helps(self) -> bool:
-        """Whether it clearly gains, and more than hardly anything."""
-        return self.sure and self.fp > LITTLE
+        """Whether it clearly gains."""
+        return self.sure and self.fp > 0
 
 
 def gains(units: pd.DataFrame) -> list[Gain]:
@@ -116,21 +117,22 @@ def told_worth(found: Sequence[Gain]) -> str:
         by = " by network and way of tuning" if len(every) > 1 else " by way of tuning"
         on = f" on {several(every)}" if several_networks else ""
         told.append(
-            f"At equal bits any tuning towards a target clearly gains over quantiles{on}: {_both(of)}{by if len(of) > 1 else ''}."
+            f"At equal bits any tuning towards a target clearly gains over quantiles{_ALONE}{on}: {_both(of)}{by if len(of) > 1 else ''}."
         )
     for name in [name for name in networks if name not in every]:
-        text = f"{'' if told else 'at equal bits '}{f'on {name} ' * several_networks}{_only(networks[name])}"
+        alone = "" if told else _ALONE
+        text = f"{'' if told else 'at equal bits '}{f'on {name} ' * several_networks}{_only(networks[name], alone)}"
         told.append(f"{text[0].upper()}{text[1:]}.")
     return " ".join(told)
 
 
-def _only(of: Sequence[Gain]) -> str:
+def _only(of: Sequence[Gain], alone: str) -> str:
     """Which tunings of a network clearly gain, and which do not; or that none does."""
     helped, others = ([gain for gain in of if gain.helps == wanted] for wanted in (True, False))
     if not helped:
-        return f"no tuning towards a target clearly gains over quantiles: {_both(of)}"
+        return f"no tuning towards a target clearly gains over quantiles{alone}: {_both(of)}"
     gain = "gains" if len(helped) == 1 else "gain"
-    return f"only {_methods(helped)} clearly {gain} over quantiles: {_both(helped)}; not {_methods(others)} ({_span(others, 'fp')} dB)"
+    return f"only {_methods(helped)} clearly {gain} over quantiles{alone}: {_both(helped)}; not {_methods(others)} ({_span(others, 'fp')} dB)"
 
 
 def _methods(of: Sequence[Gain]) -> str:
@@ -160,7 +162,7 @@ def gain_rows(found: Sequence[Gain]) -> list[dict[str, str]]:
             "gain (dB to full precision)": signed(gain.fp, 1),
             DRAWN: from_to(gain.drawn_fp, 1),
             "from run to run": f"{signed(min(gain.runs), 1)} to {signed(max(gain.runs), 1)}",
-            "clearly": "yes" if gain.helps else "no",
+            "clearly": "yes" if gain.sure else "no",
             "gain (dB to ground truth)": with_ends(gain.truth, gain.drawn_truth, 1),
         }
         for gain in found

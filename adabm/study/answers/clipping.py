@@ -16,7 +16,7 @@ from . import clipping_measures
 from .clipping_measures import EVERY, MINMAX
 from .clipping_searches import searched, told_searches
 from .clipping_values import clear, gaps, matrix, pivoted, searches, told_gap
-from .clipping_weights import weight_rows
+from .clipping_weights import told_weights, weight_rows
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
@@ -125,7 +125,7 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
     """Tell what ranges of other bits cost, which layers owe it, and what that makes of the released search."""
     units, layers = named(units), named(layers)
     return [
-        _first(units),
+        _first(units, method),
         _of_layers(layers),
         *told_searches(units, method),
         *evidence(_matched(units, layers)),
@@ -136,7 +136,7 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
     ]
 
 
-def _first(units: pd.DataFrame) -> str:
+def _first(units: pd.DataFrame, method: str) -> str:
     cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
     costly = {of: _costly(cost, values, of) for of in (low, high)}
@@ -154,7 +154,7 @@ def _first(units: pd.DataFrame) -> str:
         head = f"Clipping should follow the bits up, not down: the range for {narrow}; the range for {high} bits does at {low} too."
     else:
         head = f"Clipping need not follow the bits here: the range for {wide}, that for {narrow}."
-    told = f"**{head}{_better(cost, better)}**{_where(costly)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
+    told = f"**{head}{_better(cost, better)}{told_weights(units, method)}**{_where(costly)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
     if better:
         told += (
             " Where the range of other bits is better, it pays the layer's input to clip more than the output bears."
@@ -250,7 +250,7 @@ def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
     rows = []
     for used in gain:
         best = gain[used].idxmax()
-        row = {"at bits": str(used), "a layer keeps (median)": f"{kept[used]:.0%}"}
+        row = {"at bits (negative dB: worse than matched)": str(used), "a layer keeps (median)": f"{kept[used]:.0%}"}
         for of in ends:
             row[f"range of {of} bits (dB)"] = of_bits(of, str(used)) if of != used else "matched"
             row[f"range of {of} bits (dB to ground truth)"] = (

@@ -5,7 +5,7 @@ import pandas as pd
 from ..tables.conclusion import practice
 from .clipping_measures import MINMAX, RELEASED, RULES
 from .clipping_values import clear, drawn_gaps, pivoted, searches, told_gap
-from .clipping_weights import told_weights
+from .clipping_weights import advised_weights
 from .draws import DRAWN, from_to
 from .measured import signed
 
@@ -42,7 +42,7 @@ def told_searches(units: pd.DataFrame, method: str) -> list[str]:
         f'{worth:+.1f} dB against no clipping{"" if sure else ", not clearly"}. "Clearly" is said where {DRAWN} have one sign; tables give '
         "the range of these draws."
     )
-    return [told, practice(f"{_advice(found, values)}{told_weights(units, method)}")]
+    return [told, practice(f"{_advice(found, values)}{advised_weights(units, method)}")]
 
 
 def _advice(found: pd.Series, values: pd.DataFrame) -> str:

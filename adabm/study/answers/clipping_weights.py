@@ -9,12 +9,10 @@ from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
 from ..tables.wording import several
 from .clipping_measures import RELEASED
 from .clipping_values import drawn_gaps, pivoted
-from .draws import DRAWN, from_to, one_sided
+from .draws import DRAWN, from_to, one_sided, with_ends
 from .measured import signed
 
 _OWN, _OTHER = ("own", RELEASED), ("other", RELEASED)
-_LATER = "Fine-tuned, less of that is left: page of fine-tuning."
-_MEAN = "mean of networks"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Worth:
 
 
 def worths(units: pd.DataFrame, method: str, kind: str) -> list[Worth]:
-    """Return what own weight ranges give by network, and in the mean of several, at the released search; on what both recipes have.
+    """Return what own weight ranges give by network, at the released search; on what both recipes have.
 
     Args:
         method: the recipe that the question is asked of; nothing is returned of another than the one with own weight ranges.
@@ -58,44 +56,34 @@ def worths(units: pd.DataFrame, method: str, kind: str) -> list[Worth]:
         own, other, gap = of[_OWN], of[_OTHER], of[_OWN] - of[_OTHER]
         spread = float(gap.std()) if len(gap) > 1 else 0.0
         found.append(Worth(network, float(own.mean()), float(other.mean()), spread, draws[:, place]))
-    if len(found) > 1:
-        means = (float(np.mean([getattr(worth, name) for worth in found])) for name in ("own", "released"))
-        gaps = (seeds[_OWN] - seeds[_OTHER]).groupby("seed").mean()
-        found.append(Worth(_MEAN, *means, float(gaps.std()) if len(gaps) > 1 else 0.0, draws.mean(1)))
     return found
 
 
 def told_weights(units: pd.DataFrame, method: str) -> str:
-    """Tell what own weight ranges give: the mean of the networks, then each network's value, and where they do not help."""
+    """Tell what own weight ranges give on each network; nothing where the released recipe's were not measured."""
     found = worths(units, method, "fp")
     if not found:
         return ""
-    mean, networks = found[-1], [worth for worth in found if worth.network != _MEAN]
-    helped, others = ([worth for worth in networks if worth.helps == wanted] for wanted in (True, False))
-    of, spread = (" in the mean of the networks", "") if len(networks) > 1 else ("", f" ± {mean.spread:.1f}")
-    told = f"{signed(mean.gain, 1)}{spread} dB over the released recipe's{of}, to the full-precision output and not fine-tuned"
+    on = lambda worth: f" on {worth.network}" if len(found) > 1 else ""
+    given = [f"{signed(worth.gain, 1)} dB{on(worth)}" for worth in found if worth.sure]
+    others = [_unclear(worth) + on(worth) for worth in found if not worth.sure]
+    return f" Weight ranges searched at their layer's own bits give {several([*given, *others])}, against the released recipe's."
+
+
+def _unclear(worth: Worth) -> str:
+    return "no clear gain" if worth.gain > 0 else "no gain"
+
+
+def advised_weights(units: pd.DataFrame, method: str) -> str:
+    """Tell on which networks to search weight ranges at their layer's own bits."""
+    found = worths(units, method, "fp")
+    if not found:
+        return ""
+    helped = [worth.network for worth in found if worth.helps]
     if not helped:
-        return (
-            f" Weight ranges searched at their layer's own bits do not clearly help: {told}{_each(networks)}. {_LATER}"
-        )
-    if not others:
-        return f" Search weight ranges at their layer's own bits: {told}{_each(networks)}. {_LATER}"
-    on = several([worth.network for worth in others])
-    return (
-        f" Search weight ranges at their layer's own bits on {several([worth.network for worth in helped])}, not on {on}. "
-        f"That gives {told}{_each(networks)}. {_LATER}"
-    )
-
-
-def _each(networks: list[Worth]) -> str:
-    """The value of each network with its spread over seeds: ``: +1.2 ± 0.1 dB on a and -0.1 ± 0.3 dB on b, not clearly``."""
-    if len(networks) == 1:
-        return "" if networks[0].sure else " (not clearly)"
-    told = [
-        f"{signed(worth.gain, 1)} ± {worth.spread:.1f} dB on {worth.network}{'' if worth.sure else ' (not clearly)'}"
-        for worth in networks
-    ]
-    return f": {several(told)}"
+        return " Weight ranges searched at their layer's own bits do not clearly help."
+    on = f" on {several(helped)}" if len(found) > 1 else ""
+    return f" Search weight ranges at their layer's own bits{on}. Fine-tuned, less of what that gives is left: page of fine-tuning."
 
 
 def weight_rows(units: pd.DataFrame, method: str) -> list[dict[str, str]]:
@@ -106,6 +94,6 @@ def weight_rows(units: pd.DataFrame, method: str) -> list[dict[str, str]]:
         row |= {"own (dB to full precision)": f"{fp.own:.1f}", "released recipe's (dB)": f"{fp.released:.1f}"}
         row |= {"difference (dB)": signed(fp.gain, 1), "spread over seeds (dB)": f"{fp.spread:.1f}"}
         row |= {DRAWN: from_to(fp.draws, 1), "clearly": "yes" if fp.sure else "no"}
-        row["difference to ground truth (dB)"] = f"{signed(truth.gain, 1)} ({from_to(truth.draws, 1)})"
+        row["difference to ground truth (dB)"] = with_ends(truth.gain, truth.draws, 1)
         rows.append(row)
     return rows

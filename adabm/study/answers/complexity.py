@@ -9,6 +9,7 @@ from ..plan.cells import Run
 from ..running.bench import Bench
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
+from ..tables.wording import several
 from .complexity_draws import ORACLE, Spreads, errors_of, gains_of
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
 from .dealing import factors_by, known_factors, worth
@@ -24,8 +25,9 @@ QUESTION = Question(
     "measures are of gray values (variance, entropy), of neighbours that differ (total variation, Laplacian, residual of halving), of "
     "high frequencies and of JPEG. The order in which each puts patches is compared with that of what one more bit takes from a "
     "patch's squared error (rank correlation: 1 is the same order, 0 none). Then some patches get a bit more and as many one fewer, at "
-    "the same mean bits (FAB), against the same bits for all; models are not fine-tuned. Gains to the full-precision output are pooled: "
-    "PSNR of the error of all patches together. Gains to ground truth are means over patches. Brackets hold 95 % of draws of patches and seeds.",
+    "the same mean bits (FAB), against the same bits for all; models are not fine-tuned. Gains to the full-precision output are PSNR of "
+    "the error of all patches together, to which what bits are worth adds up; gains to ground truth are of mean PSNR, as benchmarks tell it. "
+    "Brackets hold 95 % of draws of patches and seeds.",
     "How well each measure of complexity ranks patches by the worth of a bit, and what bits by it gain to the full-precision output",
 )
 RANDOM, UNIFORM = "chance", "same for all"
@@ -117,33 +119,38 @@ def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
 
 def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     """Tell which measure follows the worth of a bit best, and what it is worth at equal FAB; and how sure that is."""
-    mean = agreements(units).groupby("measure", sort=False)[["benefit", "harm"]].mean()
-    by_network = rules(units, share)
+    agreed, by_network = agreements(units), rules(units, share)
+    mean = agreed.groupby("measure", sort=False)[["benefit", "harm"]].mean()
+    ranks = agreed.pivot(index="measure", columns="backbone", values="benefit")[list(dict.fromkeys(agreed["backbone"]))]
     gains = by_network.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
     best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
     spreads = Spreads.of(units, share, list(dict.fromkeys([OWN, paid, ORACLE])))
-    ranked = f"{_ranked(mean['benefit'], best, spreads)}. {_gained(mean.loc[OWN, 'benefit'], gains.loc[OWN], spreads)}"
+    ranked = f"{_ranked(ranks, best, spreads)}. {_gained(mean.loc[OWN, 'benefit'], gains.loc[OWN], spreads)}"
     why = (
-        "Best is what ranks patches most alike with what one more bit takes from the squared error. Then bits are dealt out by "
-        f"each: a bit more for {share:.0%} of the patches and one fewer for as many, so that FAB stays."
+        "Best is what ranks patches most alike with what one more bit takes from the squared error. Bits by each: one more for "
+        f"{share:.0%} of the patches, one fewer for as many."
     )
     if gains.loc[OWN, "truth_db"] < min(0, gains.loc[RANDOM, "truth_db"]):
         why += " The mean PSNR to ground truth falls more than by chance."
     return [
         f"{answer(ranked)} {why}",
         f"This rests on {told_extents(units)}.",
-        practice(_advice(gains, spreads)),
-        *evidence([_measure_told(name, mean, gains, spreads) for name in [*mean.index, RANDOM, ORACLE]]),
+        practice(_advice(gains, spreads, share)),
+        *evidence([_measure_told(name, mean, ranks, gains, spreads) for name in [*mean.index, RANDOM, ORACLE]]),
         *evidence(_networks_told(by_network, spreads)),
         *evidence(extents(units)),
     ]
 
 
-def _measure_told(name: str, mean: pd.DataFrame, gains: pd.DataFrame, spreads: Spreads) -> dict[str, str]:
+def _measure_told(
+    name: str, mean: pd.DataFrame, ranks: pd.DataFrame, gains: pd.DataFrame, spreads: Spreads
+) -> dict[str, str]:
     row = {"bits by": name}
     if name in mean.index:
+        own = [f"{rank:.2f}" for rank in ranks.loc[name]]
         row |= {
             "rank correlation with the benefit of one more bit": f"{mean.loc[name, 'benefit']:.2f}",
+            **({f"on {several(list(ranks))}": ", ".join(own)} if len(own) > 1 else {}),
             DRAWN: from_to(spreads.benefit[name].mean(1)),
             "above the gradient's": "" if name == OWN else from_to(_above(spreads, name)),
             "with the harm of one fewer": f"{mean.loc[name, 'harm']:.2f}",
@@ -179,14 +186,37 @@ def _above(spreads: Spreads, name: str) -> np.ndarray:
     return (spreads.benefit[name] - spreads.benefit[OWN]).mean(1)
 
 
-def _ranked(benefit: pd.Series, best: str, spreads: Spreads) -> str:
-    """How well the gradient ranks patches, and which measure does it better."""
-    own = benefit[OWN]
-    how = "hardly ranks" if own < _LITTLE else "ranks fairly well" if own < _MUCH else "ranks well"
-    told = f"AdaBM's gradient {how} which patches need bits (rank correlation {own:.2f}, {from_to(spreads.benefit[OWN].mean(1))})"
+def _ranked(ranks: pd.DataFrame, best: str, spreads: Spreads) -> str:
+    """How well the gradient ranks patches, by network where that differs, and which measure does it better.
+
+    Args:
+        ranks: rank correlations with the benefit, a row a measure and a column a network.
+    """
+    own, mean = ranks.loc[OWN], ranks.mean(axis=1)
+    alike = own.groupby(own.map(_how_well), sort=False)
+    if len(alike) == 1:
+        told = f"{_how_well(mean[OWN])} which patches need bits (rank correlation {mean[OWN]:.2f}, {from_to(spreads.benefit[OWN].mean(1))})"
+    else:
+        (first, of), *others = alike
+        told = f"{first} which patches need bits on {several(list(of.index))} (rank correlation {_listed(of)})"
+        told += "".join(
+            f", {how.replace('ranks', '').strip()} on {several(list(of.index))} ({_listed(of)})" for how, of in others
+        )
     if best == OWN:
-        return f"{told}, best of all measures"
-    return f"{told}, {best} {'clearly' if one_sided(_above(spreads, best)) else 'not clearly'} better ({benefit[best]:.2f})"
+        return f"AdaBM's gradient {told}, best of all measures"
+    better = "clearly better" if one_sided(_above(spreads, best)) else "better, but not clearly"
+    reached = f"{mean[best]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(alike) > 1 else "")
+    return (
+        f"AdaBM's gradient {told}; {best} does {better} ({reached}; {len(ranks) - 1} measures compared, not adjusted)"
+    )
+
+
+def _how_well(rank: float) -> str:
+    return "hardly ranks" if rank < _LITTLE else "ranks fairly well" if rank < _MUCH else "ranks well"
+
+
+def _listed(ranks: pd.Series) -> str:
+    return several([f"{rank:.2f}" for rank in ranks])
 
 
 def _gained(rank: float, own: pd.Series, spreads: Spreads) -> str:
@@ -209,24 +239,19 @@ def _certain(value: float, values: np.ndarray) -> str:
     return f"{signed(value)} dB ({'' if one_sided(means) else 'not clearly, '}{from_to(means)})"
 
 
-def _advice(gains: pd.DataFrame, spreads: Spreads) -> str:
+def _advice(gains: pd.DataFrame, spreads: Spreads, share: float) -> str:
     """What follows from the gains to the full-precision output and to ground truth (dB), by measure."""
     fp, truth = gains.loc[OWN, "to_fp_db"], gains.loc[OWN, "truth_db"]
     if min(fp, truth) >= _NOTHING:
         return "let bits follow the gradient." + ("" if _clear(spreads) else " What that gains is not clear.")
     known = gains.loc[ORACLE]
-    by_worth = (
-        f"{signed(known['to_fp_db'])} dB to the full-precision output, {signed(known['truth_db'])} dB to ground truth"
+    by_worth = "even by" if known["truth_db"] <= -_NOTHING else "by"
+    told = (
+        f"give all images the same bits. Moving {share:.0%} of the patches up and {share:.0%} down by one bit, {by_worth} their measured "
+        f"worth, changes PSNR by {signed(known['to_fp_db'])} dB to the full-precision output and {signed(known['truth_db'])} dB to ground truth."
     )
-    told = "give all images the same bits. "
-    if truth > -_NOTHING:
-        told += f"Bits by the measured worth of each patch would give {by_worth}."
-    elif known["truth_db"] > -_NOTHING:
-        told += "The patches that give up a bit lose more decibels than those that get one gain; "
-        told += f"only if the worth of each were known they would not ({by_worth})."
-    else:
-        told += "The patches that give up a bit lose more decibels than those that get one gain; "
-        told += f"even bits by the measured worth of each would change PSNR by {by_worth}."
+    if truth <= -_NOTHING:
+        told += " The patches that give up a bit lose more decibels than those that get one gain."
     if fp >= _NOTHING and one_sided(spreads.to_fp[OWN].mean(1)):
         told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."
     return told
@@ -237,20 +262,21 @@ def _clear(spreads: Spreads) -> bool:
     return one_sided(spreads.to_fp[OWN].mean(1)) and one_sided(spreads.truth[OWN].mean(1))
 
 
-def image_gain(table: pd.DataFrame) -> pd.DataFrame | None:
-    """Return what bits by AdaBM's measure of the image change at equal FAB: PSNR to ground truth in dB, a row a seed, a column a network.
+def image_gain(table: pd.DataFrame, by: str = OWN) -> pd.DataFrame | None:
+    """Return what bits by a measure of the image change at equal FAB: PSNR to ground truth in dB, a row a seed, a column a network.
 
     Args:
         table: the question's, as :func:`table` returned it.
+        by: the measure; AdaBM's, another, or the known worth.
 
     Returns:
         None where the measure was not tried.
     """
     rows = table[table["psnr_y_db"].notna()]
     wide = rows.pivot_table(index=["backbone", "dataset", "seed", "pictures"], columns="level", values="psnr_y_db")
-    if not {OWN, UNIFORM} <= set(wide):
+    if not {by, UNIFORM} <= set(wide):
         return None
-    gained = (wide[OWN] - wide[UNIFORM]).dropna().reset_index(name="gain")
+    gained = (wide[by] - wide[UNIFORM]).dropna().reset_index(name="gain")
     rows = [
         (*keys, np.average(here["gain"], weights=here["pictures"]))
         for keys, here in gained.groupby(["backbone", "seed"], sort=False)
@@ -260,7 +286,7 @@ def image_gain(table: pd.DataFrame) -> pd.DataFrame | None:
 
 def image_worth(table: pd.DataFrame) -> str:
     """Tell in one sentence what it changes, at equal FAB, that bits follow AdaBM's measure of the image; nothing if not tried."""
-    by_seed = image_gain(table)
+    by_seed, known = image_gain(table), image_gain(table, ORACLE)
     if by_seed is None:
         return ""
     means, of_seeds = by_seed.mean(), by_seed.mean(axis=1)
@@ -268,7 +294,9 @@ def image_worth(table: pd.DataFrame) -> str:
     spans += [f"{of_seeds.min():+.2f} to {of_seeds.max():+.2f} by seed"] if len(of_seeds) > 1 else []
     spread = f" ({', '.join(spans)})" if spans else ""
     networks = "one network" if len(means) == 1 else f"{len(means)} networks"
+    worth = np.nan if known is None else float(known.mean().mean())
+    by_worth = "" if np.isnan(worth) else f", {'even ' if worth < 0 else ''}by their measured worth {worth:+z.2f} dB"
     return (
-        f"At equal FAB, where some patches get a bit more and as many one fewer, it changes PSNR to ground truth by {means.mean():+.2f} "
-        f"dB{spread}, not fine-tuned, on {networks}; more on the page of complexity."
+        f"At equal FAB, moving some patches by one bit as it says changes PSNR to ground truth by {means.mean():+.2f} dB{spread}"
+        f"{by_worth}, not fine-tuned, on {networks}; more on the page of complexity."
     )

@@ -8,6 +8,7 @@ import numpy as np
 from .measured import signed
 
 _DRAWS = 400
+_DIGITS = 3  # at most; an end that they do not tell from zero is zero
 DRAWN = "95 % of draws of patches and seeds"  # how tables and sentences call what :func:`ends` returns
 
 
@@ -38,13 +39,33 @@ def ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def from_to(values: np.ndarray, digits: int = 2) -> str:
     """Tell between what 95 % of draws of one difference lie: ``-0.12 to +0.03``."""
-    least, most = ends(values)
-    return f"{signed(least, digits)} to {signed(most, digits)}"
+    return span(*ends(values), digits)
 
 
 def with_ends(value: float, values: np.ndarray, digits: int = 2) -> str:
     """Tell a difference and between what 95 % of its draws lie: ``-0.04 (-0.12 to +0.03)``."""
-    return f"{signed(value, digits)} ({from_to(values, digits)})"
+    return with_span(value, *ends(values), digits)
+
+
+def span(least: float, most: float, digits: int = 2) -> str:
+    """Tell between what a difference lies, with as many more digits as tell its ends from zero, at most three.
+
+    >>> span(0.04, 1.6, 1), span(0.0, 1.6, 1)
+    ('+0.04 to +1.60', '+0.0 to +1.6')
+    """
+    digits = _telling(least, most, digits)
+    return f"{signed(least, digits)} to {signed(most, digits)}"
+
+
+def with_span(value: float, least: float, most: float, digits: int = 2) -> str:
+    """Tell a difference and between what it lies, with digits as in :func:`span`."""
+    digits = _telling(least, most, digits)
+    return f"{signed(value, digits)} ({span(least, most, digits)})"
+
+
+def _telling(least: float, most: float, digits: int) -> int:
+    known = [end for end in (least, most) if abs(end) >= 0.5 * 10**-_DIGITS]
+    return next((more for more in range(digits, _DIGITS) if all(round(end, more) for end in known)), _DIGITS)
 
 
 def one_sided(values: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
+from .draws import span, with_span
 from .gradient_bits import fab_along, fab_ended, slow, told_bits
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
 from .measured import extents, signed
@@ -27,7 +28,8 @@ QUESTION = Question(
     14,
     "Which approximation of the gradient works?",
     "The bits of images and layers are steps, whose gradient is made up: seven ways to do so, against finite differences of the loss and by what they tune "
-    "to. Gains are dB to ground truth at equal FAB; networks count alike, however few their patches; brackets hold 95 % of draws of patches.",
+    "to. Gains are dB to ground truth over the calibrated mappings at the same mean bits (FAB, interpolated); networks count alike, however "
+    "few their patches; brackets hold 95 % of draws of patches.",
     "How each approximation of the gradient agrees with finite differences, and where tuning the bits with it ends",
     others={
         "steps": "Change of average bits (FAB) along the tuning, by approximation",
@@ -36,6 +38,7 @@ QUESTION = Question(
 TUNED = tuple(SURROGATES)
 _DRAWS = 2000
 _NOTICED = 0.05  # dB
+_FEW = 5  # patches
 _SIGNS = {"layers: right sign": "layer sign", "thresholds: right sign": "threshold sign"}
 _AGREEMENTS = {
     "layers: cosine": "layer cosine",
@@ -192,25 +195,31 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     gained, gaps = gains(ended), gains(ended, RELEASED)
     steps = int(tables["steps"]["step"].max())
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
+    own = by_network(ended)
     told = (
-        f"**{_verdict(gained, gaps, slow(tables['steps']))}**{_of_few(gained, gaps)} Each tunes the mappings for {steps} steps. "
+        f"**{_verdict(gained, gaps, slow(tables['steps']))}**{_of_few(gained, gaps, own)}{_of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
         f"{told_bits(tables['steps'])} Most slopes agree on the sign of a layer's gradient, and Adam divides "
         "its size out: against finite differences of the loss the gradient of a layer "
-        f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh."
+        f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh (chance: 50%)."
     )
     clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
     advice = f"Tune with {several(clear)}." if clear else f"Keep AdaBM's tanh: {_kept(gaps)}."
-    rows = _rows(gained, gaps, found, fab_ended(tables["steps"]))
+    if not _clearly(gained, 1):
+        advice = "Do not tune the mappings."
+    rows = _rows(gained, gaps, own, found, fab_ended(tables["steps"]))
     return [told, practice(advice), *evidence(rows), *evidence(extents(tables["patches"]))]
 
 
-def _rows(gained: pd.DataFrame, gaps: pd.DataFrame, found: pd.DataFrame, fab: pd.Series) -> list[dict[str, str]]:
+def _rows(
+    gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame, found: pd.DataFrame, fab: pd.Series
+) -> list[dict[str, str]]:
     """Rows by surrogate, that of the highest gain first."""
     return [
         {
             "approximation": name,
             "gain at equal FAB (dB)": signed(row["mean"]),
-            "95 % of draws of patches": f"{signed(row['least'])} to {signed(row['most'])}",
+            "95 % of draws of patches": span(row["least"], row["most"]),
+            **({f"on {several(list(own))}": ", ".join(map(signed, own.loc[name]))} if own.shape[1] > 1 else {}),
             "against tanh (dB), 95 % of draws": "" if name == RELEASED else _against(gaps.loc[name]),
             "against tanh, median patch": "" if name == RELEASED else signed(gaps.loc[name, "median"]),
             "change of FAB": signed(fab[name]),
@@ -222,7 +231,7 @@ def _rows(gained: pd.DataFrame, gaps: pd.DataFrame, found: pd.DataFrame, fab: pd
 
 
 def _against(gap: pd.Series) -> str:
-    return f"{signed(gap['mean'])} ({signed(gap['least'])} to {signed(gap['most'])})"
+    return with_span(gap["mean"], gap["least"], gap["most"])
 
 
 def _clearly(gained: pd.DataFrame, sign: int) -> list[str]:
@@ -238,14 +247,40 @@ def _few(gaps: pd.DataFrame) -> list[str]:
     return sorted(better, key=lambda name: -gaps.loc[name, "mean"])
 
 
-def _of_few(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
-    """Tell between what draws of those lie that are better by few patches, and what they gain on the median one."""
+def by_network(ended: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean gain to ground truth (dB): a row a surrogate, a column a network."""
+    order = list(dict.fromkeys(ended["backbone"]))
+    return ended.pivot_table(index="surrogate", columns="backbone", values="truth")[order]
+
+
+def _of_networks(own: pd.DataFrame, ended: pd.DataFrame) -> str:
+    """Tell what AdaBM's surrogate gains on each of several networks, and where that rests on few patches."""
+    if own.shape[1] == 1:
+        return ""
+    counts = ended[ended["surrogate"] == RELEASED].groupby("backbone").size()
+    few = lambda name: f" ({counts[name]} patch{'es' if counts[name] > 1 else ''})" if counts[name] < _FEW else ""
+    told = several([f"{signed(gain)} dB on {name}{few(name)}" for name, gain in own.loc[RELEASED].items()])
+    return f" Tanh itself gives {told}."
+
+
+def _mostly(gaps: pd.Series) -> str:
+    """On which of several networks an advantage is larger than on all others together; nothing where on none."""
+    most = gaps.idxmax()
+    return most if len(gaps) > 1 and gaps[most] > gaps.drop(most).clip(lower=0).sum() else ""
+
+
+def _of_few(gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame) -> str:
+    """Tell what those that are better by few patches gain on the median one, and of which network that mostly is."""
     told = [name for name in _few(gaps) if name in _clearly(gained, 1)]
     if not told:
         return ""
-    spans = several([f"{signed(gaps.loc[name, 'least'])} to {signed(gaps.loc[name, 'most'])}" for name in told])
     medians = several([signed(gaps.loc[name, "median"]) for name in told])
-    return f" In 95 % of draws of patches that is {spans} dB, on the median patch {medians} dB: a few patches make the mean."
+    above = own.loc[told] - own.loc[RELEASED]
+    places = {name: place for name, row in above.iterrows() if (place := _mostly(row))}
+    most = "".join(
+        f"; that of {_in_words(n)} is mostly {at}'s ({signed(above.loc[n, at])} dB)" for n, at in places.items()
+    )
+    return f" On the median patch that is {medians} dB: a few patches make the mean{most}."
 
 
 def _kept(gaps: pd.DataFrame) -> str:

@@ -14,10 +14,12 @@ from ..tables.networks import named
 from ..tables.question import Question
 from . import separability_measures
 from .dealing import factors_by
-from .draws import DRAWN, drawn, from_to, one_sided, with_ends
+from .draws import DRAWN, from_to, with_ends
 from .measured import extents, told_extents
 from .probing import Probe, mapping_table, psnr
+from .separability_gains import ADABM, JOINT, SAME, SEPARATE, gains, mean_gains, spreads
 from .separability_measures import best_joint, best_separate
+from .separability_telling import told_first, told_larger, told_practice
 
 QUESTION = Question(
     "separability",
@@ -30,9 +32,8 @@ QUESTION = Question(
     "hold 95 % of draws of patches and seeds.",
     "Shares of picture, layer and their interaction in the error, and what AdaBM's, separate and joint bits gain to the full-precision output",
 )
-SAME, ADABM, SEPARATE, JOINT = "same for all", "AdaBM's mappings", "best separate", "best joint"
 ADDED = (-2, -1, 0, 1, 2)  # bits beside the base: what two factors of one bit each can add up to
-_REACH, _MOST, _NEARLY = 1, 0.9, 0.8  # of a factor; shares that are called nearly all and most
+_REACH = 1  # of a factor
 WITHOUT = {"tune": None, "map_bits": None}  # changes of AdaBM: no fine-tuning, the same bits everywhere
 
 
@@ -110,18 +111,6 @@ def _by_seed(units: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(interaction=lambda of: 1 - of["picture"] - of["layer"])
 
 
-def gains(policies: pd.DataFrame) -> pd.DataFrame:
-    """Return what each policy gives over the same bits for all, in dB: ``to_fp_db`` of the pooled error, ``truth_db``; seeds' mean."""
-    rows = []
-    for (backbone, seed), here in policies.groupby(["backbone", "seed"], sort=False):
-        base = here[here["policy"] == SAME]
-        for policy, of in here.groupby("policy", sort=False):
-            to_fp = psnr(of["fp"].mean()) - psnr(base["fp"].mean())
-            truth = psnr(of["truth"].to_numpy()).mean() - psnr(base["truth"].to_numpy()).mean()
-            rows.append(dict(backbone=backbone, seed=seed, policy=policy, to_fp_db=to_fp, truth_db=truth))
-    return pd.DataFrame(rows)
-
-
 def table(policies: pd.DataFrame) -> pd.DataFrame:
     """Return the question's table: PSNR to ground truth on each set, with bits by each policy."""
     rows, full = [], {}
@@ -136,43 +125,18 @@ def table(policies: pd.DataFrame) -> pd.DataFrame:
 
 def figures(units: pd.DataFrame, policies: pd.DataFrame) -> dict[str, Figure]:
     """Draw what the error consists of, and what each policy gains."""
-    return {"": plot_separability(explained(named(units)), _mean_gains(named(policies)))}
-
-
-def _mean_gains(policies: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds of each network and policy but the same bits for all."""
-    found = gains(policies)
-    found = found[found["policy"] != SAME].groupby(["backbone", "policy"], sort=False)[["to_fp_db", "truth_db"]]
-    return found.mean().join(found.std().fillna(0).add_suffix("_std")).reset_index()
-
-
-def spreads(policies: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return what draws of patches and seeds make of each policy's gains: (draws, networks, to full precision and to ground truth)."""
-    names, networks = [ADABM, SEPARATE, JOINT], []
-    for _, network in policies.groupby("backbone", sort=False):
-        wide = network.pivot_table(index=["seed", "dataset", "patch"], columns="policy", values=["fp", "truth"])
-        columns = [(kind, policy) for policy in [SAME, *names] for kind in ("fp", "truth")]
-        networks.append(wide[columns].to_numpy().reshape(network["seed"].nunique(), -1, 1 + len(names), 2))
-    values = drawn(networks, _drawn_gains)
-    return {name: values[:, :, place] for place, name in enumerate(names)}
-
-
-def _drawn_gains(errors: np.ndarray) -> np.ndarray:
-    """Gains in dB, mean over seeds, of (seeds, patches, policies, sides), the first policy being the same for all."""
-    fp, truth = psnr(errors[..., 0].mean(1)), psnr(errors[..., 1]).mean(1)
-    both = np.stack([fp, truth], axis=2)
-    return (both[:, 1:] - both[:, :1]).mean(0)
+    return {"": plot_separability(explained(named(units)), mean_gains(gains(named(policies))))}
 
 
 def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
     """Tell how much a sum explains, what joint bits gain beyond separate ones, how large both search spaces are, and how sure that is."""
     units, policies = named(units), named(policies)
-    shares, gained, drawn_gains = explained(units), _mean_gains(policies), spreads(policies)
+    shares, gained, drawn_gains = explained(units), mean_gains(gains(policies)), spreads(policies)
     additive = 1 - shares["interaction"].mean()
-    fp, truth = (gained.groupby("policy")[kind].mean() for kind in ("to_fp_db", "truth_db"))
+    fp = gained.groupby("policy")["to_fp_db"].mean()
     more = (drawn_gains[JOINT] - drawn_gains[SEPARATE])[..., 0].mean(1)
     told = (
-        f"{answer(_first(additive, fp, more))} Both searches add up the errors of single layers, as if they did not meet. A new "
+        f"{answer(told_first(additive, fp, more))} Both searches add up the errors of single layers, as if they did not meet. A new "
         "picture costs a separate policy one comparison, a joint one a search."
     )
     sums = 1 - _by_seed(units).groupby(["backbone", "seed"])["interaction"].mean()
@@ -180,11 +144,11 @@ def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
         f"This rests on {told_extents(units)}. From network to network and seed to seed a sum explains {sums.min():.0%} to {sums.max():.0%}. "
         f"In {DRAWN} AdaBM's mappings give {from_to(drawn_gains[ADABM][..., 0].mean(1))} dB over the same bits for all."
     )
-    own = gained[gained["policy"] == ADABM]["to_fp_db"]
+    patches = [int(row["patches"]) for row in extents(policies)]
     return [
         told,
         sure,
-        practice(_advice(fp, truth, own, drawn_gains) + _larger(shares)),
+        practice(told_practice(gained, drawn_gains, patches) + told_larger(shares)),
         *evidence(_rows(gained, drawn_gains)),
         *evidence(_parts(units, shares)),
         *evidence(extents(units)),
@@ -211,79 +175,21 @@ def _rows(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray]) -> list[d
 
 
 def _parts(units: pd.DataFrame, shares: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows by network: what the variance of the log error consists of, and how many choices there are."""
+    """Rows by network: what the variance of the log error consists of, and how many policies are possible."""
     rows = []
     for backbone, here in shares.groupby("backbone", sort=False):
         mean = here[["layer", "picture", "interaction"]].mean()
         own = units[units["backbone"] == backbone]
         separate, joint = _spaces(own[own["seed"] == own["seed"].iloc[0]])
-        row = {"log error": backbone} | {f"by {name}": f"{share:.0%}" for name, share in mean.items()}
-        rows.append(row | {"separate choices": f"10^{separate:.0f}", "joint choices": f"10^{joint:.0f}"})
+        row = {"variance of the log error": backbone} | {f"by {name}": f"{share:.0%}" for name, share in mean.items()}
+        rows.append(
+            row | {"possible separate policies": f"10^{separate:.0f}", "possible joint policies": f"10^{joint:.0f}"}
+        )
     return rows
 
 
-def _first(additive: float, fp: pd.Series, more: np.ndarray) -> str:
-    """The answer; ``more``: what joint bits gain over separate ones (dB), in each draw."""
-    joint, separate, price = fp[JOINT], fp[SEPARATE], ""
-    gained = f"Over the same bits for all, the best separate bits give {separate:+z.2f} dB to the full-precision output, the best joint bits "
-    if separate >= joint:
-        gained += f"{joint:+z.2f}, no more."
-    else:
-        price = ", at a price" if not (joint > 0 and separate >= _NEARLY * joint) else ""
-        gained += f"{joint:+z.2f}, {'clearly' if one_sided(more) else 'not clearly'} more ({from_to(more)})."
-    if additive >= _MOST:
-        told = f"may be separated{price}: a sum of both explains {additive:.0%}"
-    elif additive >= 0.5:
-        told = f"may be separated roughly{price}: a sum of both explains {additive:.0%}"
-    else:
-        told = f"cannot be separated: a sum of both explains only {additive:.0%}"
-    return f"Image and layer {told} of the log error. {gained}"
-
-
 def _spaces(units: pd.DataFrame) -> tuple[float, float]:
-    """Decimal logarithm of the numbers of separate and of joint choices for one model's patches and layers."""
+    """Decimal logarithm of the numbers of possible separate and joint policies for one model's patches and layers."""
     patches, layers, _ = cube(units)
     separate = (len(patches) + len(layers)) * np.log10(2 * _REACH + 1)
     return separate, len(patches) * len(layers) * np.log10(len(ADDED))
-
-
-def _advice(fp: pd.Series, truth: pd.Series, own: pd.Series, drawn_gains: Mapping[str, np.ndarray]) -> str:
-    """What follows from the gains over the same bits for all (dB) to the full-precision output and to ground truth.
-
-    Args:
-        own: those of AdaBM's mappings to the full-precision output, by network.
-        drawn_gains: by policy, as :func:`spreads` returned them.
-    """
-    by_network = f" ({own.min():+z.2f} to {own.max():+z.2f} by network)" if len(own) > 1 else ""
-    drawn_truth = drawn_gains[SEPARATE][..., 1].mean(1)
-    doubt = "" if one_sided(drawn_truth) else "not clearly, "
-    best = f"{fp[SEPARATE]:+z.2f} dB (to ground truth {truth[SEPARATE]:+z.2f}, {doubt}{from_to(drawn_truth)})"
-    given = f"give {fp[ADABM]:+z.2f} dB{by_network}, the best separate bits {best}"
-    sure = one_sided((drawn_gains[SEPARATE] - drawn_gains[ADABM])[..., 0].mean(1))
-    lost, price = fp[SEPARATE] - fp[ADABM], fp[JOINT] - fp[SEPARATE]
-    if fp[SEPARATE] <= 0:
-        return f"Give all pictures and layers the same bits: over them AdaBM's bits {given}."
-    if fp[ADABM] > 0 and (lost <= price or not sure):
-        told = f"Keep separate bits: AdaBM's {given}{'' if sure else '; that these are better is not clear'}."
-        return told + (f" To ground truth AdaBM's lose {-truth[ADABM]:.2f} dB." if truth[ADABM] < 0 else "")
-    first = (
-        "Separating is not the weak point; AdaBM's choice is"
-        if lost > price
-        else "Choose bits otherwise than AdaBM does"
-    )
-    return (
-        f"{first}: its bits {given}. Those are known only from a search; by what to choose is told on the pages of complexity (pictures) "
-        "and of sensitivity (layers)."
-    )
-
-
-def _larger(shares: pd.DataFrame) -> str:
-    """Whether layers or pictures explain more of the error of every network, and so which to begin with; nothing where they differ."""
-    parts = shares.groupby("backbone", sort=False)[["layer", "picture"]].mean()
-    extent = lambda values: " to ".join(dict.fromkeys([f"{values.min():.0%}", f"{values.max():.0%}"]))
-    for more, less in (("layer", "picture"), ("picture", "layer")):
-        if (parts[more] > parts[less]).all():
-            return (
-                f" Begin with {more}s: they explain {extent(parts[more])} of the error, {less}s {extent(parts[less])}."
-            )
-    return ""

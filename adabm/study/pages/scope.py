@@ -36,7 +36,7 @@ def measured_on(rows: pd.DataFrame, parameters: object = None) -> str:
     pictured = rows[rows["psnr_y_db"].notna()]["dataset"].drop_duplicates()
     told = [
         f"Measured {f'at {settings[0]} ' * (len(settings) == 1)}on {several(networks)}",
-        *([several(list(pictured))] if len(pictured) else []),
+        *([f"{several(list(pictured))}{_counted_on(parameters)}"] if len(pictured) else []),
     ]
     told += _patches_of_calibration(parameters)
     told += ["not fine-tuned"] if _untuned(parameters) else _tuning_steps(parameters)
@@ -100,6 +100,11 @@ def _patches_of_calibration(parameters: Mapping) -> list[str]:
             own.setdefault(side, []).append(network(PurePosixPath(file).name.removesuffix(".safetensors")))
     others = "".join(f", {several(names)} of {side}x{side}" for side, names in own.items())
     return [f"calibrated on patches of {usual}x{usual}{others}"] if usual else []
+
+
+def _counted_on(parameters: Mapping) -> str:
+    """Further sets, of which bits alone are told."""
+    return f" (bits also on {several(parameters['more_sets'])})" if parameters.get("more_sets") else ""
 
 
 def _untuned(parameters: Mapping) -> bool:
