@@ -9,22 +9,22 @@ import pytest
 
 # Files that take longest, the longest first: one that began last would leave the other processes idle.
 LONGEST = (
-    "pipeline",
-    "integer_engines",
-    "rivals",
-    "bench",
-    "runs",
-    "fuzz",
-    "executors",
-    "closed_form",
-    "refine",
-    "community",
-    "compat",
-    "new_question",
     "answers",
+    "parity",
+    "integer_engines",
+    "fuzz",
+    "rivals",
     "kills",
+    "closed_form",
     "extending",
+    "refine",
+    "bench",
+    "community",
+    "executors",
     "checkpoint",
+    "runs",
+    "cache",
+    "answer_sensitivity",
 )
 
 # Importing the tests makes nothing but what stays, which collecting garbage would go through again and again.
