@@ -47,7 +47,7 @@ def test_equal_bits_and_the_gain_by_hand():
     gain = (
         10 * np.log10(100 / 91) + 10 * np.log10(100 / 100)
     ) / 10  # what is worth 9 gains, what is worth nothing loses nothing
-    where = "not fine-tuned, on one network; more on the page of complexity."
+    where = "not fine-tuned, on 1 network; more on the page of complexity."
     known = f", by their measured worth {gain:+.2f} dB, {where}"
     assert complexity.image_worth(table).endswith(f"says changes PSNR to ground truth by {gain:+.2f} dB{known}")
     lost = table.assign(psnr_y_db=table["psnr_y_db"].mask(table["level"] == complexity.ORACLE, 0.0))

@@ -60,7 +60,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
         table({0: 20.0, 5: 28.0, 10: 30.0, 20: 30.03, 60: 30.04}, "long rounds"),
         table({0: 20.0, 5: 28.0}, "short"),
     )
-    assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (one seed). 10 steps are enough.**"
+    assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (1 seed). 10 steps are enough.**"
     assert details == 'Runs end between 28.00 and 30.04 dB, best "long rounds".'
     assert turns == (
         "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the change in runs that gain. "
@@ -75,7 +75,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
 def test_a_plateau_that_begins_with_the_end_of_a_turn_does_not_tell_how_many_steps_are_needed():
     head, _, turns, _, advice, evidence = told(table({0: 20.0, 2: 24.0, 5: 29.0, 10: 29.5, 20: 29.51}))
     assert head == (
-        "**Fine-tuning gains +9.51 dB in the run that ends best (one seed). It is all there when the turn of activation ranges "
+        "**Fine-tuning gains +9.51 dB in the run that ends best (1 seed). It is all there when the turn of activation ranges "
         "ends, after 10 steps.**"
     )
     assert "The first round, of weight ranges, has 95% of the change in runs that gain." in turns
@@ -97,7 +97,7 @@ def test_what_still_rises_at_its_last_step_is_told():
     head = told(table({0: 20.0, 5: 21.0, 10: 22.0, 20: 23.0}))[0]
     assert (
         head
-        == "**Fine-tuning gains +3.00 dB in the run that ends best (one seed). PSNR still rises at its last step, 20.**"
+        == "**Fine-tuning gains +3.00 dB in the run that ends best (1 seed). PSNR still rises at its last step, 20.**"
     )
 
 
@@ -110,9 +110,9 @@ def test_the_answer_covers_all_networks():
         table({0: 31.0, 5: 31.02, 20: 31.05}, network="three"),
     )
     assert head == (
-        "**Fine-tuning gains +10.00 ± 0.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, one seed) in the "
+        "**Fine-tuning gains +10.00 ± 0.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, 1 seed) in the "
         "runs that end best. 5 steps are enough on EDSR-baseline. Even what ends best is worse than not fine-tuned: "
-        "-3.00 dB on SRResNet (one seed).**"
+        "-3.00 dB on SRResNet (1 seed).**"
     )
     assert 'between 22.00 and 26.00 dB on SRResNet, best "long rounds"' in details
     assert (
@@ -160,7 +160,7 @@ def test_of_runs_that_end_alike_the_one_of_most_seeds_is_told():
 def test_what_harms_needs_no_step():
     rows = table({0: 30.0, 5: 29.9, 20: 29.0})
     head, _, _, advice, _ = told(rows)
-    assert head == "**Even what ends best is worse than not fine-tuned: -1.00 dB (one seed).**"
+    assert head == "**Even what ends best is worse than not fine-tuned: -1.00 dB (1 seed).**"
     assert advice == "*In practice:* leave fine-tuning out where time matters."
     tuned = outcomes(rows, RUNS, EFFORT)["EDSR-baseline"]["released"]
     assert (tuned.enough, tuned.best, tuned.share) == (0, 0, pytest.approx(0.1)) and tuned.harms and not tuned.helps
@@ -447,7 +447,7 @@ def test_the_answer_has_three_sentences():
     ]
     head = fine_tuning.conclusion(joined(*tables), RATES, EFFORT)[0]
     assert head == (
-        "**Fine-tuning gains +10.00 dB on EDSR-baseline and +2.00 dB on SRResNet in the runs that end best (one seed). 2 steps are enough on "
+        "**Fine-tuning gains +10.00 dB on EDSR-baseline and +2.00 dB on SRResNet in the runs that end best (1 seed). 2 steps are enough on "
         "EDSR-baseline; on SRResNet PSNR still rises at its last step, 20. Even what ends best is worse than not fine-tuned: -1.00 dB on "
-        "DAT-light (one seed); harmful is a learning rate of 0.001 on EDSR-baseline (-2.00 dB in 20 steps).**"
+        "DAT-light (1 seed); harmful is a learning rate of 0.001 on EDSR-baseline (-2.00 dB in 20 steps).**"
     )

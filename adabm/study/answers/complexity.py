@@ -9,7 +9,7 @@ from ..plan.cells import Run
 from ..running.bench import Bench
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .complexity_draws import ORACLE, Spreads, errors_of, gains_of
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
 from .dealing import factors_by, known_factors, worth
@@ -265,12 +265,11 @@ def _clear(spreads: Spreads) -> bool:
 def image_gain(table: pd.DataFrame, by: str = OWN) -> pd.DataFrame | None:
     """Return what bits by a measure of the image change at equal FAB: PSNR to ground truth in dB, a row a seed, a column a network.
 
+    None where the measure was not tried.
+
     Args:
         table: the question's, as :func:`table` returned it.
         by: the measure; AdaBM's, another, or the known worth.
-
-    Returns:
-        None where the measure was not tried.
     """
     rows = table[table["psnr_y_db"].notna()]
     wide = rows.pivot_table(index=["backbone", "dataset", "seed", "pictures"], columns="level", values="psnr_y_db")
@@ -293,10 +292,9 @@ def image_worth(table: pd.DataFrame) -> str:
     spans = [f"{means.min():+.2f} to {means.max():+.2f} by network"] if len(means) > 1 else []
     spans += [f"{of_seeds.min():+.2f} to {of_seeds.max():+.2f} by seed"] if len(of_seeds) > 1 else []
     spread = f" ({', '.join(spans)})" if spans else ""
-    networks = "one network" if len(means) == 1 else f"{len(means)} networks"
     worth = np.nan if known is None else float(known.mean().mean())
     by_worth = "" if np.isnan(worth) else f", {'even ' if worth < 0 else ''}by their measured worth {worth:+z.2f} dB"
     return (
         f"At equal FAB, moving some patches by one bit as it says changes PSNR to ground truth by {means.mean():+.2f} dB{spread}"
-        f"{by_worth}, not fine-tuned, on {networks}; more on the page of complexity."
+        f"{by_worth}, not fine-tuned, on {told_count(len(means), 'network')}; more on the page of complexity."
     )

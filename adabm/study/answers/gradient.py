@@ -16,9 +16,10 @@ from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
-from .draws import span, with_span
+from .draws import span
 from .gradient_bits import fab_along, fab_ended, slow, told_bits
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
+from .gradient_telling import advice, against, by_network, of_few, of_networks, verdict
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .surrogates import RELEASED, SURROGATES
@@ -37,8 +38,6 @@ QUESTION = Question(
 )
 TUNED = tuple(SURROGATES)
 _DRAWS = 2000
-_NOTICED = 0.05  # dB
-_FEW = 5  # patches
 _SIGNS = {"layers: right sign": "layer sign", "thresholds: right sign": "threshold sign"}
 _AGREEMENTS = {
     "layers: cosine": "layer cosine",
@@ -197,17 +196,13 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
     own = by_network(ended)
     told = (
-        f"**{_verdict(gained, gaps, slow(tables['steps']))}**{_of_few(gained, gaps, own)}{_of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
+        f"**{verdict(gained, gaps, slow(tables['steps']))}**{of_few(gained, gaps, own)}{of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
         f"{told_bits(tables['steps'])} Most slopes agree on the sign of a layer's gradient, and Adam divides "
         "its size out: against finite differences of the loss the gradient of a layer "
         f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh (chance: 50%)."
     )
-    clear = [name for name in _clearly(gaps, 1) if name in _clearly(gained, 1)]
-    advice = f"Tune with {several(clear)}." if clear else f"Keep AdaBM's tanh: {_kept(gaps)}."
-    if not _clearly(gained, 1):
-        advice = "Do not tune the mappings."
     rows = _rows(gained, gaps, own, found, fab_ended(tables["steps"]))
-    return [told, practice(advice), *evidence(rows), *evidence(extents(tables["patches"]))]
+    return [told, practice(advice(gained, gaps)), *evidence(rows), *evidence(extents(tables["patches"]))]
 
 
 def _rows(
@@ -220,7 +215,7 @@ def _rows(
             "gain at equal FAB (dB)": signed(row["mean"]),
             "95 % of draws of patches": span(row["least"], row["most"]),
             **({f"on {several(list(own))}": ", ".join(map(signed, own.loc[name]))} if own.shape[1] > 1 else {}),
-            "against tanh (dB), 95 % of draws": "" if name == RELEASED else _against(gaps.loc[name]),
+            "against tanh (dB), 95 % of draws": "" if name == RELEASED else against(gaps.loc[name]),
             "against tanh, median patch": "" if name == RELEASED else signed(gaps.loc[name, "median"]),
             "change of FAB": signed(fab[name]),
             **{heading: f"{found.loc[name, column]:.0%}" for heading, column in _SIGNS.items()},
@@ -228,97 +223,3 @@ def _rows(
         }
         for name, row in gained.sort_values("mean", ascending=False, kind="stable").iterrows()
     ]
-
-
-def _against(gap: pd.Series) -> str:
-    return with_span(gap["mean"], gap["least"], gap["most"])
-
-
-def _clearly(gained: pd.DataFrame, sign: int) -> list[str]:
-    """The surrogates that gain (or lose) in all draws, and noticeably on most patches."""
-    ends = gained["least"] > 0 if sign > 0 else gained["most"] < 0
-    return list(gained.index[ends & (sign * gained["median"] >= _NOTICED)])
-
-
-def _few(gaps: pd.DataFrame) -> list[str]:
-    """The surrogates that are better than AdaBM's in all draws, but hardly on the median patch; the best first."""
-    clear = _clearly(gaps, 1)
-    better = [name for name in gaps.index if gaps.loc[name, "least"] > 0 and name not in clear]
-    return sorted(better, key=lambda name: -gaps.loc[name, "mean"])
-
-
-def by_network(ended: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean gain to ground truth (dB): a row a surrogate, a column a network."""
-    order = list(dict.fromkeys(ended["backbone"]))
-    return ended.pivot_table(index="surrogate", columns="backbone", values="truth")[order]
-
-
-def _of_networks(own: pd.DataFrame, ended: pd.DataFrame) -> str:
-    """Tell what AdaBM's surrogate gains on each of several networks, and where that rests on few patches."""
-    if own.shape[1] == 1:
-        return ""
-    counts = ended[ended["surrogate"] == RELEASED].groupby("backbone").size()
-    few = lambda name: f" ({counts[name]} patch{'es' if counts[name] > 1 else ''})" if counts[name] < _FEW else ""
-    told = several([f"{signed(gain)} dB on {name}{few(name)}" for name, gain in own.loc[RELEASED].items()])
-    return f" Tanh itself gives {told}."
-
-
-def _mostly(gaps: pd.Series) -> str:
-    """On which of several networks an advantage is larger than on all others together; nothing where on none."""
-    most = gaps.idxmax()
-    return most if len(gaps) > 1 and gaps[most] > gaps.drop(most).clip(lower=0).sum() else ""
-
-
-def _of_few(gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame) -> str:
-    """Tell what those that are better by few patches gain on the median one, and of which network that mostly is."""
-    told = [name for name in _few(gaps) if name in _clearly(gained, 1)]
-    if not told:
-        return ""
-    medians = several([signed(gaps.loc[name, "median"]) for name in told])
-    above = own.loc[told] - own.loc[RELEASED]
-    places = {name: place for name, row in above.iterrows() if (place := _mostly(row))}
-    most = "".join(
-        f"; that of {_in_words(n)} is mostly {at}'s ({signed(above.loc[n, at])} dB)" for n, at in places.items()
-    )
-    return f" On the median patch that is {medians} dB: a few patches make the mean{most}."
-
-
-def _kept(gaps: pd.DataFrame) -> str:
-    """Why AdaBM's slope may stay."""
-    if _few(gaps):
-        return f"what is better in the mean is so by less than {_NOTICED} dB on the median patch"
-    return "no other approximation is clearly better"
-
-
-def _verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = ()) -> str:
-    clear, harm = _clearly(gained, 1), _clearly(gained, -1)
-    if not clear:
-        if not harm:
-            return "None helps: tuned with any approximation, the mappings gain nothing clear on those of calibration."
-        return f"None helps: no approximation tunes the mappings to clearly more than calibration, and {several(harm)} to less."
-    better = [name for name in _clearly(gaps, 1) if name in clear]
-    if better:
-        best = gaps.loc[better, "mean"].idxmax()
-        return f"{best[0].upper()}{best[1:]} works better than AdaBM's tanh, by {gaps.loc[best, 'mean']:.2f} dB at equal FAB."
-    few = [
-        f"{_in_words(name)} ({_against(gaps.loc[name]).replace(' (', ' dB; ').rstrip(')')})"
-        for name in _few(gaps)
-        if name in clear
-    ]
-    told = (
-        f"in the mean {several(few)} {'is' if len(few) == 1 else 'are'} clearly better than AdaBM's tanh, but on the median patch by "
-        f"less than {_NOTICED} dB"
-        if few
-        else ""
-    )
-    worse = _clearly(gaps, -1)
-    if worse:
-        told = told or "no approximation is clearly better than AdaBM's tanh"
-        named = [name + (" (bits hardly moved: it may only be slow)" if name in slow else "") for name in worse]
-        return f"{told[0].upper()}{told[1:]}; {several(named)} {'is' if len(worse) == 1 else 'are'} clearly worse."
-    told = told or "no approximation ends clearly apart from AdaBM's tanh at equal FAB"
-    return f"It hardly matters: {told}."
-
-
-def _in_words(name: str) -> str:
-    return name.replace(", temperature", " of temperature")

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .significance import Difference
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
 from .tuning_rates import harmful_rates
 
 GROUPS = {"weight": "weight ranges", "activation": "activation ranges", "mapping": "the bit mapping"}
 _NAMED = 2  # runs that get worse are named in the verdict up to so many, else counted
-Found = Mapping[
-    str, Mapping[str, Tuned | int]
-]  # by network and run; a number where all seeds diverged before that step
+# By network and run; a number where all seeds diverged before that step.
+Found = Mapping[str, Mapping[str, Tuned | int]]
 Ended = Mapping[str, Mapping[str, Tuned]]
 
 
@@ -23,12 +22,16 @@ def verdict(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) ->
         rates: the learning rate of each network and run.
     """
     best = {name: of[best_run(of)] for name, of in ended.items()}
-    lost = [f"{change(tuned)}{_on(name, found)} ({_seeds(tuned)})" for name, tuned in best.items() if tuned.harms]
+    lost = [
+        f"{change(tuned)}{_on(name, found)} ({told_count(tuned.seeds, 'seed')})"
+        for name, tuned in best.items()
+        if tuned.harms
+    ]
     worse = [f"even what ends best is worse than not fine-tuned: {several(lost)}"] if lost else []
     others = {name: of for name, of in ended.items() if not best[name].harms}
     harmful = harmful_rates(others, rates)
     rate = [
-        f"{rate}{_on(name, found)} ({change(ended[name][run])} in {_steps(ended[name][run].last)})"
+        f"{rate}{_on(name, found)} ({change(ended[name][run])} in {told_count(ended[name][run].last, 'step')})"
         for name, of in harmful.items()
         for rate, run in of.items()
     ]
@@ -50,15 +53,15 @@ def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
     told = {name: tuned for name, tuned in best.items() if not tuned.harms}
     if not told:
         return []
-    seeds = list(dict.fromkeys(_seeds(tuned) for tuned in told.values()))
+    seeds = list(dict.fromkeys(told_count(tuned.seeds, "seed") for tuned in told.values()))
     alike = len(seeds) == 1
     gains = [
-        f"{change(tuned)}{_on(name, found)}" + ("" if alike else f" ({_seeds(tuned)})")
+        f"{change(tuned)}{_on(name, found)}" + ("" if alike else f" ({told_count(tuned.seeds, 'seed')})")
         for name, tuned in told.items()
         if tuned.helps
     ]
     flat = [
-        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {_seeds(tuned)})")
+        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {told_count(tuned.seeds, 'seed')})")
         for name, tuned in told.items()
         if not tuned.helps
     ]
@@ -88,7 +91,7 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
     if by_steps:
         on = lambda names: f" on {several(names)}" if len(found) > 1 else ""
         first, *others = by_steps.items()
-        told = [f"{_steps(first[0])} {'is' if first[0] == 1 else 'are'} enough{on(first[1])}"]
+        told = [f"{told_count(first[0], 'step')} {'is' if first[0] == 1 else 'are'} enough{on(first[1])}"]
         texts.insert(0, several([*told, *[f"{step}{on(names)}" for step, names in others]]))
     return texts
 
@@ -231,7 +234,7 @@ def advice(ended: Ended, own_bits: bool = False) -> str:
             leave.append(name)
         else:
             over = of[run].over
-            steps = _steps(max(1, of[run].enough))
+            steps = told_count(max(1, of[run].enough), "step")
             told = f"after the {steps} of {GROUPS.get(over, over)}" if over else f"after about {steps}"
             stop.append(f"{told}{on} ({quoted([run])})")
     falling = {name: ended[name][best_run(ended[name])] for name in leave}
@@ -241,7 +244,7 @@ def advice(ended: Ended, own_bits: bool = False) -> str:
     texts = [f"stop {several(stop)}"] if stop else []
     texts += [f"leave fine-tuning out{on_all}" + ("" if stop else " where time matters")] if leave else []
     texts += [
-        f"take at most {_steps(tuned.best)}{_on(name, ended)}, of whose gain less is left at the last, {tuned.last}"
+        f"take at most {told_count(tuned.best, 'step')}{_on(name, ended)}, of whose gain less is left at the last, {tuned.last}"
         for name, tuned in falling.items()
     ]
     texts += [_from_below(name, of, ended) for name, of in ended.items() if of[best_run(of)].helps and gaining_more(of)]
@@ -266,7 +269,7 @@ def _from_below(name: str, of: Mapping[str, Tuned], ended: Ended) -> str:
 
 def _reached(tuned: Tuned) -> str:
     """``31.21 dB (FAB 4.3) in 5 steps``: after as many as are enough."""
-    return f"{tuned.reached:.2f} dB (FAB {tuned.fab:.1f}) in {_steps(tuned.enough)}"
+    return f"{tuned.reached:.2f} dB (FAB {tuned.fab:.1f}) in {told_count(tuned.enough, 'step')}"
 
 
 def peaks(ended: Ended) -> list[str]:
@@ -295,11 +298,3 @@ def quoted(runs: Sequence[str]) -> str:
 
 def _on(name: str, networks: Mapping) -> str:
     return f" on {name}" if len(networks) > 1 else ""
-
-
-def _seeds(tuned: Tuned) -> str:
-    return "one seed" if tuned.seeds == 1 else f"{tuned.seeds} seeds"
-
-
-def _steps(count: int) -> str:
-    return "one step" if count == 1 else f"{count} steps"
