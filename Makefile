@@ -2,7 +2,7 @@
 # make repro     run the pipeline: every table and figure that is out of date
 # make repro-paper  the same on real benchmarks (downloads 0.4 GB, hours; profiles/paper)
 # make repro-official  the same on the official data and weights (DIV2K, EDSR-baseline; days of a CPU, or a GPU)
-# make test      fast tests;  make test-slow: the others that need no data or weights;  make test-all: every test
+# make test      fast tests;  make test-slow: those of several seconds;  make test-all: every test
 # make fuzz      an hour of damaged files and killed processes (ADABM_FUZZ_SECONDS=N)
 # make lint      style: ruff check, ruff format --check
 # make lab       open the notebooks in JupyterLab
@@ -77,7 +77,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: env
-	$(PYTEST) -m "not slow and not paper" $(ARGS)
+	$(PYTEST) -m "not slow and not long and not paper" $(ARGS)
 
 test-slow: env
 	$(PYTEST) -m "slow and not paper" $(ARGS)

@@ -53,7 +53,7 @@ def test_it_asks_for_the_released_effort_and_three_seeds():
     assert {tuple(part["seeds"]) for part in block["plan"]} == {(0, 1, 2)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs_on_stand_ins(tmp_path):
     """Every stage, with files of the official names and layout, a network of four features and one step of each kind."""
     root = project_copy(ROOT, COPIED, tmp_path / "project")

@@ -211,7 +211,7 @@ def test_tables_are_complete(reproduced):
     assert {"evaluation", "evaluation_pictures", "evaluation_summary"} <= assert_tables_tell_their_origin(tables.parent)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_study_runs_whole_and_once(reproduced):
     dvc(reproduced, "repro")
     assert json.loads(dvc(reproduced, "status", "--json")) == {}
