@@ -94,7 +94,8 @@ def test_a_model_beyond_the_curve_has_no_gain():
         (0.05, "meets its target: aiming at 4 bits it ends 0.05 bits above on the calibration pictures; "),
         (
             -0.7,
-            "undershoots its target: aiming at 4 bits it ends 0.70 bits below on the calibration pictures; a multiplier misses by 0.00.",
+            "undershoots its target: aiming at 4 bits it ends 0.70 bits below on the calibration pictures; a multiplier, of "
+            "which the last step near the target is kept, misses by 0.00.",
         ),
         (0.4, "overshoots its target: aiming at 4 bits it ends 0.40 bits above on the calibration pictures; "),
         ({4.0: 0.4, 3.5: -0.4}, "misses its target to either side"),

@@ -197,12 +197,12 @@ def test_networks_and_other_methods_are_told_apart():
 
 
 def test_a_gain_on_one_network_is_told_where_the_mean_of_all_gains_nothing():
-    mixed = pd.concat([units(1.6, 3.0, noise=1.0), units(0.99, 3.0).assign(backbone="other")])
+    mixed = pd.concat([units(1.6, 3.0, noise=1.0), units(0.98, 3.0).assign(backbone="other")])
     told = dynamic.conclusion(mixed)[0].split("**")[1]
     assert told.startswith(
         "Dynamic factors are not worth it: computed for each picture, they gain nothing over fixed ones in the mean at equal FAB (the best"
     )
-    assert "; on other alone they gain, at most +0.04 dB (percentiles of the picture's layers)" in told
+    assert "; on other alone they gain, at most +0.09 dB (percentiles of the picture's layers)" in told
     rivals = pd.concat([mixed, units(0.5).assign(backbone="other", series="Without clipping")])
     assert dynamic.conclusion(rivals)[0].split("**")[1] == told, "what another method gains is no gain of AdaBM's"
     assert "alone they gain" not in dynamic.conclusion(units(1.6, 3.0, noise=1.0))[0]

@@ -167,7 +167,7 @@ def test_a_network_whose_layers_nothing_ranks_is_named():
 
 def test_why_the_known_worth_need_not_gain_most_is_told():
     told = lambda gain: told_not_most(pd.Series({ORACLE: 0.5, FISHER: gain}), FISHER)
-    assert told(0.5) == "" and "less than by Fisher (+0.50 against +0.51 dB)" in told(0.51)
+    assert told(0.5) == "" and "no more than by Fisher (+0.50 against +0.51 dB)" in told(0.51)
 
 
 def test_gains_where_ranks_fail_are_told_as_surprising():

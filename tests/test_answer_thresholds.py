@@ -43,9 +43,9 @@ def test_a_method_may_have_percentiles_and_seeds_of_its_own():
 @pytest.mark.parametrize("answer", [thresholds, dynamic])
 def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(answer, changed, named):
     units = [SimpleNamespace(seed=seed) for seed in (0, 1)]
-    answer.check_methods(METHODS, units)
+    assert answer.checked(units, METHODS) == units
     with pytest.raises(ConfigError, match=f"methods, a: .*{named}"):
-        answer.check_methods({"a": {**METHODS["untuned"], **changed}}, units)
+        answer.checked(units, {"a": {**METHODS["untuned"], **changed}})
 
 
 def rows(psnr: dict[str, tuple], which="images", fab=lambda level: 4 + int(level) / 100) -> list[dict]:

@@ -25,7 +25,8 @@ QUESTION = Question(
     "dynamic",
     15,
     "Fixed or dynamic layer factors?",
-    "Factors of the layers as calibration fixed them, against factors computed for each picture from its own features, at equal FAB. "
+    "Factors of the layers as calibration fixed them, against factors computed for each picture from its own features, at equal FAB: "
+    "that of each patch, to which fixed factors are interpolated between a bit fewer and a bit more for the whole patch. "
     "Another picture's percentiles are a control: what is gained with them has nothing to do with the picture. Models are not fine-tuned. "
     "Above are patches of all networks and the mean of the networks, below the layers of the first network.",
     "What layer factors of each picture's own gain at equal FAB, and how many of them differ from the fixed ones",
@@ -33,11 +34,12 @@ QUESTION = Question(
 DYNAMIC = (OWN, THRESHOLDS)
 COMPARED = (*DYNAMIC, OTHER, SAME)  # with fixed factors
 _DRAWS = 2000
+_NOTICED = 0.05  # dB
 _ELSEWHERE = "All factors here go by the standard deviation; whether another measure deals layers' bits better is told on the page of sensitivity."
 
 
-def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None:
-    """Refuse methods that :func:`measure` cannot use or would leave out.
+def checked(units: Sequence[Unit], methods: Mapping[str, Mapping]) -> Sequence[Unit]:
+    """Return the units, once no method is one that :func:`measure` cannot use or would leave out.
 
     Raises:
         ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
@@ -45,6 +47,7 @@ def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None
     for name, method in methods.items():
         check_keys(f"methods, {name}", method, ["method", "changes"], ["seeds"])
         check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
+    return units
 
 
 def measure(
@@ -54,7 +57,7 @@ def measure(
 
     Args:
         methods: by name: ``method``, ``changes`` and, for one that has fewer than the others, ``seeds``; the first is
-            the one that is concluded from; see :func:`check_methods`.
+            the one that is concluded from; see :func:`checked`.
         pictures: random calibration pictures, others for each seed.
         side, count: of patches, see :func:`.probing.patches`.
     """
@@ -245,7 +248,11 @@ def _gained_on_one(gained: pd.DataFrame) -> str:
     clear = []
     for name, here in gained.groupby("backbone", sort=False):
         found = summary(here).loc[list(DYNAMIC)]
-        clear += [(row["truth"], name, rule) for rule, row in found.iterrows() if row["least"] > 0]
+        clear += [
+            (row["truth"], name, rule)
+            for rule, row in found.iterrows()
+            if row["least"] > 0 and row["truth"] >= _NOTICED
+        ]
     if not clear or gained["backbone"].nunique() == 1:
         return ""
     names = several(list(dict.fromkeys(name for _, name, _ in clear)))

@@ -13,6 +13,7 @@ from .sensitivity_gains import Drawn, as_good, by_network, mean_of_networks
 from .sensitivity_measures import LOCAL, ORACLE, OWN
 
 _LITTLE = 0.3  # rank correlation
+_NOTICED = 0.05  # dB
 
 
 def told_ranks(names: list[str], agreed: pd.Series, own: pd.Series, more: Mapping[str, np.ndarray]) -> str:
@@ -68,8 +69,9 @@ def told_not_most(fp: pd.Series, winner: str) -> str:
     """Explain why bits by a measure can gain more than those by the known worth, where they do."""
     if fp[winner] <= fp[ORACLE]:
         return ""
+    less = "less" if fp[winner] - fp[ORACLE] >= _NOTICED else "no more"
     return (
-        f" Bits by the known worth gain less than by {winner} ({signed(fp[ORACLE])} against {signed(fp[winner])} dB): what is known is the worth "
+        f" Bits by the known worth gain {less} than by {winner} ({signed(fp[ORACLE])} against {signed(fp[winner])} dB): what is known is the worth "
         "in each layer alone, not how layers act together."
     )
 

@@ -74,7 +74,8 @@ def _in_the_mean(found: pd.DataFrame, column: str) -> str:
     """What a state gives over the last step: in the mean of several networks, of which a table tells how sure it is, or on the only one."""
     if found["backbone"].nunique() == 1:
         return _over_last(found, column)
-    return f"{signed(in_the_mean(found, column, 'last_db').mean)} dB in the mean of the networks"
+    gap = in_the_mean(found, column, "last_db")
+    return f"{signed(gap.mean)} dB in the mean of the networks{'' if gap.sure else ' (not clearly)'}"
 
 
 def _with_spread(gap: Difference) -> str:

@@ -38,8 +38,8 @@ _WHETHER = {  # pages that ask more of both
 _SIGNED = {"difference (dB)": "released minus it (dB)"}
 
 
-def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None:
-    """Refuse methods that :func:`trials` cannot use or would leave out.
+def checked(units: Sequence[Unit], methods: Mapping[str, Mapping]) -> Sequence[Unit]:
+    """Return the units, once no method is one that :func:`trials` cannot use or would leave out.
 
     Raises:
         ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
@@ -47,6 +47,7 @@ def check_methods(methods: Mapping[str, Mapping], units: Sequence[Unit]) -> None
     for name, method in methods.items():
         check_keys(f"methods, {name}", method, ["method"], ["changes", "percentiles", "seeds"])
         check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
+    return units
 
 
 def trials(
@@ -63,7 +64,7 @@ def trials(
         percentiles: below 50; 0, the extremes of what calibration saw, and the released ones are there in any case.
         count: random calibration pictures, others for each seed.
         methods: by name: ``method`` and, where they differ, ``changes``, ``percentiles`` and ``seeds`` of its own, of those
-            given; see :func:`check_methods`.
+            given; see :func:`checked`.
     """
     return [
         Trial(f"{which}, {name}", "percentile", str(level), run, bench.choose("random", count, run))
