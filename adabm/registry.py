@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from .errors import ConfigError
+from .own_functions import Fault, guarded
 from .suggestions import suggestion
 
 F = TypeVar("F", bound=Callable)
@@ -20,8 +21,9 @@ class Registry(Mapping[str, Callable]):
     9.0
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, fault: Fault | None = None, wanted: str = "") -> None:
+        """Args: see :func:`adabm.own_functions.guarded`, by which a user's own functions are called if ``fault`` is given."""
+        self.kind, self._fault, self._wanted = kind, fault, wanted
         self._entries: dict[str, Callable] = {}
 
     def register(self, name: str) -> Callable[[F], F]:
@@ -40,7 +42,8 @@ class Registry(Mapping[str, Callable]):
                 function.__qualname__,
             ):
                 raise ConfigError(f"{self.kind} {name!r} exists already ({other.__module__}); choose another name")
-            self._entries[name] = function
+            own = self._fault is not None and not function.__module__.startswith(f"{__package__}.")
+            self._entries[name] = guarded(function, self.kind, name, self._fault, self._wanted) if own else function
             return function
 
         return add

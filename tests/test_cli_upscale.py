@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -289,6 +290,31 @@ def test_paths_that_name_nothing_are_refused(files, tmp_path, capsys):
         assert run("upscale", *parts, "--checkpoint", files / "q.safetensors") == 2
         assert "the path is empty" in (err := capsys.readouterr().err) or "zero byte" in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("quantize", "--output", "o.safetensors", "--images", ""),
+        ("quantize", "--images", ".", "--output", "o.safetensors", "--network", ""),
+        ("evaluate", "q.safetensors", "--hr", ""),
+        ("evaluate", "q.safetensors", "--hr", "../HR", "--lr", ""),
+        ("evaluate", "", "--hr", "../HR"),
+        ("upscale", "p0.png", "o.png", "--checkpoint", ""),
+        ("export", "q.safetensors", ""),
+        ("info", ""),
+        ("verify-results", ""),
+    ],
+)
+def test_an_empty_option_is_not_the_working_folder(files, tmp_path, monkeypatch, capsys, arguments):
+    shutil.copytree(files / "LR", tmp_path / "LR")
+    shutil.copytree(files / "HR", tmp_path / "HR")
+    shutil.copy(files / "q.safetensors", tmp_path / "LR")
+    monkeypatch.chdir(tmp_path / "LR")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(*arguments) == 2
+    assert "the path is empty" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(files, tmp_path, capsys, monkeypatch):

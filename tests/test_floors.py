@@ -10,7 +10,7 @@ PACKAGE = Path(adabm.__file__).parent
 # From the bottom up; what stands on one floor does not know of its neighbours.
 FLOORS = (
     {"", "errors", "suggestions", "_torchvision", "full_precision"},
-    {"_compat", "arguments", "files", "process", "surroundings", "validation"},
+    {"_compat", "arguments", "files", "own_functions", "process", "surroundings", "validation"},
     {"repair_environment", "yaml_files"},
     {"plugins", "registry", "serialization", "metadata", "pictures"},
     {"networks"},

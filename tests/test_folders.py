@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adabm.errors import DataError, ImageError
-from adabm.pictures.folders import calibration_images, evaluation_files, evaluation_pictures
+from adabm.pictures.folders import calibration_images, evaluation_files, evaluation_pictures, read_pictures
 from adabm.pictures.pairs import pair
 from adabm.pictures.resize import downscale
 from adabm.pictures.writing import write_image
@@ -71,6 +71,17 @@ def test_pairs_and_what_is_left(tmp_path):
     found = pair(tmp_path, tmp_path, 4)
     assert found.pairs == [(tmp_path / "a_HR.png", tmp_path / "a_LR.png")]
     assert found.without_input == [tmp_path / "b_HR.png"] and found.without_truth == [tmp_path / "c_LR.png"]
+
+
+@pytest.mark.parametrize("low", ["a_x4", "a-x4", "ax4", "a_X4"])
+def test_an_input_is_not_taken_twice(tmp_path, low):
+    for index, name in enumerate(("a", low)):
+        write_image(tmp_path / "HR" / f"{name}.png", picture(index))
+    write_image(tmp_path / "LR" / f"{low}.png", picture(9, 6, 8))
+    told = rf"{low}\.png: by its name the input of both (a\.png and {low}\.png|{low}\.png and a\.png); rename one"
+    for read in (evaluation_files, lambda folder, scale: read_pictures(folder, None, scale)):
+        with pytest.raises(ImageError, match=told):
+            read(tmp_path, 4)
 
 
 def test_a_wrong_size(pairs):

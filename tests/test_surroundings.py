@@ -94,6 +94,15 @@ def test_a_network_made_in_inference_mode_is_quantized_and_a_model_is_not_change
         adabm.calibrate(made, [torch.zeros(1, 3, 8, 8)])
 
 
+def test_a_network_built_in_inference_mode_is_quantized():
+    with torch.inference_mode():
+        network = tiny("SRVGGNetCompact")
+    assert all(tensor.is_inference() and tensor.requires_grad for tensor in network.parameters())
+    model, *_ = adabm.quantize(network, IMAGES, CONFIG, patch_size=16)
+    other, *_ = adabm.quantize(tiny("SRVGGNetCompact"), IMAGES, CONFIG, patch_size=16)
+    assert np.array_equal(adabm.upscale(model, IMAGES[0]).image, adabm.upscale(other, IMAGES[0]).image)
+
+
 @pytest.mark.parametrize("name", ["quantize", "load_network", "calibrate", "fine_tune", "upscale", "open_engine"])
 def test_public_functions_are_found_again(name):
     assert pickle.loads(pickle.dumps(getattr(adabm, name))) is getattr(adabm, name)

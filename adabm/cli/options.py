@@ -40,17 +40,15 @@ def side(text: str) -> int:
 
 
 def expanded(text: str) -> Path:
-    """An argparse type: a path; ``~``, which shells leave as it is in ``--option=~/x``, is the user's folder."""
+    """An argparse type: a path; ``~``, which shells leave as it is in ``--option=~/x``, is the user's folder.
+
+    An empty one, as of an unset variable, would be the working folder, and is refused.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; '.' is the working folder")
     if "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} holds a zero byte, which no path can")
     return Path(os.path.expanduser(text))
-
-
-def named(text: str) -> Path:
-    """An argparse type: :func:`expanded`, of a text; an empty one, as of an unset variable, would be the working folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty; '.' is the working folder")
-    return expanded(text)
 
 
 def new_parser(
@@ -119,7 +117,7 @@ def own_files(args: argparse.Namespace) -> list[Path]:
     recipe = getattr(args, "recipe", None)
     named = ([engine[1]] if engine else []) + ([recipe] if recipe is not None else [])
     named += filter(None, os.environ.get(FILES, "").split(os.pathsep))
-    return [*getattr(args, "imports", ()), *map(expanded, named)]
+    return [*getattr(args, "imports", ()), *map(expanded, filter(None, named))]
 
 
 def check_output(path: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> None:

@@ -18,7 +18,6 @@ from .options import (
     add_overwrite,
     check_output,
     expanded,
-    named,
     new_parser,
     own_files,
     side,
@@ -50,8 +49,8 @@ examples:
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command ``upscale``."""
     parser = new_parser(commands, "upscale", "enlarge a picture or a folder of pictures", _DETAILS)
-    parser.add_argument("input", type=named, metavar="IN", help="picture, or folder of pictures")
-    parser.add_argument("output", type=named, metavar="OUT", help="picture to write, or folder if IN is one")
+    parser.add_argument("input", type=expanded, metavar="IN", help="picture, or folder of pictures")
+    parser.add_argument("output", type=expanded, metavar="OUT", help="picture to write, or folder if IN is one")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--checkpoint", type=expanded, metavar="FILE", help="written by `adabm quantize`")
     what.add_argument(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console
-from .options import new_parser
+from .options import expanded, new_parser
 
 if TYPE_CHECKING:
     from ..study.origin.findings import Finding
@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = new_parser(commands, "verify-results", "verify result tables against their provenance", _DETAILS)
     parser.add_argument(
         "folders",
-        type=Path,
+        type=expanded,
         nargs="*",
         metavar="FOLDER",
         help="folders of results (default: results/ of the repository)",

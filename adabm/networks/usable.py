@@ -78,6 +78,7 @@ def check_network(network: object) -> None:
             )
 
 
+@torch.no_grad()  # of weights made in inference mode torch keeps no graph
 def check_finite_weights(network: nn.Module) -> None:
     """Refuse weights that are NaN or infinite, and buffers that are NaN, behind which no picture comes out.
 

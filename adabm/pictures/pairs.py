@@ -81,7 +81,8 @@ def pair(high_folder: Path, low_folder: Path, scale: int) -> Pairing:
     without ``_`` or ``-``. Files that their names call of the other kind or scale are left out.
 
     Raises:
-        ImageError: no picture, none of a kind, or two that are called the same after what was left away.
+        ImageError: no picture, none of a kind, two that are called the same after what was left away, or an input that is
+            called as that of two ground truths.
         DataError: two files of one name.
     """
     highs, lows = list_images(high_folder), list_images(low_folder)
@@ -91,12 +92,21 @@ def pair(high_folder: Path, low_folder: Path, scale: int) -> Pairing:
         high, low = by_kind(high_folder, "HR", scale), by_kind(low_folder, "LR", scale)
         inputs = _with_scale(low, low_folder, scale, high.keys() - low.keys()) | low
     pairs = [(path, inputs[name]) for name, path in high.items() if name in inputs]
+    _check_claims(pairs)
     taken = {path for _, path in pairs}
     return Pairing(
         pairs,
         [path for name, path in high.items() if name not in inputs],
         [path for path in lows if path in inputs.values() and path not in taken],
     )
+
+
+def _check_claims(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Refuse an input of several ground truths: ``a_x4`` may be the picture ``a_x4``, or ``a`` at a quarter of its size."""
+    claims: dict[Path, Path] = {}
+    for high, low in pairs:
+        if (other := claims.setdefault(low, high)) is not high:
+            raise ImageError(f"{low}: by its name the input of both {other.name} and {high.name}; rename one")
 
 
 def by_name(folder: Path) -> dict[str, Path]:

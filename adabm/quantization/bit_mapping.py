@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from ..own_functions import a_factor_a_layer, one_number
 from ..registry import Registry
 from .complexity import COMPLEXITIES
 from .memory import in_order
@@ -91,9 +92,9 @@ class Layer2Bit(nn.Module):
 
 
 # f(layer, x) -> a one-element tensor: how much a layer's input x (N, C, H, W) of one batch asks for bits
-SENSITIVITIES = Registry("layer sensitivity")
+SENSITIVITIES = Registry("layer sensitivity", one_number, "a finite tensor of one element")
 # f(sensitivities (L,), percentile) -> (L,) factors -1, 0 or +1 that the layers start with
-ALLOCATIONS = Registry("bit allocation")
+ALLOCATIONS = Registry("bit allocation", a_factor_a_layer, "a factor -1, 0 or 1 a layer")
 
 
 @SENSITIVITIES.register("deviation")

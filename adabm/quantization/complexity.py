@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ImageError
+from ..own_functions import one_number_a_picture
 from ..registry import Registry
 
 _GRAY = (0.299, 0.587, 0.114)
@@ -12,7 +13,7 @@ _SOBEL_X = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
 # f(images (N, C, H, W), value_range) -> (N,): what an image's bits follow
-COMPLEXITIES = Registry("image complexity")
+COMPLEXITIES = Registry("image complexity", one_number_a_picture, "a floating-point tensor (N,), one number a picture")
 
 
 @COMPLEXITIES.register("gradient")

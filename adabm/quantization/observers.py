@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
+from ..own_functions import a_half_width, a_range
 from ..registry import Registry
 from .memory import in_order
 
 # f(x, bits, percentile) -> (lower, upper): the range of one batch of activations x (N, C, H, W), one-element tensors
-ACTIVATION_OBSERVERS = Registry("activation observer")
+ACTIVATION_OBSERVERS = Registry(
+    "activation observer", a_range, "(lower, upper), two finite tensors of one element, lower <= upper"
+)
 # f(weight, bits, percentile) -> s: the half-width, a one-element tensor, of the symmetric range [-s, s] of a weight
-WEIGHT_OBSERVERS = Registry("weight observer")
+WEIGHT_OBSERVERS = Registry("weight observer", a_half_width, "a finite tensor of one element >= 0")
 _CHUNK = 1 << 16  # elements that stay in a core's cache while all candidates are tried
 _BINS = 1 << 12  # of histograms that rule candidates out
 _SAMPLE = 1 << 13  # values on which ranges are searched over a grid
