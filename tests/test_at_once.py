@@ -22,6 +22,7 @@ def bench(tmp_path, monkeypatch):
     return Bench.open(network, data, ["First"], pool, Effort(12, None, 3, 1))
 
 
+@pytest.mark.slow
 def test_other_processes_do_the_work(bench, monkeypatch):
     monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
     one = replace(bench, workers=1)

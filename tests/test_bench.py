@@ -315,6 +315,7 @@ def tuned_trials(opened: Bench) -> list[Trial]:
     ]
 
 
+@pytest.mark.slow
 def test_a_trace_begins_at_calibration_and_ends_at_the_model(root):
     opened = open_bench()
     table = opened.trace("fine_tuning", tuned_trials(opened), [1, 4, 6])

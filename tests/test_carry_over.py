@@ -68,6 +68,7 @@ def change(root: Path, file: str, before: str, after: str) -> None:
     path.write_text(path.read_text().replace(before, after))
 
 
+@pytest.mark.slow
 def test_equal_code_is_carried_over(root, monkeypatch, capsys):
     change(root, METRICS, "\n\ndef ", "\n\n# a remark\ndef ")
     written_by(root, first := commit(root))

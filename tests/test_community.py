@@ -242,7 +242,10 @@ def test_import_writes_what_the_others_take(tmp_path, capsys):
 # -- quantized checkpoints -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", COMMUNITY)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("DAT", "HAT", "SPAN") else name for name in COMMUNITY],
+)
 def test_a_quantized_checkpoint_needs_no_other_file(tmp_path, name):
     path, _ = write_community(tmp_path, name)
     network = adabm.load_network(path)

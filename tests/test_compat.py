@@ -53,6 +53,7 @@ def packages(tmp_path, capsys):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_repaired_environment(packages):
     """Isolated and without adabm: what another program of this interpreter sees."""
     assert sorted(path.name for path in packages.iterdir()) == sorted([MODULE, START])

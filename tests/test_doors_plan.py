@@ -117,6 +117,7 @@ def measured(root, **changes) -> dict:
     return {r.cell.run.method: r for r in run_plan(plan, EFFORT, ResultCache(root / "cache"), workers=1)}
 
 
+@pytest.mark.slow
 def test_a_recipe_of_ones_own(root, monkeypatch):
     """In real worker processes, which import the recipe's file themselves."""
     results = measured(root, methods=["minmax", "mine/widened.yaml"])

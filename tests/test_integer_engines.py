@@ -693,6 +693,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_models_that_are_gone_leave_no_signal_without_a_stack():
     """OpenVINO gives threads a stack for signals; two that went in another order than reversed left one that was free."""
     ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
