@@ -330,6 +330,7 @@ def test_networks_and_runs_have_steps_of_their_own(root):
     assert fine_tuning.trials(other, 2, runs, [6])[(6,)][0].run == Run.at("adabm", "W4A4 FQ", 2)
 
 
+@pytest.mark.slow
 def test_the_table_of_all_networks_holds_what_each_alone_gives(root):
     runs = {"plain": {"method": "adabm"}, "longer": {"method": "adabm", "steps": [3, 6], "backbones": ["net"]}}
     opened = networks(runs)

@@ -112,6 +112,7 @@ def test_interrupt_and_broken_pipe_and_defect(files, monkeypatch, capsys):
     assert "out of memory" in fails(capsys, "info", files / "q.safetensors")
 
 
+@pytest.mark.slow
 def test_closed_pipe(files):
     """The reader has gone before the first line."""
     read, write = os.pipe()

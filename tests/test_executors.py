@@ -77,9 +77,8 @@ def free_port() -> int:
 # -- the same tables -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "executor", ["processes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dask", "submitit-local"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "dask", "submitit-local"])
 def test_every_executor_gives_the_same_bytes(root, executor, monkeypatch):
     counted = Counted(monkeypatch)
     monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)

@@ -104,6 +104,7 @@ def test_nothing_is_computed_twice(root, here):
     assert len(tables(root, plan=more)[1]) == len(first[1]) + 1 and here.take() == (1, 2)
 
 
+@pytest.mark.slow
 def test_what_was_deleted_is_computed_again(root, here):
     plan = [part(methods=["adabm", "minmax"]), part(settings=["W6A6"], methods=["omse"])]
     first = tables(root, plan=plan)
