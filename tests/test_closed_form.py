@@ -133,7 +133,9 @@ def made(name, recipe="fast"):
     return quantize(NETWORKS[name](), recipe)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("RDN", "RCAN") else name for name in NETWORKS]
+)
 def test_closer_to_full_precision_than_minmax_at_no_more_bits(name):
     model, minmax = made(name), made(name, "minmax")
     assert distance(model) < 0.6 * distance(minmax)

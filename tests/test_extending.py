@@ -97,7 +97,12 @@ def write_mirror(folder: Path, photos: Path) -> None:
     write_image(folder / "Streets" / "map.png", picture)
 
 
-@pytest.mark.parametrize("name", ADDED)
+SLOW = ("A recipe from existing steps", "Per-channel weights")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ADDED]
+)
 def test_what_extending_adds_works(name, folder, capsys):
     found = blocks(sections(EXTENDING)[name])
     assert found

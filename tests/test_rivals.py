@@ -66,7 +66,7 @@ def weighted(model):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("recipe", RIVALS)
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "DAT" else name for name in NETWORKS]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("DAT", "RRDBNet") else name for name in NETWORKS]
 )
 def test_every_recipe_works_on_every_network(name, recipe):
     model = made(name, recipe)
