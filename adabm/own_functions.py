@@ -8,9 +8,8 @@ from torch import Tensor
 
 from .errors import ConfigError
 
-Fault = Callable[
-    [object, tuple], str | None
-]  # of (result, arguments): what the result is instead, None: as it has to be
+# of (result, arguments): what the result is instead, None: as it has to be
+Fault = Callable[[object, tuple], str | None]
 
 
 def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str) -> Callable:

@@ -7,6 +7,7 @@ import torch
 from adabm.networks import build_network
 from helpers.cli_files import run, smooth
 from helpers.community_networks import scale_of, write_community
+from helpers.slow import slow_among
 
 SIDE = 16
 NAMES = ("SwinIR", "RCAN", "Compact", "ESRGAN", "SPAN", "SAFMN")
@@ -27,9 +28,7 @@ def write(folder, name):
     return folder / "compact.pth", "SRVGGNetCompact", 2
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in ("Compact", "SwinIR") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.parametrize("name", slow_among(NAMES, ("RCAN", "ESRGAN", "SPAN", "SAFMN")))
 def test_a_file_is_used_from_the_command_line(tmp_path, capsys, recwarn, name):
     path, title, scale = write(tmp_path, name)
     for index in range(2):

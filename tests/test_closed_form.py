@@ -28,6 +28,7 @@ from adabm.steps.sensitivities import projected_errors, ranges_by_bits
 from adabm.steps.skips import Skip, SkipErrors, SkipTrace
 from adabm.steps.two_streams import run_two_streams
 from adabm.steps.work_share import work_share
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 IMAGES = [
@@ -133,9 +134,7 @@ def made(name, recipe="fast"):
     return quantize(NETWORKS[name](), recipe)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("RDN", "RCAN") else name for name in NETWORKS]
-)
+@pytest.mark.parametrize("name", slow_among(NETWORKS, ("RDN", "RCAN")))
 def test_closer_to_full_precision_than_minmax_at_no_more_bits(name):
     model, minmax = made(name), made(name, "minmax")
     assert distance(model) < 0.6 * distance(minmax)

@@ -17,6 +17,7 @@ from adabm.networks.community import SOURCE, facts_of
 from adabm.networks.scale import file_scale
 from helpers.cli_files import fails, run, smooth
 from helpers.community_networks import COMMUNITY, build_community, scale_of, write_community
+from helpers.slow import slow_among
 
 CONVOLUTIONAL = ("RCAN", "ESRGAN", "SPAN", "SAFMN")
 
@@ -179,9 +180,7 @@ def test_a_network_that_looks_like_another_one_is_found(monkeypatch):
 # -- the command line ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "RCAN" else pytest.param(name, marks=pytest.mark.slow) for name in CONVOLUTIONAL]
-)
+@pytest.mark.parametrize("name", slow_among(CONVOLUTIONAL, ("ESRGAN", "SPAN", "SAFMN")))
 def test_from_a_file_to_pictures(folder, tmp_path, capsys, name):
     path, _ = write_community(tmp_path, name)
     data, scale = folder / f"x{scale_of(name)}", scale_of(name)
@@ -244,7 +243,7 @@ def test_import_writes_what_the_others_take(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in ("DAT", "HAT", "SPAN") else name for name in COMMUNITY],
+    slow_among(COMMUNITY, ("DAT", "HAT", "SPAN")),
 )
 def test_a_quantized_checkpoint_needs_no_other_file(tmp_path, name):
     path, _ = write_community(tmp_path, name)

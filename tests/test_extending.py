@@ -20,6 +20,7 @@ from adabm.sampling import STRATEGIES
 from adabm.study import Effort, read_plan
 from helpers.pages import ROOT, Block, blocks, enter, sections
 from helpers.registries import forgetting
+from helpers.slow import slow_among
 
 OWN_MODULES = ("adabm_user_", "adabm_architectures_")
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
@@ -100,9 +101,7 @@ def write_mirror(folder: Path, photos: Path) -> None:
 SLOW = ("A recipe from existing steps", "Per-channel weights")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ADDED]
-)
+@pytest.mark.parametrize("name", slow_among(ADDED, SLOW))
 def test_what_extending_adds_works(name, folder, capsys):
     found = blocks(sections(EXTENDING)[name])
     assert found

@@ -9,6 +9,7 @@ import adabm
 from adabm.errors import AdabmError, ConfigError
 from adabm.networks import build_network
 from adabm.recipes import preset, shipped
+from helpers.slow import slow_among
 
 TUNED = {"tune.rounds": 1, "tune.steps_per_round": 2}
 SHORT = TUNED | {
@@ -56,7 +57,7 @@ def tried(name: str, network: nn.Module, images: list[np.ndarray], path, *bits: 
 def with_marks(recipes: dict) -> list:
     """What learns layer by layer or trains takes seconds."""
     learns = lambda recipe: recipe.step("reconstruct") or recipe.step("refine")
-    return [pytest.param(name, marks=[pytest.mark.slow] if learns(recipe) else []) for name, recipe in recipes.items()]
+    return slow_among(recipes, [name for name, recipe in recipes.items() if learns(recipe)])
 
 
 @pytest.mark.parametrize("name", with_marks(shipped()))

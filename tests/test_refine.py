@@ -13,6 +13,7 @@ from adabm.quantization.model import QuantizedSR
 from adabm.steps import Workspace, native_types
 from adabm.steps import refine as module
 from helpers.community_networks import build_community
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 FEW = {"refine.steps": 12, "refine.every": 4, "refine.pool": 8, "refine.held_out": 4}
@@ -54,9 +55,7 @@ def held_out_error(model) -> float:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "DAT" else name for name in NETWORKS]
-)
+@pytest.mark.parametrize("name", slow_among(NETWORKS, ("DAT",)))
 def test_it_never_makes_a_network_of_any_kind_worse(name):
     torch.manual_seed(1)
     network = NETWORKS[name]()

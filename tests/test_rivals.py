@@ -24,6 +24,7 @@ from adabm.steps.split_ranges import dense_region
 from adabm.steps.units import observe, units
 from adabm.study.tables.executable import in_integers, more_code_bits
 from helpers.community_networks import build_community
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 RIVALS = (
@@ -65,9 +66,7 @@ def weighted(model):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("recipe", RIVALS)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("DAT", "RRDBNet") else name for name in NETWORKS]
-)
+@pytest.mark.parametrize("name", slow_among(NETWORKS, ("DAT", "RRDBNet")))
 def test_every_recipe_works_on_every_network(name, recipe):
     model = made(name, recipe)
     with torch.no_grad():

@@ -116,7 +116,7 @@ def own_files(args: argparse.Namespace) -> list[Path]:
     engine = re.fullmatch(r"(.+\.py)(:.*)?", getattr(args, "engine", ""))
     recipe = getattr(args, "recipe", None)
     named = ([engine[1]] if engine else []) + ([recipe] if recipe is not None else [])
-    named += filter(None, os.environ.get(FILES, "").split(os.pathsep))
+    named += os.environ.get(FILES, "").split(os.pathsep)
     return [*getattr(args, "imports", ()), *map(expanded, filter(None, named))]
 
 
