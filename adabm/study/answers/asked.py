@@ -116,6 +116,20 @@ def check_seeds(what: str, given: Collection[int], known: Collection[int]) -> No
             )
 
 
+def checked_units(
+    units: Sequence[Unit], methods: Mapping[str, Mapping], required: Collection[str], optional: Collection[str]
+) -> Sequence[Unit]:
+    """Return the units of a question, once each of its methods has the keys ``required`` and no other but the ``optional`` ones.
+
+    Raises:
+        ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
+    """
+    for name, method in methods.items():
+        check_keys(f"methods, {name}", method, required, optional)
+        check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
+    return units
+
+
 def check_methods(
     methods: Mapping[str, Mapping], networks: Sequence[str], own: Collection[str], parameter: str = "methods"
 ) -> None:

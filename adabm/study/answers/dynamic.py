@@ -8,14 +8,13 @@ from matplotlib.figure import Figure
 
 from ..pages.dynamic_figure import plot_gains
 from ..plan.cells import Run
-from ..plan.options import check_keys
 from ..running.bench import Bench
 from ..running.networks import Unit
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
-from .asked import check_seeds
+from .asked import checked_units
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
 from .measured import extents, signed
@@ -39,15 +38,8 @@ _ELSEWHERE = "All factors here go by the standard deviation; whether another mea
 
 
 def checked(units: Sequence[Unit], methods: Mapping[str, Mapping]) -> Sequence[Unit]:
-    """Return the units, once no method is one that :func:`measure` cannot use or would leave out.
-
-    Raises:
-        ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
-    """
-    for name, method in methods.items():
-        check_keys(f"methods, {name}", method, ["method", "changes"], ["seeds"])
-        check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
-    return units
+    """Return the units, once no method is one that :func:`measure` cannot use or would leave out; see :func:`.asked.checked_units`."""
+    return checked_units(units, methods, ["method", "changes"], ["seeds"])
 
 
 def measure(
