@@ -61,12 +61,12 @@ def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
 
 
-def render(results, title="A study") -> str:
+def render(results, title="A study", pictures="") -> str:
     tables = [read_study_table(q.table(results)) for q in questions() if q.table(results).is_file()]
     study = study_table(
         r for table in tables for r in table.astype(object).where(table.notna(), None).to_dict("records")
     )
-    write_report(results, study, summarize_study(study), title, questions())
+    write_report(results, study, summarize_study(study), title, questions(), pictures)
     return (results / "report" / "report.html").read_text()
 
 
@@ -118,7 +118,8 @@ def test_texts_are_escaped(results):
     (results / "set_size" / "conclusion.md").write_text(
         "It *gains* <script>alert(1)</script> 3 < 4.\n\n![a picture](https://example.org/x.png) [bad](javascript:alert(1))\n"
     )
-    text = render(results, title="<b>Bold</b> & co")
+    text = render(results, title="<b>Bold</b> & co", pictures="Calibrated on <i>a</i> & b.")
+    assert "<p>Calibrated on &lt;i&gt;a&lt;/i&gt; &amp; b.</p>" in text.split("</header>")[0]
     page = Page(text)
     assert page.all("script") == [] and page.all("b") == [] and len(page.all("em")) >= 1
     assert "<script>alert(1)</script> 3 < 4." in page.words and "<b>Bold</b> & co" in page.words

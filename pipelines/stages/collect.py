@@ -99,13 +99,14 @@ def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataF
 
 
 def collect_study(
-    results: Path, title: str, tables: dict[Question, pd.DataFrame], numbers: dict[str, dict]
+    results: Path, title: str, tables: dict[Question, pd.DataFrame], numbers: dict[str, dict], pictures: str = ""
 ) -> dict[str, dict]:
     """Merge the tables of questions and write them as CSV, Markdown and LaTeX, their conclusions, all main numbers, and the
     report, which links to what is there and therefore comes last.
 
     Args:
         numbers: main numbers of the evaluation.
+        pictures: a sentence on those that models are calibrated on, for the report.
 
     Returns:
         The main numbers.
@@ -131,7 +132,7 @@ def collect_study(
         _write(report / "answers.md", answers(results, list(tables)))
         numbers = numbers | main_numbers(summary)
     _write(results / "metrics.json", json.dumps(numbers, indent=2) + "\n")
-    write_report(results, study, exact, title, questions())
+    write_report(results, study, exact, title, questions(), pictures)
     return numbers
 
 
@@ -175,6 +176,7 @@ def main() -> int:
     parser = Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--results", type=Path, required=True, help="folder of a profile, with a folder a question")
     parser.add_argument("--title", required=True, help="title of the report")
+    parser.add_argument("--pictures", default="", help="a sentence on what models are calibrated on, for the report")
     parser.add_argument(
         "--references", type=Path, help="table of reference PSNR; writes reference.{csv,md} where it has a network"
     )
@@ -185,7 +187,7 @@ def main() -> int:
         if not tables and not numbers:
             names = ", ".join(f"{name}.csv" for name in ("evaluation_summary", *(q.id for q in questions())))
             raise TableError(f"{args.results}: its folders hold none of {names}; run the stage of a question first")
-        numbers = collect_study(args.results, args.title, tables, numbers)
+        numbers = collect_study(args.results, args.title, tables, numbers, args.pictures)
     except (AdabmError, OSError) as error:
         print(f"collect: {plain(error)}", file=sys.stderr)
         return 1

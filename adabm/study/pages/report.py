@@ -49,7 +49,12 @@ _MADE_WITH = {"adabm": "adabm_version", "Python": "python", "processor": "cpu", 
 
 
 def write_report(
-    results: Path, study: pd.DataFrame, summary: pd.DataFrame, title: str, questions: Sequence[Question]
+    results: Path,
+    study: pd.DataFrame,
+    summary: pd.DataFrame,
+    title: str,
+    questions: Sequence[Question],
+    pictures: str = "",
 ) -> None:
     """Write ``report/report.html`` into a folder of results.
 
@@ -57,6 +62,7 @@ def write_report(
         results: of a profile, with a folder a question.
         study, summary: the tables of all questions that were run, and what ``summarize_study`` makes of them.
         questions: all that there are, in the order of the page.
+        pictures: a sentence on those that models are calibrated on.
 
     Raises:
         TableError: a conclusion, or the table of the main results, cannot be read.
@@ -71,7 +77,7 @@ def write_report(
         .render(
             title=title,
             profile=results.resolve().name,
-            studied=[text for text in (evaluated(board), studied(study)) if text],
+            studied=[text for text in (evaluated(board), studied(study), pictures) if text],
             package_version=__version__,
             board=readable_board(board, pictures=timed_pictures(results)) if board is not None else None,
             short_board=shortened(board, seconds_note(results), timed_pictures(results)) if board is not None else None,
