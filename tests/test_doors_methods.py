@@ -240,3 +240,31 @@ def test_a_misspelt_step_of_ones_own(tmp_path, capsys):
     assert main(["recipes", str(tmp_path / "mine.yaml")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "broken.py:1: cannot be imported: ZeroDivisionError" in error
+
+
+BREAKING = {
+    "a layer that is another": (
+        "model.network.conv_first = copy.deepcopy(model.network.conv_first)",
+        "'conv_first' is another one",
+    ),
+    "a plain layer again": (
+        "model.network.conv_last = nn.Conv2d(8, 3, 3, padding=1)",
+        "'conv_last' is gone",
+    ),
+    "a layer left out": ("model.network.body[0].conv1 = nn.Identity()", "'body.0.conv1' is gone"),
+}
+
+
+@pytest.mark.parametrize("when", ["install(self, model)", "apply(self, model, workspace)"])
+@pytest.mark.parametrize("what", BREAKING)
+def test_a_step_that_does_not_leave_the_layers_in_their_places(what, when, tmp_path):
+    line, told = BREAKING[what]
+    (tmp_path / "mine.py").write_text(
+        "import copy\nfrom dataclasses import dataclass\nfrom torch import nn\nfrom adabm.steps import Step, step\n\n"
+        f"@step('breaking')\n@dataclass(frozen=True)\nclass Breaking(Step):\n    def {when}:\n        {line}\n"
+    )
+    (tmp_path / "mine.yaml").write_text("imports: [mine.py]\nsteps: {calibrate: {}, breaking: {}}\n")
+    with pytest.raises(adabm.AdabmError, match=f"step 'breaking': the quantized layer {told}"):
+        adabm.quantize(
+            tiny("EDSR"), IMAGES, adabm.preset(tmp_path / "mine.yaml", fully_quantized=True), patch_size=12, patches=3
+        )

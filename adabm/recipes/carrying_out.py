@@ -9,6 +9,7 @@ from ..quantization.model import IsModel, QuantizedSR
 from ..steps import CalibrationRecord, Step, Workspace
 from ..steps.calibration_pass import watch
 from ..validation import check
+from .kept_layers import check_layers_kept
 
 
 def carry_out(
@@ -18,7 +19,11 @@ def carry_out(
 
     Args:
         after_calibration: called once, behind the last step that watches the full-precision network.
+
+    Raises:
+        ConfigError: a step removes or replaces a layer.
     """
+    layers = model.layers
     groups = list(_groups(model.config.recipe.steps))
     last = max((index for index, (_, watching) in enumerate(groups) if watching), default=-1)
     for index, (steps, watching) in enumerate(groups):
@@ -27,6 +32,7 @@ def carry_out(
             workspace.record = watch(model, [step.watch(model) for step in steps], workspace.calibration())
         for step in steps:
             step.apply(model, workspace)
+            check_layers_kept(model, layers, step)
         if index == last:
             model.clipped = model.config.step("clip") is None
             if after_calibration is not None:

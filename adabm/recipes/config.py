@@ -14,6 +14,7 @@ from ..quantization.model import QuantizedSR
 from ..steps import Step
 from ..validation import Checked, check, shown
 from .idle_groups import check_tuned_groups
+from .kept_layers import check_layers_kept
 from .recipe import Changes, Recipe, read_recipe
 
 Bits = Annotated[
@@ -72,10 +73,12 @@ class QuantizationConfig(Checked):
         """Let each step put its modules into a freshly wrapped model.
 
         Raises:
-            ConfigError: a step cannot work on this model.
+            ConfigError: a step cannot work on this model, or removes or replaces a layer.
         """
+        layers = model.layers
         for step in self.recipe.steps:
             step.install(model)
+            check_layers_kept(model, layers, step)
         for step in self.recipe.steps:
             step.check_model(model)
         check_tuned_groups(model, self.recipe.steps)
