@@ -120,8 +120,7 @@ def _parsed(path: str | Path) -> dict:
                 "it again"
             )
         raise CheckpointError(
-            f"{path}: holds no quantization state; it looks like full-precision weights. "
-            "Run `adabm quantize` on it first."
+            f"{path}: holds no quantization state; if it is of full-precision weights, run `adabm quantize` on it first"
         )
     try:
         metadata = json.loads(metadata["adabm"])

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ConfigError
 
@@ -15,7 +15,8 @@ Fault = Callable[[object, tuple], str | None]
 def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str) -> Callable:
     """Return a function that calls ``function`` with copies of its tensors, and refuses what it must not return.
 
-    Its first call is made twice, so that one that gives something else each time is noticed.
+    Its first call is made twice, so that one that gives something else each time is noticed. A layer is not copied, but one
+    that is not afterwards what it was before is refused.
 
     Args:
         kind, name: what it is, in errors.
@@ -30,7 +31,11 @@ def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str)
     @functools.wraps(function)
     def checked(*args: object) -> object:
         nonlocal tried
+        layers = [arg for arg in args if isinstance(arg, nn.Module)]
+        before = [_holds(layer) for layer in layers]
         result = function(*map(_copied, args))
+        if any(not _same(held, _holds(layer)) for layer, held in zip(layers, before)):
+            raise ConfigError(f"{kind} {name!r} changes the layer that it looks at; let it only read")
         if (told := fault(result, args)) is not None:
             raise ConfigError(f"{kind} {name!r} returns {told}; it has to return {wanted}")
         if not tried:
@@ -46,9 +51,16 @@ def _copied(value: object) -> object:
     return value.clone() if isinstance(value, Tensor) else value
 
 
+def _holds(layer: nn.Module) -> list:
+    """What a layer computes with: its tensors as they are now, its modules and its plain attributes."""
+    plain = [(name, value) for name, value in vars(layer).items() if isinstance(value, (bool, int, float, str, tuple))]
+    tensors = [(name, tensor.detach().clone()) for name, tensor in layer.state_dict().items()]
+    return [plain, tensors, [(name, id(module)) for name, module in layer.named_modules()]]
+
+
 def _same(one: object, other: object) -> bool:
     if isinstance(one, (tuple, list)):
-        return all(map(_same, one, other))
+        return isinstance(other, (tuple, list)) and len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, Tensor):
         return torch.allclose(one.detach(), other.detach(), equal_nan=True)
     return one == other
@@ -83,6 +95,30 @@ def a_range(result: object, args: tuple) -> str | None:
     if not faults and result[0] > result[1]:
         return f"{result[0].item()} and {result[1].item()}"
     return faults[0] if faults else None
+
+
+def a_step_a_channel(result: object, args: tuple) -> str | None:
+    """The :data:`Fault` of an observer of weights by channel."""
+    if not isinstance(result, Tensor) or not result.is_floating_point() or result.shape != (len(args[0]), 1):
+        return told(result)
+    return (
+        None if result.isfinite().all() and (result > 0).all() else f"steps from {result.min():g} to {result.max():g}"
+    )
+
+
+def codes_and_bias(result: object, args: tuple) -> str | None:
+    """The :data:`Fault` of a rounding rule."""
+    weight, bias, *_, bits = args
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        return told(result)
+    if any(not isinstance(value, Tensor) or value.shape != old.shape for value, old in zip(result, (weight, bias))):
+        return " and ".join(map(told, result))
+    codes, half = result[0], 2 ** (bits - 1)
+    if not ((codes >= -half) & (codes < half) & (codes == codes.round())).all():  # NaN is neither
+        return (
+            f"codes from {codes.min():g} to {codes.max():g} that are not all whole numbers from {-half} to {half - 1}"
+        )
+    return None if result[1].isfinite().all() else "a bias that is not finite"
 
 
 def a_factor_a_layer(result: object, args: tuple) -> str | None:

@@ -252,7 +252,7 @@ def test_for_want_of_memory_no_network_is_taken_for_a_changed_one(path, monkeypa
 
 def test_full_precision_weights_are_not_taken_for_quantized(path):
     save_file(tiny("EDSR").state_dict(), path, {"network": "EDSR", "options": "{}"})
-    refused(path, "holds no quantization state; it looks like full-precision weights.*adabm quantize")
+    refused(path, "holds no quantization state; if it is of full-precision weights.*adabm quantize")
     torch.save(tiny("EDSR").state_dict(), path)
     refused(path, "not a readable safetensors file")
 

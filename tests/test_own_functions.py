@@ -6,8 +6,10 @@ import torch
 
 import adabm
 from adabm.quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES
+from adabm.quantization.channel_weights import CHANNEL_OBSERVERS
 from adabm.quantization.complexity import COMPLEXITIES
 from adabm.quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
+from adabm.steps.rounding import ROUNDING_RULES
 from helpers.cli_files import smooth
 from helpers.tiny_networks import tiny
 
@@ -19,6 +21,8 @@ SETTINGS = {
     "complexity": (COMPLEXITIES, "map_bits.image"),
     "sensitivity": (SENSITIVITIES, "map_bits.layer"),
     "allocation": (ALLOCATIONS, "map_bits.allocation"),
+    "step": (CHANNEL_OBSERVERS, "calibrate.weight"),
+    "rounding": (ROUNDING_RULES, "round_weights.by"),
 }
 
 
@@ -26,7 +30,7 @@ def quantized(monkeypatch, kind, function):
     registry, setting = SETTINGS[kind]
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     registry.register(NAME)(function)
-    config = adabm.preset("adabm-notune", {setting: NAME})
+    config = adabm.preset("gptq" if kind in ("step", "rounding") else "adabm-notune", {setting: NAME})
     return adabm.quantize(tiny("EDSR"), IMAGES, config, patch_size=16)[0]
 
 
@@ -40,6 +44,14 @@ IN_PLACE = {
     "complexity": (lambda x, _: x.flatten(1).std(1), lambda x, _: (x.flatten(1).std(1), x.zero_())[0]),
     "sensitivity": (lambda _, x: x.std(), lambda _, x: (x.std(), x.zero_())[0]),
     "allocation": (lambda s, _: torch.sign(s - s.mean()), lambda s, _: s.copy_(torch.sign(s - s.mean()))),
+    "step": (
+        lambda w, bits: w.abs().amax(1, keepdim=True) / 2 ** (bits - 1),
+        lambda w, bits: (w.abs().amax(1, keepdim=True) / 2 ** (bits - 1), w.zero_())[0],
+    ),
+    "rounding": (
+        lambda w, b, gram, step, bits: ((w / step).round().clamp(-8, 7), b),
+        lambda w, b, gram, step, bits: (w.div_(step).round_().clamp_(-8, 7), b + gram.zero_().sum()),
+    ),
 }
 
 
@@ -56,6 +68,8 @@ WRONG = {
         "width": lambda w, *_: w.abs().max() * float("nan"),
         "sensitivity": lambda _, x: x.max() * float("nan"),
         "allocation": lambda s, _: s * float("nan"),
+        "step": lambda w, _: w.amax(1, keepdim=True) * float("nan"),
+        "rounding": lambda w, b, gram, step, bits: ((w / step).round().clamp(-8, 7), b * float("nan")),
     },
     "another shape": {
         "range": lambda x, *_: (x.amin((0, 2, 3)), x.amax((0, 2, 3))),
@@ -63,6 +77,8 @@ WRONG = {
         "complexity": lambda x, _: x.flatten(1).std(1)[:1].expand(len(x) + 1),
         "sensitivity": lambda _, x: x.amax((0, 2, 3)),
         "allocation": lambda s, _: torch.ones(len(s) - 1),
+        "step": lambda w, _: w.abs().max(),
+        "rounding": lambda w, b, gram, step, bits: ((w / step).round().clamp(-8, 7)[:, :-1], b),
     },
     "nested": {
         "range": lambda x, *_: (x.min().view(1, 1), x.max().view(1, 1)),
@@ -72,7 +88,10 @@ WRONG = {
         "range": lambda x, *_: (x.max(), x.min()),
         "width": lambda w, *_: -w.abs().max(),
         "allocation": lambda s, _: torch.full_like(s, 5),
+        "step": lambda w, _: torch.zeros(len(w), 1),
+        "rounding": lambda w, b, gram, step, bits: ((w / step).round().clamp(-9, 8) * 9, b),
     },
+    "no code": {"rounding": lambda w, b, gram, step, bits: ((w / step).clamp(-8, 7), b)},
     "no tensor": {
         "range": lambda x, *_: (0.0, 1.0),
         "width": lambda *_: 1.0,
@@ -93,6 +112,8 @@ DRAWN = {
     "complexity": lambda x, _: torch.rand(len(x)),
     "sensitivity": lambda _, x: torch.rand(()),
     "allocation": lambda s, _: torch.sign(torch.randn(len(s))),
+    "step": lambda w, _: torch.rand(len(w), 1) + 0.1,
+    "rounding": lambda w, b, gram, step, bits: (torch.randint(-8, 8, w.shape).float(), b),
 }
 
 
@@ -101,3 +122,20 @@ def test_what_draws_is_refused(monkeypatch, kind):
     torch.manual_seed(0)
     with pytest.raises(adabm.AdabmError, match="something else each time"):
         quantized(monkeypatch, kind, DRAWN[kind])
+
+
+LAYERS = {
+    "weights": lambda layer: layer.weight.data.mul_(1.5),
+    "bits": lambda layer: setattr(layer, "activation_bits", 3),
+    "a quantizer": lambda layer: setattr(layer, "activation", type(layer.activation)()),
+}
+
+
+@pytest.mark.parametrize("what", LAYERS)
+def test_a_sensitivity_that_changes_its_layer_is_refused(monkeypatch, what):
+    def changing(layer, x):
+        LAYERS[what](layer)
+        return x.std()
+
+    with pytest.raises(adabm.AdabmError, match=f"layer sensitivity '{NAME}' changes the layer"):
+        quantized(monkeypatch, "sensitivity", changing)

@@ -9,6 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adabm.errors import ConfigError
+from adabm.quantization.piecewise import PiecewiseQuantizer
 from adabm.quantization.quantizers import ActivationQuantizer, Scratch, WeightQuantizer, fake_quantize
 
 settings.register_profile("adabm", max_examples=40, deadline=None, derandomize=True, database=None)
@@ -139,6 +141,12 @@ def test_a_collapsed_range_is_widened(value, dtype):
     assert quantizer.lower < quantizer.upper
     out = quantizer(torch.full((2, 2), value), 4)
     torch.testing.assert_close(out, torch.full((2, 2), value), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("quantizer", [ActivationQuantizer, PiecewiseQuantizer])
+def test_a_range_from_its_upper_to_its_lower_end_is_refused(quantizer):
+    with pytest.raises(ConfigError, match="from 1 to 0 is empty"):
+        quantizer().set_range(torch.tensor([1.0]), torch.tensor([0.0]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])

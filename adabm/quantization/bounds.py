@@ -1,9 +1,27 @@
-"""Search a range among candidates by the squared error of rounding in it."""
+"""Ranges: an end apart from the other, and the one among candidates in which rounding errs least."""
 
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
+
 _SAMPLE = 1 << 14  # values that candidates are compared on
+
+
+def end_above(lower: Tensor, upper: Tensor, least: float = 1e-6) -> Tensor:
+    """Return the upper end of a range, raised if it collapsed (a constant input) so that the range can divide.
+
+    Args:
+        lower, upper: (1,) ends.
+        least: width, as a share of the upper end's size, of 1 at least.
+
+    Raises:
+        ConfigError: the upper end lies below the lower one.
+    """
+    smallest = least * torch.maximum(upper.abs(), torch.ones_like(upper))
+    if (lower > upper + smallest).any():
+        raise ConfigError(f"a range from {lower.item():g} to {upper.item():g} is empty; give the lower end first")
+    return torch.maximum(upper, lower + smallest)
 
 
 @torch.no_grad()

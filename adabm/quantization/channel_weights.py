@@ -6,13 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from ..full_precision import FULL_PRECISION_BITS
+from ..own_functions import a_step_a_channel
 from ..registry import Registry
 from .bit_mapping import straight_through
 from .quantizers import Domain
 from .tunable import ROUNDING, Tunable
 
 # f(weight (O, K), bits) -> (O, 1): the step of each output channel's grid
-CHANNEL_OBSERVERS = Registry("observer of weights by channel")
+CHANNEL_OBSERVERS = Registry(
+    "observer of weights by channel", a_step_a_channel, "a finite step above 0 a channel, (O, 1)"
+)
 _CANDIDATES, _SHRINK = 40, 0.02
 _LEAST_STEP = 1e-4  # of the layer's mean step; fine-tuning never makes one smaller
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from .bounds import end_above
 from .quantizers import Domain, fake_quantize
 from .tunable import Tunable, keep_apart
 
@@ -49,8 +50,7 @@ class PiecewiseQuantizer(nn.Module):
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:
         """Set the ends, and as the dense region the middle half between them; a collapsed range is widened."""
-        smallest = 1e-6 * torch.maximum(upper.abs(), torch.ones_like(upper))
-        upper = torch.maximum(upper, lower + smallest)
+        upper = end_above(lower, upper)
         self.ends.copy_(torch.cat([lower, upper]))
         quarter = (upper - lower) / 4
         self.dense.copy_(torch.cat([lower + quarter, upper - quarter]))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..full_precision import FULL_PRECISION_BITS
+from .bounds import end_above
 from .memory import dense_format
 from .tunable import Tunable, keep_apart
 
@@ -200,11 +201,11 @@ class ActivationQuantizer(nn.Module):
 
     @torch.no_grad()
     def set_range(self, lower: Tensor, upper: Tensor) -> None:
-        """Set the range; a collapsed one (a constant input) is widened so that it can divide."""
-        lower, upper = lower.to(self.lower), upper.to(self.upper)  # half precision could not tell such ends apart
-        smallest = max(1e-6, torch.finfo(self.upper.dtype).eps) * torch.maximum(upper.abs(), torch.ones_like(upper))
+        """Set the range; a collapsed one is widened, see :func:`adabm.quantization.bounds.end_above`, whose errors it raises."""
+        lower, upper = lower.to(self.lower), upper.to(self.upper)
+        least = max(1e-6, torch.finfo(self.upper.dtype).eps)  # half precision could not tell such ends apart
+        self.upper.copy_(end_above(lower, upper, least))
         self.lower.copy_(lower)
-        self.upper.copy_(torch.maximum(upper, lower + smallest))
 
     def tunables(self) -> Iterator[Tunable]:
         """(l, u), which must neither cross nor collapse."""

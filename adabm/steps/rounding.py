@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..own_functions import codes_and_bias
 from ..quantization.channel_weights import straight_through_codes
 from ..registry import Registry
 
 # f(weight (O, K), bias (O,), gram (K + 1, K + 1), step (O, 1), bits) -> (codes (O, K), bias): rounding of a layer's weight for
 # inputs (with a one behind them, for the bias) of which ``gram`` is the mean outer product, its diagonal raised
-ROUNDING_RULES = Registry("rounding rule")
+ROUNDING_RULES = Registry("rounding rule", codes_and_bias, "codes shaped like the weight, and a bias")
 _BLOCK = 64  # columns whose corrections are applied at once to the columns behind them
 _BIAS_RIDGE = 1e-6  # against a column of ones
 
