@@ -106,7 +106,12 @@ def test_changes():
         ("adabm", {"tune.groups": "weight", "tune.lr_activation": 0.1}, "since tune.groups has no activation"),
         ("adabm-image", {"tune.lr_layer": 0.1}, "tune.lr_layer has no effect, since map_bits.layer is null"),
         ("minmax-tuned", {"tune.lr_image": 0.2}, "since the recipe maps no bits"),
+        ("minmax-tuned", {"tune.target_bits": 3}, "tune.target_bits has no effect, since the recipe maps no bits"),
+        ("adabm", {"tune.groups": "weight", "tune.bit_weight": 5}, "since tune.groups has no mapping"),
+        ("adabm", {"tune.bit_weight": 0, "tune.target_bits": 3}, "since tune.bit_weight is 0"),
         ("percentile", {"calibrate.percentile": 0.9}, None),
+        ("fast", {"round_weights.repair": False}, None),
+        ("adabm", {"tune.target_bits": 3, "tune.bit_weight": 5}, None),
         ("adabm", {"tune.lr_layer": 0.1, "map_bits.ema": 0.5, "tune.lr_weight": 0.1}, None),
     ],
 )
@@ -127,6 +132,14 @@ def test_settings_that_the_others_make_idle_are_refused(tmp_path, recipe, given,
         else:
             with pytest.raises(ConfigError, match=message):
                 read()
+
+
+def test_a_repair_without_least_squares_is_refused():
+    """A recipe file that has it has the default."""
+    words = ["quantize", "--images", "a", "--output", "b", "--recipe", "gptq", "--set", "round_weights.repair=true"]
+    with pytest.raises(ConfigError, match="round_weights.repair has no effect, since round_weights.ridge is 0"):
+        settings.configuration(build_parser().parse_args(words))
+    settings.configuration(build_parser().parse_args([*words, "--set", "round_weights.ridge=1"]))
 
 
 @pytest.mark.parametrize(

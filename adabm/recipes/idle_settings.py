@@ -29,9 +29,11 @@ def check_idle_settings(steps: Sequence[Step], given: Iterable[str]) -> None:
 
 def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
     """Yield each setting that is idle, and why."""
-    calibrate, mapping, tune = map(steps.get, ("calibrate", "map_bits", "tune"))
+    calibrate, mapping, tune, rounding = map(steps.get, ("calibrate", "map_bits", "tune", "round_weights"))
     if calibrate is not None and {calibrate.activation, calibrate.weight} <= {*_OBSERVERS}:
         yield "calibrate.percentile", "neither calibrate.activation nor calibrate.weight is percentile"
+    if rounding is not None and rounding.ridge == 0 and rounding.repair:
+        yield "round_weights.repair", "round_weights.ridge is 0: no least squares"
     parts = {"image": ("image_percentile", "ema"), "layer": ("layer_percentile", "allocation")}
     for part, settings in parts.items():
         if mapping is not None and getattr(mapping, part) is None:
@@ -44,3 +46,16 @@ def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
                 yield f"tune.lr_{rate}", f"tune.groups has no {group}"
             elif part is not None and (mapping is None or getattr(mapping, part) is None):
                 yield f"tune.lr_{rate}", "the recipe maps no bits" if mapping is None else f"map_bits.{part} is null"
+        told = _no_bit_loss(mapping, tune)
+        yield from ((f"tune.{setting}", told) for setting in ("target_bits", "bit_weight") if told is not None)
+        if tune.bit_weight == 0:
+            yield "tune.target_bits", "tune.bit_weight is 0"
+
+
+def _no_bit_loss(mapping: Step | None, tune: Step) -> str | None:
+    """Say why nothing is trained that the bit loss moves, which are the thresholds and factors of the mappings; None if something is."""
+    if "mapping" not in tune.groups:
+        return "tune.groups has no mapping"
+    if mapping is None:
+        return "the recipe maps no bits"
+    return "map_bits.image and map_bits.layer are null" if mapping.image is mapping.layer is None else None
