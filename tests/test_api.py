@@ -1,6 +1,8 @@
 """The whole recipe in one call, on every known network."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -237,3 +239,8 @@ def test_what_is_no_file_and_no_list_is_told(tmp_path):
     model.calibrated = True
     with pytest.raises(ImageError, match="pictures is a ndarray; give a list"):
         adabm.evaluate(model, np.array("x"))
+
+
+def test_each_name_of_the_study_can_be_imported_first():
+    for name in ("figures", "question_figures", "*"):
+        subprocess.run([sys.executable, "-c", f"from adabm.study import {name}"], check=True)

@@ -268,3 +268,20 @@ def test_a_step_that_does_not_leave_the_layers_in_their_places(what, when, tmp_p
         adabm.quantize(
             tiny("EDSR"), IMAGES, adabm.preset(tmp_path / "mine.yaml", fully_quantized=True), patch_size=12, patches=3
         )
+
+
+@pytest.mark.parametrize("when", ["install(self, model)", "apply(self, model, workspace)"])
+@pytest.mark.parametrize("bits", ["4.5", "0", "-2", "33", "24", "float('nan')", "[4]"])
+@pytest.mark.parametrize("what", ["activation_bits", "weight_bits"])
+def test_a_step_that_sets_impossible_bits(what, bits, when, tmp_path):
+    """They would be computed with, and told, as long as the model is not saved."""
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nfrom adabm.steps import Step, step\n\n"
+        f"@step('breaking')\n@dataclass(frozen=True)\nclass Breaking(Step):\n    def {when}:\n"
+        f"        model.layers['conv_last'].{what} = {bits}\n"
+    )
+    (tmp_path / "mine.yaml").write_text("imports: [mine.py]\nsteps: {calibrate: {}, breaking: {}}\n")
+    with pytest.raises(adabm.AdabmError, match=f"step 'breaking': {what} of the layer 'conv_last' are"):
+        adabm.quantize(
+            tiny("EDSR"), IMAGES, adabm.preset(tmp_path / "mine.yaml", fully_quantized=True), patch_size=12, patches=3
+        )

@@ -1,5 +1,6 @@
 """A plan line is enough to measure a recipe, an engine or an architecture of one's own beside the others."""
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,36 @@ def test_a_plans_imports_count_in_the_keys(root):
     (root / "one.py").write_text("x = 2\n")
     with pytest.raises(ConfigError, match="one.py: was edited after it was loaded; start the program"):
         keys("one.py")
+
+
+OBSERVER = """
+from adabm.quantization.observers import WEIGHT_OBSERVERS
+
+@WEIGHT_OBSERVERS.register("share")
+def share(weight, bits, percentile):
+    return (0.5 * weight.abs().max()).reshape(1)
+"""
+
+
+def test_a_function_counts_in_the_keys_whoever_imported_its_file(root, monkeypatch):
+    """A program that imports the file, or holds the function itself, need not name it among the imports of recipe or plan."""
+
+    def key(text, name):
+        (root / f"{name}.py").write_text(text)
+        with forgetting():
+            monkeypatch.syspath_prepend(root)
+            importlib.import_module(name)
+            *_, cell = read_plan([part(methods=["mine/shares.yaml"])], root, EFFORT)
+            return ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(root / "cache")).key
+
+    (root / "mine" / "shares.yaml").write_text("steps: {calibrate: {weight: share}}\n")
+    first = key(OBSERVER, "share_of_a_half")
+    assert key(f"# a comment\n{OBSERVER}", "share_of_a_half_told") == first
+    assert key(OBSERVER.replace("0.5", "0.9"), "share_of_most") != first
+    with forgetting():
+        exec(OBSERVER, {"__name__": "a_cell"})
+        with pytest.raises(ConfigError, match="share.*: stands in no file; define"):
+            read_plan([part(methods=["mine/shares.yaml"])], root, EFFORT)
 
 
 def test_an_engine_of_ones_own(root, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,53 @@ def test_a_users_engine_in_python(files, nearest):
     assert np.array_equal(result.image, repeated(pictures[0].low)) and result.image.dtype == np.float32
     model = adabm.load_quantized(files / "q.safetensors")
     assert open_engine(str(nearest), model).scale == SCALE  # a model in memory, too
+
+
+class Repeating:
+    """An engine of pixels repeated, which then overwrites its argument."""
+
+    name, scale, channels, size_multiple = "repeating", SCALE, 3, 1
+
+    def __init__(self, **told: object) -> None:
+        self.told = told
+
+    def upscale(self, pictures: np.ndarray) -> EngineOutput:
+        images = np.stack([repeated(picture) for picture in pictures]).astype(np.float32)
+        pictures[:] = 0
+        output = EngineOutput(images, np.full(len(pictures), 5.0), {"all": np.full(len(pictures), 5.0)})
+        return replace(output, **self.told)
+
+
+def test_an_engine_may_overwrite_its_argument(files):
+    pictures = read_pictures(files / "HR", files / "LR", SCALE)
+    low, expected = pictures[0].low.copy(), repeated(pictures[0].low)
+    for tile, overlap in ((None, 0), (8, 4)):  # tiles share the pixels around them
+        assert np.array_equal(adabm.upscale(Repeating(), pictures[0].low, tile, overlap).image, expected)
+    first = adabm.evaluate(Repeating(), pictures).pictures
+    assert adabm.evaluate(Repeating(), pictures, tile=8).pictures["psnr_y_db"].equals(first["psnr_y_db"])
+    assert np.array_equal(pictures[0].low, low)
+
+
+@pytest.mark.parametrize(
+    "told, message",
+    [
+        (dict(feature_average_bits=np.array([np.nan])), r"feature average bits of \[nan\]"),
+        (dict(feature_average_bits=np.array([5.0, 5.0])), "one number a picture, of which there are 1"),
+        (dict(feature_average_bits=5.0), "feature average bits of 5.0"),
+        (dict(layer_bits={"all": np.array([33.0])}), "bits of 'all' of .33.0.*above 0 and at most 32"),
+        (dict(layer_bits={"all": np.array([-1.0])}), "bits of 'all'"),
+        (dict(images=np.zeros((2, 16, 16, 3), np.float32)), "makes pictures of shape"),
+        (dict(images=np.zeros((1, 24 * SCALE, 24 * SCALE, 1), np.float32)), "makes pictures of shape"),
+    ],
+)
+def test_what_an_engine_tells_is_of_its_pictures(files, told, message):
+    pictures = read_pictures(files / "HR", files / "LR", SCALE)[:1]
+    for call in (
+        lambda: adabm.evaluate(Repeating(**told), pictures),
+        lambda: adabm.upscale(Repeating(**told), pictures[0].low),
+    ):
+        with pytest.raises(EngineError, match=f"repeating: .*{message}"):
+            call()
 
 
 def test_a_users_engine_upscales(files, nearest, tmp_path, capsys):

@@ -188,6 +188,7 @@ BEYOND = (
     "engines.seamless",
     "engines.steady_sums",
     "engines.turns",
+    "engines.watched",
     "telling_bits",
     "turns",
     "guarded",

@@ -17,7 +17,7 @@ from adabm.study import write_provenance, write_table
 from adabm.study.pages.telling import check_tables, read_table, read_tables, tell_anew
 from pipelines.stages import run_notebook
 from pipelines.stages.canonical_notebook import canonical
-from pipelines.stages.from_tables import told_from_tables
+from pipelines.stages.from_tables import check_measured_with, told_from_tables
 from pipelines.stages.notebook_parameters import read_block
 from pipelines.stages.run_notebook import main, read_notebook
 from pipelines.stages.statements import used
@@ -205,6 +205,19 @@ def test_what_is_not_the_published_table_is_refused(published):
     path.with_suffix(".provenance.json").unlink()
     with pytest.raises(TableError, match=r"q_part\.csv: has no provenance"):
         read_table(path)
+
+
+def test_parameters_that_no_table_was_measured_with_are_refused(published):
+    path = published / "q_part.provenance.json"
+    record = json.loads(path.read_text()) | {"block_values": {"setting": "W4A4 FQ", "seeds": [0, 1], "sizes": {"1": 2}}}
+    path.write_text(json.dumps(record))
+    measured = {"setting": "W4A4 FQ", "seeds": (0, 1), "sizes": {1: 2}, "results": "results/demo", "wording": "new"}
+    check_measured_with(measured, published, "q.ipynb")
+    with pytest.raises(ConfigError, match=r"q\.ipynb: setting = 'W6A6 FQ', where q_part\.csv was measured with 'W4A4"):
+        check_measured_with(measured | {"setting": "W6A6 FQ"}, published, "q.ipynb")
+    record["parameters"] = {"setting": "W6A6 FQ"}  # which the run replaced
+    path.write_text(json.dumps(record))
+    check_measured_with(measured | {"setting": "W6A6 FQ"}, published, "q.ipynb")
 
 
 def test_the_runner_closes_the_cache_and_gives_the_folder(tmp_path, monkeypatch, capsys):

@@ -16,10 +16,10 @@ from ..turns import turn
 from ..validation import Count, Whole, check_all
 from .context import Context, context_of
 from .deciding import decided_by
-from .failing import telling_sides
 from .protocol import Engine, EngineOutput
 from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
+from .watched import upscaled
 
 BITS_PER = ("picture", "tile")
 
@@ -115,8 +115,7 @@ class _Checked:
         return getattr(self._engine, name)
 
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
-        with telling_sides(self._engine, pictures):
-            output = self._engine.upscale(pictures)
+        output = upscaled(self._engine, pictures)
         found, expected = output.images.shape[1:3], tuple(side * self.scale for side in pictures.shape[1:3])
         if found != expected:
             raise EngineError(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..turns import turn
-from .failing import telling_sides
 from .protocol import Engine, EngineOutput
+from .watched import upscaled
 
 
 class TakingTurns:
@@ -18,5 +18,5 @@ class TakingTurns:
 
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
         """See :class:`adabm.engines.protocol.Engine`."""
-        with turn(self._engine), telling_sides(self._engine, pictures):
-            return self._engine.upscale(pictures)
+        with turn(self._engine):
+            return upscaled(self._engine, pictures)

@@ -1,15 +1,18 @@
 """Whether a step left the layers that it was given: it exchanges what is in them, not the layers themselves."""
 
+import operator
 from collections.abc import Mapping
 
 from ..errors import ConfigError
+from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..steps import Step
+from ..validation import shown
 
 
 def check_layers_kept(model: QuantizedSR, layers: Mapping[str, QuantizedLayer], step: Step) -> None:
-    """Refuse a step after which a quantized layer is gone or another one: no file could be loaded with it.
+    """Refuse a step after which a quantized layer is gone, another one or without possible bits: no file could hold it.
 
     Args:
         layers: ``model.layers`` before the step.
@@ -25,3 +28,18 @@ def check_layers_kept(model: QuantizedSR, layers: Mapping[str, QuantizedLayer], 
             f"step {step.name!r}: the quantized layer {other!r} {what} after it; a step may exchange a layer's activation, "
             "weight_quantizer and layer2bit, and set its bits and weights, but has to leave the layer in its place"
         )
+    for name, layer in left.items():
+        for what in ("activation_bits", "weight_bits"):
+            bits = getattr(layer, what)
+            if bits is not None and not _possible(bits):  # operands of products have no weights
+                raise ConfigError(
+                    f"step {step.name!r}: {what} of the layer {name!r} are {shown(bits)} after it; "
+                    f"let it set a whole number from 1 to 16, or {FULL_PRECISION_BITS}"
+                )
+
+
+def _possible(bits: object) -> bool:
+    try:
+        return operator.index(bits) in (*range(1, 17), FULL_PRECISION_BITS)
+    except (TypeError, ValueError):
+        return False

@@ -37,7 +37,8 @@ def __getattr__(name: str):
     if name in _EXPORTS:
         from importlib import import_module
 
-        return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
+        module = import_module(f".{_EXPORTS[name]}", __name__)
+        return getattr(module, name) if hasattr(module, name) else import_module(f".{name}", module.__name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -15,14 +15,18 @@ become ``tell_anew`` and ``check_tables`` of :mod:`adabm.study.pages.telling`, w
 
 import ast
 import copy
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, TableError
+from adabm.study.origin.reading import read_provenance, used_parameters
+from adabm.validation import shown
 
 from .canonical_notebook import MEASURING, is_tag_of_tables
 from .statements import Statement, assigned, changed, drop_unneeded, statements_of, used
@@ -72,6 +76,30 @@ def told_from_tables(notebook: NotebookNode, name: str, folder: str) -> Told:
     without = tuple(sorted(set().union(*lacking.values())))
     _say_so(told, folder, without)
     return Told(told, without)
+
+
+def check_measured_with(values: Mapping[str, object], folder: Path, name: str) -> None:
+    """Refuse parameters with which the tables of a folder were not measured; what no table was measured by may be new.
+
+    Args:
+        values: the parameters of the notebook.
+        name: of the notebook, for the error.
+
+    Raises:
+        ConfigError: naming the first that differs.
+    """
+    now = json.loads(json.dumps(dict(values), default=str))  # as JSON kept the others: names as text
+    for path in sorted(folder.glob("*.provenance.json")):
+        try:
+            used = used_parameters(read_provenance(path))
+        except TableError:  # told where the table is read
+            continue
+        for key in sorted(used.keys() & now.keys()):
+            if used[key] != now[key]:
+                raise ConfigError(
+                    f"{name}: {key} = {shown(now[key])}, where {path.name.partition('.')[0]}.csv was measured with {shown(used[key])}; "
+                    "give that, or run the notebook without --from-tables"
+                )
 
 
 def _statements(cell: NotebookNode, index: int, name: str) -> Iterator[Statement]:

@@ -43,7 +43,7 @@ from adabm.process import FULL, as_command, plain
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
 from .canonical_notebook import canonical
-from .from_tables import told_from_tables
+from .from_tables import check_measured_with, told_from_tables
 from .notebook_parameters import (
     check_parameters,
     declared_parameters,
@@ -124,7 +124,9 @@ def run_notebook(
     )
     lacking: tuple[str, ...] = ()
     if from_tables:
-        told = told_from_tables(notebook, str(source), _question_folder(source, values))
+        folder = _question_folder(source, values)
+        check_measured_with(values, ROOT / folder, str(source))
+        told = told_from_tables(notebook, str(source), folder)
         notebook, lacking = told.notebook, told.lacking
     failed = out.with_suffix(".failed.ipynb")
     if source.resolve() in (out.resolve(), failed.resolve()):

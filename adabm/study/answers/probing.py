@@ -59,6 +59,15 @@ def bench_scale(bench: Bench) -> int:
     return file_scale(bench.backbone)
 
 
+def shown(bench: Bench) -> list[tuple[str, str, list[str]]]:
+    """The bench's pictures for a key: set, name and contents of each, since patches are told, and chosen, by set and name."""
+    return [
+        (pictures.name, files.name, [file_hash(path) for path in (files.high, files.low) if path is not None])
+        for pictures in bench.sets
+        for files in pictures.files
+    ]
+
+
 @dataclass(frozen=True)
 class Probe:
     """One quantized model of a bench, looked into on one thread; what is found is kept in the bench's cache."""
@@ -79,12 +88,11 @@ class Probe:
         Args:
             compute: a function of a module; its code, the model, the pictures and ``given`` (told by ``repr``) are the key.
         """
-        pictures = [file_hash(p) for s in self.bench.sets for f in s.files for p in (f.high, f.low) if p is not None]
         identity = key(
             model=self.task.key,
             compute=definition_hash(compute),
             measuring=measuring_code(self.bench.backbone),
-            pictures=pictures,
+            pictures=shown(self.bench),
             given=repr(given),
         )
         kept = self.bench.cache.load_record(identity)

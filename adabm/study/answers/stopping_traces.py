@@ -14,12 +14,12 @@ from ...networks.placing import placed
 from ...pictures.reading import read_rgb
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
-from ..origin.fingerprint import definition_hash, file_hash, folder_hash, key
+from ..origin.fingerprint import definition_hash, folder_hash, key
 from ..plan.cells import Run
 from ..running.bench import Bench
 from ..running.keys import measuring_code
 from ..running.tasks import ModelTask, one_thread
-from .probing import Patch, batch_of, patches, pixels, psnr, squared_error
+from .probing import Patch, batch_of, patches, pixels, psnr, shown, squared_error
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,12 @@ def trace(bench: Bench, run: Run, pictures: int, held_out: int, side: int, count
     drawn = bench.choose("random", pictures + held_out, run)
     calibration, others = drawn[:pictures], drawn[pictures:]
     task = ModelTask(bench.backbone, calibration, run, bench.effort, bench.cache, bench.device)
-    evaluated = [file_hash(p) for s in bench.sets for f in s.files for p in (f.high, f.low) if p is not None]
     identity = key(
         model=task.key,
         compute=definition_hash(_traced),
         measuring=measuring_code(bench.backbone),
         held_out=folder_hash(list(others)),
-        evaluated=evaluated,
+        evaluated=shown(bench),
         given=[side, count],
     )
     kept = bench.cache.load_record(identity)

@@ -1,6 +1,7 @@
 """Read what was written on where a table comes from."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import TableError
@@ -47,6 +48,15 @@ def read_provenance(path: Path) -> dict:
     if wrong:
         raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
     return record
+
+
+def used_parameters(record: Mapping) -> dict[str, object]:
+    """Return the parameters of its block that a table was measured with: those of the file, or what the run replaced them by."""
+    then, effort = record.get("block_values"), record["parameters"].get("effort")
+    used = dict(then) if isinstance(then, dict) else {}
+    for given in (record["parameters"], effort if isinstance(effort, dict) else {}):
+        used |= {key: value for key, value in given.items() if key in used}
+    return used
 
 
 def _wrong(record: dict, kinds: dict[str, type | tuple]) -> list[str]:

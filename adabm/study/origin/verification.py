@@ -27,7 +27,7 @@ from .provenance import (
     table_id,
 )
 from .published import Published, verify_files, verify_pages
-from .reading import read_provenance
+from .reading import read_provenance, used_parameters
 from .table_changes import tell_changes
 
 _SUFFIX = ".provenance.json"
@@ -204,7 +204,7 @@ def _notebook(root: Path, record: Mapping) -> list[Finding]:
 
 def _parameters(root: Path, record: Mapping) -> list[Finding]:
     """Compare the block as it is now with what it was, where the run did not replace it, and with what the run used."""
-    name, block, then = record.get("params_file"), str(record.get("block")), record.get("block_values")
+    name, block = record.get("params_file"), str(record.get("block"))
     if not isinstance(name, str):
         if "study" not in record["code_sha256"]:
             return []
@@ -214,10 +214,7 @@ def _parameters(root: Path, record: Mapping) -> list[Finding]:
         now = read_block_values(root / name, block)
     except TableError:
         return [Finding("parameters", PROBLEM, f"{name} has no block {block!r} any more", "restore it (git checkout)")]
-    used = dict(then) if isinstance(then, dict) else {}
-    effort = record["parameters"].get("effort")
-    for given in (record["parameters"], effort if isinstance(effort, dict) else {}):
-        used |= {key: value for key, value in given.items() if key in used}
+    used = used_parameters(record)
     now = json.loads(json.dumps(now, default=str))  # as JSON kept the others: names as text
     differing = sorted(key for key in {*used, *now} if key not in used or key not in now or used[key] != now[key])
     if not differing:

@@ -21,6 +21,7 @@ from ...recipes import QuantizationConfig, preset, read_recipe
 from ...validation import Checked, Whole, check, shown
 from ...wrapping import check_wrapping
 from .effort import Effort
+from .named_functions import own_files
 from .part import check_part, is_path, place
 from .root import working_root
 
@@ -77,7 +78,7 @@ class Run(Checked):
         """Return the configuration, with the effort of the study where the recipe fine-tunes.
 
         Raises:
-            ConfigError: a change is unknown, impossible or without effect.
+            ConfigError: a change is unknown, impossible or without effect, or a function that the recipe names stands in no file.
         """
         if self.method == FULL_PRECISION:
             return preset("minmax")  # nothing of it is used
@@ -85,8 +86,8 @@ class Run(Checked):
         recipe = read_recipe(self.method, working_root()).with_changes(changes)
         if effort is not None and recipe.step("tune") is not None:
             recipe = recipe.with_changes({k: v for k, v in effort.changes.items() if k not in changes})
-        if self.imports:
-            recipe = replace(recipe, files=(*recipe.files, *self.imports))
+        if files := (*self.imports, *own_files(recipe)):
+            recipe = replace(recipe, files=(*recipe.files, *files))
         return QuantizationConfig(self.weight_bits, self.activation_bits, self.fully_quantized, recipe=recipe)
 
 
