@@ -256,7 +256,7 @@ def test_upscale_refuses(files, tmp_path, capsys):
     assert "no such file or folder" in fails(capsys, "upscale", tmp_path / "x.png", tmp_path / "o.png", *quantized)
     (tmp_path / "text.png").write_text("hello")
     assert "not a readable picture" in fails(capsys, "upscale", tmp_path / "text.png", tmp_path / "o.png", *quantized)
-    assert "looks like full-precision weights" in fails(
+    assert "holds no quantization state; if it is of full-precision weights" in fails(
         capsys, "upscale", picture, tmp_path / "o.png", "--checkpoint", files / "fp.safetensors"
     )
     (tmp_path / "o.png").write_text("precious")
