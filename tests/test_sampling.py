@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import itertools
 import numpy as np
 import pytest
 import torch
@@ -258,12 +259,43 @@ def test_an_own_strategy(registered):
         ([0, 1, -1], {}, "returned the index -1"),
         ([0, 1, 2.0], {}, "expected whole numbers"),
         (None, {}, "returned None; expected whole numbers"),
+        ([True, False, 2], {}, "expected whole numbers"),
     ],
 )
 def test_what_a_strategy_returns_is_checked(registered, result, options, message):
     strategy("own", description="of a test", **options)(lambda pool, count, rng: result)
     with pytest.raises(ConfigError, match=f"strategy 'own' {message}" if "returned" in message else message):
         select("own", known(5), 3)
+
+
+def darkening(pool, count, rng):
+    pool.images[0][:] //= 2
+    return range(count)
+
+
+CALLS = itertools.count()
+
+
+def turning(pool, count, rng):
+    return np.roll(range(len(pool)), next(CALLS))[:count]
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (darkening, "changes the pool's pictures"),
+        (turning, "other pictures each time for the same seed"),
+        (
+            lambda pool, count, rng: np.random.permutation(len(pool))[:count],
+            "other pictures each time for the same seed",
+        ),
+    ],
+)
+def test_a_strategy_that_changes_pictures_or_draws_elsewhere_is_refused(registered, own, message):
+    np.random.seed(0)
+    strategy("own", description="of a test")(own)
+    with pytest.raises(ConfigError, match=f"strategy 'own' .*{message}"):
+        select("own", Pool(noisy([30, 1, 90, 10, 60]), tiny("EDSR")), 3)
 
 
 def test_what_options_allow(registered):

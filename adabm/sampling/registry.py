@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,18 +117,42 @@ def select(name: str, pool: Pool, count: int, seed: int = 0) -> list[int]:
         Indices into the pool, without duplicates unless the strategy repeats pictures.
 
     Raises:
-        ConfigError: unknown name, impossible count, or a strategy that returned what it must not.
+        ConfigError: unknown name, impossible count, or a strategy of your own that returned what it must not, changed the
+            pool's pictures, or, called twice, chose others the second time.
 
     >>> chosen = select("diverse", pool, 20)  # doctest: +SKIP
     """
     entry = find(name)
     check_count(count, pool)
-    return _checked(entry, entry.choose(pool, int(count), generator(seed)), len(pool), int(count))
+    if (getattr(entry.choose, "__module__", None) or "").partition(".")[0] == __package__.partition(".")[0]:
+        return _choice(entry, pool, int(count), seed)
+    before = _content(pool)
+    chosen = _choice(entry, pool, int(count), seed)
+    if _content(pool) != before:
+        raise ConfigError(f"strategy {entry.name!r} changes the pool's pictures; let it work on copies")
+    if _choice(entry, pool, int(count), seed) != chosen:
+        raise ConfigError(
+            f"strategy {entry.name!r} chooses other pictures each time for the same seed; let it draw from its argument rng alone, and "
+            "keep nothing between calls"
+        )
+    return chosen
+
+
+def _choice(entry: Strategy, pool: Pool, count: int, seed: int) -> list[int]:
+    return _checked(entry, entry.choose(pool, count, generator(seed)), len(pool), count)
+
+
+def _content(pool: Pool) -> str:
+    digest = hashlib.sha256()
+    for image in pool.images:
+        digest.update(f"{image.shape}".encode())
+        digest.update(np.ascontiguousarray(image))
+    return digest.hexdigest()
 
 
 def _checked(entry: Strategy, result: Sequence[int], size: int, count: int) -> list[int]:
     try:
-        chosen = [operator.index(index) for index in result]
+        chosen = [operator.index(None if isinstance(index, bool) else index) for index in result]
     except TypeError:
         raise ConfigError(
             f"strategy {entry.name!r} returned {result!r}; expected whole numbers, indices into the pool"
