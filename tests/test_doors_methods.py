@@ -285,3 +285,14 @@ def test_a_step_that_sets_impossible_bits(what, bits, when, tmp_path):
         adabm.quantize(
             tiny("EDSR"), IMAGES, adabm.preset(tmp_path / "mine.yaml", fully_quantized=True), patch_size=12, patches=3
         )
+
+
+def test_a_step_that_puts_another_configuration_into_the_model_is_refused(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nimport adabm\nfrom adabm.steps import Step, step\n\n"
+        "@step('other_bits')\n@dataclass(frozen=True)\nclass OtherBits(Step):\n"
+        "    def apply(self, model, workspace):\n        model.config = adabm.preset('minmax', activation_bits=8)\n"
+    )
+    (tmp_path / "mine.yaml").write_text("imports: [mine.py]\nsteps: {calibrate: {}, other_bits: {}}\n")
+    with pytest.raises(adabm.AdabmError, match="step 'other_bits': puts another configuration"):
+        adabm.quantize(tiny("EDSR"), IMAGES, adabm.preset(tmp_path / "mine.yaml"), patch_size=12, patches=3)

@@ -1,8 +1,8 @@
 """Choosing calibration pictures: each strategy where the answer is known, own strategies, misuse."""
 
+import itertools
 from functools import partial
 
-import itertools
 import numpy as np
 import pytest
 import torch

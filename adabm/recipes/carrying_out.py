@@ -21,9 +21,9 @@ def carry_out(
         after_calibration: called once, behind the last step that watches the full-precision network.
 
     Raises:
-        ConfigError: a step removes or replaces a layer.
+        ConfigError: a step removes or replaces a layer, or replaces the configuration.
     """
-    layers = model.layers
+    layers, config = model.layers, model.config
     groups = list(_groups(model.config.recipe.steps))
     last = max((index for index, (_, watching) in enumerate(groups) if watching), default=-1)
     for index, (steps, watching) in enumerate(groups):
@@ -33,6 +33,10 @@ def carry_out(
         for step in steps:
             step.apply(model, workspace)
             check_layers_kept(model, layers, step)
+            if model.config is not config:
+                raise ConfigError(
+                    f"step {step.name!r}: puts another configuration into the model, which is carried out by this one"
+                )
         if index == last:
             model.clipped = model.config.step("clip") is None
             if after_calibration is not None:
