@@ -96,7 +96,7 @@ class Mine(Step):
         ("sys.exit(0)", "{file}:10: ends the process; let it raise an error instead"),
         (
             "[setattr(layer, 'weight_bits', 0) for layer in model.layers.values()]",
-            "{output}: is not written, since a step left layer_bits.conv_first.0 = 0: Input should be greater than or equal to 1",
+            "step '{name}': weight_bits of the layer 'conv_first' are 0 after it; let it set a whole number from 1 to 16, or 32",
         ),
     ],
 )
@@ -110,5 +110,5 @@ def test_a_step_of_ones_own_that_goes_wrong(tmp_path, capsys, body, told):
     write_image(tmp_path / "LR" / "a.png", smooth(0))
     words = ["quantize", "--images", tmp_path / "LR", "--network", tmp_path / "fp.safetensors", "--patch-size", "8"]
     words += ["--recipe", tmp_path / "mine.yaml", "--output", output, "--quiet"]
-    assert fails(capsys, *words) == "adabm: error: " + told.format(file=file, output=output)
+    assert fails(capsys, *words) == "adabm: error: " + told.format(file=file, name=name)
     assert not output.exists()
