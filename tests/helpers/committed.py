@@ -116,7 +116,9 @@ class Committed:
             units, bits = (pd.read_csv(self.results / question / f"bit_loss_{n}.csv") for n in ("patches", "bits"))
             return bit_loss.conclusion(units, bits)
         if question == "dynamic":
-            return dynamic.conclusion(pd.read_csv(self.results / question / "dynamic_patches.csv"))
+            return dynamic.conclusion(
+                *(pd.read_csv(self.results / question / f"dynamic_{n}.csv") for n in ("patches", "times"))
+            )
         if question == "gradient":
             names = ("gradients", "steps", "patches")
             return gradient.conclusion({n: pd.read_csv(self.results / question / f"gradient_{n}.csv") for n in names})

@@ -11,6 +11,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
 from ..tables.wording import several, told_count
 from .complexity_draws import ORACLE, Spreads, errors_of, gains_of
+from .complexity_flat import flat_told
 from .complexity_measures import FACTORS, MEASURES, OWN, errors
 from .dealing import factors_by, known_factors, worth
 from .draws import DRAWN, from_to, one_sided, with_ends
@@ -133,7 +134,7 @@ def conclusion(units: pd.DataFrame, share: float) -> list[str]:
     if gains.loc[OWN, "truth_db"] < min(0, gains.loc[RANDOM, "truth_db"]):
         why += " The mean PSNR to ground truth falls more than by chance."
     return [
-        f"{answer(ranked)} {why}",
+        f"{answer(ranked)} {why} {flat_told(units)}",
         f"This rests on {told_extents(units)}.",
         practice(_advice(gains, spreads, share)),
         *evidence([_measure_told(name, mean, ranks, gains, spreads) for name in [*mean.index, RANDOM, ORACLE]]),

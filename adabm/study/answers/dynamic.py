@@ -143,8 +143,13 @@ def figures(units: pd.DataFrame) -> dict[str, Figure]:
     return {"": plot_gains(gained, summary(gained), chosen[chosen["rule"].isin([FIXED, OWN])], FIXED)}
 
 
-def conclusion(units: pd.DataFrame) -> list[str]:
-    """Tell whether factors of each picture's own are better than fixed ones, how far they differ, and what they cost."""
+def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
+    """Tell whether factors of each picture's own are better than fixed ones, how far they differ, and what they cost.
+
+    Args:
+        units: what :func:`measure` gave, of all networks and seeds.
+        seconds: what :func:`timed` gave, of all networks.
+    """
     units = named(units)
     everything = gains(units)
     gained = main(everything)
@@ -152,7 +157,8 @@ def conclusion(units: pd.DataFrame) -> list[str]:
     told = (
         f"**{_verdict(found, gained)}{_same_for_all(found, gained)}.** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
         f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They "
-        "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way."
+        "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way. "
+        f"{_cost(named(seconds))}"
     )
     rows = [_row(rule, found.loc[rule]) for rule in COMPARED]
     return [
@@ -162,6 +168,18 @@ def conclusion(units: pd.DataFrame) -> list[str]:
         *evidence(_by_network(everything)),
         *evidence(extents(main(units))),
     ]
+
+
+def _cost(seconds: pd.DataFrame) -> str:
+    """Tell how many times as long a patch takes by each dynamic rule as with fixed factors: of medians, from network to network."""
+    medians = seconds.groupby(["backbone", "rule"])["seconds"].median().unstack()
+    told = []
+    for rule in DYNAMIC:
+        ratios = medians[rule] / medians[FIXED]
+        ends = list(dict.fromkeys(f"{end:.2f}" for end in (ratios.min(), ratios.max())))
+        told.append(f"{' to '.join(ends)} times as long by {rule}")
+    networks = ", by network" if len(medians) > 1 else ""
+    return f"Measured, a patch takes {several(told)} as with fixed factors (medians{networks}; simulated bits, on one thread)."
 
 
 def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:

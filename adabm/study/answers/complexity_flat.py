@@ -1,0 +1,36 @@
+"""What a bit fewer costs flat patches, from which AdaBM's rule takes it, and busy ones, to which it gives one more."""
+
+import pandas as pd
+
+from .complexity_measures import OWN
+from .probing import psnr
+
+_SHARE = 4  # a quarter of the patches of a network
+
+
+def flat_told(units: pd.DataFrame) -> str:
+    """Tell what PSNR to ground truth the flattest and the busiest quarter of the patches lose by a bit fewer, and who loses most.
+
+    Args:
+        units: of :func:`.complexity.measure`, of all networks and seeds; networks by the names that readers see.
+    """
+    lost = units.assign(loss=psnr(units["truth +0"].to_numpy()) - psnr(units["truth -1"].to_numpy()))
+    patches = lost.groupby(["backbone", "dataset", "patch"], sort=False)[["loss", OWN]].mean().reset_index()
+    networks = [here.sort_values(OWN, kind="stable") for _, here in patches.groupby("backbone", sort=False)]
+    flat = [here["loss"].head(max(1, len(here) // _SHARE)).mean() for here in networks]
+    busy = [here["loss"].tail(max(1, len(here) // _SHARE)).mean() for here in networks]
+    worst = max(networks, key=lambda here: here["loss"].max()).reset_index(drop=True)
+    place = int(worst["loss"].idxmax())
+    most = worst.loc[place]
+    told = (
+        f"the quarter of least gradient loses {_ends(flat)} dB of PSNR to ground truth, the quarter of greatest {_ends(busy)}"
+        f"{' (by network)' if len(networks) > 1 else ''}; the most that a patch loses is {most['loss']:.2f} dB ({most['patch']} of "
+        f"{most['dataset']} on {most['backbone']}, number {place + 1} of {len(worst)} from the flattest)"
+    )
+    if all(one > other for one, other in zip(flat, busy)):
+        return f"Flat patches, from which the rule takes a bit, lose most by it: {told}."
+    return f"By a bit fewer {told}."
+
+
+def _ends(values: list[float]) -> str:
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
