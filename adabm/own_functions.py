@@ -12,6 +12,11 @@ from .errors import ConfigError
 Fault = Callable[[object, tuple], str | None]
 
 
+def is_own(defined: object) -> bool:
+    """Whether a function or class is the user's own: defined outside of this package."""
+    return (getattr(defined, "__module__", None) or "").partition(".")[0] != __package__
+
+
 def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str) -> Callable:
     """Return a function that calls ``function`` with copies of its tensors, and refuses what it must not return.
 

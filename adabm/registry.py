@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from .errors import ConfigError
-from .own_functions import Fault, guarded
+from .own_functions import Fault, guarded, is_own
 from .suggestions import suggestion
 
 F = TypeVar("F", bound=Callable)
@@ -42,7 +42,7 @@ class Registry(Mapping[str, Callable]):
                 function.__qualname__,
             ):
                 raise ConfigError(f"{self.kind} {name!r} exists already ({other.__module__}); choose another name")
-            own = self._fault is not None and not function.__module__.startswith(f"{__package__}.")
+            own = self._fault is not None and is_own(function)
             self._entries[name] = guarded(function, self.kind, name, self._fault, self._wanted) if own else function
             return function
 

@@ -13,6 +13,7 @@ from .networks.architecture import architecture_of
 from .networks.community import SOURCE, recognize
 from .networks.describe import describe, network_name, restore_descriptor
 from .networks.limits import no_larger_than
+from .own_functions import is_own
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig
@@ -132,7 +133,7 @@ def _set_layer_bits(path: str | Path, model: QuantizedSR, metadata: dict) -> Non
     fixed = (
         metadata["format"] != FORMAT
         and not model.config.recipe.files
-        and all(type(step).__module__.startswith(f"{__package__}.") for step in model.config.recipe.steps)
+        and not any(is_own(type(step)) for step in model.config.recipe.steps)
     )
     if (bits or metadata["format"] == FORMAT) and bits.keys() != layers.keys():
         raise CheckpointError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..errors import ConfigError
+from ..own_functions import is_own
 from ..steps import Step
 
 _OBSERVERS = ("minmax", "omse", "omse_absmax", "mse")  # those of this package that take no percentile
@@ -18,8 +19,7 @@ def check_idle_settings(steps: Sequence[Step], given: Iterable[str]) -> None:
     Raises:
         ConfigError: names the setting, and what makes it idle.
     """
-    own = __package__.partition(".")[0]
-    if not all(type(step).__module__.startswith(f"{own}.") for step in steps):
+    if any(is_own(type(step)) for step in steps):
         return
     idle = dict(_idle({step.name: step for step in steps}))
     for name in given:

@@ -12,6 +12,7 @@ import numpy as np
 from annotated_types import Le
 
 from ..errors import ConfigError
+from ..own_functions import is_own
 from ..suggestions import suggestion
 from ..validation import Count, Whole, check
 
@@ -124,7 +125,7 @@ def select(name: str, pool: Pool, count: int, seed: int = 0) -> list[int]:
     """
     entry = find(name)
     check_count(count, pool)
-    if (getattr(entry.choose, "__module__", None) or "").partition(".")[0] == __package__.partition(".")[0]:
+    if not is_own(entry.choose):
         return _choice(entry, pool, int(count), seed)
     before = _content(pool)
     chosen = _choice(entry, pool, int(count), seed)

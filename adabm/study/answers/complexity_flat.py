@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ..tables.wording import least_to_most
 from .complexity_measures import OWN
 from .probing import psnr
 
@@ -23,14 +24,10 @@ def flat_told(units: pd.DataFrame) -> str:
     place = int(worst["loss"].idxmax())
     most = worst.loc[place]
     told = (
-        f"the quarter of least gradient loses {_ends(flat)} dB of PSNR to ground truth, the quarter of greatest {_ends(busy)}"
+        f"the quarter of least gradient loses {least_to_most(flat)} dB of PSNR to ground truth, the quarter of greatest {least_to_most(busy)}"
         f"{' (by network)' if len(networks) > 1 else ''}; the most that a patch loses is {most['loss']:.2f} dB ({most['patch']} of "
         f"{most['dataset']} on {most['backbone']}, number {place + 1} of {len(worst)} from the flattest)"
     )
     if all(one > other for one, other in zip(flat, busy)):
         return f"Flat patches, from which the rule takes a bit, lose most by it: {told}."
     return f"By a bit fewer {told}."
-
-
-def _ends(values: list[float]) -> str:
-    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))

@@ -13,7 +13,7 @@ from ..running.networks import Unit
 from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from ..tables.wording import several
+from ..tables.wording import least_to_most, several
 from .asked import checked_units
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
@@ -175,9 +175,7 @@ def _cost(seconds: pd.DataFrame) -> str:
     medians = seconds.groupby(["backbone", "rule"])["seconds"].median().unstack()
     told = []
     for rule in DYNAMIC:
-        ratios = medians[rule] / medians[FIXED]
-        ends = list(dict.fromkeys(f"{end:.2f}" for end in (ratios.min(), ratios.max())))
-        told.append(f"{' to '.join(ends)} times as long by {rule}")
+        told.append(f"{least_to_most(medians[rule] / medians[FIXED])} times as long by {rule}")
     networks = ", by network" if len(medians) > 1 else ""
     return f"Measured, a patch takes {several(told)} as with fixed factors (medians{networks}; simulated bits, on one thread)."
 

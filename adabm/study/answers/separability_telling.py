@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..tables.wording import several
+from ..tables.wording import least_to_most, several
 from .draws import from_to, one_sided
 from .separability_gains import ADABM, JOINT, SEPARATE
 
@@ -81,8 +81,10 @@ def _to_truth(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray], patch
 def told_larger(shares: pd.DataFrame) -> str:
     """Whether layers or pictures explain more of the error of every network, and so which to begin with; nothing where they differ."""
     parts = shares.groupby("backbone", sort=False)[["layer", "picture"]].mean()
-    extent = lambda values: " to ".join(dict.fromkeys([f"{values.min():.0%}", f"{values.max():.0%}"]))
     for more, less in (("layer", "picture"), ("picture", "layer")):
         if (parts[more] > parts[less]).all():
-            return f" Begin with {more}s: they explain {extent(parts[more])} of the variance of the log error, {less}s {extent(parts[less])}."
+            shares = [least_to_most(parts[kind], ".0%") for kind in (more, less)]
+            return (
+                f" Begin with {more}s: they explain {shares[0]} of the variance of the log error, {less}s {shares[1]}."
+            )
     return ""

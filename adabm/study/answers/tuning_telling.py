@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
-from ..tables.wording import several, told_count
+from ..tables.wording import least_to_most, several, told_count
 from .significance import Difference
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
 from .tuning_rates import harmful_rates
@@ -196,7 +196,7 @@ def turns(ended: Ended) -> list[str]:
             by_group.setdefault(tuned.turns.groups[0], []).append(tuned.share)
     texts = ["Groups of parameters take turns, a round each."]
     for group, shares in by_group.items():
-        span = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(shares), max(shares))))
+        span = least_to_most(shares, ".0%")
         texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the change in runs that gain.")
     over = [place for place in rotating if place[2].over]
     rising = [place for place in rotating if place[2].rising]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ...own_functions import is_own
 from ...quantization.bit_mapping import ALLOCATIONS, SENSITIVITIES
 from ...quantization.channel_weights import CHANNEL_OBSERVERS
 from ...quantization.complexity import COMPLEXITIES
@@ -10,7 +11,7 @@ from ...quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
 from ...recipes import Recipe
 from ...registry import Registry
 from ...steps.rounding import ROUNDING_RULES
-from ..origin.fingerprint import definition_root, package
+from ..origin.fingerprint import definition_root
 
 _REGISTRIES: tuple[Registry, ...] = (
     ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS, CHANNEL_OBSERVERS, COMPLEXITIES, SENSITIVITIES, ALLOCATIONS, ROUNDING_RULES
@@ -32,5 +33,5 @@ def _named(recipe: Recipe) -> Iterator[Callable]:
     for step in recipe.steps:
         for name in filter(lambda value: isinstance(value, str), step.settings.values()):
             for function in (registry[name] for registry in _REGISTRIES if name in registry):
-                if function.__module__.partition(".")[0] != package().package:
+                if is_own(function):
                     yield function

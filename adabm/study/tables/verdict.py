@@ -10,7 +10,7 @@ from .leaderboard import below_bits, best, dearer, first_board, not_told_apart, 
 from .methods import RELEASED_RECIPE
 from .networks import network
 from .presentation import by_bits
-from .wording import SIGNIFICANT, several
+from .wording import SIGNIFICANT, least_to_most, several
 
 
 def verdict(board: pd.DataFrame) -> str:
@@ -59,8 +59,7 @@ def _use(board: pd.DataFrame) -> str:
     text = f"Use {quick['label']}; {first['label']} takes {first['seconds'] / quick['seconds']:.1f} times as long"
     gains = _gains(board, first, quick)
     if gains:
-        span = " to ".join(dict.fromkeys(f"{end(gains.values()):.2f}" for end in (min, max)))
-        text += f" and gains {span} dB where the seeds tell it: {_told_places(gains)}"
+        text += f" and gains {least_to_most(gains.values())} dB where the seeds tell it: {_told_places(gains)}"
     else:
         seeds = who_cannot_tell(first, [quick])
         text += f", and {seeds} {'does' if seeds == 'one seed' else 'do'} not tell a gain"
