@@ -3,10 +3,24 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from adabm.study.answers import complexity
+from adabm.errors import ConfigError
+from adabm.study import Run
+from adabm.study.answers import complexity, complexity_gains
 from adabm.study.answers.complexity_flat import flat_told
 from adabm.study.answers.complexity_measures import MEASURES, OWN, errors
+from adabm.study.answers.complexity_predicted import (
+    ALL_MEASURES,
+    PROJECTED,
+    ROUNDING,
+    output_error,
+    predictions,
+    rounding_error,
+)
+from adabm.study.answers.complexity_whole import measure_whole, ranks_of, whole_told
+from adabm.study.answers.layer_probes import adaptive_layers, adding
+from adabm.study.answers.probing import batch_of, patches
 from helpers.evidence import cells
 from helpers.probed import probed
 
@@ -23,7 +37,7 @@ def test_noise_is_more_complex_than_a_flat_picture(name):
 def units(worth=tuple(range(10)), flip: str = "variance") -> pd.DataFrame:
     """Ten patches: a bit is worth ``worth``; all measures rise with it but one, which falls."""
     worth = np.array(worth, float)
-    table = pd.DataFrame({name: -worth if name == flip else worth for name in MEASURES})
+    table = pd.DataFrame({name: -worth if name == flip else worth for name in ALL_MEASURES})
     table = table.assign(backbone="net", dataset="Set", setting="W4A4 FQ", seed=0, fab=4.0)
     table["patch"] = [f"p{index}" for index in range(len(worth))]
     for kind in ("fp", "truth"):
@@ -31,6 +45,11 @@ def units(worth=tuple(range(10)), flip: str = "variance") -> pd.DataFrame:
         table[f"{kind} +1"] = 100.0 - worth
         table[f"{kind} -1"] = 100.0 + 2 * worth
     return table.assign(**{"truth fp": 50.0})
+
+
+def concluded(patches: pd.DataFrame) -> list[str]:
+    """The conclusion, where whole pictures are what the patches are."""
+    return complexity.conclusion(patches, patches, 0.1)
 
 
 def test_rank_correlations():
@@ -50,31 +69,31 @@ def test_equal_bits_and_the_gain_by_hand():
     ) / 10  # what is worth 9 gains, what is worth nothing loses nothing
     where = "not fine-tuned, on 1 network; more on the page of complexity."
     known = f", by their measured worth {gain:+.2f} dB, {where}"
-    assert complexity.image_worth(table).endswith(f"says changes PSNR to ground truth by {gain:+.2f} dB{known}")
+    assert complexity_gains.image_worth(table).endswith(f"says changes PSNR to ground truth by {gain:+.2f} dB{known}")
     lost = table.assign(psnr_y_db=table["psnr_y_db"].mask(table["level"] == complexity.ORACLE, 0.0))
-    assert ", even by their measured worth -" in complexity.image_worth(lost)
-    unknown = complexity.image_worth(table[table["level"] != complexity.ORACLE])
+    assert ", even by their measured worth -" in complexity_gains.image_worth(lost)
+    unknown = complexity_gains.image_worth(table[table["level"] != complexity.ORACLE])
     assert unknown.endswith(f"by {gain:+.2f} dB, {where}")
     rows = table["setting"] != "FP32"
     poorer = table[rows].assign(
         seed=1, psnr_y_db=table["psnr_y_db"].where(table["level"] != OWN, table["psnr_y_db"] - 0.2)
     )
-    several = complexity.image_worth(pd.concat([table, poorer]))
+    several = complexity_gains.image_worth(pd.concat([table, poorer]))
     assert several.endswith(f"by {gain - 0.1:+.2f} dB ({gain - 0.2:+.2f} to {gain:+.2f} by seed){known}")
-    wide = complexity.image_worth(pd.concat([table, poorer.assign(backbone="wide", seed=0)]))
+    wide = complexity_gains.image_worth(pd.concat([table, poorer.assign(backbone="wide", seed=0)]))
     assert f"({gain - 0.2:+.2f} to {gain:+.2f} by network), by their measured worth" in wide and "on 2 networks" in wide
-    assert complexity.image_worth(table[table["level"] != complexity.UNIFORM]) == ""
+    assert complexity_gains.image_worth(table[table["level"] != complexity_gains.UNIFORM]) == ""
 
 
 def test_the_conclusion_names_the_best_measure():
-    head, _, advice, *tables = complexity.conclusion(units(flip=OWN), 0.1)
+    head, _, advice, *tables = concluded(units(flip=OWN))
     assert head.startswith(
         "**AdaBM's gradient hardly ranks which patches need bits (rank correlation -1.00, -1.00 to -1.00); variance does clearly "
-        "better (1.00; 8 measures compared, not adjusted). Moving bits by the gradient loses: -"
+        "better (1.00; 10 measures compared, not adjusted). Moving bits by the gradient loses: -"
     )
     assert advice.startswith("*In practice:* give all images the same bits. ") and "| -1.00" in tables[0]
     assert cells(tables[0], 0)[3] == "" and cells(tables[0], 1)[3] == "+2.00 to +2.00"
-    head, _, advice, *_ = complexity.conclusion(units(), 0.1)
+    head, _, advice, *_ = concluded(units())
     assert (
         "ranks well which patches need bits (rank correlation 1.00, +1.00 to +1.00), best of all measures. Moving"
         in head
@@ -87,29 +106,29 @@ def test_the_conclusion_names_the_best_measure():
 def test_networks_that_the_gradient_ranks_otherwise_are_told_apart():
     mixed = units().assign(**{OWN: [3.0, 5, 0, 8, 1, 9, 2, 7, 4, 6]})
     networks = pd.concat([units(), units(), mixed]).assign(backbone=np.repeat(["net", "wide", "odd"], 10))
-    head, *_, measures, _, _ = complexity.conclusion(networks, 0.1)
+    head, _, _, measures, *_ = concluded(networks)
     rank = networks[-10:][OWN].corr(networks[-10:]["entropy"], method="spearman")
     assert 0 < rank < 0.3 and head.startswith(
         "**AdaBM's gradient ranks well which patches need bits on net and wide (rank correlation 1.00 and 1.00), hardly on odd "
-        f"({rank:.2f}); entropy does clearly better (1.00 against {(2 + rank) / 3:.2f} in the mean; 8 measures compared"
+        f"({rank:.2f}); entropy does clearly better (1.00 against {(2 + rank) / 3:.2f} in the mean; 10 measures compared"
     )
     assert "on net, wide and odd" in measures and cells(measures, 0)[2] == f"1.00, 1.00, {rank:.2f}"
-    alike = complexity.conclusion(pd.concat([units(), units().assign(backbone="wide")]), 0.1)[0]
+    alike = concluded(pd.concat([units(), units().assign(backbone="wide")]))[0]
     assert "which patches need bits (rank correlation 1.00, +1.00 to +1.00), best" in alike
 
 
 def test_a_measure_that_is_better_by_one_exchange_is_not_clearly_better():
     here = units(worth=range(1, 11))
     here[OWN] = here[OWN].to_numpy()[[0, 1, 2, 3, 5, 4, 6, 7, 8, 9]]
-    assert "; entropy does better, but not clearly (1.00; 8" in complexity.conclusion(here, 0.1)[0]
+    assert "; entropy does better, but not clearly (1.00; 10" in concluded(here)[0]
     here[OWN] = here[OWN].to_numpy()[[4, 3, 2, 1, 0, 9, 8, 7, 6, 5]]
-    head = complexity.conclusion(here, 0.1)[0]
-    assert "ranks fairly well which patches" in head and "; entropy does clearly better (1.00; 8 measures" in head
+    head = concluded(here)[0]
+    assert "ranks fairly well which patches" in head and "; entropy does clearly better (1.00; 10 measures" in head
 
 
 def test_how_sure_the_answer_is():
     both = [units(5 * np.arange(1.0, 11)).assign(backbone=name) for name in ("net", "wide")]
-    head, sure, _, measures, networks, extents = complexity.conclusion(pd.concat(both), 0.1)
+    head, sure, _, measures, networks, _, extents = concluded(pd.concat(both))
     assert sure == "This rests on 10 patches each of net and wide, with one seed each."
     assert "(rank correlation 1.00, +1.00 to +1.00)" in head  # the benefit rises with it, whichever are drawn
     least, most = (float(end) for end in cells(networks, 0)[2].split("(")[1].strip(")").split(" to "))
@@ -128,12 +147,12 @@ def test_what_one_patch_decides_is_not_clear():
     here.loc[9, "fp +1"] = 90.0  # it has a bit more in draws that hold it
     here["fp -1"] = 101.5 + 0.01 * np.arange(10)
     here["truth +1"], here["truth -1"] = 100.0, 110.0
-    head, _, advice, *_ = complexity.conclusion(here, 0.1)
+    head, _, advice, *_ = concluded(here)
     assert "gains on one side alone: +0.04 dB (not clearly, -0.002 to +0.037) to the full-precision" in head
     assert "largest errors" not in advice
     here["fp -1"] = 100.5 + 0.01 * np.arange(10)
     here["fp +1"] = 90.0 - 0.01 * np.arange(10)  # as much wherever the bit goes
-    head, _, advice, *_ = complexity.conclusion(here, 0.1)
+    head, _, advice, *_ = concluded(here)
     assert "gains on one side alone: +0.04 dB (+0.04 to +0.04) to the full-precision output, -0.04 dB (-0.04" in head
     assert advice.endswith("Let them follow the gradient only where the largest errors count, not the mean PSNR.")
 
@@ -141,17 +160,17 @@ def test_what_one_patch_decides_is_not_clear():
 def test_patches_that_give_up_a_bit_lose_more():
     far = units()
     far["truth +1"], far["truth -1"] = 100.0, 200.0
-    head, _, advice, *_ = complexity.conclusion(far, 0.1)
+    head, _, advice, *_ = concluded(far)
     assert "gains on one side alone" in head and "to ground truth falls more than by chance" not in head
     lost = "dB to ground truth. The patches that give up a bit lose more decibels than those that get one gain."
     moved = "Moving 10% of the patches up and 10% down by one bit"
     assert f"{moved}, even by their measured worth, changes PSNR by +" in advice and lost in advice
     known = units(flip=OWN)  # gives bits to the wrong ones
-    advice = complexity.conclusion(known, 0.1)[2]
+    advice = concluded(known)[2]
     assert f"{moved}, by their measured worth, changes PSNR by +" in advice and lost in advice
     even = known.assign(**{f"truth {more}": 100.0 for more in ("-1", "+1")})
     told = "worth, changes PSNR by +0.04 dB to the full-precision output and +0.00 dB to ground truth."
-    assert complexity.conclusion(even, 0.1)[2].endswith(told)
+    assert concluded(even)[2].endswith(told)
 
 
 def test_bits_that_change_nothing():
@@ -159,7 +178,7 @@ def test_bits_that_change_nothing():
         **{f"{kind} {more}": 100.0 for kind in ("fp", "truth") for more in ("-1", "+0", "+1")}
     )
     even["fp +1"], even["fp -1"] = 100 - 1e-4 * np.arange(10), 100 + 1e-4 * np.arange(10)  # ranks, and no more
-    head, _, advice, *_ = complexity.conclusion(even.assign(**{name: np.arange(10.0) for name in MEASURES}), 0.1)
+    head, _, advice, *_ = concluded(even.assign(**{name: np.arange(10.0) for name in MEASURES}))
     assert "best of all measures. But moving bits by the gradient changes nothing: +0.00 dB" in head
     assert advice.startswith(
         "*In practice:* give all images the same bits. Moving 10% of the patches up and 10% down by one bit, by their"
@@ -187,4 +206,52 @@ def test_what_flat_patches_lose_by_a_bit_fewer():
     assert (
         told.startswith("By a bit fewer the quarter of least gradient loses 0.00 to 3.01 dB") and "(by network)" in told
     )
-    assert flat_told(flat) in complexity.conclusion(flat, 0.1)[0]
+    assert flat_told(flat) in concluded(flat)[0]
+
+
+def test_predicted_errors_on_a_tiny_network(tmp_path):
+    """Rounding by hand; and both are less with more bits."""
+    model, bench = probed(tmp_path)
+    rows = predictions(model, bench, 12, 2)["rows"]
+    assert [(row["dataset"], row["patch"]) for row in rows] == [
+        (row["dataset"], row["patch"]) for row in errors(model, bench, 12, 2)["rows"]
+    ]
+    batch = batch_of(model, [patches(bench, 12, 2)[0].low])
+    assert (rows[0][ROUNDING], rows[0][PROJECTED]) == (rounding_error(model, batch), output_error(model, batch))
+    shares = []
+    layers = adaptive_layers(model)
+
+    def look(layer, x):
+        if layer.name in layers:
+            lost = layer.activation(x, layer.activation_bits) - x
+            shares.append(float((lost**2).sum() / (x**2).sum()))
+
+    with torch.no_grad(), model.full_precision(), model.visiting(look):
+        model.infer(batch)
+    assert len(shares) == len(layers) > 1 and rows[0][ROUNDING] == pytest.approx(np.mean(shares), rel=1e-4)
+    with adding(model, dict.fromkeys(layers, 2)):
+        assert rounding_error(model, batch) < rows[0][ROUNDING] and 0 < output_error(model, batch) < rows[0][PROJECTED]
+
+
+def test_whole_pictures_of_the_sets_that_a_network_has(tmp_path):
+    _, bench = probed(tmp_path)
+    run = Run.at("adabm-own-bits", "W4A4 FQ", 0, {"tune": None})
+    found = measure_whole(bench, run, 2, {})
+    assert [*found["patch"]] == [files.name for of in bench.sets for files in of.files]
+    assert found.equals(measure_whole(bench, run, 2, {"whole": ["First"]}))
+    with pytest.raises(ConfigError, match="net: whole: unknown 'Frist'; did you mean 'First'"):
+        measure_whole(bench, run, 2, {"whole": ["Frist"]})
+
+
+def test_how_measures_rank_whole_pictures():
+    ranked = ranks_of(pd.concat([units(), units(flip=OWN).assign(backbone="wide")]))
+    assert [*ranked.columns] == ["net", "wide"] and [*ranked.loc[OWN]] == pytest.approx([1, -1])
+    assert (
+        whole_told(units())
+        == "Of whole pictures its rank correlation is 1.00 on net (10 of Set), the best in the mean."
+    )
+    both = pd.concat([units(flip=OWN), units(flip=OWN).assign(backbone="wide", seed=1)])
+    assert whole_told(both) == (
+        "Of whole pictures its rank correlation is -1.00 on net (10 of Set) and -1.00 on wide (10 of Set); variance has the highest "
+        "(1.00 against -1.00 in the mean)."
+    )

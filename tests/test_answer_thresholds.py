@@ -7,15 +7,26 @@ import pytest
 
 from adabm.errors import ConfigError
 from adabm.study.answers import dynamic, thresholds
+from adabm.study.answers.asked import Asked
+from adabm.study.answers.threshold_gains import at_equal_fab
+from adabm.study.answers.threshold_starts import ALIKE, CONSTANT, RANDOM, STARTS
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import row
 
 METHODS = {"untuned": {"method": "adabm-own-bits", "changes": {"tune": None}}}
-BENCH = SimpleNamespace(choose=lambda strategy, count, run: (Path("picture.png"),) * count)
+BENCH = SimpleNamespace(
+    choose=lambda strategy, count, run: (Path("picture.png"),) * count, backbone=Path("net_x4.safetensors")
+)
+
+
+def planned(percentiles=(), starts=(), methods=METHODS, seeds=(0, 1), own=None):
+    return thresholds.trials(
+        Asked(BENCH, "W4A4 FQ", tuple(seeds), own or {}), list(percentiles), list(starts), 3, methods
+    )
 
 
 def test_one_percentile_moves_and_the_other_stays():
-    found = thresholds.trials(BENCH, "W4A4 FQ", [20], 3, METHODS, [0, 1])
+    found = planned([20])
     assert {(t.series, t.level) for t in found} == {
         *(("images, untuned", level) for level in ("0", "10", "20")),
         *(("layers, untuned", level) for level in ("0", "20", "30")),
@@ -32,20 +43,36 @@ def test_one_percentile_moves_and_the_other_stays():
     assert all(len(t.calibration) == 3 and t.run.config().step("tune") is None for t in found)
 
 
-def test_a_method_may_have_percentiles_and_seeds_of_its_own():
-    own = {"a": {**METHODS["untuned"], "percentiles": [45]}}
-    assert "45" in {t.level for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, own, [0])}
-    fewer = {"a": {**METHODS["untuned"], "seeds": [1]}}
-    assert {t.run.seed for t in thresholds.trials(BENCH, "W4A4 FQ", [20], 3, fewer, [0, 1])} == {1}
+def test_starts_that_follow_no_percentile():
+    found = {(t.series, t.level): t for t in planned(starts=STARTS, seeds=[0]) if t.variable == "start"}
+    assert [key for key in found if key[0].startswith("layers")] == [("layers, untuned", "random")]
+    assert [level for series, level in found if series.startswith("images")] == STARTS
+    names = lambda trial: [step.name for step in trial.run.config().recipe.steps]
+    random = found["images, untuned", "random"]
+    assert names(random) == ["calibrate", "map_bits", "start_thresholds", "clip"]  # clipping sees where images start
+    assert random.run.config().step("map_bits").image_percentile == 0
+    assert random.run.config().step("start_thresholds").at is None
+    assert found["images, untuned", "constant 15 to 50"].run.config().step("start_thresholds").at == (15, 50)
+    assert names(found["layers, untuned", "random"]) == ["calibrate", "map_bits", "deal_factors", "clip"]
+    with pytest.raises(ConfigError, match="starts: unknown 'rondom'"):
+        planned(starts=["rondom"])
+
+
+def test_a_network_may_have_levels_of_its_own_to_which_a_method_is_limited():
+    fewer = {"a": {**METHODS["untuned"], "percentiles": [45], "starts": [], "seeds": [1]}}
+    found = planned([20, 45], ["random"], fewer)
+    assert {t.level for t in found} == {"0", "10", "30", "45"} and {t.run.seed for t in found} == {1}
+    assert "45" not in {t.level for t in planned([20, 45], [], fewer, own={"percentiles": [20]})}
+    elsewhere = {"a": {**METHODS["untuned"], "backbones": ["other"]}}
+    assert planned([20], methods=elsewhere) == []
 
 
 @pytest.mark.parametrize(("changed", "named"), [({"levels": [45]}, "levels"), ({"seeds": [1, 7]}, "seed 7")])
-@pytest.mark.parametrize("answer", [thresholds, dynamic])
-def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(answer, changed, named):
+def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(changed, named):
     units = [SimpleNamespace(seed=seed) for seed in (0, 1)]
-    assert answer.checked(units, METHODS) == units
+    assert dynamic.checked(units, METHODS) == units
     with pytest.raises(ConfigError, match=f"methods, a: .*{named}"):
-        answer.checked(units, {"a": {**METHODS["untuned"], **changed}})
+        dynamic.checked(units, {"a": {**METHODS["untuned"], **changed}})
 
 
 def rows(psnr: dict[str, tuple], which="images", fab=lambda level: 4 + int(level) / 100) -> list[dict]:
@@ -63,7 +90,7 @@ def test_the_released_percentile_is_compared_with_the_best_and_with_none():
     psnr = {"0": (29.0, 29.1, 29.2), "10": (29.5, 29.61, 29.69), "20": (30.0, 30.1, 30.21)}
     head, advice, evidence = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
     assert head == (
-        "**It matters for images (up to 1.00 dB between percentiles). For images 20 is clearly better than the released 10 (+0.50 ± 0.02 dB).**"
+        "**It matters for images (up to 1.00 dB between percentiles).** For images 20 is clearly better than the released 10 (+0.50 ± 0.02 dB)."
     )
     assert advice == "*In practice:* try 20 instead of 10 for images."
     best, extremes = evidence.splitlines()[2:]
@@ -75,7 +102,7 @@ def test_networks_that_one_percentile_suits_are_told_together():
     better = [{**each, "backbone": name} for name in ("a", "b") for each in [FULL, *rows(psnr)]]
     head, advice, evidence = thresholds.conclusion(study_table(better))
     assert head.endswith(
-        " For images 20 is clearly better than the released 10 on a (+0.50 ± 0.02 dB) and b (+0.50 ± 0.02 dB).**"
+        " For images 20 is clearly better than the released 10 on a (+0.50 ± 0.02 dB) and b (+0.50 ± 0.02 dB)."
     )
     assert advice == "*In practice:* try 20 instead of 10 for images on a and b."
     assert "released minus it (dB)" in evidence.splitlines()[0]
@@ -84,7 +111,7 @@ def test_networks_that_one_percentile_suits_are_told_together():
 def test_percentile_0_is_called_the_extremes():
     psnr = {"0": (30.0, 30.1, 30.21), "10": (29.5, 29.61, 29.69), "20": (29.0, 29.1, 29.2)}
     head, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
-    assert head.endswith(" For images 0 (the extremes) is clearly better than the released 10 (+0.50 ± 0.02 dB).**")
+    assert head.endswith(" For images 0 (the extremes) is clearly better than the released 10 (+0.50 ± 0.02 dB).")
     assert advice == "*In practice:* try 0 (the extremes) instead of 10 for images."
     layers = {"0": psnr["0"], "30": psnr["10"]}
     head, advice, _ = thresholds.conclusion(study_table([FULL, *rows(layers, "layers")]))
@@ -96,7 +123,7 @@ def test_what_the_seeds_cannot_tell_is_not_called_better():
     psnr = {"0": (29.0, 30.0), "10": (29.4, 29.8), "20": (30.0, 29.9)}
     head, advice, _ = thresholds.conclusion(study_table([FULL, *rows(psnr)]))
     assert head.endswith(
-        " For images no other percentile is clearly better than the released 10, which the seeds cannot tell from 0 (the extremes).**"
+        " For images no other percentile is clearly better than the released 10, which the seeds cannot tell from 0 (the extremes)."
     )
     assert (
         advice == "*In practice:* keep the released 10 for images (whether to map images at all: page of complexity)."
@@ -109,7 +136,7 @@ def test_images_and_layers_are_told_apart():
     head = thresholds.conclusion(study_table([FULL, *rows(images), *rows(layers, "layers")]))[0]
     assert head.endswith(
         " For images 0 (the extremes) is clearly better than the released 10 (+0.50 ± 0.01 dB). For layers no other "
-        "percentile is clearly better than the released 30; 30 is clearly better than 0, the extremes, (+1.00 ± 0.01 dB).**"
+        "percentile is clearly better than the released 30; 30 is clearly better than 0, the extremes, (+1.00 ± 0.01 dB)."
     )
 
 
@@ -127,7 +154,7 @@ def test_what_helps_on_one_network_alone_names_it():
     other = [row | dict(backbone="other") for row in [FULL, *rows(far)]]
     table = study_table([FULL, *rows(near), *other])
     head, *_, evidence = thresholds.conclusion(table)
-    assert head.endswith(f"10 is clearly better than 0, the extremes, on {FULL['backbone']} (+0.50 ± 0.01 dB).**")
+    assert head.endswith(f"10 is clearly better than 0, the extremes, on {FULL['backbone']} (+0.50 ± 0.01 dB).")
     assert "other" in evidence and len(evidence.splitlines()) == 6
     drawn = thresholds.figures(table)[""]
     assert [axis.get_title() for axis in drawn.axes[:2]] == [f"{FULL['backbone']}, Set5", "other, Set5"]
@@ -142,7 +169,7 @@ def test_what_helps_on_one_network_and_harms_on_another_names_both():
     head, advice, _ = thresholds.conclusion(study_table([FULL, *rows(up), *other]))
     assert head.endswith(
         " For images 0 (the extremes) is clearly better than the released 10 on other (+0.50 ± 0.01 dB); "
-        f"10 is clearly better than 0 on {FULL['backbone']} (+0.50 ± 0.01 dB).**"
+        f"10 is clearly better than 0 on {FULL['backbone']} (+0.50 ± 0.01 dB)."
     )
     assert advice == (
         f"*In practice:* try 0 (the extremes) instead of 10 for images on other; keep the released 10 for images on {FULL['backbone']} "
@@ -153,7 +180,7 @@ def test_what_helps_on_one_network_and_harms_on_another_names_both():
 def test_the_percentile_that_loses_most_is_told_where_it_is_noticeable():
     psnr = {"0": (30.0, 30.1), "10": (30.0, 30.1), "20": (29.5, 29.6), "45": (29.0, 29.3)}
     head = thresholds.conclusion(study_table([FULL, *rows(psnr)]))[0]
-    assert head.endswith("from 0 (the extremes); of the others tried 45 loses most, 0.90 ± 0.14 dB, not clearly.**")
+    assert head.endswith("from 0 (the extremes); of the others tried 45 loses most, 0.90 ± 0.14 dB, not clearly.")
 
 
 def test_whether_it_matters_is_told_first():
@@ -161,8 +188,60 @@ def test_whether_it_matters_is_told_first():
     steep = rows({"0": (30.0, 30.2), "10": (30.05, 30.25), "20": (30.02, 30.21), "45": (29.0, 29.2)})
     layers = rows({"0": (30.0, 30.2), "30": (29.0, 29.2)}, "layers")
     told = lambda *parts: thresholds.conclusion(study_table([FULL, *(row for part in parts for row in part)]))[0]
-    assert told(flat).startswith("**It hardly matters for images (at most 0.10 dB). For")
-    assert told(layers).startswith("**It matters for layers (up to 1.00 dB between percentiles). For")
+    assert told(flat).startswith("**It hardly matters for images (at most 0.10 dB).** For")
+    assert told(layers).startswith("**It matters for layers (up to 1.00 dB between percentiles).** For")
     assert told(steep, layers).startswith(
-        "**It matters for layers (up to 1.00 dB between percentiles), hardly for images up to percentile 20 (beyond it up to 1.05 dB). For"
+        "**It matters for layers (up to 1.00 dB between percentiles), hardly for images up to percentile 20 (beyond it up to 1.05 dB).** For"
     )
+
+
+def begun(which: str, start: str, values: tuple, fab: float = 4.2, method="untuned", **changes) -> list[dict]:
+    """Rows of a start that follows no percentile, by seed."""
+    return [
+        row(series=f"{which}, {method}", variable="start", level=start, seed=seed, psnr_y_db=value, fab=fab, **changes)
+        for seed, value in enumerate(values)
+    ]
+
+
+BASE = {"0": (30.0, 30.1, 30.2), "10": (30.0, 30.1, 30.2)}
+LAYERS = {"0": (29.0, 29.1, 29.2), "30": (30.0, 30.1, 30.2)}
+
+
+def test_starts_that_follow_no_percentile_are_told_in_the_answer():
+    random = begun("images", RANDOM, (29.5, 29.61, 29.69))
+    constant = begun("images", CONSTANT, (30.2, 30.0, 30.3))
+    dealt = begun("layers", RANDOM, (29.0, 29.11, 29.2))
+    head, _, table, *_ = thresholds.conclusion(
+        study_table([FULL, *rows(BASE), *random, *constant, *rows(LAYERS, "layers"), *dealt])
+    )
+    assert (
+        "Against the released start thresholds of images at random lose 0.50 dB (clearly), the same constants for all change PSNR "
+        "by +0.07 dB (not clearly) and factors of layers dealt at random lose 1.00 dB (clearly).**"
+    ) in head
+    assert "| random" in table and "| constant 15 to 50" in table
+
+
+def test_thresholds_are_compared_at_equal_fab_by_hand():
+    alike = [
+        each
+        for factor, name in ALIKE.items()
+        for each in begun("images", name, tuple(30.0 + factor * 2 + seed / 10 for seed in range(3)), 4.0 + factor)
+    ]
+    found = at_equal_fab(study_table([FULL, *rows(BASE, fab=lambda level: 4.2), *alike]))
+    assert [(dealt.start, dealt.fab) for dealt in found] == [("0", pytest.approx(4.2)), ("10", pytest.approx(4.2))]
+    assert found[0].gain.mean == pytest.approx(-0.4)  # a fifth of the pictures with a bit more, which is worth 2 dB
+    head = thresholds.conclusion(study_table([FULL, *rows(BASE, fab=lambda level: 4.2), *alike]))[0]
+    assert head.endswith(
+        "Against the same FAB dealt to pictures blindly the released thresholds give -0.40 ± 0.00 dB on net_x4."
+    )
+    assert at_equal_fab(study_table([FULL, *rows(BASE), *alike[:3]])) == []
+
+
+def test_what_fine_tuning_makes_of_the_same_starts():
+    tuned = lambda psnr: [each | dict(series="layers, fine-tuned") for each in rows(psnr, "layers")]
+    told = lambda psnr: thresholds.conclusion(study_table([FULL, *rows(LAYERS, "layers"), *tuned(psnr)]))[0]
+    near, far = ({"0": tuple(value - less for value in LAYERS["30"]), "30": LAYERS["30"]} for less in (0.2, 1.5))
+    assert told(near).endswith(
+        "Fine-tuned, the same starts span 0.20 dB for layers (before 1.00): tuning makes up for the start."
+    )
+    assert told(far).endswith("span 1.50 dB for layers (before 1.00): tuning does not make up for the start.")

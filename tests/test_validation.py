@@ -31,7 +31,7 @@ from helpers.tiny_networks import tiny
 NONSENSE = [
     True, False, "1", "", "weight", math.nan, math.inf, -math.inf, -1, 0, 1, 0.75, 1e9, 10**30, 10**5000, None, [], {},
     (), b"", ["weight"], ["weight", "weight"], ["weight", 1], [[]], {"a": 1}, object, np.float64("nan"), np.bool_(True),
-    np.zeros(3), torch.zeros(2),
+    np.zeros(3), torch.zeros(2), [15, 50.0], (50.0, 15.0), [15, math.nan],
 ]  # fmt: skip
 
 
@@ -59,10 +59,15 @@ def among(*names):
     return lambda value: type(value) is str and value in names
 
 
+def rising(value) -> bool:
+    return type(value) in (list, tuple) and len(value) == 2 and all(map(real, value)) and value[0] < value[1]
+
+
 def counts(value) -> bool:
     return whole(value, 1)
 
 
+ADDED = ("deal_factors", "start_thresholds")  # to `adabm`, before a setting of theirs changes
 # What is legal, told once more: the rules of the package are its annotations.
 LEGAL = {
     "calibrate.activation": among("minmax", "percentile", "omse", "mse"),
@@ -99,6 +104,7 @@ LEGAL = {
     "tune.pool": or_none(counts),
     "tune.convolutions": among("float32", "bfloat16"),
     "deal_factors.by": among("random", "opposite"),
+    "start_thresholds.at": or_none(rising),
     "shift_channels.patches": or_none(counts),
     "equalize.strength": lambda v: real(v) and 0 < v <= 1,
     "equalize.patches": or_none(counts),
@@ -196,7 +202,7 @@ def test_settings_of_steps(name):
     sweep(lambda value: make_step(step_name, {setting: value}), setting, legal)
     if step_name == "tune":
         sweep(lambda value: TuningSettings(**{setting: value}), setting, legal)
-    recipe = read_recipe("adabm").with_changes({} if step_name != "deal_factors" else {"deal_factors": {}})
+    recipe = read_recipe("adabm").with_changes({step_name: {}} if step_name in ADDED else {})
     sweep(lambda value: recipe.with_changes({name: value}).step(step_name), setting, legal)
 
 

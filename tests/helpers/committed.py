@@ -107,8 +107,10 @@ class Committed:
         """As the question's notebook computes it from the committed table."""
         block, table = self.blocks[question], self.tables[question]
         if question == "complexity":
-            units = pd.read_csv(self.results / question / "complexity_patches.csv")
-            return complexity.conclusion(named(units), block["share"])
+            units, whole = (
+                pd.read_csv(self.results / question / f"complexity_{n}.csv") for n in ("patches", "pictures")
+            )
+            return complexity.conclusion(named(units), named(whole), block["share"])
         if question == "clipping":
             units, layers = (pd.read_csv(self.results / question / f"clipping_{n}.csv") for n in ("patches", "layers"))
             return clipping.conclusion(units, layers, block["methods"][0])

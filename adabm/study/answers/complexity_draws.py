@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .complexity_measures import FACTORS, MEASURES
+from .complexity_measures import FACTORS
+from .complexity_predicted import ALL_MEASURES
 from .dealing import factors_by, known_factors
 from .draws import drawn
 from .probing import psnr
 from .ranking import correlations
 
-ORACLE = "if the worth were known"
+ORACLE, RANDOM = "if the worth were known", "chance"
 
 
 def errors_of(units: pd.DataFrame) -> np.ndarray:
@@ -44,24 +45,26 @@ class Spreads:
     @classmethod
     def of(cls, units: pd.DataFrame, share: float, names: Sequence[str]) -> "Spreads":
         """Draw from the patches of all networks; ``names`` are of the measures whose gains are wanted, or the known worth."""
-        arrays = lambda here: np.hstack([here[list(MEASURES)].to_numpy(float), errors_of(here).reshape(len(here), -1)])
+        arrays = lambda here: np.hstack(
+            [here[list(ALL_MEASURES)].to_numpy(float), errors_of(here).reshape(len(here), -1)]
+        )
         networks = [
             np.stack([arrays(here) for _, here in network.groupby("seed")])
             for _, network in units.groupby("backbone", sort=False)
         ]
         values = np.moveaxis(drawn(networks, lambda rows: _numbers(rows, share, names)), 2, 0)
-        gains = values[len(MEASURES) :].reshape(len(names), 2, *values.shape[1:])
+        gains = values[len(ALL_MEASURES) :].reshape(len(names), 2, *values.shape[1:])
         to_fp, truth = (dict(zip(names, gains[:, kind])) for kind in (0, 1))
-        return cls(dict(zip(MEASURES, values)), to_fp, truth)
+        return cls(dict(zip(ALL_MEASURES, values)), to_fp, truth)
 
 
 def _numbers(rows: np.ndarray, share: float, names: Sequence[str]) -> np.ndarray:
     """Mean over seeds of drawn (seeds, patches, measures and errors): a rank correlation a measure, two gains a name."""
-    count, found = len(MEASURES), []
+    count, found = len(ALL_MEASURES), []
     scores, errors = rows[..., :count], rows[..., count:].reshape(*rows.shape[:2], 2, len(FACTORS))
     less, same, more = np.moveaxis(errors[:, :, 0], 2, 0)
     ranks = correlations(np.concatenate([scores, (same - more)[..., None]], axis=2), count).mean(0)[:, 0]
-    place = {name: index for index, name in enumerate(MEASURES)}
+    place = {name: index for index, name in enumerate(ALL_MEASURES)}
     for seed, own in enumerate(errors):
         truth = pd.DataFrame({"benefit": same[seed] - more[seed], "harm": less[seed] - same[seed]})
         known = known_factors(truth, share)

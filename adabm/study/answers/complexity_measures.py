@@ -12,7 +12,7 @@ from ...pictures.tensors import to_batch
 from ...quantization.complexity import image_complexity
 from ...quantization.model import QuantizedSR
 from ..running.bench import Bench
-from .probing import batch_of, image_factor, output, patches, squared_error
+from .probing import Patch, batch_of, bench_scale, image_factor, output, patches, squared_error
 
 _QUALITY = 90  # of JPEG
 _HIGH = 0.25  # cycles a pixel: half of what can be represented
@@ -97,10 +97,14 @@ MEASURES: dict[str, Callable[[np.ndarray], float]] = {
 }
 
 
-def errors(model: QuantizedSR, bench: Bench, side: int, count: int) -> dict:
-    """Return ``rows``: of each patch its measures, and its errors on Y at each factor, to ground truth and full precision."""
+def errors(model: QuantizedSR, bench: Bench, side: int | None, count: int | None) -> dict:
+    """Return ``rows``: of each patch its measures, and its errors on Y at each factor, to ground truth and full precision.
+
+    Args:
+        side, count: of :func:`.probing.patches`; None: the sets' pictures as they are.
+    """
     rows, border = [], model.descriptor.scale
-    for patch in patches(bench, side, count):
+    for patch in whole_pictures(bench) if side is None else patches(bench, side, count):
         batch = batch_of(model, [patch.low])
         with model.full_precision():
             full = output(model, batch)[0]
@@ -117,6 +121,16 @@ def errors(model: QuantizedSR, bench: Bench, side: int, count: int) -> dict:
         ) * _share(model)
         rows.append(row)
     return {"rows": rows}
+
+
+def whole_pictures(bench: Bench) -> list[Patch]:
+    """Return the pictures of a bench's sets, each as one patch."""
+    read = [
+        (pictures.name, files.name, files.read(bench_scale(bench)))
+        for pictures in bench.sets
+        for files in pictures.files
+    ]
+    return [Patch(dataset, name, pair.low, pair.high) for dataset, name, pair in read]
 
 
 def _share(model: QuantizedSR) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ..answers import complexity, components
+from ..answers import complexity, complexity_gains, components
 from ..tables.leaderboard import best, by_parts, first_board, seconds_text
 from ..tables.methods import RELEASED_RECIPE
 from ..tables.schema import STUDY_COLUMNS
@@ -25,11 +25,8 @@ def advice(
     """
     told = [("Which recipe", verdict(board)), ("What it costs", _costs(board, steps or {}, amounts))]
     asked = dict(list(study.groupby("question", sort=False)))
-    parts = [
-        answer.image_worth(asked[answer.QUESTION.id])
-        for answer in (components, complexity)
-        if answer.QUESTION.id in asked
-    ]
+    tell = {components.QUESTION.id: components.image_worth, complexity.QUESTION.id: complexity_gains.image_worth}
+    parts = [told_of(asked[question]) for question, told_of in tell.items() if question in asked]
     worth = _nothing(asked) + " ".join(part for part in parts if part)
     return told + ([("What it is worth that bits follow the image", worth)] if worth else [])
 
@@ -37,7 +34,7 @@ def advice(
 def _nothing(asked: Mapping[str, pd.DataFrame]) -> str:
     """A verdict in front, where bits that follow the image neither gain clearly nor, with any seed, at equal FAB."""
     found = components.image_difference(asked.get(components.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
-    gain = complexity.image_gain(asked.get(complexity.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
+    gain = complexity_gains.image_gain(asked.get(complexity.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
     gains = found is not None and found[1].sure and found[1].mean > 0
     return "" if gains or gain is None or not (gain.mean(axis=1) < 0).all() else "Nothing, or a loss. "
 

@@ -1,6 +1,7 @@
 """Figures that answer the study's questions, from tables of :mod:`adabm.study.tables.schema`. One style, colour-blind safe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -30,19 +31,22 @@ def plot_sweep(
     log: bool = True,
     full: Mapping[str, float] | None = None,
     shades: Sequence[tuple[float, float, str]] = (),
+    apart: Mapping[str, tuple[float, str]] = MappingProxyType({}),
 ) -> Figure:
     """Draw values against a numeric level: a row a value, a column a set, a line a series.
 
     Points are means and bars one standard deviation over seeds; of times, medians and quartiles over samples.
 
     Args:
-        table: measured rows of one variable; ``level`` holds numbers.
+        table: measured rows; ``level`` holds numbers, and what ``apart`` names.
         label: of the horizontal axis.
         log: logarithmic axis, on which a level 0 is drawn left of the rest.
         full: PSNR of full precision by set, drawn as a dotted line.
         shades: (begin, end, name) stretches of the axis to be told apart.
+        apart: levels that are no numbers: where on the axis, which is not logarithmic, and how it calls them; no line leads there.
     """
-    data = table.assign(x=pd.to_numeric(table["level"]))
+    numbers = table["level"].map({level: str(place) for level, (place, _) in apart.items()}).fillna(table["level"])
+    data = table.assign(x=pd.to_numeric(numbers), apart=table["level"].isin(list(apart)))
     datasets = list(dict.fromkeys(data["dataset"]))
     series = list(dict.fromkeys(data["series"]))
     with study_style():
@@ -71,6 +75,8 @@ def plot_sweep(
                 told = f"{label} (logarithmic)" if log else label
                 axis.set(xlabel=told if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
                 _ticks(axis, sorted(data["x"].unique()), log)
+                if apart:
+                    _name_apart(axis, sorted(data.loc[~data["apart"], "x"].unique()), apart.values())
                 axis.autoscale_view(scaley=False)
                 if column == len(datasets) - 1 and row == 0 and len(series) > 1:
                     name_lines(axis, ends, series_styles(series))
@@ -92,12 +98,29 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
         )
         if len(middle):
             ends[name] = (middle.index[-1], middle.iloc[-1])
-            drawn = axis.errorbar(
-                middle.index, middle, bars, **styles[name], ms=4.5, lw=1.3, capsize=2, elinewidth=1, label=name
-            )
-            for part in (*drawn[1], *drawn[2]):  # the bars: where many series lie close, lines stay in front
-                part.set_alpha(0.45)
+            of_numbers = middle.index.isin(data.loc[~data["apart"], "x"])
+            for shown, style in ((of_numbers, {"label": name}), (~of_numbers, {"ls": "none"})):
+                drawn = axis.errorbar(
+                    middle.index[shown],
+                    middle[shown],
+                    bars[shown] if isinstance(bars, pd.Series) else [bar[shown] for bar in bars],
+                    **(styles[name] | style),
+                    ms=4.5,
+                    lw=1.3,
+                    capsize=2,
+                    elinewidth=1,
+                )
+                for part in (*drawn[1], *drawn[2]):  # the bars: where many series lie close, lines stay in front
+                    part.set_alpha(0.45)
     return ends
+
+
+def _name_apart(axis: Axes, numbers: Sequence[float], apart: Iterable[tuple[float, str]]) -> None:
+    """Put ticks at the numbers and, with their names, at what is none."""
+    places, names = zip(*apart)
+    axis.set_xticks([*numbers, *places], [*(f"{number:g}" for number in numbers), *names])
+    for label in axis.get_xticklabels()[len(numbers) :]:
+        label.set(rotation=90, va="top")
 
 
 def logarithmic_loss(axis: Axes) -> None:

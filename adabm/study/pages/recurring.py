@@ -13,6 +13,7 @@ import pandas as pd
 from ..answers import component_trials, components, fine_tuning, sampling, set_size, stopping, thresholds
 from ..answers.measured import measured
 from ..answers.strategy_gains import REFERENCE
+from ..answers.threshold_starts import IMAGES, RELEASED
 from ..answers.tuning_outcomes import Turns
 from ..plan.effort import Effort
 from ..running.runs import MEASURED
@@ -229,7 +230,5 @@ _ASKED = {
     set_size.QUESTION: _at("pictures", "20", "100"),
     sampling.QUESTION: _at("strategy", REFERENCE),
     components.QUESTION: _at("components", component_trials.WHOLE),
-    thresholds.QUESTION: _at(
-        "percentile", str(thresholds.RELEASED[thresholds.IMAGES]), series=f"{thresholds.IMAGES}, {{}}"
-    ),
+    thresholds.QUESTION: _at("percentile", str(RELEASED[IMAGES]), series=f"{IMAGES}, {{}}"),
 }
