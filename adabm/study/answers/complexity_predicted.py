@@ -25,19 +25,20 @@ def rounding_error(model: QuantizedSR, batch: Tensor) -> float:
         batch: one picture, (1, C, H, W).
 
     Returns:
-        The squared error as a share of the input's own square, mean of the layers whose bits adapt; each sees its input in full
-        precision.
+        The mean squared error in squared steps of the quantizer (1/12 where values fill the steps evenly, more where they are
+        clipped), mean of the layers whose bits adapt; each sees its input in full precision.
     """
-    layers, shares = adaptive_layers(model), []
+    layers, errors = adaptive_layers(model), []
 
     def look(layer: QuantizedLayer, x: Tensor) -> None:
         if layer.name in layers:
-            error = (layer.activation(x, layer.activation_bits) - x).square().mean()
-            shares.append(float(error / x.square().mean().clamp_min(1e-12)))
+            quantizer, bits = layer.activation, layer.activation_bits
+            step = float(quantizer.upper - quantizer.lower) / (2**bits - 1)
+            errors.append(float((quantizer(x, bits) - x).square().mean()) / step**2)
 
     with torch.no_grad(), model.full_precision(), model.visiting(look):
         model.infer(batch)
-    return float(np.mean(shares))
+    return float(np.mean(errors))
 
 
 def output_error(model: QuantizedSR, batch: Tensor, seed: int = 0) -> float:
