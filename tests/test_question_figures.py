@@ -99,6 +99,18 @@ def test_a_sweep_shows_means_and_spreads():
     assert [bool(axis.get_ylabel()) for axis in figure.axes] == [True, False, True, False]
 
 
+def test_what_is_no_number_stands_apart_with_its_name_and_no_line():
+    apart = sweep()
+    apart = apart.assign(level=apart["level"].replace("20", "at random"))
+    figure = plot_sweep(apart, ["fab"], "percentile", log=False, apart={"at random": (50.0, "random")})
+    axis = figure.axes[0]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0", "5", "random"]
+    lines = [line for line in axis.get_lines() if len(line.get_xdata())]
+    joined = [line for line in lines if line.get_linestyle() != "None" and line.get_marker() == "o"]
+    assert joined and all(50 not in line.get_xdata() for line in joined)
+    assert any(list(line.get_xdata()) == [50] and line.get_linestyle() == "None" for line in lines)
+
+
 def test_one_seed_has_no_spread():
     container = errorbars(plot_sweep(sweep(seeds=[0]), ["psnr_y_db"], "pictures").axes[0])["AdaBM"]
     assert np.ptp(bars(container, 1), axis=1).tolist() == [0, 0, 0]

@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -133,3 +134,80 @@ def test_fine_tuning_starts_where_nothing_is_fine_tuned(committed):
         pytest.skip("the plans of fine-tuning and components differ")
     table = rows(committed, "components", "components", "not fine-tuned", WHOLE)
     assert_same(rows(committed, "fine_tuning", "step", same[0], 0), table)
+
+
+# Questions that look into models: how each calls the model of AdaBM that is not fine-tuned, all images alike, and its error
+CALIBRATED = {
+    "complexity": (None, "truth +0"),
+    "dynamic": (("rule", "fixed (AdaBM)"), "truth"),
+    "gradient": (("surrogate", "as calibrated"), "truth"),
+}
+FULL = {
+    "complexity": "truth fp",
+    "sensitivity": "truth fp",
+    "separability": "truth fp",
+    "bit_loss": "full",
+    "gradient": "full",
+}
+PATCH = ["backbone", "dataset", "patch", "seed"]
+
+
+def patch_errors(committed: Committed, question: str, column: str, only: tuple[str, str] | None = None) -> pd.Series:
+    """Squared errors to ground truth by network, side of the patch, set, patch and seed."""
+    table = pd.read_csv(committed.results / question / f"{question}_patches.csv")
+    if only is not None:
+        table = table[table[only[0]] == only[1]]
+    block = committed.blocks[question]
+    name_of_side = (
+        "patch_size" if question == "gradient" else "side"
+    )  # what it measures on is as large as what it calibrates on
+    sides = {
+        Path(name).stem.lower(): own.get(name_of_side, block[name_of_side]) for name, own in block["backbones"].items()
+    }
+    table = table.assign(side=table["backbone"].str.lower().map(sides))
+    keys = (
+        [*PATCH, "side"] if only is None and column in FULL.values() else [*PATCH, "side", "fab"]
+    )  # bits follow some patches
+    return table.round({"fab": 3}).drop_duplicates(keys).set_index(keys)[column].sort_index()
+
+
+def assert_close(found: dict[str, pd.Series]) -> int:
+    """How many numbers were compared; they agree to the digits that are kept."""
+    compared = 0
+    for (one, first), (other, second) in itertools.combinations(found.items(), 2):
+        both = pd.concat([first, second], axis=1, join="inner").to_numpy()
+        np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-5, err_msg=f"{one} and {other}")
+        compared += len(both)
+    return compared
+
+
+def test_patches_of_the_calibrated_model_have_one_error_in_all_questions(committed):
+    """Where plans are the same: recipe, calibration pictures and side."""
+    plans = {}
+    for question, (only, column) in CALIBRATED.items():
+        block = committed.blocks[question]
+        method = block if only is None or "method" in block else next(iter(block["methods"].values()))
+        plan = (method["method"], str(method["changes"]), block["pictures"], block["patch_size"])
+        plans.setdefault(plan, {})[question] = patch_errors(committed, question, column, only)
+    assert sum(assert_close(found) for found in plans.values()) >= 20
+
+
+def test_patches_have_one_error_in_full_precision_in_all_questions(committed):
+    found = {question: patch_errors(committed, question, column) for question, column in FULL.items()}
+    assert assert_close(found) >= 5
+
+
+def test_whole_pictures_have_one_psnr_in_full_precision_on_all_pages(committed):
+    """Of the page of complexity, and of those that measure whole sets."""
+    pictures = pd.read_csv(committed.results / "complexity" / "complexity_pictures.csv")
+    psnr = pictures.assign(psnr=10 * np.log10(255**2 / pictures["truth fp"]))
+    of_sets = psnr[psnr["seed"] == psnr["seed"].min()].groupby(["backbone", "dataset"])["psnr"].agg(["mean", "size"])
+    compared = 0
+    for table in committed.tables.values():
+        for row in table[(table["setting"] == "FP32") & table["pictures"].notna()].itertuples():
+            if (row.backbone, row.dataset) in of_sets.index and row.question != "complexity":
+                mean, size = of_sets.loc[(row.backbone, row.dataset)]
+                if size == row.pictures:
+                    assert row.psnr_y_db == pytest.approx(mean, abs=6e-4), (row.question, row.backbone, row.dataset)
+                    compared += 1
+    assert compared

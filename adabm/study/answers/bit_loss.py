@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ..pages.bit_loss_figures import plot_along, plot_missed, plot_quality
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import evidence, practice
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
@@ -156,7 +156,7 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     found = gains(units)
     means = in_the_mean(found)
     return [
-        f'**{_verdict(moved, _aims(bits))} {told_worth(found)}** {_told(alike, moved)}{_other_targets(bits)} "Clearly" is said '
+        f'{answer(_verdict(moved, _aims(bits)))} {told_worth(found)} {_told(alike, moved)}{_other_targets(bits)} "Clearly" is said '
         f"where {DRAWN} have one sign.",
         practice(_advice(means, found, moved)),
         *evidence(method_rows(alike, moved, means)),

@@ -15,13 +15,13 @@ RELEASED = 500  # steps
 
 
 def verdict(found: pd.DataFrame) -> str:
-    """Tell what to keep, how sure that is on which network, after how many steps, what it gives, and from where runs start."""
-    return " ".join([_first(found), _how_many(found), _over_start(found), _start(found)])
+    """Tell what to keep, how sure that is on which network, and after how many steps."""
+    return f"{_first(found)} {_how_many(found)}"
 
 
 def details(found: pd.DataFrame, traces: pd.DataFrame, patience: int) -> str:
-    """Tell what harms, what each way of keeping a state gives, what it saves, and what a run was."""
-    parts = [_below(found), _saved(found, patience), _scope(traces)]
+    """Tell what the kept state gives, from where runs start, what harms, what each way of keeping a state gives and saves."""
+    parts = [_over_start(found), _start(found), _below(found), _saved(found, patience), _scope(traces)]
     return " ".join(filter(None, parts))
 
 

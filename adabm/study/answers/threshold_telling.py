@@ -161,13 +161,11 @@ def _gain(of: Dealt) -> str:
 
 
 def tuned(found: Sequence[Moved]) -> str:
-    """Tell of other methods than the first over what they span with the same starts, beside the first one."""
+    """Tell of other methods than the first what they make of the released start, and what they span with the same starts."""
     first = {(moved.network, moved.which): moved for moved in found if moved.name == found[0].name}
     texts = []
-    for name in dict.fromkeys(moved.name for moved in found):
+    for name in list(dict.fromkeys(moved.name for moved in found))[1:]:
         pairs = [(first[moved.network, moved.which], moved) for moved in found if moved.name == name]
-        if name == found[0].name:
-            continue
         spans = [(before.which, *_spans(before, after)) for before, after in pairs]
         parts = [
             f"{least_to_most([after for of, _, after in spans if of == which])} dB for {which} "
@@ -175,10 +173,23 @@ def tuned(found: Sequence[Moved]) -> str:
             for which in dict.fromkeys(of for of, *_ in spans)
         ]
         less = sum(after < before for _, before, after in spans)
-        how = "makes up for the start" if less == len(spans) else f"makes up for it in {less} of {len(spans)} cases"
-        how = how if less else "does not make up for the start"
+        how = (
+            "in no case less"
+            if less == 0
+            else "less in every case"
+            if less == len(spans)
+            else f"less in {less} of {len(spans)} cases"
+        )
         by = ", by network" if len({moved.network for _, moved in pairs}) > 1 else ""
-        texts.append(f"{name.capitalize()}, the same starts span {several(parts)}{by}: tuning {how}.")
+        moves = {
+            after.network: after.psnr[RELEASED[after.which]] - before.psnr[RELEASED[before.which]]
+            for before, after in pairs
+        }
+        changed = several([f"{change:+.2f} dB" + f" on {network}" * bool(by) for network, change in moves.items()])
+        texts.append(
+            f"{name.capitalize()}, the same starts span {several(parts)}{by}: {how}; that tuning itself changes the released start by "
+            f"{changed}."
+        )
     return " ".join(texts)
 
 

@@ -100,6 +100,8 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
             ends[name] = (middle.index[-1], middle.iloc[-1])
             of_numbers = middle.index.isin(data.loc[~data["apart"], "x"])
             for shown, style in ((of_numbers, {"label": name}), (~of_numbers, {"ls": "none"})):
+                if not shown.any():
+                    continue
                 drawn = axis.errorbar(
                     middle.index[shown],
                     middle[shown],
