@@ -94,6 +94,10 @@ def test_reported_bits_are_the_models(files):
         (["--set", "weight_bits=3", "--weight-bits", "3"], "set twice"),
         (["--set", "tune=some"], "only none"),
         (["--preset", "minmax"], "does not fine-tune"),
+        (
+            ["--preset", "adabm", "--set", "equalize=none"],
+            "equalize=none has no effect: 'adabm' has no step 'equalize'; leave it out",
+        ),
         (["--weight-bits", "20"], "weight_bits = 20"),
         (["--patch-size", "500"], "p0.png: 28x24"),
         (["--images", "nowhere"], "nowhere is not a folder"),

@@ -41,7 +41,9 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
             raise ConfigError(f"{name} is set twice; give it once")
         target[name] = value
     tuned = recipe.step("tune") is not None and "tune" not in changes
-    for name in changes:
+    for name, value in changes.items():
+        if value is None and "." not in name and recipe.step(name) is None:
+            raise ConfigError(f"{name}=none has no effect: {args.recipe!r} has no step {name!r}; leave it out")
         if name.startswith("tune.") and not tuned:
             raise ConfigError(
                 f"{name} has no effect: {args.recipe!r} as asked for does not fine-tune; "
