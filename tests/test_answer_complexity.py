@@ -249,11 +249,10 @@ def test_how_measures_rank_whole_pictures():
     ranked = ranks_of(pd.concat([units(), units(flip=OWN).assign(backbone="wide")]))
     assert [*ranked.columns] == ["net", "wide"] and [*ranked.loc[OWN]] == pytest.approx([1, -1])
     assert (
-        whole_told(units())
-        == "Of whole pictures its rank correlation is 1.00 on net (10 of Set), the best in the mean."
+        whole_told(units()) == "Of whole pictures the gradient's rank correlation is 1.00 on net (10 of Set), the best."
     )
     both = pd.concat([units(flip=OWN), units(flip=OWN).assign(backbone="wide", seed=1)])
     assert whole_told(both) == (
-        "Of whole pictures its rank correlation is -1.00 on net (10 of Set) and -1.00 on wide (10 of Set); variance has the highest "
+        "Of whole pictures the gradient's rank correlation is -1.00 on net (10 of Set) and -1.00 on wide (10 of Set); variance has the highest "
         "(1.00 against -1.00 in the mean)."
     )

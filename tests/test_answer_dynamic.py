@@ -1,5 +1,7 @@
 """Dynamic factors: the rules on a tiny network, gains at equal FAB by hand, every branch of the verdict."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -257,3 +259,14 @@ def test_networks_of_other_numbers_of_seeds_are_told():
     table = pd.DataFrame(dict(backbone=["a", "a", "b"], seed=[0, 1, 0]))
     told = [told_seeds(table), told_seeds(table[:2]), told_seeds(table[2:])]
     assert told == ["1 to 2 seeds", "2 seeds", "one seed"]
+
+
+@pytest.mark.parametrize(("changed", "named"), [({"levels": [45]}, "levels"), ({"seeds": [1, 7]}, "seed 7")])
+def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(changed, named):
+    units, methods = (
+        [SimpleNamespace(seed=seed) for seed in (0, 1)],
+        {"a": {"method": "adabm-own-bits", "changes": {"tune": None}}},
+    )
+    assert dynamic.checked(units, methods) == units
+    with pytest.raises(ConfigError, match=f"methods, a: .*{named}"):
+        dynamic.checked(units, {"a": {**methods["a"], **changed}})

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from adabm.errors import ConfigError
-from adabm.study.answers import dynamic, thresholds
-from adabm.study.answers.asked import Asked
+from adabm.study import Effort
+from adabm.study.answers import thresholds
+from adabm.study.answers.asked import Asked, open_asked
 from adabm.study.answers.threshold_gains import at_equal_fab
 from adabm.study.answers.threshold_starts import ALIKE, CONSTANT, RANDOM, STARTS
 from adabm.study.tables.schema import study_table
-from helpers.study_tables import row
+from helpers.study_files import enter_study_of_two
+from helpers.study_tables import not_run, row
 
 METHODS = {"untuned": {"method": "adabm-own-bits", "changes": {"tune": None}}}
 BENCH = SimpleNamespace(
@@ -67,12 +69,27 @@ def test_a_network_may_have_levels_of_its_own_to_which_a_method_is_limited():
     assert planned([20], methods=elsewhere) == []
 
 
-@pytest.mark.parametrize(("changed", "named"), [({"levels": [45]}, "levels"), ({"seeds": [1, 7]}, "seed 7")])
-def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(changed, named):
-    units = [SimpleNamespace(seed=seed) for seed in (0, 1)]
-    assert dynamic.checked(units, METHODS) == units
-    with pytest.raises(ConfigError, match=f"methods, a: .*{named}"):
-        dynamic.checked(units, {"a": {**METHODS["untuned"], **changed}})
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [
+        ({"levels": [45]}, "unknown key 'levels'|levels"),
+        ({"seeds": [7]}, "seed 7"),
+        ({"percentiles": ["a"]}, "percentiles"),
+        ({"starts": "random"}, "starts"),
+        ({"backbones": ["other"]}, "backbones: unknown 'other'"),
+    ],
+)
+def test_methods_are_checked_before_anything_is_measured(tmp_path, monkeypatch, method, named):
+    enter_study_of_two(tmp_path, monkeypatch)
+    opened = lambda methods: open_asked(
+        {"net.safetensors": {"seeds": [0, 1], "percentiles": [5], "starts": ["random"]}}, "data", ["First"], "data/pool",
+        Effort(12, None, 3, 1), "W4A4 FQ", methods, ["percentiles", "starts"], 1,
+    )  # fmt: skip
+    assert opened({"a": {**METHODS["untuned"], "percentiles": [5], "starts": ["random"]}})[0].own["starts"] == [
+        "random"
+    ]
+    with pytest.raises(ConfigError, match=named):
+        opened({"a": {**METHODS["untuned"], **method}})
 
 
 def rows(psnr: dict[str, tuple], which="images", fab=lambda level: 4 + int(level) / 100) -> list[dict]:
@@ -141,7 +158,7 @@ def test_images_and_layers_are_told_apart():
 
 
 def test_what_changes_nothing_is_the_best_itself():
-    same = rows({"0": (30.0, 30.0), "10": (30.0, 30.0)}, fab=lambda level: 4.2)
+    same = rows({"0": (30.0, 30.0), "10": (30.0, 30.0)}, fab=EVEN)
     evidence = thresholds.conclusion(study_table([FULL, *same]))[-1]
     assert "the best, itself, 10" in evidence and "| the extremes, 0      | 4.20      | +0.00" in evidence
 
@@ -180,7 +197,7 @@ def test_what_helps_on_one_network_and_harms_on_another_names_both():
 def test_the_percentile_that_loses_most_is_told_where_it_is_noticeable():
     psnr = {"0": (30.0, 30.1), "10": (30.0, 30.1), "20": (29.5, 29.6), "45": (29.0, 29.3)}
     head = thresholds.conclusion(study_table([FULL, *rows(psnr)]))[0]
-    assert head.endswith("from 0 (the extremes); of the others tried 45 loses most, 0.90 ± 0.14 dB, not clearly.")
+    assert head.endswith("from 0 (the extremes); of the others tried 45 loses most, 0.90 ± 0.14 dB (not clearly).")
 
 
 def test_whether_it_matters_is_told_first():
@@ -188,7 +205,7 @@ def test_whether_it_matters_is_told_first():
     steep = rows({"0": (30.0, 30.2), "10": (30.05, 30.25), "20": (30.02, 30.21), "45": (29.0, 29.2)})
     layers = rows({"0": (30.0, 30.2), "30": (29.0, 29.2)}, "layers")
     told = lambda *parts: thresholds.conclusion(study_table([FULL, *(row for part in parts for row in part)]))[0]
-    assert told(flat).startswith("**It hardly matters for images (at most 0.10 dB).** For")
+    assert told(flat).startswith("**It hardly matters for images (at most 0.10 dB between percentiles).** For")
     assert told(layers).startswith("**It matters for layers (up to 1.00 dB between percentiles).** For")
     assert told(steep, layers).startswith(
         "**It matters for layers (up to 1.00 dB between percentiles), hardly for images up to percentile 20 (beyond it up to 1.05 dB).** For"
@@ -204,6 +221,7 @@ def begun(which: str, start: str, values: tuple, fab: float = 4.2, method="untun
 
 
 BASE = {"0": (30.0, 30.1, 30.2), "10": (30.0, 30.1, 30.2)}
+EVEN = lambda level: 4.2
 LAYERS = {"0": (29.0, 29.1, 29.2), "30": (30.0, 30.1, 30.2)}
 
 
@@ -212,11 +230,11 @@ def test_starts_that_follow_no_percentile_are_told_in_the_answer():
     constant = begun("images", CONSTANT, (30.2, 30.0, 30.3))
     dealt = begun("layers", RANDOM, (29.0, 29.11, 29.2))
     head, _, table, *_ = thresholds.conclusion(
-        study_table([FULL, *rows(BASE), *random, *constant, *rows(LAYERS, "layers"), *dealt])
+        study_table([FULL, *rows(BASE, fab=EVEN), *random, *constant, *rows(LAYERS, "layers", EVEN), *dealt])
     )
     assert (
-        "Against the released start thresholds of images at random lose 0.50 dB (clearly), the same constants for all change PSNR "
-        "by +0.07 dB (not clearly) and factors of layers dealt at random lose 1.00 dB (clearly).**"
+        "Against the released start thresholds of images at random lose 0.50 dB (clearly lost), the same constants for all change PSNR "
+        "by +0.07 dB (not clearly) and factors of layers dealt at random lose 1.00 dB (clearly lost).**"
     ) in head
     assert "| random" in table and "| constant 15 to 50" in table
 
@@ -227,22 +245,65 @@ def test_thresholds_are_compared_at_equal_fab_by_hand():
         for factor, name in ALIKE.items()
         for each in begun("images", name, tuple(30.0 + factor * 2 + seed / 10 for seed in range(3)), 4.0 + factor)
     ]
-    found = at_equal_fab(study_table([FULL, *rows(BASE, fab=lambda level: 4.2), *alike]))
+    found = at_equal_fab(study_table([FULL, *rows(BASE, fab=EVEN), *alike]))
     assert [(dealt.start, dealt.fab) for dealt in found] == [("0", pytest.approx(4.2)), ("10", pytest.approx(4.2))]
     assert found[0].gain.mean == pytest.approx(-0.4)  # a fifth of the pictures with a bit more, which is worth 2 dB
-    head = thresholds.conclusion(study_table([FULL, *rows(BASE, fab=lambda level: 4.2), *alike]))[0]
+    head = thresholds.conclusion(study_table([FULL, *rows(BASE, fab=EVEN), *alike]))[0]
     assert head.endswith(
         "Against the same FAB dealt to pictures blindly the released thresholds give -0.40 ± 0.00 dB on net_x4."
     )
     assert at_equal_fab(study_table([FULL, *rows(BASE), *alike[:3]])) == []
 
 
-def test_what_fine_tuning_makes_of_the_same_starts():
+def test_a_start_that_gains_is_told_and_advised():
+    constant = begun("images", CONSTANT, (30.5, 30.61, 30.69), fab=4.5)
+    head, advice, *_ = thresholds.conclusion(study_table([FULL, *rows(BASE, fab=EVEN), *constant]))
+    assert (
+        "the same constants for all change PSNR by +0.50 dB (clearly gained; with 0.30 bits more in the mean).**"
+        in head
+    )
+    assert advice.endswith("constants do better.")
+
+
+def test_seeds_that_a_model_lacks_are_left_out_at_equal_fab():
+    """One of the models whose pictures are alike diverged at a seed; one start has more bits than any of them."""
+    alike = [
+        each
+        for factor, name in ALIKE.items()
+        for each in begun("images", name, tuple(30.0 + factor * 2 for _ in range(3 if factor else 2)), 4.0 + factor)
+    ]
+    far = begun("images", RANDOM, (30.0, 30.0, 30.0), 5.5)
+    found = at_equal_fab(study_table([FULL, *rows(BASE, fab=EVEN), *alike, *far]))
+    assert [(dealt.start, dealt.seeds) for dealt in found] == [("0", 2), ("10", 2)]
+
+
+def test_each_network_is_told_on_its_own_first_set():
+    other = [{**each, "backbone": "other", "dataset": "Set14"} for each in [FULL, *rows(BASE)]]
+    *_, evidence = thresholds.conclusion(study_table([FULL, *rows(BASE), *other]))
+    assert "net_x4 (Set5)" in evidence and "other (Set14)" in evidence
+
+
+def test_a_method_that_is_not_run_is_left_out():
+    kept = ("question", "variable", "level", "seed")
+    later = [not_run(**{key: each[key] for key in kept}, series="images, later") for each in rows(BASE)]
+    assert "later" not in " ".join(thresholds.conclusion(study_table([FULL, *rows(BASE), *later])))
+
+
+def test_starts_stand_apart_in_the_figure():
+    alike = begun("images", ALIKE[0], (30.0, 30.0, 30.0))
+    random = begun("images", RANDOM, (29.5, 29.61, 29.69))
+    drawn = thresholds.figures(study_table([FULL, *rows(BASE), *random, *alike]))[""]
+    assert [tick.get_text() for tick in drawn.axes[-1].get_xticklabels()] == ["0", "10", "random"]
+
+
+def test_what_another_method_makes_of_the_same_starts():
     tuned = lambda psnr: [each | dict(series="layers, fine-tuned") for each in rows(psnr, "layers")]
     told = lambda psnr: thresholds.conclusion(study_table([FULL, *rows(LAYERS, "layers"), *tuned(psnr)]))[0]
     near, far = ({"0": tuple(value - less for value in LAYERS["30"]), "30": LAYERS["30"]} for less in (0.2, 1.5))
     assert told(near).endswith(
-        "Fine-tuned, the same starts span 0.20 dB for layers (before 1.00): less in every case; that tuning itself changes the "
-        "released start by +0.00 dB."
+        'With the method "fine-tuned" the same starts span 0.20 dB for layers (untuned: 1.00): less in every case; at the released '
+        "start it changes PSNR by +0.00 dB."
     )
-    assert "span 1.50 dB for layers (before 1.00): in no case less; that" in told(far)
+    assert "span 1.50 dB for layers (untuned: 1.00): in no case less; at" in told(far)
+    elsewhere = [each | dict(backbone="other") for each in tuned(near)]
+    assert "fine-tuned" not in thresholds.conclusion(study_table([FULL, *rows(LAYERS, "layers"), *elsewhere]))[0]

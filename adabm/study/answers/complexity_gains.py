@@ -16,7 +16,7 @@ def image_gain(table: pd.DataFrame, by: str = OWN) -> pd.DataFrame | None:
     None where the measure was not tried.
 
     Args:
-        table: the question's, as :func:`table` returned it.
+        table: the question's, as :func:`.complexity.table` returned it.
         by: the measure; AdaBM's, another, or the known worth.
     """
     rows = table[table["psnr_y_db"].notna()]

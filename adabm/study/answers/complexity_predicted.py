@@ -49,7 +49,8 @@ def output_error(model: QuantizedSR, batch: Tensor, seed: int = 0) -> float:
         seed: of :data:`DIRECTIONS` random output vectors.
 
     Returns:
-        The sum over the layers whose bits adapt, of :func:`adabm.steps.sensitivities.projected_errors`.
+        The sum over the layers whose bits adapt, of :func:`adabm.steps.sensitivities.projected_errors`: squared error summed over
+        the output's values, in the network's value range squared.
     """
     ranges = {
         name: {layer.activation_bits: (layer.activation.lower.clone(), layer.activation.upper.clone())}

@@ -1,4 +1,4 @@
-"""The sentences and tables about measures of complexity: how they rank patches and pictures, and what bits by them gain."""
+"""The sentences and tables about measures of complexity: how they rank patches, and what bits by them gain."""
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ _NOTHING = 0.01  # dB
 def measure_told(
     name: str, mean: pd.DataFrame, ranks: pd.DataFrame, gains: pd.DataFrame, spreads: Spreads
 ) -> dict[str, str]:
+    """Return a row of evidence: how a measure, chance or the known worth ranks patches, and what bits by it gain (dB)."""
     row = {"bits by": name}
     if name in mean.index:
         own = [f"{rank:.2f}" for rank in ranks.loc[name]]

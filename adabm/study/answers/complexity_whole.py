@@ -39,7 +39,9 @@ def ranks_of(whole: pd.DataFrame) -> pd.DataFrame:
         for (backbone, _), here in whole.groupby(["backbone", "seed"], sort=False)
         for name in MEASURES
     ]
-    means = pd.DataFrame(rows).groupby(["measure", "backbone"], sort=False)["rank"].mean().unstack()
+    means = (
+        pd.DataFrame(rows).groupby(["measure", "backbone"], sort=False)["rank"].mean().unstack().fillna(0.0)
+    )  # one picture
     return means.loc[list(MEASURES), list(dict.fromkeys(whole["backbone"]))]
 
 
@@ -49,9 +51,9 @@ def whole_told(whole: pd.DataFrame) -> str:
     mean, own = ranks.mean(axis=1), ranks.loc[OWN]
     best = mean.idxmax()
     listed = several([f"{rank:.2f} on {name} ({_extent(whole, name)})" for name, rank in own.items()])
-    told = f"Of whole pictures its rank correlation is {listed}"
+    told = f"Of whole pictures the gradient's rank correlation is {listed}"
     if best == OWN:
-        return f"{told}, the best in the mean."
+        return f"{told}, the best{' in the mean' * (len(own) > 1)}."
     reached = f"{mean[best]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(own) > 1 else "")
     return f"{told}; {best} has the highest ({reached})."
 

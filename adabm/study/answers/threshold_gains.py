@@ -1,11 +1,12 @@
 """What moving the first thresholds does to PSNR, against the released ones and against the same mean bits dealt blindly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from ..running.runs import MEASURED
 from .measured import measured
 from .significance import Difference, paired_difference
 from .threshold_starts import ALIKE, CONSTANT, IMAGES, PERCENTILE, RANDOM, RELEASED, START
@@ -18,7 +19,7 @@ class Moved:
     Attributes:
         which: ``images`` or ``layers``.
         name: the method.
-        psnr, fab: means by percentile.
+        values: PSNR in dB, a row a seed, a column a percentile; ``psnr``, ``fab``: means by percentile.
         best: the percentile of the highest PSNR; ``lost``: released minus it.
         worth: released minus percentile 0, the extremes of what calibration saw.
         worst: the percentile but 0 of the lowest PSNR; ``most``: released minus it.
@@ -28,12 +29,13 @@ class Moved:
     network: str
     which: str
     name: str
+    values: pd.DataFrame
     psnr: pd.Series
     fab: pd.Series
-    best: int
+    best: float
     lost: Difference
     worth: Difference
-    worst: int
+    worst: float
     most: Difference
     starts: Mapping[str, Difference]
     start_fab: Mapping[str, float]
@@ -51,24 +53,28 @@ class Moved:
 
 
 def compared(table: pd.DataFrame) -> list[Moved]:
-    """Compare, on the first set, the released start with the others, of images and of layers, for each network and method."""
-    return [_moved(network, series, here) for (network, series), here in _first_set(table)]
+    """Compare, on each network's first set, the released start with the others, of images and of layers, for each method."""
+    return [_moved(network, series, here) for network, series, here in _first_sets(table)]
 
 
-def _first_set(table: pd.DataFrame):
-    of_question = table[table["variable"].isin([PERCENTILE, START])]
-    return of_question[of_question["dataset"] == of_question["dataset"].iloc[0]].groupby(
-        ["backbone", "series"], sort=False
-    )
+def _first_sets(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield network, series and what was measured of them on the network's first set, which the name tells where sets differ."""
+    rows = table[table["variable"].isin([PERCENTILE, START]) & (table["status"] == MEASURED)]
+    first = rows["backbone"].map(rows.groupby("backbone")["dataset"].first())
+    rows = rows[rows["dataset"] == first]
+    if rows["dataset"].nunique() > 1:
+        rows = rows.assign(backbone=rows["backbone"] + " (" + rows["dataset"] + ")")
+    for (network, series), here in rows.groupby(["backbone", "series"], sort=False):
+        yield network, series, here
 
 
 def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     which, _, name = series.partition(", ")
-    swept, begun = measured(here, PERCENTILE).astype({"level": int}), measured(here, START)
+    swept, begun = measured(here, PERCENTILE).astype({"level": float}), measured(here, START)
     psnr = swept.pivot_table(index="seed", columns="level", values="psnr_y_db")
     means, released = psnr.mean(), RELEASED[which]
-    best = released if means[released] == means.max() else int(means.idxmax())
-    worst = int(means.drop(0).idxmin())
+    best = released if means[released] == means.max() else float(means.idxmax())
+    worst = float(means.drop(0).idxmin())
     lost, worth, most = (paired_difference(psnr[released], psnr[other]) for other in (best, 0, worst))
     others = {
         start: of.set_index("seed") for start, of in begun.groupby("level", sort=False) if start in (RANDOM, CONSTANT)
@@ -76,7 +82,7 @@ def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     starts = {start: paired_difference(psnr[released], of["psnr_y_db"]) for start, of in others.items()}
     start_fab = {start: float(of["fab"].mean()) for start, of in others.items()}
     fab = swept.groupby("level")["fab"].mean()
-    return Moved(network, which, name, means, fab, best, lost, worth, worst, most, starts, start_fab, len(psnr))
+    return Moved(network, which, name, psnr, means, fab, best, lost, worth, worst, most, starts, start_fab, len(psnr))
 
 
 @dataclass(frozen=True)
@@ -96,33 +102,35 @@ def at_equal_fab(table: pd.DataFrame) -> list[Dealt]:
     """Compare each start of images' thresholds with the same FAB dealt without a look at the pictures, where that was measured.
 
     With all pictures at the base, one bit fewer and one more, what a share of the pictures at another factor gives in the mean
-    over all choices of pictures lies on the line between.
+    over all choices of pictures lies on the line between. Each of these models is calibrated and clipped with its pictures
+    alike, so that a few ranges differ between them, too. Seeds that one of them lacks, or whose FAB is off the line, are left out.
     """
     found = []
-    for (network, series), here in _first_set(table):
+    for network, series, here in _first_sets(table):
         which, _, name = series.partition(", ")
         begun = measured(here, START)
-        alike = {level: begun[begun["level"] == level].set_index("seed") for level in ALIKE.values()}
-        if which != IMAGES or any(rows.empty for rows in alike.values()):
+        alike = [begun[begun["level"] == level].set_index("seed")[["fab", "psnr_y_db"]] for level in ALIKE.values()]
+        line = pd.concat(alike, axis=1, keys=ALIKE, join="inner")
+        if which != IMAGES or line.empty:
             continue
         told = pd.concat([measured(here, PERCENTILE), begun[begun["level"].isin([RANDOM, CONSTANT])]])
         for start, of in told.groupby("level", sort=False):
             own = of.set_index("seed")
-            blind = _blind(own["fab"], alike)
-            gain = paired_difference(own["psnr_y_db"], blind)
-            found.append(Dealt(network, name, start, own["psnr_y_db"].mean(), own["fab"].mean(), gain, len(own)))
+            blind = _blind(own["fab"], line)
+            if len(blind):
+                gain, shared = paired_difference(own["psnr_y_db"], blind), own.loc[blind.index]
+                means = shared["psnr_y_db"].mean(), shared["fab"].mean()
+                found.append(Dealt(network, name, start, *means, gain, len(blind)))
     return found
 
 
-def _blind(fab: pd.Series, alike: Mapping[str, pd.DataFrame]) -> pd.Series:
+def _blind(fab: pd.Series, line: pd.DataFrame) -> pd.Series:
     """PSNR by seed on the line between the models whose pictures are all alike, at each seed's own FAB."""
-    return pd.Series(
-        {
-            seed: np.interp(value, *(_line(alike.values(), seed, column) for column in ("fab", "psnr_y_db")))
-            for seed, value in fab.items()
-        }
-    )
-
-
-def _line(alike: Sequence[pd.DataFrame], seed: int, column: str) -> list[float]:
-    return [float(rows.loc[seed, column]) for rows in alike]
+    values = {
+        seed: np.interp(
+            value, *(line.loc[seed].xs(column, level=1) for column in ("fab", "psnr_y_db")), left=np.nan, right=np.nan
+        )
+        for seed, value in fab.items()
+        if seed in line.index
+    }
+    return pd.Series(values, dtype=float).dropna()

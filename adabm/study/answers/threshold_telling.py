@@ -1,11 +1,12 @@
 """The sentences and tables about where thresholds start."""
 
+import math
 from collections.abc import Sequence
 
 from ..tables.wording import least_to_most, several
-from .significance import Difference
+from .significance import Difference, paired_difference
 from .threshold_gains import Dealt, Moved
-from .threshold_starts import CONSTANT, IMAGES, LAYERS, RANDOM, RELEASED
+from .threshold_starts import CONSTANT, IMAGES, LAYERS, RANDOM, RELEASED, STARTS
 
 _NOTICEABLE = 0.1  # dB
 _WHETHER = {  # pages that ask more of both
@@ -27,45 +28,57 @@ def _parts(found: Sequence[Moved]) -> dict[str, list[Moved]]:
 
 
 def advice(found: Sequence[Moved]) -> str:
-    """Tell which percentiles to take, and whether to calibrate them."""
+    """Tell of one method which percentiles to take, and where constants do better."""
     texts = []
     for which, here in _parts(found).items():
         better = [moved for moved in here if moved.lost.sure]
-        groups = _alike(better, found)
         texts += [
-            f"try {_percentile(of[0].best)} instead of {RELEASED[which]} for {which}{told}" for of, told in groups
+            f"try {_percentile(of[0].best)} instead of {RELEASED[which]} for {which}{_places(of, found)}"
+            for of in _alike(better)
         ]
         rest = [moved for moved in here if moved not in better]
         if rest:
             place = _places(rest, found) if better else ""
             texts.append(f"keep the released {RELEASED[which]} for {which}{place}{_WHETHER[which]}")
+        constant = [moved for moved in here if CONSTANT in moved.starts and _gains(moved.starts[CONSTANT])]
+        if constant:
+            texts.append(f"constants do better{_places(constant, found)}")
     return "; ".join(texts) + "."
 
 
-def _percentile(level: int) -> str:
-    return "0 (the extremes)" if level == 0 else str(level)
+def _gains(released_minus_it: Difference) -> bool:
+    return released_minus_it.sure and released_minus_it.mean < 0
 
 
-def _alike(better: Sequence[Moved], found: Sequence[Moved]) -> list[tuple[list[Moved], str]]:
-    """Return those that one percentile suits best, and where that is, in words."""
-    groups: dict[tuple[int, str], list[Moved]] = {}
+def _percentile(level: float) -> str:
+    return "0 (the extremes)" if level == 0 else f"{level:g}"
+
+
+def _alike(better: Sequence[Moved]) -> list[list[Moved]]:
+    """Return those that one percentile suits best together."""
+    groups: dict[float, list[Moved]] = {}
     for moved in better:
-        groups.setdefault((moved.best, moved.name), []).append(moved)
-    return [(here, _places(here, found)) for here in groups.values()]
+        groups.setdefault(moved.best, []).append(moved)
+    return list(groups.values())
 
 
 def _places(here: Sequence[Moved], found: Sequence[Moved], difference: str = "", sign: int = 1) -> str:
-    """Name networks and methods, where there are several of them, and the differences: `` on a (+0.10 ± 0.02 dB) and b (...)``."""
-    methods, networks = (len({getattr(moved, name) for moved in found}) > 1 for name in ("name", "network"))
-    details = []
-    for moved in here:
-        d = getattr(moved, difference, None)
-        gain = [f"{sign * d.mean:+z.2f} ± {d.spread:.2f} dB"] if d else []
-        details.append(", ".join([moved.name] * methods + gain))
-    if networks:
-        places = [moved.network + (f" ({told})" if told else "") for moved, told in zip(here, details)]
-        return f" on {several(places)}"
-    return f" ({'; '.join(details)})" if any(details) else ""
+    """Name networks, where there are several, and the differences: `` on a (+0.10 ± 0.02 dB) and b (...)``."""
+    told = [(moved.network, _spread(getattr(moved, difference), sign) if difference else "") for moved in here]
+    if len({moved.network for moved in found}) > 1:
+        return f" on {several([network + f' ({gain})' * bool(gain) for network, gain in told])}"
+    return f" ({told[0][1]})" if difference else ""
+
+
+def _spread(difference: Difference, sign: int = 1) -> str:
+    """``+0.10 ± 0.02 dB``, of one seed without the spread."""
+    spread = "" if difference.spread == 0 and math.isnan(difference.p_value) else f" ± {difference.spread:.2f}"
+    return f"{sign * difference.mean:+z.2f}{spread} dB"
+
+
+def _doubt(difference: Difference, seeds: int) -> str:
+    """Whether seeds leave it in doubt, in brackets."""
+    return "" if seeds == 1 or difference.sure else " (not clearly)"
 
 
 def matters(found: Sequence[Moved]) -> str:
@@ -76,9 +89,9 @@ def matters(found: Sequence[Moved]) -> str:
         levels = sorted({level for moved in here for level in moved.psnr.index})
         near = [level for level in levels if max(moved.up_to(level) for moved in here) <= _NOTICEABLE]
         if near and near[-1] == levels[-1]:
-            hardly.append(f"for {which} (at most {most:.2f} dB)")
+            hardly.append(f"for {which} (at most {most:.2f} dB between percentiles)")
         elif near and near[-1] >= RELEASED[which]:
-            hardly.append(f"for {which} up to percentile {near[-1]} (beyond it up to {most:.2f} dB)")
+            hardly.append(f"for {which} up to percentile {near[-1]:g} (beyond it up to {most:.2f} dB)")
         else:
             matters.append(f"for {which} (up to {most:.2f} dB between percentiles)")
     told = [f"matters {several(matters)}"] if matters else []
@@ -87,7 +100,7 @@ def matters(found: Sequence[Moved]) -> str:
 
 
 def verdict(found: Sequence[Moved]) -> str:
-    """Tell, of images and of layers, which percentile is clearly better than the released one."""
+    """Tell of one method, of images and of layers, which percentile is clearly better than the released one."""
     return " ".join(f"For {which} {_told(which, here, found)}." for which, here in _parts(found).items())
 
 
@@ -97,7 +110,7 @@ def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
     better = [moved for moved in here if moved.lost.sure]
     texts = [
         f"{_percentile(of[0].best)}{_meaning(of[0])} is clearly better than the released {released}{_places(of, found, 'lost', -1)}"
-        for of, _ in _alike(better, found)
+        for of in _alike(better)
     ] or [f"no other percentile is clearly better than the released {released}"]
     rest = [moved for moved in here if moved not in better]
     for word, sign in (("better", 1), ("worse", -1)):
@@ -110,10 +123,8 @@ def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
         texts[0] += f", which the seeds cannot tell from {_percentile(0)}"
     worst = max(here, key=lambda moved: moved.most.mean)
     if not better and worst.most.mean > _NOTICEABLE:
-        spread = "" if worst.seeds == 1 else f" ± {worst.most.spread:.2f}"
-        doubt = "" if worst.seeds == 1 or worst.most.sure else ", not clearly"
-        place = _places([worst], found)
-        texts.append(f"of the others tried {worst.worst} loses most, {worst.most.mean:.2f}{spread} dB{place}{doubt}")
+        lost = f"{_spread(worst.most).lstrip('+')}{_places([worst], found)}{_doubt(worst.most, worst.seeds)}"
+        texts.append(f"of the others tried {worst.worst:g} loses most, {lost}")
     return "; ".join(texts)
 
 
@@ -123,72 +134,79 @@ def _meaning(moved: Moved) -> str:
 
 
 def begun(found: Sequence[Moved]) -> str:
-    """Tell what starts that follow no percentile lose against the released one, by network where they differ."""
+    """Tell of one method what starts that follow no percentile lose against the released one, and how sure that is by network."""
     texts = []
     for (which, start), words in _STARTS.items():
-        lost = [(moved, moved.starts[start]) for moved in found if moved.which == which and start in moved.starts]
-        if lost:
-            texts.append(f"{words} {_lost(lost)}")
+        here = [moved for moved in found if moved.which == which and start in moved.starts]
+        if here:
+            texts.append(f"{words} {_lost(here, start, found)}")
     return f"Against the released start {several(texts)}." if texts else ""
 
 
-def _lost(lost: Sequence[tuple[Moved, Difference]]) -> str:
-    means = [difference.mean for _, difference in lost]
-    clearly = [moved.network for moved, difference in lost if difference.sure and difference.mean > 0]
-    where = "clearly" if len(clearly) == len(lost) else f"clearly on {several(clearly)}" if clearly else "not clearly"
-    if min(means) >= 0:
-        return f"lose {least_to_most(means)} dB ({where})"
-    return f"change PSNR by {least_to_most([-mean for mean in means], '+.2f')} dB ({'lose ' * bool(clearly)}{where})"
+def _lost(here: Sequence[Moved], start: str, found: Sequence[Moved]) -> str:
+    changes = [-moved.starts[start].mean for moved in here]
+    if max(changes) < 0.005:  # dB, as they are told
+        told = f"lose {least_to_most([abs(min(change, 0.0)) for change in changes])} dB"
+    else:
+        told = f"change PSNR by {least_to_most(changes, '+z.2f')} dB"
+    notes = []
+    for word, sign in (("lost", 1), ("gained", -1)):
+        sure = [moved for moved in here if moved.starts[start].sure and sign * moved.starts[start].mean > 0]
+        if sure:
+            notes.append(f"clearly {word}{_places(sure, found)}")
+    more = sum(moved.start_fab[start] - moved.fab[RELEASED[moved.which]] for moved in here) / len(here)
+    if not notes and max(moved.seeds for moved in here) > 1:
+        notes.append("not clearly")
+    if abs(more) >= 0.05:
+        notes.append(f"with {abs(more):.2f} bits {'more' if more > 0 else 'fewer'} in the mean")
+    return told + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def blind(dealt: Sequence[Dealt]) -> str:
-    """Tell what the released thresholds of images, and the worst start, give over the same FAB dealt blindly."""
+    """Tell of one method what the released thresholds of images, and the worst start, give over the same FAB dealt blindly."""
     released = [of for of in dealt if of.start == str(RELEASED[IMAGES])]
     if not released:
         return ""
     worst = min(dealt, key=lambda of: of.gain.mean)
-    listed = [f"{_gain(of)} on {of.network}" for of in released]
+    listed = [f"{_spread(of.gain)} on {of.network}{_doubt(of.gain, of.seeds)}" for of in released]
     told = f"Against the same FAB dealt to pictures blindly the released thresholds give {several(listed)}"
     if worst.gain.mean < min(of.gain.mean for of in released) - 0.005:  # dB, as they are told
-        told += f"; the worst, {worst.start} on {worst.network}, {_gain(worst)}"
+        start = worst.start if worst.start in STARTS else f"percentile {worst.start}"
+        told += f"; the worst start, {start} on {worst.network}, gives {_spread(worst.gain)}{_doubt(worst.gain, worst.seeds)}"
     return f"{told}."
 
 
-def _gain(of: Dealt) -> str:
-    spread = f" ± {of.gain.spread:.2f}" if of.seeds > 1 else ""
-    doubt = "" if of.seeds == 1 or of.gain.sure else ", not clearly"
-    return f"{of.gain.mean:+z.2f}{spread} dB{doubt}"
-
-
 def tuned(found: Sequence[Moved]) -> str:
-    """Tell of other methods than the first what they make of the released start, and what they span with the same starts."""
+    """Tell of other methods than the first what they span with the same starts, and what they make of the released start."""
     first = {(moved.network, moved.which): moved for moved in found if moved.name == found[0].name}
     texts = []
     for name in list(dict.fromkeys(moved.name for moved in found))[1:]:
-        pairs = [(first[moved.network, moved.which], moved) for moved in found if moved.name == name]
+        pairs = [
+            (first[moved.network, moved.which], moved)
+            for moved in found
+            if moved.name == name and (moved.network, moved.which) in first
+        ]
         spans = [(before.which, *_spans(before, after)) for before, after in pairs]
         parts = [
             f"{least_to_most([after for of, _, after in spans if of == which])} dB for {which} "
-            f"(before {least_to_most([before for of, before, _ in spans if of == which])})"
+            f"({found[0].name}: {least_to_most([before for of, before, _ in spans if of == which])})"
             for which in dict.fromkeys(of for of, *_ in spans)
         ]
+        if not parts:
+            continue
         less = sum(after < before for _, before, after in spans)
-        how = (
-            "in no case less"
-            if less == 0
-            else "less in every case"
-            if less == len(spans)
-            else f"less in {less} of {len(spans)} cases"
+        cases = {0: "in no case less", len(spans): "less in every case"}.get(
+            less, f"less in {less} of {len(spans)} cases"
         )
-        by = ", by network" if len({moved.network for _, moved in pairs}) > 1 else ""
-        moves = {
-            after.network: after.psnr[RELEASED[after.which]] - before.psnr[RELEASED[before.which]]
+        named = len({moved.network for _, moved in pairs}) > 1
+        changes = {
+            after.network: paired_difference(after.values[RELEASED[after.which]], before.values[RELEASED[before.which]])
             for before, after in pairs
         }
-        changed = several([f"{change:+.2f} dB" + f" on {network}" * bool(by) for network, change in moves.items()])
+        changed = several([_spread(change) + f" on {network}" * named for network, change in changes.items()])
         texts.append(
-            f"{name.capitalize()}, the same starts span {several(parts)}{by}: {how}; that tuning itself changes the released start by "
-            f"{changed}."
+            f'With the method "{name}" the same starts span {several(parts)}{", by network" * named}: {cases}; at the released start it '
+            f"changes PSNR by {changed}."
         )
     return " ".join(texts)
 
@@ -208,15 +226,15 @@ def rows(moved: Moved) -> list[dict[str, str]]:
     """Return rows of evidence: the released start against the best percentile, the extremes, and starts that follow none."""
     released = RELEASED[moved.which]
     others: dict[str, tuple[Difference, float]] = {
-        f"the best, {moved.best}": (moved.lost, moved.fab[moved.best]),
+        f"the best, {moved.best:g}": (moved.lost, moved.fab[moved.best]),
         "the extremes, 0": (moved.worth, moved.fab[0]),
     }
     if moved.best == 0:
         others = {"the best, the extremes, 0": (moved.worth, moved.fab[0])}
     elif moved.best == released:
-        others = {f"the best, itself, {released}": others.pop(f"the best, {moved.best}")} | others
+        others = {f"the best, itself, {released}": others.pop(f"the best, {moved.best:g}")} | others
     if moved.worst not in (moved.best, released):
-        others[f"the worst but 0, {moved.worst}"] = moved.most, moved.fab[moved.worst]
+        others[f"the worst but 0, {moved.worst:g}"] = moved.most, moved.fab[moved.worst]
     others |= {start: (lost, moved.start_fab[start]) for start, lost in moved.starts.items()}
     return [
         {

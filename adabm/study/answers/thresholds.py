@@ -21,7 +21,8 @@ QUESTION = Question(
     "Thresholds of Image2Bit and first factors of Layer2Bit are percentiles of what calibration saw. At percentile 0, the "
     "extremes, only what lies beyond all that calibration saw gets other bits: no layer, and few pictures. Other starts follow no "
     "percentile: thresholds of images drawn between the extremes, or 15 and 50 for all networks and pictures; factors of layers dealt "
-    "to other layers. The same factor for all layers is percentile 0.",
+    "to other layers. The same factor for all layers is percentile 0. Bits dealt to pictures blindly are what the same FAB gives in the "
+    "mean over all choices of pictures, from models whose pictures all get one bit fewer, the base, or one bit more.",
     "Quality and bits against the start of thresholds: percentiles, and, apart, random and constant ones",
 )
 _APART = {RANDOM: (54.0, "random"), CONSTANT: (61.0, "constant")}
@@ -51,13 +52,13 @@ def _gained(swept: pd.DataFrame) -> pd.Series:
 
 
 def conclusion(table: pd.DataFrame) -> list[str]:
-    """Tell, on the first set, whether images' and layers' starts matter, and how the released ones compare with the others.
+    """Tell, on the first set of each network, whether images' and layers' starts matter, and how the released ones compare with the others.
 
     The answer is of the first method; what the others change is told after it.
     """
     found, dealt = compared(named(table)), at_equal_fab(named(table))
     main = [moved for moved in found if moved.name == found[0].name]
-    told = [verdict(main), blind(dealt), tuned(found)]
+    told = [verdict(main), blind([of for of in dealt if of.name == found[0].name]), tuned(found)]
     return [
         " ".join([answer(" ".join(filter(None, [matters(main), begun(main)]))), *filter(None, told)]),
         practice(advice(main)),

@@ -32,6 +32,7 @@ _KINDS = {
     "seeds": _Different,
     "series": _Names,
     "sizes": _Counts,
+    "starts": _Names,
     "steps": _Counts,
     "strategies": _Names,
     "weight_bits": Count,
