@@ -58,9 +58,9 @@ def conclusion(table: pd.DataFrame) -> list[str]:
     """
     found, dealt = compared(named(table)), at_equal_fab(named(table))
     main = [moved for moved in found if moved.name == found[0].name]
-    told = [verdict(main), blind([of for of in dealt if of.name == found[0].name]), tuned(found)]
+    told = [verdict(main), begun(main), blind([of for of in dealt if of.name == found[0].name]), tuned(found)]
     return [
-        " ".join([answer(" ".join(filter(None, [matters(main), begun(main)]))), *filter(None, told)]),
+        " ".join([answer(matters(main)), *filter(None, told)]),
         practice(advice(main)),
         *evidence([row for moved in found for row in rows(moved)]),
         *(evidence(rows_blind(dealt)) if dealt else []),
