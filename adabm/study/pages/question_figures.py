@@ -45,7 +45,7 @@ def plot_sweep(
         shades: (begin, end, name) stretches of the axis to be told apart.
         apart: levels that are no numbers: where on the axis, which is not logarithmic, and how it calls them; no line leads there.
     """
-    numbers = table["level"].map({level: str(place) for level, (place, _) in apart.items()}).fillna(table["level"])
+    numbers = table["level"].map(lambda level: apart[level][0] if level in apart else level)
     data = table.assign(x=pd.to_numeric(numbers), apart=table["level"].isin(list(apart)))
     datasets = list(dict.fromkeys(data["dataset"]))
     series = list(dict.fromkeys(data["series"]))
