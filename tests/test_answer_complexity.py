@@ -249,7 +249,8 @@ def test_how_measures_rank_whole_pictures():
     ranked = ranks_of(pd.concat([units(), units(flip=OWN).assign(backbone="wide")]))
     assert [*ranked.columns] == ["net", "wide"] and [*ranked.loc[OWN]] == pytest.approx([1, -1])
     assert (
-        whole_told(units()) == "Of whole pictures the gradient's rank correlation is 1.00 on net (10 of Set), the best."
+        whole_told(units())
+        == "Of whole pictures the gradient's rank correlation is 1.00 on net (10 of Set); no other measure's is higher."
     )
     both = pd.concat([units(flip=OWN), units(flip=OWN).assign(backbone="wide", seed=1)])
     assert whole_told(both) == (

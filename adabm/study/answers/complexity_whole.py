@@ -53,7 +53,7 @@ def whole_told(whole: pd.DataFrame) -> str:
     listed = several([f"{rank:.2f} on {name} ({_extent(whole, name)})" for name, rank in own.items()])
     told = f"Of whole pictures the gradient's rank correlation is {listed}"
     if best == OWN:
-        return f"{told}, the best{' in the mean' * (len(own) > 1)}."
+        return f"{told}; no other measure's is higher{' in the mean' * (len(own) > 1)}."
     reached = f"{mean[best]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(own) > 1 else "")
     return f"{told}; {best} has the highest ({reached})."
 
