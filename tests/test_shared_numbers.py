@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from adabm.study.answers.measured import measured
+from adabm.study.pages.sections import provenance
 from helpers.committed import PARAMETERS, Committed
 
 WHOLE = "image+layer+clipping"
@@ -164,7 +165,12 @@ def patch_errors(committed: Committed, question: str, column: str, only: tuple[s
     sides = {
         Path(name).stem.lower(): own.get(name_of_side, block[name_of_side]) for name, own in block["backbones"].items()
     }
+    made_on = provenance(committed.results / question / f"{question}.csv")["torch_capability"]
     table = table.assign(side=table["backbone"].str.lower().map(sides))
+    # a transformer's numbers are those of the processor's instructions; convolutions' are not (docs/results.md)
+    table["side"] = (
+        table["side"].astype(str).where(~table["backbone"].str.startswith("DAT"), table["side"].astype(str) + made_on)
+    )
     keys = (
         [*PATCH, "side"] if only is None and column in FULL.values() else [*PATCH, "side", "fab"]
     )  # bits follow some patches
