@@ -19,7 +19,8 @@ class Moved:
     Attributes:
         which: ``images`` or ``layers``.
         name: the method.
-        values: PSNR in dB, a row a seed, a column a percentile; ``psnr``, ``fab``: means by percentile.
+        values: PSNR in dB, a row a seed, a column a percentile.
+        fab: means by percentile.
         best: the percentile of the highest PSNR; ``lost``: released minus it.
         worth: released minus percentile 0, the extremes of what calibration saw.
         worst: the percentile but 0 of the lowest PSNR; ``most``: released minus it.
@@ -30,7 +31,6 @@ class Moved:
     which: str
     name: str
     values: pd.DataFrame
-    psnr: pd.Series
     fab: pd.Series
     best: float
     lost: Difference
@@ -39,14 +39,23 @@ class Moved:
     most: Difference
     starts: Mapping[str, Difference]
     start_fab: Mapping[str, float]
-    seeds: int
+
+    @property
+    def psnr(self) -> pd.Series:
+        """Means by percentile, in dB."""
+        return self.values.mean()
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return len(self.values)
 
     @property
     def span(self) -> float:
         """From the worst to the best percentile, in dB."""
         return self.up_to(max(self.psnr.index))
 
-    def up_to(self, level: int) -> float:
+    def up_to(self, level: float) -> float:
         """The same of percentiles up to one."""
         psnr = self.psnr[self.psnr.index <= level]
         return float(psnr.max() - psnr.min())
@@ -82,7 +91,7 @@ def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     starts = {start: paired_difference(psnr[released], of["psnr_y_db"]) for start, of in others.items()}
     start_fab = {start: float(of["fab"].mean()) for start, of in others.items()}
     fab = swept.groupby("level")["fab"].mean()
-    return Moved(network, which, name, psnr, means, fab, best, lost, worth, worst, most, starts, start_fab, len(psnr))
+    return Moved(network, which, name, psnr, fab, best, lost, worth, worst, most, starts, start_fab)
 
 
 @dataclass(frozen=True)
