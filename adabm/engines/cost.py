@@ -35,22 +35,31 @@ class Cost:
 
 
 def cost(
-    model: QuantizedSR, layer_bits: Mapping[str, float] | None = None, output: tuple[int, int] = (720, 1280)
+    model: QuantizedSR,
+    layer_bits: Mapping[str, float] | None = None,
+    output: tuple[int, int] = (720, 1280),
+    macs: Mapping[str, int] | None = None,
 ) -> Cost:
     """Return the theoretical cost for an output of (height, width) pixels.
 
     Args:
         layer_bits: mean activation bits of each quantized layer as used, e.g. from
             :func:`adabm.evaluate`; None or an empty mapping counts the network in full precision.
+        macs: of this output, where :func:`macs_for` has counted them, for the same network quantized in the same places.
     """
-    scale = model.descriptor.scale
-    macs = count_macs(model, output[0] // scale, output[1] // scale)
+    macs = macs_for(model, output) if macs is None else macs
     full = FULL_PRECISION_BITS**2
     bitops = sum(
         count * (_bit_product(model, name, layer_bits) if layer_bits else full) for name, count in macs.items()
     )
     total = sum(macs.values())
     return Cost(total, float(bitops), bitops / (total * full), size_bits(model, quantized=bool(layer_bits)))
+
+
+def macs_for(model: QuantizedSR, output: tuple[int, int] = (720, 1280)) -> dict[str, int]:
+    """Return :func:`count_macs` for an output of (height, width) pixels."""
+    scale = model.descriptor.scale
+    return count_macs(model, output[0] // scale, output[1] // scale)
 
 
 def _bit_product(model: QuantizedSR, name: str, layer_bits: Mapping[str, float]) -> float:

@@ -1,6 +1,6 @@
 """Evaluate a model on pictures with ground truth (protocol: method section 7)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +53,9 @@ class Evaluation:
         """Return means over the pictures: ``psnr_y_db, ssim_y, fab``."""
         return self.pictures[["psnr_y_db", "ssim_y", "fab"]].mean().to_dict()
 
-    def summary(self, model: QuantizedSR) -> dict[str, float]:
-        """Return means over the pictures and the theoretical cost at 1280x720 output."""
-        theory = cost(model, self.layer_bits)
+    def summary(self, model: QuantizedSR, macs: Mapping[str, int] | None = None) -> dict[str, float]:
+        """Return means over the pictures and the theoretical cost at 1280x720 output, of which ``macs`` may be known."""
+        theory = cost(model, self.layer_bits, macs=macs)
         return {
             **self.means(),
             "bitops_g": theory.bitops / 1e9,

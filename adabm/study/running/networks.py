@@ -49,21 +49,24 @@ def open_networks(
 
     Args:
         backbones: by shipped network or weight file: ``patches`` of each set, ``seeds`` and, where they differ from those
-            of the question, ``setting``, ``side``, ``patch_size`` of calibration (LR pixels), and what ``own`` names.
+            of the question, ``setting``, ``side``, ``patch_size`` of calibration (LR pixels), ``data`` and ``pool`` (of
+            another scale), and what ``own`` names.
         data, sets, pool, effort, workers, device: as for :meth:`.bench.Bench.open`.
         side: of a patch, LR pixels; None measures whole pictures, and no network has ``patches`` or ``side``.
 
     Raises:
         AdabmError: no network, an unknown or missing key, or what :meth:`.bench.Bench.open` refuses.
     """
-    kinds = {"patches": Count, "patch_size": Count, "setting": str, "side": Count}
+    kinds = {"patches": Count, "patch_size": Count, "setting": str, "side": Count, "data": str, "pool": str}
     required, optional = (["seeds"], []) if side is None else (["patches", "seeds"], ["side"])
     for name, given in check("backbones", backbones, _NETWORKS).items():
-        check_keys(f"backbones, {name}", given, required, ["patch_size", "setting", *optional, *own], kinds)
+        check_keys(
+            f"backbones, {name}", given, required, ["patch_size", "setting", "data", "pool", *optional, *own], kinds
+        )
     units = []
     for name, given in backbones.items():
         effort_of = replace(effort, patch_size=given.get("patch_size", effort.patch_size))
-        bench = Bench.open(name, data, sets, pool, effort_of, workers, device)
+        bench = Bench.open(name, given.get("data", data), sets, given.get("pool", pool), effort_of, workers, device)
         shared = (bench, given.get("setting", setting), given.get("patches"), given.get("side", side))
         units += [Unit(*shared, seed, {key: given[key] for key in own if key in given}) for seed in given["seeds"]]
     return units

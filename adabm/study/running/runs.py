@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ...engines.cost import macs_for
 from ...engines.evaluation import Evaluation
 from ...errors import ConfigError
 from ...networks import NetworkDescriptor, describe, fold_reparameterized, load_network, registered_name
@@ -24,6 +25,7 @@ from .tasks import MeasureTask, ModelTask
 from .traces import TraceTask
 
 MEASURED, NOT_RUN, DIVERGED = "measured", "not run", "diverged"
+_Structure = tuple[Path, tuple[tuple[str, type], ...]]  # a network and its modules, quantized where they are
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def run_plan(
     if graph.nodes:
         _tell_guesses(dict.fromkeys(cell.backbone for cell in cells if cell.wanted))
     carry_out(graph, executor, workers, device, cache.folder)
-    return [_result(cell, models[cell]) for cell in cells]
+    counted: dict[_Structure, dict[str, int]] = {}
+    return [_result(cell, models[cell], counted) for cell in cells]
 
 
 def run_traces(tasks: Sequence[TraceTask], workers: int | None = None, executor: str | None = None) -> None:
@@ -123,7 +126,7 @@ def _check_workers(workers: int | None) -> None:
         raise ConfigError(f"workers = {workers}: must be at least 1")
 
 
-def _result(cell: Cell, model_task: ModelTask) -> CellResult:
+def _result(cell: Cell, model_task: ModelTask, counted: dict[_Structure, dict[str, int]]) -> CellResult:
     if not cell.wanted:
         return CellResult(cell, NOT_RUN)
     if (reason := model_task.divergence()) is not None:
@@ -134,7 +137,10 @@ def _result(cell: Cell, model_task: ModelTask) -> CellResult:
     model = QuantizedSR(network, cell.run.config(), descriptor)  # its cost is the same, whatever its ranges
     for name, bits in model_task.weight_bits().items():
         model.layers[name].weight_bits = bits
-    return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model))
+    structure = (cell.backbone, tuple((name, type(module)) for name, module in model.network.named_modules()))
+    if structure not in counted:  # a traced pass, seconds on a transformer
+        counted[structure] = macs_for(model)
+    return CellResult(cell, MEASURED, evaluation.pictures, evaluation.summary(model, counted[structure]))
 
 
 @lru_cache(maxsize=1)
