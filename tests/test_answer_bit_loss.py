@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adabm.study import Run
 from adabm.study.answers import bit_loss, bit_loss_worth
 from adabm.study.answers.bit_loss import AS_CALIBRATED, MULTIPLIER, OWN_QUANTILES, QUANTILES, RELEASED, loss_of
 from adabm.study.answers.bit_loss_measures import (
@@ -149,6 +150,30 @@ def test_how_far_it_ends_and_which_weight_ends_nearer():
     assert "ends nearer" not in bit_loss.conclusion(units(), bits({RELEASED: -0.2, loss_of(0): 0.3}))[0]
 
 
+def test_where_weights_end_at_other_targets():
+    """Weight 0 aims at none, quantiles of a set's own pictures have no calibration pictures."""
+    missed = {RELEASED: {4.0: -0.7, 3.5: -0.3}, MULTIPLIER: 0.05}
+    light = bits({loss_of(5): {4.0: -0.2, 3.5: 0.1}, RELEASED: -0.7}).query("method == @RELEASED")
+    light = light.assign(method=loss_of(5), fab=light["target"].map({4.0: 3.8, 3.5: 3.6}))
+    both = pd.concat([light, bits(missed)])
+    told = bit_loss.conclusion(units(), both)
+    assert " Aimed at 3.5 bits weight 5 ends at 3.60 and weight 50 at 3.20 on the calibration pictures." in told[0]
+    table = told[5]
+    found = {cells(table, row)[0]: cells(table, row)[1:] for row in range(table.count("\n") - 1)}
+    assert found == {
+        loss_of(5): ["3.80", "-0.20 to -0.20", "3.60", "+0.10 to +0.10"],
+        f"{RELEASED} (released)": ["3.30", "-0.70 to -0.70", "3.20", "-0.30 to -0.30"],
+        MULTIPLIER: ["4.05", "+0.05 to +0.05", "3.55", "+0.05 to +0.05"],
+        QUANTILES: ["4.00", "+0.00 to +0.00", "3.50", "+0.00 to +0.00"],
+    }
+
+
+def test_one_target_has_no_table_of_targets():
+    first = bits({RELEASED: -0.7}).query("target == 4")
+    told = bit_loss.conclusion(units().query("target == 4"), first)
+    assert "Aimed at" not in told[0] and not any("by target" in table for table in told)
+
+
 @pytest.mark.parametrize(
     "gain, own, told",
     [
@@ -276,6 +301,17 @@ def test_the_table_and_the_figure():
         "multiplier,\nto the step kept",
         "target",
     } == {text.get_text() for text in drawn[""].axes[0].texts}
+
+
+def test_each_weight_is_tuned_for_each_target_but_none_for_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADABM_CACHE", str(tmp_path / "cache"))
+    _, bench = probed(tmp_path)
+    run = Run.at("adabm-own-bits", "W4A4 FQ", 0, {"tune": None})
+    rows, ended, _ = bit_loss.measure(bench, bench, run, 4, [4.0, 3.5], [0, 50, 500], 1.0, 3, 1.0, 12, 1)
+    tuned = {(method, target) for method, target in zip(ended["method"], ended["target"]) if "quantiles" not in method}
+    weights = {(loss_of(weight), target) for weight in (50, 500) for target in (4.0, 3.5)}
+    assert tuned == weights | {(loss_of(0), 4.0), (AS_CALIBRATED, 4.0), (MULTIPLIER, 4.0), (MULTIPLIER, 3.5)}
+    assert tuned == set(zip(rows["method"], rows["target"])) - {(f"factor {factor:+d}", 4.0) for factor in (-1, 0, 1)}
 
 
 def test_three_ways_on_a_tiny_network(tmp_path):

@@ -13,7 +13,16 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from . import bit_loss_measures as measures
-from .bit_loss_bits import method_rows, off_target, on_sets, set_rows, sets_off, told_sets
+from .bit_loss_bits import (
+    method_rows,
+    off_target,
+    on_sets,
+    set_rows,
+    sets_off,
+    target_rows,
+    told_other_targets,
+    told_sets,
+)
 from .bit_loss_gains import at_equal_bits, curve
 from .bit_loss_measures import CALIBRATION, Tuning, factors_at, thresholds
 from .bit_loss_methods import (
@@ -75,7 +84,7 @@ def measure(
     Args:
         counted: the same network with all sets of which bits are counted.
         pictures: random calibration pictures.
-        targets: of the released loss and the multiplier; the first one of the other ``weights`` too.
+        targets: of the multiplier and of each weight; weight 0 aims at none and is tuned once.
         rate: of the multiplier.
         steps, speed, side, count: see :class:`Tuning`.
     """
@@ -85,7 +94,7 @@ def measure(
     plain = probe.found(measures.calibrated, known, side, count)
     found = {(AS_CALIBRATED, targets[0]): plain}
     for target in targets:
-        for weight in weights if target == targets[0] else [RELEASED_WEIGHT]:
+        for weight in [weight for weight in weights if weight or target == targets[0]]:
             found[loss_of(weight), target] = probe.found(measures.released, known, float(weight), target, tuning)
         found[MULTIPLIER, target] = probe.found(measures.multiplier, known, rate, target, tuning)
     told = lambda key: [dict(row, method=m, target=t) for (m, t), of in found.items() for row in key(of)]
@@ -162,6 +171,7 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
         *evidence(method_rows(alike, moved, means)),
         *evidence(gain_rows(found)),
         *evidence(set_rows(units, bits)),
+        *evidence(target_rows(moved)),
         *evidence(extents(units)),
     ]
 
@@ -214,8 +224,9 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     found = at_equal_bits(units, "fp").pivot(index=["backbone", "seed"], columns=["method", "target"])
     fewer = (found["fab", MULTIPLIER, target] - found["fab", RELEASED, target]).mean()
     return (
-        f"{told_sets(units, bits)}{_nearest(bits)} The loss punishes each batch of two patches that uses more than the target and rewards "
-        "none that uses less, where a multiplier looks at the mean of all pictures. Against the multiplier at the same target it "
+        f"{told_sets(units, bits)}{_nearest(bits)}{told_other_targets(bits)} The loss punishes each batch of two patches that uses "
+        "more than the target and rewards none that uses less, where a multiplier looks at the mean of all pictures. Against the "
+        "multiplier at the same target it "
         f"uses {abs(fewer):.2f} bits {'fewer' if fewer >= 0 else 'more'} on the patches. What is gained over quantiles may be due to "
         "layers, whose mapping is tuned too; quantiles and layers tuned together were not measured."
     )

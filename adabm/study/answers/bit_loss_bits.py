@@ -7,8 +7,8 @@ import pandas as pd
 from ..tables.wording import several, told_count
 from .bit_loss_gains import at_equal_bits
 from .bit_loss_measures import CALIBRATION
-from .bit_loss_methods import MULTIPLIER, QUANTILES, RELEASED
-from .bit_loss_worth import Gain
+from .bit_loss_methods import MULTIPLIER, QUANTILES, RELEASED, targeted, weighted
+from .bit_loss_worth import Gain, short
 from .draws import with_ends
 
 
@@ -80,6 +80,49 @@ def method_rows(units: pd.DataFrame, bits: pd.DataFrame, means: Mapping[str, Gai
             row["against quantiles, equal bits (dB to ground truth)"] = with_ends(gain.truth, gain.drawn_truth, 1)
         rows.append(row)
     return rows
+
+
+def _by_target(bits: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """FAB of the calibration pictures by method: a row a run, a column a target; of ways that were tried at each of several targets."""
+    targets = list(dict.fromkeys(bits["target"]))
+    here = bits[bits["where"] == CALIBRATION]
+    found = {}
+    for method in dict.fromkeys(bits["method"]) if len(targets) > 1 else ():
+        own = here[here["method"] == method].pivot(index=["backbone", "seed"], columns="target", values="fab")
+        if (
+            (targeted(method) or method == QUANTILES)
+            and set(own.columns) == set(targets)
+            and own.notna().all(axis=None)
+        ):
+            found[method] = own[targets]
+    return found
+
+
+def target_rows(bits: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows by way of meeting a target: where the calibration pictures end at each of them, mean of networks and seeds."""
+    rows = []
+    for method, fab in _by_target(bits).items():
+        row = {"calibration pictures, by target": f"{method} (released)" if method == RELEASED else method}
+        for target in fab.columns:
+            off = fab[target] - target
+            row |= {f"FAB, target {target:g}": f"{fab[target].mean():.2f}"}
+            row |= {f"off it, from run to run ({target:g})": f"{off.min():+z.2f} to {off.max():+z.2f}"}
+        rows.append(row)
+    return rows
+
+
+def told_other_targets(bits: pd.DataFrame) -> str:
+    """Where each weight ends at the targets behind the first."""
+    weights = {short(method): fab.mean() for method, fab in _by_target(bits).items() if weighted(method)}
+    told = []
+    for target in list(dict.fromkeys(bits["target"]))[1:] if weights else ():
+        first, *others = weights
+        ends = [
+            f"{first} ends at {weights[first][target]:.2f}",
+            *(f"{name} at {weights[name][target]:.2f}" for name in others),
+        ]
+        told.append(f" Aimed at {target:g} bits {several(ends)} on the calibration pictures.")
+    return "".join(told)
 
 
 def set_rows(units: pd.DataFrame, bits: pd.DataFrame) -> list[dict[str, str]]:
