@@ -37,7 +37,7 @@ def test_patches_are_chosen_from_the_sets_as_they_are_now(root):
     def quality():
         forget()
         bench = Bench.open("net.safetensors", "data", ["First", "Second"], "data/pool", EFFORT, 1)
-        return [seen["truth_db"] for seen in trace(bench, Run.at("adabm", "W4A4 FQ"), 2, 1, 16, 1)["rounds"]]
+        return [seen["truth_db"] for seen in trace(bench, Run.at("adabm", "W4A4 FQ"), 2, 1, 16, 1, 5)["looks"]]
 
     assert told("First", "Second") == [("First", "a 0-0"), ("Second", "a 0-0")]
     before = quality()

@@ -50,7 +50,7 @@ def test_traces_of_fine_tuning_and_the_main_results_stand_beside(tmp_path):
         for level, psnr in (("0", 19.0), ("4", 31.0), ("8", 31.5))
     ]  # fmt: skip
     plans = {
-        "stopping": {"method": "adabm", "pictures": 20, "side": 24, "effort": {"patch_size": 24, "rounds": 4, "steps_per_round": 1}},
+        "stopping": {"methods": {"adabm": {"method": "adabm"}}, "pictures": 20, "side": 24, "effort": {"patch_size": 24, "rounds": 4, "steps_per_round": 1}},
         "fine_tuning": {
             "runs": {
                 "released": {"method": "adabm"},

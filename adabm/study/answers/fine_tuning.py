@@ -39,9 +39,8 @@ QUESTION = Question(
     "Quality along fine-tuning, by learning rate",
 )
 _OTHERS = (
-    "Steps that are enough were read off the evaluated pictures. Stopping without looking at them is asked on the page of stopping, for runs "
-    "from the released ranges alone; for those from ranges at own bits it was not measured. There PSNR stands at other levels: runs start "
-    "from the released weight ranges, have few steps for them, and are tuned and measured on small patches. The mappings have turns of a "
+    "Steps that are enough were read off the evaluated pictures. Stopping without looking at them is asked on the page of stopping. There "
+    "PSNR stands at other levels: runs are tuned and measured on small patches. The mappings have turns of a "
     "few steps here, in which bits hardly move; what tuning them alone, for longer and faster, gives is asked on the pages of the bit loss "
     "and of the gradient."
 )

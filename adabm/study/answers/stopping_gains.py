@@ -28,20 +28,20 @@ def preferred(found: pd.DataFrame) -> str:
     return "lowest_db" if (found["lowest_db"] - found["rule_db"]).mean() > LITTLE else "rule_db"
 
 
-def states(found: pd.DataFrame) -> list[dict[str, str]]:
+def states(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
     """Rows by what is kept: its gain on the last step, mean, least and most of all runs, and the steps that it takes."""
     columns = {"by the rule": "rule_db", "lowest loss, nothing stops": "lowest_db", "the best in hindsight": "best_db"}
     rows = []
     for name, column in columns.items():
         gain = found[column] - found["last_db"]
-        row = {"state that is kept": name, "PSNR against the last step (dB)": signed(gain.mean())}
+        row = {f"state that is kept{whose}": name, "PSNR against the last step (dB)": signed(gain.mean())}
         row |= {"least": signed(gain.min()), "most": signed(gain.max())}
         steps = found["stopped" if column == "rule_db" else "steps"].sum()
         rows.append(row | {"steps": f"{steps} of {found['steps'].sum()}"})
     return rows
 
 
-def certainties(found: pd.DataFrame) -> list[dict[str, str]]:
+def certainties(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
     """Rows by network and comparison, the advised state against not fine-tuned too: difference, spread and p; several networks' mean last."""
     kept = {"lowest_db": "lowest loss", "rule_db": "by the rule"}
     asked = [(column, "last_db", f"{name} against the last step") for column, name in kept.items()]
@@ -52,22 +52,23 @@ def certainties(found: pd.DataFrame) -> list[dict[str, str]]:
         if len(gaps) > 1:
             gaps[_MEAN] = in_the_mean(found, column, reference)
         for name, gap in gaps.items():
-            rows.append({"compared": what, "network": name} | gap.cells("p (paired; of networks adjusted)"))
+            rows.append({f"compared{whose}": what, "network": name} | gap.cells("p (paired; of networks adjusted)"))
     return rows
 
 
-def networks(found: pd.DataFrame) -> list[dict[str, str]]:
+def networks(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
     """Rows by network: PSNR in dB, means over seeds, and steps, least and most of them."""
     rows = []
     for backbone, runs in found.groupby("backbone", sort=False):
         mean = runs.mean(numeric_only=True)
-        row = {"network": backbone, "seeds": str(len(runs)), "before (dB)": f"{mean['start_db']:.2f}"}
+        row = {f"network{whose}": backbone, "seeds": str(len(runs)), "before (dB)": f"{mean['start_db']:.2f}"}
         columns = {"last step": "last_db", "by the rule": "rule_db", "lowest loss": "lowest_db"}
         columns |= {"best": "best_db", "worst": "worst_db", "full precision": "full_db"}
         row |= {f"{name} (dB)": f"{mean[column]:.2f}" for name, column in columns.items()}
         row |= {
             "steps": str(runs["steps"].max()),
             "step kept": span(runs["kept"]),
+            "95 % of the loss's fall": span(runs["near"]),
             "lowest": span(runs["lowest"]),
             "best step": span(runs["best"]),
         }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -12,28 +13,65 @@ from .significance import Difference
 from .stopping_gains import LITTLE, compared, in_the_mean, preferred, span
 
 RELEASED = 500  # steps
+_LIMITS = (
+    "Groups of parameters take turns, a round each. Patches are small, so PSNR is not that of other pages. What decides sees calibration "
+    "pictures alone, never an evaluated one."
+)
 
 
-def verdict(found: pd.DataFrame) -> str:
+@dataclass(frozen=True)
+class Start:
+    """Runs that start from the same weight ranges, which ``name`` tells: their decisions and their traces."""
+
+    name: str
+    found: pd.DataFrame
+    traces: pd.DataFrame
+
+
+def verdict(start: Start) -> str:
     """Tell what to keep, how sure that is on which network, and after how many steps."""
-    return f"{_first(found)} {_how_many(found)}"
+    return f"{_first(start.found)} {_how_many(start.found)}"
 
 
-def details(found: pd.DataFrame, traces: pd.DataFrame, patience: int) -> str:
+def details(start: Start, patience: int) -> str:
     """Tell what the kept state gives, from where runs start, what harms, what each way of keeping a state gives and saves."""
-    parts = [_over_start(found), _start(found), _below(found), _saved(found, patience), _scope(traces)]
+    found = start.found
+    parts = [_over_start(found), _start(found), _below(found), _saved(found, patience), _scope(start.traces), _LIMITS]
     return " ".join(filter(None, parts))
 
 
-def advice(found: pd.DataFrame) -> str:
-    """Tell whether to hold pictures out, which state to keep, and from where that was measured."""
+def also(start: Start, patience: int) -> str:
+    """Tell of runs that start elsewhere what verdict and details tell."""
+    found = start.found
+    last = (
+        f"From {start.name} the last step is, against the state of the lowest loss, {_last_step(found, 'lowest_db')}."
+    )
+    parts = [
+        last,
+        _how_many(found),
+        _over_start(found),
+        _start(found),
+        _below(found),
+        _saved(found, patience),
+        _scope(start.traces),
+    ]
+    return " ".join(filter(None, parts))
+
+
+def advice(start: Start, among: bool) -> str:
+    """Tell whether to hold pictures out, which state to keep, and from where that was measured.
+
+    Args:
+        among: whether runs start elsewhere too.
+    """
+    found = start.found
     share = f"{found['stopped'].sum() / found['steps'].sum():.0%} of the steps"
     if max((found[column] - found["last_db"]).mean() for column in ("lowest_db", "rule_db")) <= LITTLE:
         told = (
             f"hold calibration pictures out only to save time: stopping early takes {share} and gives "
             f"{_over_last(found, 'rule_db')} against the last step."
         )
-        return _begun(found, told)
+        return _begun(start, among, told)
     column = preferred(found)
     told = (
         "fine-tune as long as their loss may still fall and keep the state of the lowest"
@@ -44,17 +82,16 @@ def advice(found: pd.DataFrame) -> str:
     text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
     if column == "lowest_db":
         text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
-    return _begun(found, text)
+    return _begun(start, among, text)
 
 
-def _begun(found: pd.DataFrame, text: str) -> str:
-    """An advice, and that it is one for runs from the released ranges alone."""
-    if not _released(found):
+def _begun(start: Start, among: bool, text: str) -> str:
+    """An advice, and from which weight ranges runs start that it is for."""
+    if among:
+        return f"Where fine-tuning starts from {start.name}, {text}"
+    if not _released(start.found):
         return text[0].upper() + text[1:]
-    return (
-        f"Where fine-tuning starts from the released weight ranges, {text} From ranges at own bits no rule was measured; how many steps "
-        "do there is told on the page of fine-tuning."
-    )
+    return f"Where fine-tuning starts from the released weight ranges, {text} From others no rule was measured."
 
 
 def _released(found: pd.DataFrame) -> bool:
@@ -187,20 +224,18 @@ def _below(found: pd.DataFrame) -> str:
 
 
 def _how_many(found: pd.DataFrame) -> str:
-    """After how many steps the loss is lowest, and where that is not known, as in most runs it is at the last step."""
+    """After how many steps the loss has fallen by 95 % of all that it falls, and where it mostly still falls at the last."""
     networks = list(dict.fromkeys(found["backbone"]))
     last = (found["lowest"] == found["steps"]).groupby(found["backbone"]).mean()
-    falling = [name for name in networks if last[name] > 0.5]
-    runs = {name: found.loc[found["backbone"] == name, "lowest"] for name in networks if name not in falling}
     on = lambda name: f" on {name}" if len(networks) > 1 else ""
-    lowest = [span(steps) + " steps" * (not place) + on(name) for place, (name, steps) in enumerate(runs.items())]
-    told = [f"the loss is lowest after {several(lowest)}"] if lowest else []
-    if falling:
+    near = {name: span(found.loc[found["backbone"] == name, "near"]) for name in networks}
+    told = [steps + " steps" * (not place) + on(name) for place, (name, steps) in enumerate(near.items())]
+    text = f"95 % of what the loss falls is there after {several(told)}"
+    if falling := [name for name in networks if last[name] > 0.5]:
         steps = " and ".join(str(of) for of in sorted(set(found.loc[found["backbone"].isin(falling), "steps"])))
         where = f" on {several(falling)}" if len(networks) > 1 else ""
-        told.append(f"how many steps do is not answered{where}: at the last, {steps}, the loss mostly still falls")
-    text = "; ".join(told)
-    return f"{text[0].upper()}{text[1:]}."
+        text += f"; at the last step, {steps}, it mostly still falls{where}"
+    return f"{text}."
 
 
 def _over_start(found: pd.DataFrame) -> str:
@@ -233,17 +268,24 @@ def _saved(found: pd.DataFrame, patience: int) -> str:
 
 
 def _scope(traces: pd.DataFrame) -> str:
-    rounds, steps = traces["round"].max(), traces["step"].max()
-    fewer = f", against {RELEASED} of the released recipe" if steps < RELEASED else ""
-    longest = traces[traces["round"] == rounds].iloc[0]
-    run = traces[(traces["backbone"] == longest["backbone"]) & (traces["seed"] == longest["seed"])]
-    weights = (run["group"] == "weight").sum() * (steps // rounds)
-    share = (
-        f" Groups of parameters take turns: the ranges of weights have {weights} of the {steps} steps."
-        if 0 < weights < steps
-        else ""
-    )
-    return (
-        f"A run has {rounds} rounds of {steps // rounds} steps{fewer}.{share} Patches are small, so PSNR is not that of other pages. "
-        "What decides sees calibration pictures alone, never an evaluated one."
-    )
+    """How many rounds and steps runs have, which of them train the ranges of weights, and how many the released recipe has."""
+    lengths: dict[tuple[int, int, int], list[str]] = {}
+    for name, of in traces.groupby("backbone", sort=False):
+        run = of[of["seed"] == of.sort_values("step", kind="stable")["seed"].iloc[-1]]
+        rounds, steps = int(run["round"].max()), int(run["step"].max())
+        weights = run.loc[(run["group"] == "weight") & (run["round"] > 0), "round"].nunique() * (
+            steps // max(rounds, 1)
+        )
+        lengths.setdefault((rounds, steps, weights), []).append(name)
+    several_lengths = len(lengths) > 1
+    told = [
+        f"{rounds} rounds of {steps // max(rounds, 1)} steps{_of_weights(weights, steps)}{f' on {several(names)}' * several_lengths}"
+        for (rounds, steps, weights), names in lengths.items()
+    ]
+    fewer = f"; the released recipe has {RELEASED} steps" if any(steps < RELEASED for _, steps, _ in lengths) else ""
+    return f"A run has {'; '.join(told)}{fewer}."
+
+
+def _of_weights(weights: int, steps: int) -> str:
+    """How many steps train the ranges of weights, where not all or none do."""
+    return f" ({weights} of {steps} for the ranges of weights)" if 0 < weights < steps else ""

@@ -1,4 +1,4 @@
-"""What fine-tuning does to a model round by round, seen on patches that it does not train on."""
+"""What fine-tuning does to a model along its steps, seen on patches that it does not train on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from .probing import Patch, batch_of, patches, pixels, psnr, shown, squared_erro
 
 @dataclass(frozen=True)
 class Watch:
-    """What is looked at after each round: ``held_out`` pictures to choose by, ``evaluated`` patches to tell the truth.
+    """What is looked at along fine-tuning: ``held_out`` pictures to choose by, ``evaluated`` patches to tell the truth.
 
     Attributes:
         held_out: (H, W, 3) low-resolution patches of one size, 8 bits.
@@ -68,14 +68,15 @@ class Watch:
         return float(np.mean(found))
 
 
-def trace(bench: Bench, run: Run, pictures: int, held_out: int, side: int, count: int) -> dict:
-    """Return ``rounds``, what was seen before and after each round of a fine-tuning, and why it ``diverged`` (or None).
+def trace(bench: Bench, run: Run, pictures: int, held_out: int, side: int, count: int, every: int) -> dict:
+    """Return ``looks``, what was seen before and along a fine-tuning, and why it ``diverged`` (or None).
 
-    What was found is kept in the bench's cache. A run that diverges has the rounds before.
+    What was found is kept in the bench's cache. A run that diverges has the looks before.
 
     Args:
         pictures: random calibration pictures; ``held_out`` others of the same pool are those to choose by.
         side: of the evaluated patches, LR pixels; ``count`` of each set.
+        every: steps from look to look; after each round there is one, too.
     """
     drawn = bench.choose("random", pictures + held_out, run)
     calibration, others = drawn[:pictures], drawn[pictures:]
@@ -86,20 +87,19 @@ def trace(bench: Bench, run: Run, pictures: int, held_out: int, side: int, count
         measuring=measuring_code(bench.backbone),
         held_out=folder_hash(list(others)),
         evaluated=shown(bench),
-        given=[side, count],
+        given=[side, count, every],
     )
     kept = bench.cache.load_record(identity)
     if kept is None:
         with one_thread(bench.device):
-            kept = _traced(
-                task, [_middle(path, bench.effort.patch_size) for path in others], patches(bench, side, count)
-            )
+            middles = [_middle(path, bench.effort.patch_size) for path in others]
+            kept = _traced(task, middles, patches(bench, side, count), every)
         bench.cache.keep_record(identity, kept)
     return kept
 
 
-def _traced(task: ModelTask, held_out: Sequence[np.ndarray], evaluated: Sequence[Patch]) -> dict:
-    """Fine-tune as :class:`ModelTask` does, and look at the model before and after each round."""
+def _traced(task: ModelTask, held_out: Sequence[np.ndarray], evaluated: Sequence[Patch], every: int) -> dict:
+    """Fine-tune as :class:`ModelTask` does, and look at the model before, after so many steps of a round, and after each round."""
     network = fold_reparameterized(placed(load_network(task.backbone), task.device))
     pictures = [read_rgb(path) for path in task.calibration]
     config, descriptor = task.run.config(task.effort), describe(network)
@@ -107,22 +107,22 @@ def _traced(task: ModelTask, held_out: Sequence[np.ndarray], evaluated: Sequence
     before = Run(**{**vars(task.run), "changes": (*task.run.changes, ("tune", None))})
     start, _, _ = quantize(network, pictures, before.config(task.effort), descriptor, **given)
     watch = Watch.of(start, held_out, evaluated)
-    rounds: list[dict] = [dict(round=0, step=0, group="", training=None, **watch.seen(start))]
+    looks: list[dict] = [dict(round=0, step=0, group="", training=None, **watch.seen(start))]
     length, taken, running = config.step("tune").steps_per_round, [], []
 
     def on_step(step: TuningStep) -> None:
         taken.append(step.pixel + step.structure)
-        if len(taken) % length == 0:
-            seen = watch.seen(running[-1])
-            training = float(np.mean(taken[-length:]))
-            rounds.append(dict(round=step.round + 1, step=len(taken), group=step.group, training=training, **seen))
+        in_round = len(taken) - step.round * length
+        if in_round % every == 0 or in_round == length:
+            seen, training = watch.seen(running[-1]), float(np.mean(taken[looks[-1]["step"] :]))
+            looks.append(dict(round=step.round + 1, step=len(taken), group=step.group, training=training, **seen))
 
     diverged = None
     try:
         quantize(network, pictures, config, descriptor, after_calibration=running.append, on_step=on_step, **given)
     except FineTuningError as error:
         diverged = str(error)
-    return dict(rounds=rounds, diverged=diverged)
+    return dict(looks=looks, diverged=diverged)
 
 
 def _middle(path: Path, side: int) -> np.ndarray:

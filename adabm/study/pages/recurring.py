@@ -161,18 +161,29 @@ def _evaluated(results: Path) -> Iterator[_Measured]:
 
 
 def _along(results: Path, study: pd.DataFrame) -> Iterator[_Measured]:
-    """What the pages that trace fine-tuning measured before it and after as many steps as the page of stopping takes."""
-    stopped, plan = _own(results, study, stopping.QUESTION)
-    stopped = measured(stopped, "step").astype({"level": int})
-    last = int(stopped["level"].max()) if len(stopped) else 0
-    if last:
-        stopped = stopped.assign(calibration_pictures=plan["pictures"])
-        yield from _at_steps(stopping.QUESTION, stopped, {plan["method"]: plan}, plan, (0, last), plan.get("side"))
+    """What the pages that trace fine-tuning measured before it and after the most steps that both looked at."""
+    stopped, stopping_plan = _own(results, study, stopping.QUESTION)
     traced, plan = _own(results, study, fine_tuning.QUESTION)
-    traced = measured(traced, "step").astype({"level": int})
+    stopped, traced = (measured(rows, "step").astype({"level": int}) for rows in (stopped, traced))
+    stopped = stopped[~stopped["backbone"].str.lower().isin(_own_changes(stopping_plan))]
+    both = set(stopped["level"]) & set(traced["level"]) if len(traced) else set(stopped["level"])
+    steps = sorted({0, max(both, default=0)})
+    if len(stopped):
+        stopped = stopped.assign(calibration_pictures=stopping_plan["pictures"])
+        methods, side = stopping_plan["methods"], stopping_plan.get("side")
+        yield from _at_steps(stopping.QUESTION, stopped, methods, stopping_plan, steps, side)
     runs = {name: run for name, run in plan.get("runs", {}).items() if _rates_as_released(run)}
     if len(traced):
-        yield from _at_steps(fine_tuning.QUESTION, traced, runs, plan, (0, last) if last else (0,), None)
+        yield from _at_steps(fine_tuning.QUESTION, traced, runs, plan, steps, None)
+
+
+def _own_changes(plan: Mapping) -> set[str]:
+    """Networks, in small letters, that have changes of their own to the methods of a plan."""
+    return {
+        PurePosixPath(name).name.removesuffix(".safetensors").lower()
+        for name, own in plan.get("backbones", {}).items()
+        if "changes" in own
+    }
 
 
 def _at_steps(
