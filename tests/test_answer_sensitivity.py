@@ -5,10 +5,23 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from adabm.study.answers import sensitivity
+from adabm.study.answers.layer_probes import Views, adaptive_layers
+from adabm.study.answers.probing import patches as cut_patches
 from adabm.study.answers.sensitivity_gains import drawn_gains
-from adabm.study.answers.sensitivity_measures import FISHER, MEASURES, ORACLE, OWN, PROJECTED, RANDOM, UNIFORM, look
+from adabm.study.answers.sensitivity_measures import (
+    FISHER,
+    MEASURES,
+    ORACLE,
+    OWN,
+    PROJECTED,
+    RANDOM,
+    UNIFORM,
+    look,
+    measures,
+)
 from adabm.study.answers.sensitivity_telling import told_hardly, told_not_most
 from helpers.evidence import cells
 from helpers.probed import probed
@@ -184,3 +197,30 @@ def test_a_model_is_looked_into_and_left_as_it_was(tmp_path):
     assert (table[[OWN, FISHER, PROJECTED]] > 0).all(axis=None) and table["fp +0"].nunique() == 1
     assert (table["fp -1"] != table["fp +0"]).any() and rows["fab"].nunique() == 1
     assert before == {name: layer.activation_bits for name, layer in model.layers.items()}
+
+
+def test_fisher_is_half_the_trace_of_the_hessian_of_the_squared_output_error(tmp_path):
+    """And projected output error half its quadratic form, so far as random directions tell."""
+    model, bench = probed(tmp_path)
+    views = Views.of(model, cut_patches(bench, 4, 1))
+    found = measures(model, views, directions=400, seed=0).set_index("layer")
+    name, layer = list(adaptive_layers(model).items())[-1]
+    with torch.no_grad(), model.full_precision(), model.visiting(lambda of, x: kept.append(x) if of is layer else None):
+        kept = []
+        full = model.infer(views.batch).image
+
+    def squared_error(x: torch.Tensor) -> torch.Tensor:
+        handle = layer.register_forward_pre_hook(lambda _m, inputs: (x, *inputs[1:]))
+        try:
+            with model.full_precision():
+                return (model.infer(views.batch).image - full).square().sum()
+        finally:
+            handle.remove()
+
+    x = kept[0]
+    hessian = torch.autograd.functional.hessian(squared_error, x).reshape(x.numel(), x.numel())
+    quantizer, bits = layer.activation, layer.activation_bits
+    step = float(quantizer.upper - quantizer.lower) / (2**bits - 1)
+    error = (quantizer(x, bits) - x).detach().flatten()
+    assert found.loc[name, FISHER] == pytest.approx(float(hessian.trace()) / 2 * step**2, rel=0.1)
+    assert found.loc[name, PROJECTED] == pytest.approx(float(error @ hessian @ error) / 2, rel=0.3)

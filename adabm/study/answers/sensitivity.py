@@ -28,7 +28,8 @@ QUESTION = Question(
     "AdaBM gives a bit more to layers whose input has a large standard deviation. Three other measures ask how far rounding a layer's "
     "input moves the output. All use slopes: how much the output, or its error, moves with each value of the input. Projected output error "
     "multiplies the slope of the output by the rounding error itself. Fisher multiplies the squared slope by the squared step of rounding. "
-    "Gradient does so too, with the slope of the output's error. The order in which each measure puts layers "
+    "These two are what the Hessian of the squared output error gives at full precision: its value along the rounding error, and its trace. "
+    "Gradient is as Fisher, with the slope of the output's error. The order in which each measure puts layers "
     "is compared with that of what a bit more or fewer in one layer does to the output (rank correlation: 1 is the same order, 0 none). "
     "Then some layers get a bit more and as many one fewer, at the same mean bits (FAB), against the same bits for all; models are not "
     "fine-tuned.",

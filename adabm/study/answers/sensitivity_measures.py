@@ -50,7 +50,10 @@ def measures(model: QuantizedSR, views: Views, directions: int, seed: int) -> pd
 
     ``gradient`` is the squared gradient of the quantized network's squared output error by the layer's input, ``Fisher``
     that of random projections of the output (in the mean the diagonal of J^T J), both summed over the input and times
-    the square of the layer's quantization step; ``projected output error`` is that of step ``allocate_bits``.
+    the square of the layer's quantization step; ``projected output error`` is that of step ``allocate_bits``, in the mean
+    ||J e||^2 of the rounding error e. At full precision the Hessian of the squared output error is 2 J^T J, for its
+    residual is zero: Fisher is half its trace (HAWQ-V2, arXiv:1911.03852) and projected output error half its
+    quadratic form.
 
     Args:
         directions: random output vectors for each patch.
