@@ -208,8 +208,8 @@ def test_the_answer_tells_whether_dealing_layers_by_chance_does_as_well():
     one, other = "layer mapping, not fine-tuned", "random layer factors, not fine-tuned"
     rows = parts("not fine-tuned", image_layer_clipping=30.0, layer_clipping=29.0)
     rows += of("bits", {"4": 29.0}, one) + of("bits", {"4": 28.0}, other)
-    assert components.conclusion(study_table(rows), 30)[0].endswith(
-        "Layer mapping, not fine-tuned, is better than random layer factors at 1 of 1 base bits, clearly at none (2 seeds).**"
+    assert components.conclusion(study_table(rows), 30)[2].startswith(
+        "Layer mapping, not fine-tuned, is better than random layer factors at 1 of 1 base bits, clearly at none (2 seeds)."
     )
 
 

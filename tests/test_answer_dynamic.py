@@ -156,13 +156,13 @@ def test_gains_at_equal_bits_by_hand():
             0.5,
             1.0,
             0.0,
-            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB (the best of them, percentiles",
+            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB.** The best of them, percentiles",
         ),
         (
             2.0,
             0.1,
             0.0,
-            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB (the best of them, calibrated",
+            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB.** The best of them, calibrated",
         ),
         (
             2.0,
@@ -204,17 +204,19 @@ def test_networks_and_other_methods_are_told_apart():
     better = units(0.5)
     better.loc[better["rule"] == SAME, "truth"] /= 1000
     assert (
-        "; the same bits for all layers are better than fixed ones, too, on net (+25.23 dB).**" in concluded(better)[0]
+        " The same bits for all layers are better than fixed ones, too, on net.**" in concluded(better)[0]
+        and " The same bits for all layers give +25.23 dB on net. A picture's own" in concluded(better)[0]
     )
     worse = units(2.0, 2.0)
     worse.loc[worse["rule"] == SAME, "truth"] /= 1000
     assert (
         concluded(pd.concat([worse, worse.assign(backbone="other")]))[0]
         .split("**")[1]
-        .endswith(
-            "; on net (+25.23 dB) and other (+25.23 dB) neither are fixed ones: the same bits for all layers are better, "
-            "in the mean of all 2 networks by +25.23 dB (+25.23 to +25.23)."
-        )
+        .endswith("at equal FAB. On net and other neither are fixed ones: the same bits for all layers are better.")
+    )
+    assert (
+        " The same bits for all layers give +25.23 dB on net and +25.23 dB on other; in the mean of all 2 networks +25.23 dB "
+        "(+25.23 to +25.23). A" in concluded(pd.concat([worse, worse.assign(backbone="other")]))[0]
     )
     assert len(dynamic.figures(both)[""].axes) == 2
 
@@ -223,9 +225,9 @@ def test_a_gain_on_one_network_is_told_where_the_mean_of_all_gains_nothing():
     mixed = pd.concat([units(1.6, 3.0, noise=1.0), units(0.98, 3.0).assign(backbone="other")])
     told = concluded(mixed)[0].split("**")[1]
     assert told.startswith(
-        "Dynamic factors are not worth it: computed for each picture, they gain nothing over fixed ones in the mean at equal FAB (the best"
+        "Dynamic factors are not worth it: computed for each picture, they gain nothing over fixed ones in the mean at equal FAB. On other"
     )
-    assert "; on other alone they gain, at most +0.09 dB (percentiles of the picture's layers)" in told
+    assert " On other alone they gain, at most +0.09 dB (percentiles of the picture's layers)." in told
     rivals = pd.concat([mixed, units(0.5).assign(backbone="other", series="Without clipping")])
     assert concluded(rivals)[0].split("**")[1] == told, "what another method gains is no gain of AdaBM's"
     assert "alone they gain" not in concluded(units(1.6, 3.0, noise=1.0))[0]
@@ -244,7 +246,7 @@ def test_advice_goes_by_network_where_they_differ():
     told = concluded(pd.concat([same, units().assign(backbone="other")]))
     (advice,) = [part for part in told if part.startswith("*In practice:*")]
     assert advice.startswith(
-        "*In practice:* Keep AdaBM's fixed factors on other, and the same bits for all layers on net (+"
+        "*In practice:* Keep AdaBM's fixed factors on other, and the same bits for all layers where they are better: +"
     )
     assert "told on the page of sensitivity" in advice
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ..pages.clipping_figures import plot_clipping, plot_kept, plot_owed
 from ..plan.cells import Run
 from ..running.bench import Bench
-from ..tables.conclusion import evidence
+from ..tables.conclusion import answer, evidence
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
@@ -140,9 +140,7 @@ def _first(units: pd.DataFrame, method: str) -> str:
     cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
     costly = {of: _costly(cost, values, of) for of in (low, high)}
-    wide, narrow = (
-        f"{of} bits {_costs(cost, values, of, used, costly[of])}" for of, used in ((high, low), (low, high))
-    )
+    wide, narrow = (f"{of} bits {_costs(cost, of, used, costly[of])}" for of, used in ((high, low), (low, high)))
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if low in costly[high] and high in costly[low]:
         head = (
@@ -154,7 +152,8 @@ def _first(units: pd.DataFrame, method: str) -> str:
         head = f"Clipping should follow the bits up, not down: the range for {narrow}; the range for {high} bits does at {low} too."
     else:
         head = f"Clipping need not follow the bits here: the range for {wide}, that for {narrow}."
-    told = f"**{head}{_better(cost, better)}{told_weights(units, method)}**{_where(costly)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
+    told = f"{answer(head + told_weights(units, method))}{_better(cost, better)}{_where(costly)}"
+    told += f"{_of_networks(values, high, low)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
     if better:
         told += (
             " Where the range of other bits is better, it pays the layer's input to clip more than the output bears."
@@ -197,12 +196,19 @@ def _lost(values: pd.DataFrame, of: int, used: int) -> pd.Series:
     return lost.groupby(["backbone", "seed"], sort=False).mean()
 
 
-def _costs(cost: pd.DataFrame, values: pd.DataFrame, of: int, used: int, costly: Sequence[int]) -> str:
-    """Tell what a range costs at other bits, from network to network."""
-    of_networks = _lost(values, of, used).groupby("backbone").mean()
-    by = f" ({of_networks.min():z.1f} to {of_networks.max():z.1f} by network)" if len(of_networks) > 1 else ""
+def _costs(cost: pd.DataFrame, of: int, used: int, costly: Sequence[int]) -> str:
+    """Tell what a range costs at other bits, in the mean of the networks."""
     how = "clearly " if used in costly else ""
-    return f"{how}costs {cost.loc[of, used]:z.1f} dB at {used}{by}{'' if used in costly else ', not clearly'}"
+    return f"{how}costs {cost.loc[of, used]:z.1f} dB at {used}{'' if used in costly else ', not clearly'}"
+
+
+def _of_networks(values: pd.DataFrame, high: int, low: int) -> str:
+    """How far networks are apart in the two costs of the answer."""
+    means = [_lost(values, of, used).groupby("backbone").mean() for of, used in ((high, low), (low, high))]
+    if len(means[0]) < 2:
+        return ""
+    told = [f"{mean.min():z.1f} to {mean.max():z.1f} dB at {used}" for mean, used in zip(means, (low, high))]
+    return f" By network the two cost {several(told)}."
 
 
 def _of_runs(values: pd.DataFrame, high: int, low: int) -> str:

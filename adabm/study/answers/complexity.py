@@ -138,7 +138,8 @@ def conclusion(units: pd.DataFrame, whole: pd.DataFrame, share: float) -> list[s
     told = f"{ranked(ranks, best, spreads)}. {gained(mean.loc[OWN, 'benefit'], gains.loc[OWN], spreads)}"
     why = (
         "Best is what ranks patches most alike with what one more bit takes from the squared error. Bits by each: one more for "
-        f"{share:.0%} of the patches, one fewer for as many."
+        f"{share:.0%} of the patches, one fewer for as many. {len(ranks) - 1} measures are compared with the gradient, without adjustment for "
+        "their number."
     )
     if gains.loc[OWN, "truth_db"] < min(0, gains.loc[RANDOM, "truth_db"]):
         why += " The mean PSNR to ground truth falls more than by chance."

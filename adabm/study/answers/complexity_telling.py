@@ -78,9 +78,7 @@ def ranked(ranks: pd.DataFrame, best: str, spreads: Spreads) -> str:
         return f"AdaBM's gradient {told}, best of all measures"
     better = "clearly better" if one_sided(_above(spreads, best)) else "better, but not clearly"
     reached = f"{mean[best]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(alike) > 1 else "")
-    return (
-        f"AdaBM's gradient {told}; {best} does {better} ({reached}; {len(ranks) - 1} measures compared, not adjusted)"
-    )
+    return f"AdaBM's gradient {told}; {best} does {better} ({reached})"
 
 
 def _how_well(rank: float) -> str:

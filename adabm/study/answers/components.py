@@ -68,7 +68,12 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     parts, front, weights = (measured(here, variable) for variable in ("components", "bits", "bit_weight"))
     effects = {series: found for series in dict.fromkeys(parts["series"]) if (found := part_effects(parts, series))}
     equal = against_uniform(front)
-    moved = [*worth_of_sensitivity(front, RIVALS[1:]), *told_at_equal_fab(equal), *_told_of_weights(weights)]
+    moved = [
+        *worth_of_sensitivity(front, RIVALS[:1]),
+        *worth_of_sensitivity(front, RIVALS[1:]),
+        *told_at_equal_fab(equal),
+        *_told_of_weights(weights),
+    ]
     series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
     others = other_sets(table, first, series) if series else {}
     scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
@@ -83,7 +88,6 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
         if series
         else "The parts of AdaBM were not compared with each other."
     )
-    head = " ".join([head, *worth_of_sensitivity(front, RIVALS[:1])])
     advised = (
         [practice(_advice(parts, front, effects[series], cleared, series) + best_elsewhere(parts, others, series))]
         if series

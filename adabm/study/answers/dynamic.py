@@ -10,7 +10,7 @@ from ..pages.dynamic_figure import plot_gains
 from ..plan.cells import Run
 from ..running.bench import Bench
 from ..running.networks import Unit
-from ..tables.conclusion import evidence, practice
+from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import least_to_most, several
@@ -155,7 +155,8 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
     gained = main(everything)
     found, own = summary(gained), gained[gained["rule"] == OWN]
     told = (
-        f"**{_verdict(found, gained)}{_same_for_all(found, gained)}.** A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
+        f"{answer(_verdict(found, gained) + _same_is_better(found, gained))} {_best_of(found)}{_same_for_all(found, gained)} "
+        f"A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
         f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They "
         "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way. "
         f"{_cost(named(seconds))}"
@@ -180,25 +181,33 @@ def _cost(seconds: pd.DataFrame) -> str:
     return f"Measured, a patch takes {several(told)} as with fixed factors (medians{networks}; simulated bits, on one thread)."
 
 
-def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
+def _same_is_better(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     """Tell on which networks the same bits for all layers are better than fixed factors, if they are in the mean of all."""
     means = _same(gained)
     if not found.loc[SAME, "least"] > 0:
         return ""
-    better = f"on {_better(means)}"
+    better = f"on {several(list(means.index[means > 0]))}"
+    if found.loc[list(DYNAMIC), "least"].max() > 0:
+        return f" The same bits for all layers are better than fixed ones, too, {better}."
+    return f" O{better[1:]} neither are fixed ones: the same bits for all layers are better."
+
+
+def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
+    """Tell by how much the same bits for all layers are better, where they are."""
+    means = _same(gained)
+    if not found.loc[SAME, "least"] > 0:
+        return ""
     whole = (
-        f", in the mean of all {len(means)} networks by {signed(found.loc[SAME, 'truth'])} dB ({_ends(found.loc[SAME])})"
+        f"; in the mean of all {len(means)} networks {signed(found.loc[SAME, 'truth'])} dB ({_ends(found.loc[SAME])})"
         if len(means) > 1
         else ""
     )
-    if found.loc[list(DYNAMIC), "least"].max() > 0:
-        return f"; the same bits for all layers are better than fixed ones, too, {better}{whole}"
-    return f"; {better} neither are fixed ones: the same bits for all layers are better{whole}"
+    return f" The same bits for all layers give {_better(means)}{whole}."
 
 
 def _better(means: pd.Series) -> str:
-    """The networks on which the same bits for all layers are better, and by how much."""
-    return several([f"{name} ({signed(gain)} dB)" for name, gain in means[means > 0].items()])
+    """What the same bits for all layers give on the networks on which they are better."""
+    return several([f"{signed(gain)} dB on {name}" for name, gain in means[means > 0].items()])
 
 
 def _same(gained: pd.DataFrame) -> pd.Series:
@@ -242,7 +251,7 @@ def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     means = _same(gained)
     worse = list(means.index[means <= 0])
     if found.loc[SAME, "least"] > 0 and worse:
-        return f"Keep AdaBM's fixed factors on {several(worse)}, and the same bits for all layers on {_better(means)}. {_ELSEWHERE}"
+        return f"Keep AdaBM's fixed factors on {several(worse)}, and the same bits for all layers where they are better: {_better(means)}. {_ELSEWHERE}"
     if found.loc[SAME, "least"] > 0:
         return (
             f"Give all layers the same bits: {signed(found.loc[SAME, 'truth'])} dB against fixed factors; no way of computing factors "
@@ -265,18 +274,24 @@ def _gained_on_one(gained: pd.DataFrame) -> str:
         return ""
     names = several(list(dict.fromkeys(name for _, name, _ in clear)))
     most, _, rule = max(clear)
-    return f"; on {names} alone they gain, at most {signed(most)} dB ({rule})"
+    return f" On {names} alone they gain, at most {signed(most)} dB ({rule})."
 
 
 def _verdict(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     dynamic = found.loc[list(DYNAMIC)]
     best = dynamic["truth"].idxmax()
-    told = f"(the best of them, {best}: {signed(dynamic.loc[best, 'truth'])} dB, in 95 % of draws of patches {_ends(dynamic.loc[best])})"
     if dynamic.loc[best, "least"] > 0:
-        return f"Dynamic: factors computed for each picture are better than fixed ones at equal FAB {told}"
+        return "Dynamic: factors computed for each picture are better than fixed ones at equal FAB."
     worth = "Dynamic factors are not worth it: computed for each picture, they"
     if (dynamic["most"] < 0).all():
-        return f"{worth} are worse than fixed ones at equal FAB {told}"
+        return f"{worth} are worse than fixed ones at equal FAB."
     if dynamic.loc[best, "most"] < 0 or dynamic.loc[best, "truth"] <= 0:
-        return f"{worth} gain nothing over fixed ones in the mean at equal FAB {told}{_gained_on_one(gained)}"
-    return f"{worth} gain no more over fixed ones at equal FAB than chance would {told}"
+        return f"{worth} gain nothing over fixed ones in the mean at equal FAB.{_gained_on_one(gained)}"
+    return f"{worth} gain no more over fixed ones at equal FAB than chance would."
+
+
+def _best_of(found: pd.DataFrame) -> str:
+    """What the best way of computing factors gives, and between what draws of patches have it."""
+    dynamic = found.loc[list(DYNAMIC)]
+    best = dynamic["truth"].idxmax()
+    return f"The best of them, {best}, gives {signed(dynamic.loc[best, 'truth'])} dB (in 95 % of draws of patches {_ends(dynamic.loc[best])})."

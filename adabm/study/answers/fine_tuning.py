@@ -24,6 +24,7 @@ from .tuning_telling import (
     divergences,
     ends,
     from_own_bits,
+    harmful,
     losses,
     peaks,
     turns,
@@ -118,8 +119,10 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
     alone = [] if len(found) > 1 else [f"This is one network, {next(iter(found))}."]
     told = [told_rates(ended, runs, rates), begun_at(ended, runs, rates), *peaks(ended)]
     return [
-        answer(verdict(found, ended, rates)),
-        " ".join([*filter(None, told), ends(ended), *losses(ended), *divergences(found)]),
+        answer(verdict(found, ended)),
+        " ".join(
+            [*filter(None, [harmful(found, ended, rates), *told]), ends(ended), *losses(ended), *divergences(found)]
+        ),
         *turns(ended),
         " ".join([rule, *alone, _OTHERS]),
         practice(advice(ended, from_own_bits(ended, runs))),

@@ -144,9 +144,10 @@ def conclusion(table: pd.DataFrame, share: float) -> list[str]:
     pools = [lost for lost in found if lost.pool not in (CLEAN, ADAPTIVE)]
     adaptive = [lost for lost in found if lost.pool == ADAPTIVE]
     kinds = several([f"*{name}* are {several(list(of))} and nothing else" for name, of in ALONE.items() if len(of) > 1])
+    first, *others = told_hurt(pools, share)
     return [
-        answer(told_hurt(pools, share)),
-        _sizes(pools),
+        answer(first),
+        " ".join([*others, _sizes(pools)]),
         *_parts(pools),
         *_adaptive(adaptive, found[0].pictures[0]),
         f"Outliers are {share:.0%} of the calibration pictures; {kinds}. No model is fine-tuned. A loss is clear if it exceeds its "

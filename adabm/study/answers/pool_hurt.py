@@ -1,6 +1,6 @@
 """Which pools clearly hurt which method, in short sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..tables.wording import several
 from .pool_losses import Lost
@@ -15,16 +15,25 @@ def by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
     return grouped
 
 
-def told_hurt(pools: Sequence[Lost], share: float) -> str:
-    """Tell which pools clearly hurt which method, and by how much; ``share`` of the pictures are outliers."""
+def told_hurt(pools: Sequence[Lost], share: float) -> list[str]:
+    """Tell which pools clearly hurt the first method, and by how much; then, apart, each other; ``share`` of the pictures are outliers."""
     if not any(lost.hurts for lost in pools):
-        return "What the calibration set holds hardly matters: no pool is clearly worse than photographs alone."
-    told: list[str] = []
+        return ["What the calibration set holds hardly matters: no pool is clearly worse than photographs alone."]
+    by_method = list(_hurt_by_method(pools, share))
+    told = [["what the calibration set holds matters", *by_method[0]], *by_method[1:]]
+    return [" ".join(f"{text[0].upper()}{text[1:]}." for text in texts) for texts in told]
+
+
+def _hurt_by_method(pools: Sequence[Lost], share: float) -> Iterator[list[str]]:
+    """Yield for each method which pools clearly hurt it, outliers and then domains, or that none does."""
+    shared = False
     for series, here in by(pools, "series").items():
         outliers, alone = ([lost for lost in here if lost.pool in kinds] for kinds in (OUTLIERS, ALONE))
         mixed, tried = _hurting(outliers), _tried(here, pools)
+        told = []
         if mixed:
-            of_them = f" ({share:.0%} of them)" * (not told)
+            of_them = f" ({share:.0%} of them)" * (not shared)
+            shared = True
             told.append(
                 f"{several(mixed)} among the photographs{of_them} clearly {_hurt(outliers)} {series}, by {_span(outliers)} dB{tried}"
             )
@@ -38,7 +47,7 @@ def told_hurt(pools: Sequence[Lost], share: float) -> str:
             )
         if not mixed and not domains:
             told.append(f"none of its pools clearly hurts {series}{tried}")
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in ("what the calibration set holds matters", *told))
+        yield told
 
 
 def _hurt(pools: Sequence[Lost]) -> str:

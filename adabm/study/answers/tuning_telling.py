@@ -15,12 +15,8 @@ Found = Mapping[str, Mapping[str, Tuned | int]]
 Ended = Mapping[str, Mapping[str, Tuned]]
 
 
-def verdict(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) -> str:
-    """Tell in up to three sentences what the runs that end best gain, how many of their steps are enough, and what loses.
-
-    Args:
-        rates: the learning rate of each network and run.
-    """
+def verdict(found: Found, ended: Ended) -> str:
+    """Tell in up to three sentences what the runs that end best gain, how many of their steps are enough, and where all lose."""
     best = {name: of[best_run(of)] for name, of in ended.items()}
     lost = [
         f"{change(tuned)}{_on(name, found)} ({told_count(tuned.seeds, 'seed')})"
@@ -28,24 +24,36 @@ def verdict(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) ->
         if tuned.harms
     ]
     worse = [f"even what ends best is worse than not fine-tuned: {several(lost)}"] if lost else []
-    others = {name: of for name, of in ended.items() if not best[name].harms}
-    harmful = harmful_rates(others, rates)
+    diverged = [name for name in found if name not in ended]
+    worse += [f"on {several(diverged)} every run diverged"] if diverged else []
+    return _sentences(*_gains(best, found), "; ".join(_enough(best, found)), "; ".join(worse))
+
+
+def harmful(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) -> str:
+    """Tell which learning rates and runs lose on networks where others gain.
+
+    Args:
+        rates: the learning rate of each network and run.
+    """
+    others = {name: of for name, of in ended.items() if not of[best_run(of)].harms}
+    harming = harmful_rates(others, rates)
     rate = [
         f"{rate}{_on(name, found)} ({change(ended[name][run])} in {told_count(ended[name][run].last, 'step')})"
-        for name, of in harmful.items()
+        for name, of in harming.items()
         for rate, run in of.items()
     ]
-    worse += [f"harmful is a learning rate of {several(rate)}"] if rate else []
+    worse = [f"harmful is a learning rate of {several(rate)}"] if rate else []
     worse += _worsened(
         {
-            name: {run: tuned for run, tuned in of.items() if rates[name, run] not in harmful.get(name, ())}
+            name: {run: tuned for run, tuned in of.items() if rates[name, run] not in harming.get(name, ())}
             for name, of in others.items()
         },
         found,
     )
-    diverged = [name for name in found if name not in ended]
-    worse += [f"on {several(diverged)} every run diverged"] if diverged else []
-    texts = [*_gains(best, found), "; ".join(_enough(best, found)), "; ".join(worse)]
+    return _sentences("; ".join(worse))
+
+
+def _sentences(*texts: str) -> str:
     return " ".join(f"{text[0].upper()}{text[1:]}." for text in texts if text)
 
 
