@@ -1,5 +1,7 @@
 """The networks of a question: what each has of its own, and what is refused."""
 
+import shutil
+
 import pytest
 
 from adabm.errors import ConfigError
@@ -38,6 +40,23 @@ def test_whole_pictures_have_neither_patches_nor_side(root):
         open_networks({"net.safetensors": {"seeds": [2], "patches": 3}}, *WHERE)
 
 
+def test_a_network_may_have_data_and_a_pool_of_its_own(root):
+    shutil.copytree(root / "data", root / "more")
+    shutil.copytree(root / "data" / "pool", root / "others")
+    backbones = {
+        "net.safetensors": {"seeds": [0]},
+        "other.safetensors": {"seeds": [0], "data": "more", "pool": "others"},
+    }
+    one, other = open_networks(backbones, *WHERE)
+    assert {path.parent.parent.name for path in one.bench.pool} == {"pool"}
+    assert {path.parent.parent.name for path in other.bench.pool} == {"others"}
+    folders = [
+        {path.relative_to(root).parts[0] for path in unit.bench.inputs if path.is_relative_to(root)}
+        for unit in (one, other)
+    ]
+    assert "more" in folders[1] and "more" not in folders[0]
+
+
 @pytest.mark.parametrize(
     "backbones, told",
     [
@@ -47,6 +66,7 @@ def test_whole_pictures_have_neither_patches_nor_side(root):
         ({"net.safetensors": {"patches": 3, "seeds": []}}, "backbones, net.safetensors: seeds"),
         ({"net.safetensors": {"patches": 0, "seeds": [0]}}, "backbones, net.safetensors: patches"),
         ({"net.safetensors": {"patches": 3, "seeds": [0], "sides": 3}}, "unknown key 'sides'"),
+        ({"net.safetensors": {"patches": 3, "seeds": [0], "pool": 3}}, "backbones, net.safetensors: pool"),
     ],
 )
 def test_what_is_no_network_is_refused_before_anything_opens(root, backbones, told):

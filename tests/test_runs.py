@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 import adabm
+from adabm.engines.cost import cost
 from adabm.engines.evaluation import evaluate
 from adabm.errors import ConfigError, DataError, FineTuningError
 from adabm.networks import load_network
@@ -23,8 +24,8 @@ from adabm.networks.placing import placed
 from adabm.pictures.folders import calibration_images, evaluation_pictures
 from adabm.pictures.writing import write_image
 from adabm.quantization.model import QuantizedSR
-from adabm.study import ResultCache, evaluation_tables, find_root, read_plan, run_plan
-from adabm.study.running import tasks
+from adabm.study import ResultCache, Run, evaluation_tables, find_root, read_plan, run_plan
+from adabm.study.running import runs, tasks
 from adabm.study.running.executors.environment import worker_variables
 from helpers.study_files import EFFORT, Counted, compute_here, forget, part, write_network, write_pictures, write_study
 from helpers.study_processes import group, kept, start, wait_for
@@ -91,6 +92,22 @@ def test_the_numbers_are_those_of_plain_calls(root, here):
         pd.testing.assert_frame_equal(result.pictures, expected.pictures, check_exact=True)
     assert sum(not result.cell.wanted for result in results) == 1  # its full precision is wanted by another part
     assert torch.get_num_threads() == threads
+
+
+def test_multiply_accumulates_are_counted_once_for_each_structure(root, here, monkeypatch):
+    """Bits change none; a network that is quantized in its body alone has other quantized layers than one that is in full."""
+    counted, count = [], runs.macs_for
+    monkeypatch.setattr(runs, "macs_for", lambda model: counted.append(model.config.fully_quantized) or count(model))
+    plan = [
+        part(settings=["W8A8", "W6A6"], methods=["minmax"], seeds=[0, 1]),
+        part(settings=["W6A6 FQ", "W4A4 FQ"], methods=["minmax"]),
+    ]
+    _, found = tables(root, plan=plan)
+    assert sorted(counted) == [False, True]
+    model = QuantizedSR(load_network(root / "net.safetensors"), Run.at("minmax", "W8A8").config())
+    row = found[(found["setting"] == "W8A8") & (found["method"] == "minmax")].iloc[0]
+    bits = dict.fromkeys(model.layers, 8.0)
+    assert row["bitops_g"] == pytest.approx(cost(model, bits).bitops / 1e9)
 
 
 def test_nothing_is_computed_twice(root, here):

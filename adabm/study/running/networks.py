@@ -57,7 +57,15 @@ def open_networks(
     Raises:
         AdabmError: no network, an unknown or missing key, or what :meth:`.bench.Bench.open` refuses.
     """
-    kinds = {"patches": Count, "patch_size": Count, "setting": str, "side": Count, "data": str, "pool": str}
+    kinds = {
+        "patches": Count,
+        "patch_size": Count,
+        "setting": str,
+        "side": Count,
+        "data": str,
+        "pool": str,
+        "changes": dict,
+    }
     required, optional = (["seeds"], []) if side is None else (["patches", "seeds"], ["side"])
     for name, given in check("backbones", backbones, _NETWORKS).items():
         check_keys(
