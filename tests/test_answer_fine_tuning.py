@@ -110,7 +110,7 @@ def test_the_answer_covers_all_networks():
         table({0: 31.0, 5: 31.02, 20: 31.05}, network="three"),
     )
     assert head == (
-        "**Fine-tuning gains +10.00 ± 0.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, 1 seed) in the "
+        "**Fine-tuning gains +10.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, 1 seed) in the "
         "runs that end best. 5 steps are enough on EDSR-baseline. Even what ends best is worse than not fine-tuned: "
         "-3.00 dB on SRResNet (1 seed).**"
     )
@@ -288,7 +288,7 @@ def test_figures_name_the_groups_in_turn_of_each_run():
     panels = {axis.get_title(): [text.get_text() for text in axis.texts] for axis in figure.axes if axis.axison}
     assert panels == {
         "released\n+6.00 dB": ["w", "a", "m", "w"],
-        "weight ranges alone\n+1.00 ± 0.00 dB": ["w", "w", "w", "w"],
+        "weight ranges alone\n+1.00 dB": ["w", "w", "w", "w"],
         "long rounds\n-5.00 dB": ["w", "a", "m"],
         "short\ndiverged before step 5": [],
     }

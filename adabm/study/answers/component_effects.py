@@ -24,7 +24,7 @@ def told_elsewhere(others: Mapping[str, pd.DataFrame], series: str) -> list[str]
     told = []
     for name, here in others.items():
         effects = [
-            f"{PART[part]} {'changes PSNR ' * (not place)}by {d.mean:+z.2f} ± {d.spread:.2f} dB{' (clearly)' if d.sure else ''}"
+            f"{PART[part]} {'changes PSNR ' * (not place)}by {d.told()}{' (clearly)' if d.sure else ''}"
             for place, (part, d) in enumerate(part_effects(here, series).items())
         ]
         told.append(f"On {name} {several(effects)}, {series}.")
@@ -39,7 +39,7 @@ def best_elsewhere(parts: pd.DataFrame, others: Mapping[str, pd.DataFrame], seri
         there = most(here, series)
         if there != best:
             gain = paired_difference(psnr_by_seed(here, series, there), psnr_by_seed(here, series, best))
-            told.append(f"on {name} {there} has most, by {gain.mean:.2f} ± {gain.spread:.2f} dB")
+            told.append(f"on {name} {there} has most, by {gain.amount()}")
     return f" That is on {parts['dataset'].iloc[0]}; {several(told)}." if told else ""
 
 

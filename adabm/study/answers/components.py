@@ -122,10 +122,7 @@ def _verdict(
     cleared: Mapping[str, Mapping[str, Difference]],
 ) -> str:
     """Which parts help and which harm, beyond doubt; of the others how much they seem to, and where else that is clear."""
-    named = {
-        part: f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB at {bits[part]:+z.2f} bits)"
-        for part, d in effects.items()
-    }
+    named = {part: f"{PART[part]} ({d.told()} at {bits[part]:+z.2f} bits)" for part, d in effects.items()}
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
     doubtful = sorted((part for part, d in effects.items() if not d.sure), key=lambda part: -effects[part].mean)
     told = [f"{several(helps)} clearly {'add' if len(helps) > 1 else 'adds'} quality"] if helps else []
@@ -137,7 +134,7 @@ def _verdict(
         else []
     )
     for name, found in cleared.items():
-        clear = [f"{PART[part]} ({d.mean:+.2f} ± {d.spread:.2f} dB)" for part, d in found.items()]
+        clear = [f"{PART[part]} ({d.told()})" for part, d in found.items()]
         told.append(f"on {name} {several(clear)} {'are' if len(clear) > 1 else 'is'} clear")
     return f"On {where} {'; '.join(told)}"
 
@@ -155,7 +152,7 @@ def _advice(
     best = most(parts, series)
     if best != WHOLE:
         gain = paired_difference(psnr_by_seed(parts, series, best), psnr_by_seed(parts, series, WHOLE))
-        told = f"{gain.mean:+.2f} ± {gain.spread:.2f} dB against all of AdaBM"
+        told = f"{gain.told()} against all of AdaBM"
         return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
     bits = _bits_added(parts, series)
     dear = [part for part, d in effects.items() if not d.sure and bits[part] > _NO_EFFECT]
@@ -167,7 +164,7 @@ def _advice(
             sets = [name for name, found in cleared.items() if part in found and found[part].mean > 0]
             doubt = f" (no bits; clear on {several(sets)})" if sets else " (no bits)"
             kept.append(PART[part] + ("" if d.sure else doubt))
-    prices = [f"{bits[part]:+.2f} bits for {effects[part].mean:+.2f} ± {effects[part].spread:.2f} dB" for part in dear]
+    prices = [f"{bits[part]:+.2f} bits for {effects[part].told()}" for part in dear]
     evenly = as_many_bits(front, parts["setting"].iloc[0], bits["image"]) if "image" in dear else ""
     return (
         (f"on {where} keep {several(kept)}, and " if kept else f"on {where} ")
@@ -252,7 +249,7 @@ def image_worth(table: pd.DataFrame) -> str:
     rows, found = compared
     fab = rows.groupby("level")["fab"].mean()
     return (
-        f"Beside layer mapping and clipping it changes PSNR by {found.mean:+.2f} ± {found.spread:.2f} dB "
+        f"Beside layer mapping and clipping it changes PSNR by {found.told()} "
         f"({'clearly' if found.sure else 'not clearly'}, {told_count(rows['seed'].nunique(), 'seed')}) and FAB by "
         f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {rows['series'].iloc[0]}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
     )

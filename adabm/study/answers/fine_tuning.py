@@ -20,7 +20,6 @@ from .tuning_telling import (
     GROUPS,
     advice,
     begun_at,
-    change,
     divergences,
     ends,
     from_own_bits,
@@ -90,7 +89,9 @@ def figures(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort) ->
         for run, tuned in of_network.items():
             if isinstance(tuned, Tuned):
                 shades[name, run] = [(begin, end, group[0]) for begin, end, group in tuned.turns.rounds_of]
-                notes[name, run] = change(tuned) + (f" ({tuned.diverged} seeds diverged)" if tuned.diverged else "")
+                notes[name, run] = tuned.total.told() + (
+                    f" ({tuned.diverged} seeds diverged)" if tuned.diverged else ""
+                )
             else:
                 notes[name, run] = f"diverged before step {tuned}"
     label = "step (w, a, m: ranges of weights, ranges of activations, mappings are trained)"

@@ -36,33 +36,39 @@ class Difference:
         """Whether the difference exceeds the spread over seeds and its p value is below 0.05: "clearly" is said of these alone."""
         return self.clear and self.p_value < SIGNIFICANT
 
+    @property
+    def certainty(self) -> str:
+        """How sure the difference is: ``clearly``, ``not clearly`` or ``within the spread over seeds``."""
+        return "clearly" if self.sure else "not clearly" if self.clear else "within the spread over seeds"
+
     def cells(self, test: str = "p") -> dict[str, str]:
         """Return the cells of a row of evidence; ``test`` heads the p value, which is empty where there is none."""
         p_value = "" if np.isnan(self.p_value) else f"{self.p_value:.2g}"
         return {"difference (dB)": f"{self.mean:+.2f}", "spread over seeds (dB)": f"{self.spread:.2f}", test: p_value}
 
-    def tell(self, unit: str = "dB") -> str:
-        """Return e.g. ``+0.12 dB, p = 0.03`` or ``-0.01 dB, within the spread over seeds``."""
-        text = f"{self.mean:+.2f} {unit}"
-        if self.spread == 0 and np.isnan(self.p_value):
-            return f"{text}, one seed"
-        if not self.clear:
-            return f"{text}, within the spread over seeds"
-        return f"{text}, p = {self.p_value:.2g}"
+    def told(self, sign: int = 1) -> str:
+        """Return ``+0.12 ± 0.03 dB``, without a spread where one seed has none; ``sign`` -1 is of the other against this one."""
+        return f"{sign * self.mean:+z.2f}{self._beside()} dB"
 
-    def in_words(self, unit: str = "dB") -> str:
+    def amount(self) -> str:
+        """Return :meth:`told` without its sign: ``0.12 ± 0.03 dB``."""
+        return f"{abs(self.mean):.2f}{self._beside()} dB"
+
+    def _beside(self) -> str:
+        return "" if self.spread == 0 and np.isnan(self.p_value) else f" ± {self.spread:.2f}"
+
+    def in_words(self) -> str:
         """Return e.g. ``+0.12 ± 0.03 dB, clearly`` or ``-0.01 ± 0.10 dB, within the spread over seeds``, for prose."""
-        if self.spread == 0 and np.isnan(self.p_value):
-            return f"{self.mean:+.2f} {unit}, one seed"
-        how = "clearly" if self.sure else "not clearly" if self.clear else "within the spread over seeds"
-        return f"{self.mean:+.2f} ± {self.spread:.2f} {unit}, {how}"
+        if not self._beside():
+            return f"{self.told()}, one seed"
+        return f"{self.told()}, {self.certainty}"
 
 
 def difference(sample: Sequence[float], reference: Sequence[float]) -> Difference:
     """Compare the values of two settings over seeds.
 
-    >>> difference([2.0, 2.2], [1.0, 1.2]).tell()
-    '+1.00 dB, p = 0.019'
+    >>> difference([2.0, 2.2], [1.0, 1.2]).in_words()
+    '+1.00 ± 0.14 dB, clearly'
     """
     a, b = (np.asarray(values, dtype=float) for values in (sample, reference))
     variances = [float(x.var(ddof=1)) if len(x) > 1 else 0.0 for x in (a, b)]
@@ -82,8 +88,8 @@ def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
     Raises:
         ConfigError: no seed is in both.
 
-    >>> paired_difference(pd.Series({0: 2.0, 1: 3.1, 2: 4.0}), pd.Series({0: 1.0, 1: 2.0, 2: 3.0})).tell()
-    '+1.03 dB, p = 0.001'
+    >>> paired_difference(pd.Series({0: 2.0, 1: 3.1, 2: 4.0}), pd.Series({0: 1.0, 1: 2.0, 2: 3.0})).in_words()
+    '+1.03 ± 0.06 dB, clearly'
     """
     shared = sample.index.intersection(reference.index)
     if shared.empty:

@@ -1,6 +1,5 @@
 """Sentences on how many calibration pictures are needed, and on what decides that."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 from ..tables.wording import several
@@ -133,11 +132,9 @@ def remaining(networks: Mapping[str, Sequence[Swept]]) -> str:
     texts = []
     for name, one in _farthest(networks).items():
         count = needed(networks[name]).count
-        gap = one.gaps[count]
-        spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
         on = f" on {name}" if len(networks) > 1 else ""
         series = f", {one.series}" if len(networks[name]) > 1 else ""
-        texts.append(f"{gap.mean:+z.2f}{spread} dB{on} ({count} against {one.most}{series})")
+        texts.append(f"{one.gaps[count].told()}{on} ({count} against {one.most}{series})")
     return f"What remains is {several(texts)}. " if texts else ""
 
 
@@ -218,6 +215,5 @@ def advice(networks: Mapping[str, Sequence[Swept]]) -> str:
     gap, few, one = min(fewer, key=lambda of: of[0].mean, default=(None, 0, None))
     if gap is None or gap.mean >= 0:
         return f"{told}."
-    spread = "" if math.isnan(gap.p_value) else f" ± {gap.spread:.2f}"
     where = f" on {one.network}" if len(networks) > 1 else ""
-    return f"{told}; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {-gap.mean:.2f}{spread} dB against {one.most}{where}."
+    return f"{told}; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {gap.amount()} against {one.most}{where}."

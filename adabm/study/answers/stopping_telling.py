@@ -115,22 +115,6 @@ def _in_the_mean(found: pd.DataFrame, column: str) -> str:
     return f"{signed(gap.mean)} dB in the mean of the networks{'' if gap.sure else ' (not clearly)'}"
 
 
-def _with_spread(gap: Difference) -> str:
-    return signed(gap.mean) + _spread(gap)
-
-
-def _spread(gap: Difference) -> str:
-    """Nothing where a table would tell 0.00."""
-    return f" ± {gap.spread:.2f}" if gap.spread >= 0.005 else ""
-
-
-def _how(gap: Difference) -> str:
-    """How sure a difference is, where seeds differ and tell."""
-    if math.isnan(gap.p_value):
-        return ""
-    return "clearly" if gap.sure else "not clearly" if gap.clear else "within the spread over seeds"
-
-
 def _worst(found: pd.DataFrame, gain: pd.Series) -> str:
     """The run that a state is worst for, where it is worse than the last step."""
     where = f" on {found.loc[gain.idxmin(), 'backbone']}" if found["backbone"].nunique() > 1 else ""
@@ -188,7 +172,7 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
         word = "worse" if gap.mean > 0 else "better"
         sure = gap.sure or (seeds[name] > 1 and gap.spread == 0)
         doubt = "" if sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
-        told = f"by {abs(gap.mean):.2f}{_spread(gap)} dB{where(name)}{doubt}"
+        told = f"by {gap.amount()}{where(name)}{doubt}"
         groups.setdefault("clearly " * sure + word, []).append(told)
     order = sorted(groups, key=lambda how: not how.startswith("clearly"))
     parts = [f"{how} {several(groups[how])}" for how in order]
@@ -248,8 +232,8 @@ def _by_network(gaps: Mapping[str, Difference], named: bool) -> list[str]:
     """Differences with their spread and how sure they are, with the network where there are several."""
     told = []
     for name, gap in gaps.items():
-        how = f" ({_how(gap)})" if _how(gap) else ""
-        told.append(f"{_with_spread(gap)} dB{f' on {name}' * named}{how}")
+        how = "" if math.isnan(gap.p_value) else f" ({gap.certainty})"
+        told.append(f"{gap.told()}{f' on {name}' * named}{how}")
     return told
 
 

@@ -1,6 +1,5 @@
 """The sentences and tables about where thresholds start."""
 
-import math
 from collections.abc import Sequence
 
 from ..tables.wording import least_to_most, several
@@ -64,16 +63,10 @@ def _alike(better: Sequence[Moved]) -> list[list[Moved]]:
 
 def _places(here: Sequence[Moved], found: Sequence[Moved], difference: str = "", sign: int = 1) -> str:
     """Name networks, where there are several, and the differences: `` on a (+0.10 ± 0.02 dB) and b (...)``."""
-    told = [(moved.network, _spread(getattr(moved, difference), sign) if difference else "") for moved in here]
+    told = [(moved.network, getattr(moved, difference).told(sign) if difference else "") for moved in here]
     if len({moved.network for moved in found}) > 1:
         return f" on {several([network + f' ({gain})' * bool(gain) for network, gain in told])}"
     return f" ({told[0][1]})" if difference else ""
-
-
-def _spread(difference: Difference, sign: int = 1) -> str:
-    """``+0.10 ± 0.02 dB``, of one seed without the spread."""
-    spread = "" if difference.spread == 0 and math.isnan(difference.p_value) else f" ± {difference.spread:.2f}"
-    return f"{sign * difference.mean:+z.2f}{spread} dB"
 
 
 def _doubt(difference: Difference, seeds: int) -> str:
@@ -123,7 +116,7 @@ def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
         texts[0] += f", which the seeds cannot tell from {_percentile(0)}"
     worst = max(here, key=lambda moved: moved.most.mean)
     if not better and worst.most.mean > _NOTICEABLE:
-        lost = f"{_spread(worst.most).lstrip('+')}{_places([worst], found)}{_doubt(worst.most, worst.seeds)}"
+        lost = f"{worst.most.amount()}{_places([worst], found)}{_doubt(worst.most, worst.seeds)}"
         texts.append(f"of the others tried {worst.worst:g} loses most, {lost}")
     return "; ".join(texts)
 
@@ -168,11 +161,13 @@ def blind(dealt: Sequence[Dealt]) -> str:
     if not released:
         return ""
     worst = min(dealt, key=lambda of: of.gain.mean)
-    listed = [f"{_spread(of.gain)} on {of.network}{_doubt(of.gain, of.seeds)}" for of in released]
+    listed = [f"{of.gain.told()} on {of.network}{_doubt(of.gain, of.seeds)}" for of in released]
     told = f"Against the same FAB dealt to pictures blindly the released thresholds give {several(listed)}"
     if worst.gain.mean < min(of.gain.mean for of in released) - 0.005:  # dB, as they are told
         start = worst.start if worst.start in STARTS else f"percentile {worst.start}"
-        told += f"; the worst start, {start} on {worst.network}, gives {_spread(worst.gain)}{_doubt(worst.gain, worst.seeds)}"
+        told += (
+            f"; the worst start, {start} on {worst.network}, gives {worst.gain.told()}{_doubt(worst.gain, worst.seeds)}"
+        )
     return f"{told}."
 
 
@@ -203,7 +198,7 @@ def tuned(found: Sequence[Moved]) -> str:
             after.network: paired_difference(after.values[RELEASED[after.which]], before.values[RELEASED[before.which]])
             for before, after in pairs
         }
-        changed = several([_spread(change) + f" on {network}" * named for network, change in changes.items()])
+        changed = several([change.told() + f" on {network}" * named for network, change in changes.items()])
         texts.append(
             f'With the method "{name}" the same starts span {several(parts)}{", by network" * named}: {cases}; at the released start it '
             f"changes PSNR by {changed}."

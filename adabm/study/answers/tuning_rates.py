@@ -84,7 +84,9 @@ def _told(by_rate: Mapping[str, Tuned], on: str) -> str:
         return f"only {next(iter(by_rate))} was tried{on}"
     highest = max(tuned.end for tuned in by_rate.values())
     best = {rate: tuned for rate, tuned in by_rate.items() if tuned.end >= highest - ENOUGH}
-    lower = [f"{rate} lower ({_change(tuned)} {_after(tuned)})" for rate, tuned in by_rate.items() if rate not in best]
+    lower = [
+        f"{rate} lower ({tuned.total.told()} {_after(tuned)})" for rate, tuned in by_rate.items() if rate not in best
+    ]
     verb = "ends best" if len(best) == 1 else "end alike"
     return ", ".join([f"{several(list(best))} {verb}{on} ({_changes(list(best.values()))})", *lower])
 
@@ -93,14 +95,10 @@ def _changes(alike: Sequence[Tuned]) -> str:
     """What runs change; steps and seeds once where they share them."""
     after = list(dict.fromkeys(_after(tuned) for tuned in alike))
     if len(after) > 1:
-        return several([f"{_change(tuned)} {_after(tuned)}" for tuned in alike])
-    changes = [_change(tuned) for tuned in alike]
+        return several([f"{tuned.total.told()} {_after(tuned)}" for tuned in alike])
+    changes = [tuned.total.told() for tuned in alike]
     each = " each" if len(changes) > 1 and len(set(changes)) == 1 else ""
     return f"{changes[0] if each else several(changes)}{each} {after[0]}"
-
-
-def _change(tuned: Tuned) -> str:
-    return f"{tuned.total.mean:+.2f}" + (f" ± {tuned.total.spread:.2f}" if tuned.seeds > 1 else "") + " dB"
 
 
 def _after(tuned: Tuned) -> str:

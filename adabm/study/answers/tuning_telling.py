@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
 from ..tables.wording import least_to_most, several, told_count
-from .significance import Difference
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
 from .tuning_rates import harmful_rates
 
@@ -19,7 +18,7 @@ def verdict(found: Found, ended: Ended) -> str:
     """Tell in up to three sentences what the runs that end best gain, how many of their steps are enough, and where all lose."""
     best = {name: of[best_run(of)] for name, of in ended.items()}
     lost = [
-        f"{change(tuned)}{_on(name, found)} ({told_count(tuned.seeds, 'seed')})"
+        f"{tuned.total.told()}{_on(name, found)} ({told_count(tuned.seeds, 'seed')})"
         for name, tuned in best.items()
         if tuned.harms
     ]
@@ -38,7 +37,7 @@ def harmful(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) ->
     others = {name: of for name, of in ended.items() if not of[best_run(of)].harms}
     harming = harmful_rates(others, rates)
     rate = [
-        f"{rate}{_on(name, found)} ({change(ended[name][run])} in {told_count(ended[name][run].last, 'step')})"
+        f"{rate}{_on(name, found)} ({ended[name][run].total.told()} in {told_count(ended[name][run].last, 'step')})"
         for name, of in harming.items()
         for rate, run in of.items()
     ]
@@ -64,12 +63,12 @@ def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
     seeds = list(dict.fromkeys(told_count(tuned.seeds, "seed") for tuned in told.values()))
     alike = len(seeds) == 1
     gains = [
-        f"{change(tuned)}{_on(name, found)}" + ("" if alike else f" ({told_count(tuned.seeds, 'seed')})")
+        f"{tuned.total.told()}{_on(name, found)}" + ("" if alike else f" ({told_count(tuned.seeds, 'seed')})")
         for name, tuned in told.items()
         if tuned.helps
     ]
     flat = [
-        f"{_on(name, found)} ({change(tuned)}" + (")" if alike else f", {told_count(tuned.seeds, 'seed')})")
+        f"{_on(name, found)} ({tuned.total.told()}" + (")" if alike else f", {told_count(tuned.seeds, 'seed')})")
         for name, tuned in told.items()
         if not tuned.helps
     ]
@@ -161,7 +160,7 @@ def ends(ended: Ended) -> str:
         texts.append(f"{span}{on}, best {quoted([run])}")
         if most := gaining_more(of):
             start = f"starts at {of[most].start:.2f} dB instead of {of[run].start:.2f}"
-            others.append(f"{quoted([most])} gains more{on}, {change(of[most])}, and ends lower: it {start}.")
+            others.append(f"{quoted([most])} gains more{on}, {of[most].total.told()}, and ends lower: it {start}.")
     return " ".join([f"Runs end {'; '.join(texts)}.", *others])
 
 
@@ -169,7 +168,7 @@ def losses(ended: Ended) -> list[str]:
     """By how much runs lose."""
     texts = []
     for name, of in ended.items():
-        lost = [f"{change(tuned)} with {quoted([run])}" for run, tuned in of.items() if tuned.harms]
+        lost = [f"{tuned.total.told()} with {quoted([run])}" for run, tuned in of.items() if tuned.harms]
         texts += [several(lost) + _on(name, ended)] if lost else []
     return [f"Where it worsens, fine-tuning changes PSNR by {'; '.join(texts)}."] if texts else []
 
@@ -284,19 +283,10 @@ def peaks(ended: Ended) -> list[str]:
     """What runs that hardly gain had gained before, at a step that was chosen by looking."""
     best = {name: of[best_run(of)] for name, of in ended.items()}
     return [
-        f"What ends best{_on(name, ended)} had gained more at step {tuned.best}, chosen by looking: {_changed(tuned.risen, tuned.seeds)}."
+        f"What ends best{_on(name, ended)} had gained more at step {tuned.best}, chosen by looking: {tuned.risen.told()}."
         for name, tuned in best.items()
         if tuned.falls
     ]
-
-
-def change(tuned: Tuned) -> str:
-    """Return what the run changes, with its spread over seeds if it has several: ``+0.31 ± 0.04 dB``."""
-    return _changed(tuned.total, tuned.seeds)
-
-
-def _changed(by: Difference, seeds: int) -> str:
-    return f"{by.mean:+.2f}" + (f" ± {by.spread:.2f}" if seeds > 1 else "") + " dB"
 
 
 def quoted(runs: Sequence[str]) -> str:
