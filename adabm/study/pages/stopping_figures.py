@@ -29,7 +29,7 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
     networks = list(dict.fromkeys(traces["backbone"]))
     with study_style():
         figure = Figure(figsize=(0.7 + max(1.85, 4.4 / len(networks)) * len(networks), 3.8))
-        axes = figure.subplots(2, len(networks), sharex=True, squeeze=False)
+        axes = figure.subplots(2, len(networks), sharex="col", squeeze=False)
         for column, network in enumerate(networks):
             here, found = traces[traces["backbone"] == network], decisions[decisions["backbone"] == network]
             for row, value in enumerate(_ROWS):
