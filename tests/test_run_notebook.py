@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 from adabm.errors import ConfigError
 from adabm.study.origin.provenance import notebook_code_hash
 from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
-from pipelines.stages import run_notebook
+from pipelines.stages import notebook_kernel, run_notebook
 from pipelines.stages.canonical_notebook import canonical
 from pipelines.stages.notebook_parameters import read_executor
 from pipelines.stages.run_notebook import ROOT, main
@@ -320,7 +320,7 @@ def test_what_lies_outside_is_not_told(project, notebook, params, block, expecte
 
 def test_the_stage_of_the_caller_is_restored(project, monkeypatch):
     monkeypatch.setenv(STAGE_VARIABLE, "outer")
-    with run_notebook._kernel_environment(str(project), "inner"):
+    with notebook_kernel.kernel_environment(str(project), "inner"):
         assert os.environ[STAGE_VARIABLE] == "inner"
     assert os.environ[STAGE_VARIABLE] == "outer"
 
@@ -331,7 +331,7 @@ def test_the_kernel_is_told_where_tasks_run(tmp_path, monkeypatch):
             EXECUTOR_VARIABLE, kept
         )
         (tmp_path / str(kept) / str(profile)).mkdir(parents=True)
-        with run_notebook._kernel_environment(str(tmp_path / str(kept) / str(profile)), "{}", profile):
+        with notebook_kernel.kernel_environment(str(tmp_path / str(kept) / str(profile)), "{}", profile):
             assert os.environ.get(EXECUTOR_VARIABLE) == expected
         assert os.environ.get(EXECUTOR_VARIABLE) == kept
 

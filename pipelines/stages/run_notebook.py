@@ -14,36 +14,30 @@ Exit status: 1 if a cell fails (the copy is kept as ``OUT.failed.ipynb``), 2 if 
 do not fit, 130 if interrupted; ``OUT.ipynb`` is written on success alone.
 """
 
-import contextlib
 import json
-import logging
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
-from traitlets import default
 
 from adabm import errors
 from adabm.arguments import Parser
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
 from adabm.process import FULL, as_command, plain
-from adabm.study.variables import EXECUTOR_VARIABLE, STAGE_VARIABLE
 
 from .canonical_notebook import canonical
 from .from_tables import check_measured_with, told_from_tables
+from .notebook_kernel import OwnKernel, kernel_environment
 from .notebook_parameters import (
     check_parameters,
     declared_parameters,
@@ -54,44 +48,12 @@ from .notebook_parameters import (
 )
 from .sums import write_sums
 
-CACHE_VARIABLE = "ADABM_CACHE"
 ROOT = Path(__file__).resolve().parents[2]
 TRACEBACK_LINES = 20
 
 
 class NotebookFailed(Exception):
     """A cell raised, or the kernel died; the message holds the cell and the end of its traceback."""
-
-
-class _OwnKernel(AsyncKernelManager):
-    """Starts the running interpreter, whatever the user or ``$JUPYTER_PATH`` registered as "python3"."""
-
-    @default("kernel_spec_manager")
-    def _native_kernel_only(self) -> KernelSpecManager:
-        return KernelSpecManager(kernel_dirs=[])
-
-    @default("connection_file")
-    def _within_the_scratch_folder(self) -> str:
-        """A file of its own beside others' temporary ones would stay after an interruption while the kernel starts."""
-        return str(Path(os.environ["IPYTHONDIR"], "connection.json"))
-
-    @classmethod
-    @contextlib.contextmanager
-    def ended(cls) -> Iterator[type["_OwnKernel"]]:
-        """Give a class whose kernels do not outlive the block: papermill leaves one that it was interrupted in starting."""
-        made = []
-
-        class Kernel(cls):
-            def __init__(self, *values: object, **named: object) -> None:
-                super().__init__(*values, **named)
-                made.append(self)
-
-        try:
-            yield Kernel
-        finally:
-            for process in filter(None, (getattr(kernel.provisioner, "process", None) for kernel in made)):
-                process.kill()
-                process.wait()
 
 
 def run_notebook(
@@ -133,10 +95,10 @@ def run_notebook(
         raise ConfigError(f"{source}: would be overwritten or deleted, as {out} is written; name another output")
     with (
         tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
-        _kernel_environment(
+        kernel_environment(
             scratch, _stage(source, params, block), read_executor(params) if params and block else None, from_tables
         ),
-        _OwnKernel.ended() as kernel,
+        OwnKernel.ended() as kernel,
     ):
         working_copy = Path(scratch) / "notebook.ipynb"
         try:
@@ -199,38 +161,6 @@ def read_notebook(path: Path) -> NotebookNode:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (ValueError, nbformat.reader.NotJSONError) as error:
         raise ConfigError(f"{path} is not a notebook: {error}") from None
-
-
-@contextlib.contextmanager
-def _kernel_environment(
-    scratch: str, stage: str, executor: str | None = None, from_tables: bool = False
-) -> Iterator[None]:
-    """Keep from the kernel what would make its output depend on the user or the run; tell it where tasks are to run."""
-    settings = {
-        "PYTHONHASHSEED": "0",  # the order of sets of strings
-        STAGE_VARIABLE: stage,
-        "IPYTHONDIR": scratch,  # the user's start-up files and settings
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a preset "agg" would show no figure
-    }
-    if executor is not None and not os.environ.get(EXECUTOR_VARIABLE):
-        settings[EXECUTOR_VARIABLE] = executor
-    if from_tables:  # whatever would measure finds a cache that cannot be a folder
-        closed = Path(scratch, "nothing is measured with --from-tables")
-        closed.touch()
-        settings[CACHE_VARIABLE] = str(closed)
-    profile = Path(scratch, "profile_default")
-    profile.mkdir()  # the kernel warns, at each start, that its connection to this very process is not encrypted
-    (profile / "ipython_kernel_config.py").write_text("c.Application.log_level = 'CRITICAL'\n")
-    saved = {key: os.environ.get(key) for key in settings}
-    level = logging.getLogger("papermill").level
-    os.environ.update(settings)
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # its inspection warns of names it fails to parse
-    try:
-        yield
-    finally:
-        logging.getLogger("papermill").setLevel(level)
-        for key, value in saved.items():
-            os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
 def _check_complete(executed: NotebookNode) -> None:
