@@ -103,7 +103,8 @@ def decisions(traces: pd.DataFrame, patience: int) -> pd.DataFrame:
     for (backbone, series, seed), run in traces.groupby(_KEYS, sort=False):
         run = run.sort_values("step").reset_index(drop=True)
         losses, truth = run["held_out"], run["truth_db"]
-        kept, stopped = decide(losses.tolist(), patience * max(1, (run["round"] == 1).sum()))
+        looks = run.loc[run["round"] > 0].groupby("round").size().max() if len(run) > 1 else 1
+        kept, stopped = decide(losses.tolist(), patience * looks)
         lowest, best = int(losses.idxmin()), int(truth.idxmax())
         near = int((losses <= losses[0] - _NEAR * (losses[0] - losses[lowest])).idxmax())
         chosen = dict(kept=kept, stopped=stopped, lowest=lowest, best=best, near=near)
@@ -131,7 +132,8 @@ def figures(traces: pd.DataFrame, patience: int) -> dict[str, Figure]:
     """Draw PSNR and the held-out teacher loss along fine-tuning, a column a network; runs that start elsewhere apart."""
     traces = named(traces)
     starts = [of for _, of in traces.groupby("series", sort=False)]
-    return {_OTHER * bool(place): plot_stopping(of, decisions(of, patience)) for place, of in enumerate(starts[:2])}
+    suffixes = ["", _OTHER, *(f"{_OTHER}_{place}" for place in range(2, len(starts)))]
+    return {suffix: plot_stopping(of, decisions(of, patience)) for suffix, of in zip(suffixes, starts)}
 
 
 def conclusion(traces: pd.DataFrame, patience: int) -> list[str]:
