@@ -111,10 +111,7 @@ def test_a_frontier_that_does_not_fit_is_named():
 def test_what_holds_on_the_first_set_alone_is_said_to():
     rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=29.9, image_clipping=29.0)
     _, told, advice, _ = components.conclusion(study_table(rows), steps=30)
-    assert (
-        "On Set14 image mapping changes PSNR by +0.10 dB and layer mapping by +1.00 dB, fine-tuned."
-        in told
-    )
+    assert "On Set14 image mapping changes PSNR by +0.10 dB and layer mapping by +1.00 dB, fine-tuned." in told
     assert advice.startswith("*In practice:* keep all of AdaBM, which has the most PSNR") and "Set14" not in advice
     for each in rows:
         if each["dataset"] == "Set14" and each["level"] == "layer+clipping":

@@ -44,6 +44,17 @@ def test_what_the_rule_has_and_what_there_was():
     assert (found["start_db"], found["rule_db"], found["last_db"], found["best_db"]) == (28, 29, 30, 30)
 
 
+def test_bits_that_the_kept_state_has_more_are_told():
+    """The mapping takes half a bit behind the lowest loss; on another network bits stay."""
+    moved = traces([28, 30, 29, 29], [3, 1, 2, 2], backbone="moved")
+    moved.loc[moved["round"] > 1, "fab"] = 3.5
+    first, _, states, _, networks = stopping.conclusion(pd.concat([moved, traces([28, 30, 29, 29], [3, 1, 2, 2])]), 2)
+    assert " The kept state has other bits (FAB), too, than the last step: 4.00 against 3.50 on moved. 95 % of" in first
+    assert cells(states, 0)[4] == "+0.25" and cells(networks, 0)[9:12] == ["3.50", "4.00", "4.00"]
+    alone = traces([28, 30, 29, 29], [3, 1, 2, 2])
+    assert "other bits" not in stopping.conclusion(alone, 2)[0]
+
+
 @pytest.mark.parametrize(
     "truth, held_out, told",
     [
@@ -100,7 +111,7 @@ def test_preventing_harm_on_one_network_may_cost_another():
         ["lowest loss against the last step", "mean of the networks", "+1.00"],
     ]
     assert "saves 0% of the steps in 4 runs" in told[0]
-    assert cells(states, 0)[2:] == ["-2.00", "+4.00", "40 of 40"]
+    assert cells(states, 0)[2:] == ["-2.00", "+4.00", "+0.00", "40 of 40"]
     assert cells(networks, 1)[:3] == ["other", "2", "28.05"] and cells(networks, 1)[-1] == "2"
 
 

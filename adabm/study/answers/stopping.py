@@ -94,7 +94,7 @@ def decisions(traces: pd.DataFrame, patience: int) -> pd.DataFrame:
     ``start_db``, ``rule_db``, ``last_db``: before fine-tuning, of the state kept, after the last round; ``lowest_db``: of
     the state of the lowest loss if nothing stops, after step ``lowest``; ``best_db``, ``worst_db``: of the best and the worst
     look in hindsight; ``best`` the best one's step; ``near``: the first step with 95 % of the whole fall of the loss;
-    ``full_db``: of full precision; ``method``: the recipe.
+    ``full_db``: of full precision; ``rule_fab``, ``lowest_fab``, ``last_fab``: bits of those states; ``method``: the recipe.
 
     Args:
         patience: rounds of fine-tuning without a lower loss.
@@ -112,6 +112,8 @@ def decisions(traces: pd.DataFrame, patience: int) -> pd.DataFrame:
         values = dict(start_db=truth[0], rule_db=truth[kept], lowest_db=truth[lowest])
         values |= dict(last_db=truth.iloc[-1], best_db=truth[best], worst_db=truth.min())
         values |= dict(full_db=run["truth_fp_db"].iloc[0])
+        fab = run["fab"]
+        values |= dict(rule_fab=fab[kept], lowest_fab=fab[lowest], last_fab=fab.iloc[-1])
         told = dict(backbone=backbone, series=series, seed=seed, method=run["method"].iloc[0])
         rows.append(told | steps | values | dict(diverged=bool(run["diverged"].any())))
     return pd.DataFrame(rows)

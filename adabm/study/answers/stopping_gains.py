@@ -6,6 +6,7 @@ from .measured import signed
 from .significance import Difference, adjust, paired_difference
 
 LITTLE = 0.05  # dB; smaller differences are none
+FABS = {"rule_db": "rule_fab", "lowest_db": "lowest_fab"}  # bits of the states whose PSNR stands in these columns
 _MEAN = "mean of the networks"
 
 
@@ -36,6 +37,8 @@ def states(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
         gain = found[column] - found["last_db"]
         row = {f"state that is kept{whose}": name, "PSNR against the last step (dB)": signed(gain.mean())}
         row |= {"least": signed(gain.min()), "most": signed(gain.max())}
+        if column in FABS:
+            row["bits against the last step (FAB)"] = signed((found[FABS[column]] - found["last_fab"]).mean())
         steps = found["stopped" if column == "rule_db" else "steps"].sum()
         rows.append(row | {"steps": f"{steps} of {found['steps'].sum()}"})
     return rows
@@ -65,6 +68,8 @@ def networks(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
         columns = {"last step": "last_db", "by the rule": "rule_db", "lowest loss": "lowest_db"}
         columns |= {"best": "best_db", "worst": "worst_db", "full precision": "full_db"}
         row |= {f"{name} (dB)": f"{mean[column]:.2f}" for name, column in columns.items()}
+        bits = {"last step": "last_fab", "by the rule": "rule_fab", "lowest loss": "lowest_fab"}
+        row |= {f"FAB, {name}": f"{mean[column]:.2f}" for name, column in bits.items()}
         row |= {
             "steps": str(runs["steps"].max()),
             "step kept": span(runs["kept"]),

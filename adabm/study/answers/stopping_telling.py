@@ -10,9 +10,10 @@ from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
 from .significance import Difference
-from .stopping_gains import LITTLE, compared, in_the_mean, preferred, span
+from .stopping_gains import FABS, LITTLE, compared, in_the_mean, preferred, span
 
 RELEASED = 500  # steps
+_OTHER_BITS = 0.05
 _LIMITS = (
     "Groups of parameters take turns, a round each. Patches are small, so PSNR is not that of other pages. What decides sees calibration "
     "pictures alone, never an evaluated one."
@@ -30,7 +31,9 @@ class Start:
 
 def verdict(start: Start) -> str:
     """Tell what to keep, how sure that is on which network, and after how many steps."""
-    return f"{_first(start.found)} {_how_many(start.found)}"
+    return " ".join(
+        filter(None, [_first(start.found), _bits(start.found, preferred(start.found)), _how_many(start.found)])
+    )
 
 
 def details(start: Start, patience: int) -> str:
@@ -48,6 +51,7 @@ def also(start: Start, patience: int) -> str:
     )
     parts = [
         last,
+        _bits(found, "lowest_db"),
         _how_many(found),
         _over_start(found),
         _start(found),
@@ -205,6 +209,15 @@ def _below(found: pd.DataFrame) -> str:
     many = found["backbone"].nunique() > 1
     told = [f"{_ending_below(found, name)}{' seeds' * (name == names[0])}{f' on {name}' * many}" for name in names]
     return f"At the last step {several(told)} are below where they began." if told else ""
+
+
+def _bits(found: pd.DataFrame, kept: str) -> str:
+    """Tell where the state that is kept and the last step have other bits: mappings move them, and the loss of images does not count them."""
+    means = found.groupby("backbone", sort=False)[[FABS[kept], "last_fab"]].mean()
+    means = means[(means[FABS[kept]] - means["last_fab"]).abs() >= _OTHER_BITS]
+    on = lambda name: f" on {name}" if found["backbone"].nunique() > 1 else ""
+    told = [f"{own:.2f} against {last:.2f}{on(name)}" for name, own, last in means.itertuples()]
+    return f"The kept state has other bits (FAB), too, than the last step: {several(told)}." if told else ""
 
 
 def _how_many(found: pd.DataFrame) -> str:
