@@ -82,7 +82,7 @@ def advice(start: Start, among: bool) -> str:
         if column == "lowest_db"
         else f"stop by their loss, after {share}, and keep the state of the lowest"
     )
-    gain = _over_last(found, column) + _worst(found, found[column] - found["last_db"])
+    gain = _over_last(found, column) + _worst(found, found[column] - found["last_db"]) + _more_bits(found, column)
     text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
     if column == "lowest_db":
         text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
@@ -218,6 +218,12 @@ def _bits(found: pd.DataFrame, kept: str) -> str:
     on = lambda name: f" on {name}" if found["backbone"].nunique() > 1 else ""
     told = [f"{own:.2f} against {last:.2f}{on(name)}" for name, own, last in means.itertuples()]
     return f"The kept state has other bits (FAB), too, than the last step: {several(told)}." if told else ""
+
+
+def _more_bits(found: pd.DataFrame, kept: str) -> str:
+    """By how many bits the state that is kept differs from the last step, in the mean."""
+    gap = (found[FABS[kept]] - found["last_fab"]).mean()
+    return f", at {abs(gap):.2f} bits {'more' if gap > 0 else 'fewer'} in the mean" if abs(gap) >= _OTHER_BITS else ""
 
 
 def _how_many(found: pd.DataFrame) -> str:
