@@ -12,8 +12,9 @@ from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
 from .probing import mapping_table
+from .stopping_extents import RELEASED
 from .stopping_gains import certainties, networks, states
-from .stopping_telling import RELEASED, Start, advice, also, details, verdict
+from .stopping_telling import Start, advice, also, details, verdict
 from .stopping_traces import trace
 
 _OTHER = "other_start"

@@ -10,10 +10,9 @@ from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
 from .significance import Difference
-from .stopping_gains import FABS, LITTLE, compared, in_the_mean, preferred, span
+from .stopping_extents import bits, how_many, more_bits, scope
+from .stopping_gains import LITTLE, compared, in_the_mean, preferred
 
-RELEASED = 500  # steps
-_OTHER_BITS = 0.05
 _LIMITS = (
     "Groups of parameters take turns, a round each. Patches are small, so PSNR is not that of other pages. What decides sees calibration "
     "pictures alone, never an evaluated one."
@@ -32,14 +31,14 @@ class Start:
 def verdict(start: Start) -> str:
     """Tell what to keep, how sure that is on which network, and after how many steps."""
     return " ".join(
-        filter(None, [_first(start.found), _bits(start.found, preferred(start.found)), _how_many(start.found)])
+        filter(None, [_first(start.found), bits(start.found, preferred(start.found)), how_many(start.found)])
     )
 
 
 def details(start: Start, patience: int) -> str:
     """Tell what the kept state gives, from where runs start, what harms, what each way of keeping a state gives and saves."""
     found = start.found
-    parts = [_over_start(found), _start(found), _below(found), _saved(found, patience), _scope(start.traces), _LIMITS]
+    parts = [_over_start(found), _start(found), _below(found), _saved(found, patience), scope(start.traces), _LIMITS]
     return " ".join(filter(None, parts))
 
 
@@ -51,13 +50,13 @@ def also(start: Start, patience: int) -> str:
     )
     parts = [
         last,
-        _bits(found, "lowest_db"),
-        _how_many(found),
+        bits(found, "lowest_db"),
+        how_many(found),
         _over_start(found),
         _start(found),
         _below(found),
         _saved(found, patience),
-        _scope(start.traces),
+        scope(start.traces),
     ]
     return " ".join(filter(None, parts))
 
@@ -82,7 +81,7 @@ def advice(start: Start, among: bool) -> str:
         if column == "lowest_db"
         else f"stop by their loss, after {share}, and keep the state of the lowest"
     )
-    gain = _over_last(found, column) + _worst(found, found[column] - found["last_db"]) + _more_bits(found, column)
+    gain = _over_last(found, column) + more_bits(found, column) + _worst(found, found[column] - found["last_db"])
     text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
     if column == "lowest_db":
         text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
@@ -136,17 +135,13 @@ def _first(found: pd.DataFrame) -> str:
     kept = preferred(found)
     missed = harmed[harmed[kept] < harmed["start_db"] - LITTLE]
     gain, lost = (found["rule_db"] - found["last_db"]).mean(), (found["best_db"] - found["rule_db"]).mean()
-    worse = means.index[means["rule_db"] < means["last_db"] - LITTLE].tolist()
+    stopped = compared(found, "rule_db", "last_db")
+    worse = [name for name, gap in stopped.items() if gap.mean < -LITTLE and gap.clear]
     if len(missed):
         networks = [f"{name} ({_ending_below(found, name)} seeds)" for name in missed.index]
         return f"The held-out teacher loss does not tell when to stop: fine-tuning harms {several(networks)} and the rule lets it."
     if len(harmed):
-        told = (
-            "Stop by the loss on held-out calibration pictures"
-            if kept == "rule_db"
-            else "Keep the state of the lowest loss on held-out calibration pictures"
-        )
-        return f"{told}: the last step is {_last_step(found, kept)}."
+        return _keep(found, kept)
     if worse and (means["lowest_db"] >= means["last_db"] - LITTLE).all():
         return (
             f"Keep the state of the lowest held-out teacher loss, but do not stop early: it is as good as the last step everywhere, "
@@ -154,6 +149,8 @@ def _first(found: pd.DataFrame) -> str:
         )
     if worse:
         return f"The rule stops too early: on {several(worse)} the last step is better."
+    if kept == "lowest_db":
+        return _keep(found, kept)
     if gain > LITTLE and gain > (found["rule_db"] - found["last_db"]).std(ddof=0):
         return f"Stopping by the held-out teacher loss is better than the last step, by {gain:.2f} dB in the mean."
     if (found["stopped"] == found["steps"]).all():
@@ -163,24 +160,40 @@ def _first(found: pd.DataFrame) -> str:
     return "Fewer iterations are enough: stopping by the held-out teacher loss loses nothing against the last step, and hardly anything against the best."
 
 
+def _keep(found: pd.DataFrame, kept: str) -> str:
+    told = (
+        "Stop by the loss on held-out calibration pictures"
+        if kept == "rule_db"
+        else "Keep the state of the lowest loss on held-out calibration pictures"
+    )
+    return f"{told}: the last step is {_last_step(found, kept)}."
+
+
 def _last_step(found: pd.DataFrame, kept: str) -> str:
-    """How the last step compares with the state that is kept, by network; alike are those less than 0.05 dB apart."""
+    """How the last step compares with the state that is kept; by network, alike are those less than 0.05 dB apart.
+
+    Of several networks those that the seeds do not tell are named without numbers.
+    """
     gaps, seeds = compared(found, kept, "last_db"), found.groupby("backbone")["seed"].nunique()
     where = lambda name: f" on {name}" * (len(gaps) > 1)
     groups: dict[str, list[str]] = {}
-    alike = []
+    alike, unclear = [], []
     for name, gap in gaps.items():
         if abs(gap.mean) <= LITTLE:
             alike.append(name)
             continue
         word = "worse" if gap.mean > 0 else "better"
         sure = gap.sure or (seeds[name] > 1 and gap.spread == 0)
+        if len(gaps) > 1 and seeds[name] > 1 and not sure:
+            unclear.append(name)
+            continue
         doubt = "" if sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
         told = f"by {gap.amount()}{where(name)}{doubt}"
         groups.setdefault("clearly " * sure + word, []).append(told)
     order = sorted(groups, key=lambda how: not how.startswith("clearly"))
     parts = [f"{how} {several(groups[how])}" for how in order]
     parts += [f"as good{f' on {several(alike)}' if len(gaps) > 1 else ''}"] if alike else []
+    parts += [f"not clearly better or worse on {several(unclear)}"] if unclear else []
     return "; ".join(parts)
 
 
@@ -211,36 +224,6 @@ def _below(found: pd.DataFrame) -> str:
     return f"At the last step {several(told)} are below where they began." if told else ""
 
 
-def _bits(found: pd.DataFrame, kept: str) -> str:
-    """Tell where the state that is kept and the last step have other bits: mappings move them, and the loss of images does not count them."""
-    means = found.groupby("backbone", sort=False)[[FABS[kept], "last_fab"]].mean()
-    means = means[(means[FABS[kept]] - means["last_fab"]).abs() >= _OTHER_BITS]
-    on = lambda name: f" on {name}" if found["backbone"].nunique() > 1 else ""
-    told = [f"{own:.2f} against {last:.2f}{on(name)}" for name, own, last in means.itertuples()]
-    return f"The kept state has other bits (FAB), too, than the last step: {several(told)}." if told else ""
-
-
-def _more_bits(found: pd.DataFrame, kept: str) -> str:
-    """By how many bits the state that is kept differs from the last step, in the mean."""
-    gap = (found[FABS[kept]] - found["last_fab"]).mean()
-    return f", at {abs(gap):.2f} bits {'more' if gap > 0 else 'fewer'} in the mean" if abs(gap) >= _OTHER_BITS else ""
-
-
-def _how_many(found: pd.DataFrame) -> str:
-    """After how many steps the loss has fallen by 95 % of all that it falls, and where it mostly still falls at the last."""
-    networks = list(dict.fromkeys(found["backbone"]))
-    last = (found["lowest"] == found["steps"]).groupby(found["backbone"]).mean()
-    on = lambda name: f" on {name}" if len(networks) > 1 else ""
-    near = {name: span(found.loc[found["backbone"] == name, "near"]) for name in networks}
-    told = [steps + " steps" * (not place) + on(name) for place, (name, steps) in enumerate(near.items())]
-    text = f"95 % of what the loss falls is there after {several(told)}"
-    if falling := [name for name in networks if last[name] > 0.5]:
-        steps = " and ".join(str(of) for of in sorted(set(found.loc[found["backbone"].isin(falling), "steps"])))
-        where = f" on {several(falling)}" if len(networks) > 1 else ""
-        text += f"; at the last step, {steps}, it mostly still falls{where}"
-    return f"{text}."
-
-
 def _over_start(found: pd.DataFrame) -> str:
     """What the kept state gives against the model before fine-tuning, by network, and how sure that is."""
     gaps = compared(found, preferred(found), "start_db")
@@ -268,27 +251,3 @@ def _saved(found: pd.DataFrame, patience: int) -> str:
         f"Keeping the lowest loss of all steps gives {_against_last(found, 'lowest_db')}. Stopping early, after {patience} rounds "
         f"without a lower loss, saves {saved:.0%} of the steps in {len(found)} runs and gives {_against_last(found, 'rule_db')}."
     )
-
-
-def _scope(traces: pd.DataFrame) -> str:
-    """How many rounds and steps runs have, which of them train the ranges of weights, and how many the released recipe has."""
-    lengths: dict[tuple[int, int, int], list[str]] = {}
-    for name, of in traces.groupby("backbone", sort=False):
-        run = of[of["seed"] == of.sort_values("step", kind="stable")["seed"].iloc[-1]]
-        rounds, steps = int(run["round"].max()), int(run["step"].max())
-        weights = run.loc[(run["group"] == "weight") & (run["round"] > 0), "round"].nunique() * (
-            steps // max(rounds, 1)
-        )
-        lengths.setdefault((rounds, steps, weights), []).append(name)
-    several_lengths = len(lengths) > 1
-    told = [
-        f"{rounds} rounds of {steps // max(rounds, 1)} steps{_of_weights(weights, steps)}{f' on {several(names)}' * several_lengths}"
-        for (rounds, steps, weights), names in lengths.items()
-    ]
-    fewer = f"; the released recipe has {RELEASED} steps" if any(steps < RELEASED for _, steps, _ in lengths) else ""
-    return f"A run has {'; '.join(told)}{fewer}."
-
-
-def _of_weights(weights: int, steps: int) -> str:
-    """How many steps train the ranges of weights, where not all or none do."""
-    return f" ({weights} of {steps} for the ranges of weights)" if 0 < weights < steps else ""
