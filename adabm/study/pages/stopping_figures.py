@@ -58,16 +58,17 @@ def _draw(axis: Axes, here: pd.DataFrame, found: pd.DataFrame, value: str) -> No
 
 
 def _label_full(axis: Axes, here: pd.DataFrame) -> None:
-    full = here["truth_fp_db"].iloc[0]
+    full, low = here["truth_fp_db"].iloc[0], here["truth_db"].min()
+    axis.set_ylim(top=full + 0.17 * (full - low))  # room above for the label, where no line runs
     axis.axhline(full, color="0.4", lw=0.9, ls="--")
     axis.annotate(
         "full precision",
         (1, full),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, -2),
+        xytext=(-2, 2),
         textcoords="offset points",
         ha="right",
-        va="top",
+        va="bottom",
         fontsize=7.5,
         color="0.3",
     )
