@@ -103,11 +103,19 @@ def _released(found: pd.DataFrame) -> bool:
 
 
 def _over_last(found: pd.DataFrame, column: str) -> str:
-    """What a state gives over the last step, by network: ``+0.64 ± 0.33 dB on a (clearly) and nothing on b and c``."""
+    """What a state gives over the last step, by network: ``+0.64 ± 0.33 dB on a (clearly) and nothing clear on b and c``."""
     gaps = compared(found, column, "last_db")
-    noticed = {name: gap for name, gap in gaps.items() if len(gaps) == 1 or abs(gap.mean) > LITTLE}
-    nothing = [name for name in gaps if name not in noticed]
-    return several([*_by_network(noticed, len(gaps) > 1), *([f"nothing on {several(nothing)}"] if nothing else [])])
+    if len(gaps) == 1:
+        return _by_network(gaps, False)[0]
+    told = {name: gap for name, gap in gaps.items() if abs(gap.mean) > LITTLE and _tells(found, name, gap)}
+    others = [name for name in gaps if name not in told]
+    clearly = " clear" * any(abs(gaps[name].mean) > LITTLE for name in others)
+    return several([*_by_network(told, True), *([f"nothing{clearly} on {several(others)}"] if others else [])])
+
+
+def _tells(found: pd.DataFrame, network: str, gap: Difference) -> bool:
+    """Whether a difference is clear, or there is nothing that could leave it in doubt: one seed, or all alike."""
+    return gap.sure or gap.spread == 0 or found.loc[found["backbone"] == network, "seed"].nunique() == 1
 
 
 def _in_the_mean(found: pd.DataFrame, column: str) -> str:
@@ -183,10 +191,10 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
             alike.append(name)
             continue
         word = "worse" if gap.mean > 0 else "better"
-        sure = gap.sure or (seeds[name] > 1 and gap.spread == 0)
-        if len(gaps) > 1 and seeds[name] > 1 and not sure:
+        if len(gaps) > 1 and not _tells(found, name, gap):
             unclear.append(name)
             continue
+        sure = gap.sure or (seeds[name] > 1 and gap.spread == 0)
         doubt = "" if sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
         told = f"by {gap.amount()}{where(name)}{doubt}"
         groups.setdefault("clearly " * sure + word, []).append(told)
