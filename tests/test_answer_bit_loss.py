@@ -117,7 +117,7 @@ def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_
         "aiming at 4 bits (wide: 6) it ends 0.70 bits below on the calibration pictures (0.70 to 0.70 by run);" in told
     )
     assert others[:2] == rest[:2]
-    assert " wide aims at 6 bits; bits are told as if it aimed at 4. " in told and "as if" not in first
+    assert " wide aims at 6 bits; in the means bits are told as if it aimed at 4. " in told and "as if" not in first
 
 
 def test_bits_by_weight_and_what_quantiles_are_worth():
@@ -132,8 +132,8 @@ def test_how_far_it_ends_and_which_weight_ends_nearer():
     missed = {RELEASED: {4.0: -0.7, 3.5: -0.1}, loss_of(0): 0.4}
     first = bit_loss.conclusion(units(), bits(missed, {RELEASED: -0.5}))[0]
     assert (
-        "On whole pictures of Set the released loss ends at 3.50 bits in the mean of sets and 1 run, on the patches of Set, whose PSNR is "
-        "told, at 4.00. The released weight is 50; weight 0 ends nearer to the target, at 4.40" in first
+        "On whole pictures of Set the released loss ends at 3.50 bits in the mean of sets and 1 run, on the patches of Set, on which PSNR was "
+        "measured, at 4.00. The released weight is 50; weight 0 ends nearer to the target, at 4.40" in first
     )
     table = bit_loss.conclusion(units(), bits(missed))[2]
     found = {cells(table, row)[0]: cells(table, row) for row in range(table.count("\n") - 1)}

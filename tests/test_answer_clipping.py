@@ -70,7 +70,7 @@ def test_gaps_are_those_to_the_matched_range():
     [
         (
             WIDE | NARROW,
-            "should follow the bits: the range for 8 bits clearly costs 6.0 dB at 2, that for 2 bits clearly costs 4.0 dB at 8.** "
+            "should follow the bits: the range for 8 bits clearly costs 6.0 dB at 2, the range for 2 bits clearly costs 4.0 dB at 8.** "
             "Clearly worse than the matched range is the range found for 8 bits at 2 and the range found for 2 bits at 8 bits. In single "
             "runs (a network and seed) the cost is +6.0 to +6.0 dB at 2 and +4.0",
         ),
@@ -88,8 +88,8 @@ def test_networks_and_bits_that_differ_are_told():
     wide = units({(8, 2): 2.0, (8, 4): 1.0, (2, 8): 4.0}).assign(backbone="wide")
     layers = pd.concat([LAYERS, LAYERS.assign(backbone="wide")])
     first = clipping.conclusion(pd.concat([units(WIDE | NARROW), wide]), layers, "own")[0]
-    assert "the range for 8 bits clearly costs 4.0 dB at 2, that for 2 bits" in first
-    assert " By network the two cost 2.0 to 6.0 dB at 2 and 4.0 to 4.0 dB at 8." in first
+    assert "the range for 8 bits clearly costs 4.0 dB at 2, the range for 2 bits" in first
+    assert " By network these two ranges cost 2.0 to 6.0 dB at 2 and 4.0 to 4.0 dB at 8." in first
     assert "the range found for 8 bits at 2 and 4 and the range found for 2 bits at 8 bits." in first
     assert "cost is +2.0 to +6.0 dB at 2 and +4.0 to +4.0 dB at 8." in first
 

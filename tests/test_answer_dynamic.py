@@ -156,13 +156,13 @@ def test_gains_at_equal_bits_by_hand():
             0.5,
             1.0,
             0.0,
-            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB.** The best of them, percentiles",
+            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB.** The best dynamic factors, percentiles",
         ),
         (
             2.0,
             0.1,
             0.0,
-            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB.** The best of them, calibrated",
+            "Dynamic: factors computed for each picture are better than fixed ones at equal FAB.** The best dynamic factors, calibrated",
         ),
         (
             2.0,
@@ -212,7 +212,9 @@ def test_networks_and_other_methods_are_told_apart():
     assert (
         concluded(pd.concat([worse, worse.assign(backbone="other")]))[0]
         .split("**")[1]
-        .endswith("at equal FAB. On net and other neither are fixed ones: the same bits for all layers are better.")
+        .endswith(
+            "at equal FAB. On net and other fixed ones are not worth it either: the same bits for all layers are better."
+        )
     )
     assert (
         " The same bits for all layers give +25.23 dB on net and +25.23 dB on other; in the mean of all 2 networks +25.23 dB "

@@ -75,7 +75,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
 def test_a_plateau_that_begins_with_the_end_of_a_turn_does_not_tell_how_many_steps_are_needed():
     head, _, turns, _, advice, evidence = told(table({0: 20.0, 2: 24.0, 5: 29.0, 10: 29.5, 20: 29.51}))
     assert head == (
-        "**Fine-tuning gains +9.51 dB in the run that ends best (1 seed). It is all there when the turn of activation ranges "
+        "**Fine-tuning gains +9.51 dB in the run that ends best (1 seed). All of it is there when the turn of activation ranges "
         "ends, after 10 steps.**"
     )
     assert "The first round, of weight ranges, has 95% of the change in runs that gain." in turns
@@ -137,7 +137,7 @@ def test_networks_whose_turns_end_are_told_together():
     rows = [table(rise, network=name) for name in ("one", "two")]
     head, *_, advice, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
     assert head.endswith(
-        "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet it is all there when the turn of weight ranges ends, "
+        "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet all of it is there when the turn of weight ranges ends, "
         "after 5 and 5 steps.**"
     )
     assert "after the 5 steps of weight ranges on SRResNet" in advice

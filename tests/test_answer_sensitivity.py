@@ -173,7 +173,7 @@ def test_a_network_whose_layers_nothing_ranks_is_named():
         pd.concat([layers(), mixed]), pd.concat([patches(), patches().assign(backbone="mixed")]), 0.3
     )[0]
     assert re.search(
-        r"^ On mixed even the standard deviation hardly ranks them \(-?0\.\d\d\), and bits dealt by it give \+0\.00 dB there\. Best is",
+        r"^ On mixed even the standard deviation hardly ranks them \(-?0\.\d\d\), and bits dealt by it give \+0\.00 dB there\. A measure is",
         told.split("**")[2],
     )
 

@@ -63,7 +63,7 @@ def test_evaluate_table_json_and_csv(files, tmp_path, capsys):
 
 
 def test_a_network_that_cannot_be_counted_is_evaluated_without_its_cost(files, capsys, monkeypatch):
-    def uncounted(*_):
+    def uncounted(*_, **__):
         raise DataDependentOutputException(torch.ops.aten._local_scalar_dense.default)
 
     monkeypatch.setattr("adabm.engines.evaluation.cost", uncounted)

@@ -48,7 +48,7 @@ def told_sets(units: pd.DataFrame, bits: pd.DataFrame) -> str:
     runs = told_count(len(off_target(bits, RELEASED, bits["target"].iloc[0])), "run")
     return (
         f"On whole pictures of {whole_sets(bits)} the released loss ends at {on_sets(bits, RELEASED):.2f} bits in the mean of sets and {runs}, on the "
-        f"patches of {several(list(dict.fromkeys(units['dataset'])))}, whose PSNR is told, at {on_patches(units, RELEASED):.2f}."
+        f"patches of {several(list(dict.fromkeys(units['dataset'])))}, on which PSNR was measured, at {on_patches(units, RELEASED):.2f}."
     )
 
 

@@ -143,21 +143,17 @@ def _first(units: pd.DataFrame, method: str) -> str:
     wide, narrow = (f"{of} bits {_costs(cost, of, used, costly[of])}" for of, used in ((high, low), (low, high)))
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if low in costly[high] and high in costly[low]:
-        head = (
-            f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, that for {narrow}."
-        )
+        head = f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, the range for {narrow}."
     elif low in costly[high]:
         head = f"Clipping should follow the bits down, not up: the range for {wide}; the range for {low} bits does at {high} too."
     elif high in costly[low]:
         head = f"Clipping should follow the bits up, not down: the range for {narrow}; the range for {high} bits does at {low} too."
     else:
-        head = f"Clipping need not follow the bits here: the range for {wide}, that for {narrow}."
+        head = f"Clipping need not follow the bits here: the range for {wide}, the range for {narrow}."
     told = f"{answer(head + told_weights(units, method))}{_better(cost, better)}{_where(costly)}"
     told += f"{_of_networks(values, high, low)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
     if better:
-        told += (
-            " Where the range of other bits is better, it pays the layer's input to clip more than the output bears."
-        )
+        told += " Where the range of other bits is better, the search, which looks at the layer's input, clips more than is best for the output."
     return f"{told} What clipping adds to AdaBM's other parts is asked on the page of components."
 
 
@@ -208,7 +204,7 @@ def _of_networks(values: pd.DataFrame, high: int, low: int) -> str:
     if len(means[0]) < 2:
         return ""
     told = [f"{mean.min():z.1f} to {mean.max():z.1f} dB at {used}" for mean, used in zip(means, (low, high))]
-    return f" By network the two cost {several(told)}."
+    return f" By network these two ranges cost {several(told)}."
 
 
 def _of_runs(values: pd.DataFrame, high: int, low: int) -> str:

@@ -137,7 +137,7 @@ def conclusion(units: pd.DataFrame, whole: pd.DataFrame, share: float) -> list[s
     spreads = Spreads.of(units, share, list(dict.fromkeys([OWN, paid, ORACLE])))
     told = f"{ranked(ranks, best, spreads)}. {gained(mean.loc[OWN, 'benefit'], gains.loc[OWN], spreads)}"
     why = (
-        "Best is what ranks patches most alike with what one more bit takes from the squared error. Bits by each: one more for "
+        "A measure is judged by how it ranks patches beside what one more bit takes from the squared error. Bits by each: one more for "
         f"{share:.0%} of the patches, one fewer for as many. {len(ranks) - 1} measures are compared with the gradient, without adjustment for "
         "their number."
     )

@@ -157,7 +157,7 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
     told = (
         f"{answer(_verdict(found, gained) + _same_is_better(found, gained))} {_best_of(found)}{_same_for_all(found, gained)} "
         f"A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
-        f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. They "
+        f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. Percentiles "
         "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way. "
         f"{_cost(named(seconds))}"
     )
@@ -189,7 +189,7 @@ def _same_is_better(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     better = f"on {several(list(means.index[means > 0]))}"
     if found.loc[list(DYNAMIC), "least"].max() > 0:
         return f" The same bits for all layers are better than fixed ones, too, {better}."
-    return f" O{better[1:]} neither are fixed ones: the same bits for all layers are better."
+    return f" O{better[1:]} fixed ones are not worth it either: the same bits for all layers are better."
 
 
 def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:
@@ -294,4 +294,4 @@ def _best_of(found: pd.DataFrame) -> str:
     """What the best way of computing factors gives, and between what draws of patches have it."""
     dynamic = found.loc[list(DYNAMIC)]
     best = dynamic["truth"].idxmax()
-    return f"The best of them, {best}, gives {signed(dynamic.loc[best, 'truth'])} dB (in 95 % of draws of patches {_ends(dynamic.loc[best])})."
+    return f"The best dynamic factors, {best}, give {signed(dynamic.loc[best, 'truth'])} dB (in 95 % of draws of patches {_ends(dynamic.loc[best])})."

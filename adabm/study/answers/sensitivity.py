@@ -116,7 +116,7 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     hardly = told_hardly(best, by_network(agreed, best, "both"), by_network(gained, best, "to_fp_db"))
     drawn = drawn_gains(patches, list(dict.fromkeys([OWN, winner, *rivals])))
     return [
-        f"{answer(first)}{hardly} Best is what agrees best with what a bit more or fewer in one layer does to the output. Bits by each: "
+        f"{answer(first)}{hardly} A measure is judged by how it agrees with what a bit more or fewer in one layer does to the output. Bits by each: "
         f"one more for {share:.0%} of the layers, one fewer for as many. Gains rest on {told_extents(patches)}.{told_not_most(fp, winner)}",
         practice(told_practice(gained, drawn, winner, rivals if winner == best else [])),
         *evidence(_rows(mean, gained, more)),

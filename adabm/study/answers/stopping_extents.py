@@ -17,7 +17,9 @@ def bits(found: pd.DataFrame, kept: str) -> str:
     for word, here in (("more", gaps[gaps >= _OTHER_BITS]), ("fewer", -gaps[gaps <= -_OTHER_BITS])):
         on = f" on {several(list(here.index))}" if len(here) and found["backbone"].nunique() > 1 else ""
         told += [f"{least_to_most(here)} bits {word}{on}"] if len(here) else []
-    return f"The kept state has {several(told)}: turns of the mappings move them." if told else ""
+    return (
+        f"The kept state has {several(told)}, which rounds of the mappings move; that is not taken out." if told else ""
+    )
 
 
 def more_bits(found: pd.DataFrame, kept: str) -> str:
@@ -31,14 +33,27 @@ def how_many(found: pd.DataFrame) -> str:
     networks = list(dict.fromkeys(found["backbone"]))
     last = (found["lowest"] == found["steps"]).groupby(found["backbone"]).mean()
     on = lambda name: f" on {name}" if len(networks) > 1 else ""
-    near = {name: span(found.loc[found["backbone"] == name, "near"]) for name in networks}
-    told = [steps + " steps" * (not place) + on(name) for place, (name, steps) in enumerate(near.items())]
-    text = f"95 % of what the loss falls is there after {several(told)}"
+    runs = {name: found[found["backbone"] == name] for name in networks}
+    flat = [name for name, of in runs.items() if (of["lowest"] == 0).all()]
+    near = [(span(of["near"]), on(name)) for name, of in runs.items() if name not in flat]
+    told = [steps + " steps" * (not place) + where for place, (steps, where) in enumerate(near)]
+    text = f"95 % of what the loss falls is there after {several(told)}" if told else "The loss never falls"
+    text += f"; it never falls on {several(flat)}" if flat and told else ""
     if falling := [name for name in networks if last[name] > 0.5]:
         steps = " and ".join(str(of) for of in sorted(set(found.loc[found["backbone"].isin(falling), "steps"])))
         where = f" on {several(falling)}" if len(networks) > 1 else ""
         text += f"; at the last step, {steps}, it mostly still falls{where}"
     return f"{text}."
+
+
+def best_steps(found: pd.DataFrame) -> str:
+    """After how many steps PSNR is best, in hindsight."""
+    many = found["backbone"].nunique() > 1
+    told = [
+        span(of["best"]) + " steps" * (not place) + f" on {name}" * many
+        for place, (name, of) in enumerate(found.groupby("backbone", sort=False))
+    ]
+    return f"In hindsight PSNR is best after {several(told)}."
 
 
 def scope(traces: pd.DataFrame) -> str:

@@ -10,12 +10,12 @@ from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
 from .significance import Difference
-from .stopping_extents import bits, how_many, more_bits, scope
+from .stopping_extents import best_steps, bits, how_many, more_bits, scope
 from .stopping_gains import LITTLE, compared, in_the_mean, preferred
 
 _LIMITS = (
-    "Groups of parameters take turns, a round each. Patches are small, so PSNR is not that of other pages. What decides sees calibration "
-    "pictures alone, never an evaluated one."
+    f"Groups of parameters take turns, a round each. As good is what is no more than {LITTLE} dB apart. Patches are small, so PSNR is not that "
+    "of other pages. What decides sees calibration pictures alone, never an evaluated one."
 )
 
 
@@ -38,7 +38,15 @@ def verdict(start: Start) -> str:
 def details(start: Start, patience: int) -> str:
     """Tell what the kept state gives, from where runs start, what harms, what each way of keeping a state gives and saves."""
     found = start.found
-    parts = [_over_start(found), _start(found), _below(found), _saved(found, patience), scope(start.traces), _LIMITS]
+    parts = [
+        best_steps(found),
+        _over_start(found),
+        _start(found),
+        _below(found),
+        _saved(found, patience),
+        scope(start.traces),
+        _LIMITS,
+    ]
     return " ".join(filter(None, parts))
 
 
@@ -52,6 +60,7 @@ def also(start: Start, patience: int) -> str:
         last,
         bits(found, "lowest_db"),
         how_many(found),
+        best_steps(found),
         _over_start(found),
         _start(found),
         _below(found),
@@ -85,7 +94,16 @@ def advice(start: Start, among: bool) -> str:
     text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
     if column == "lowest_db":
         text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
+    text += _left_out(found, column)
     return _begun(start, among, text)
+
+
+def _left_out(found: pd.DataFrame, column: str) -> str:
+    """Tell where even the state that is kept gains nothing clear on the model before fine-tuning."""
+    gaps = compared(found, column, "start_db")
+    none = [name for name, gap in gaps.items() if gap.mean <= LITTLE or not _tells(found, name, gap)]
+    on = f" on {several(none)}" if none and len(gaps) > 1 else ""
+    return f" Or leave fine-tuning out{on}, where even this state gains nothing clear over none." if none else ""
 
 
 def _begun(start: Start, among: bool, text: str) -> str:
@@ -130,6 +148,10 @@ def _worst(found: pd.DataFrame, gain: pd.Series) -> str:
     """The run that a state is worst for, where it is worse than the last step."""
     where = f" on {found.loc[gain.idxmin(), 'backbone']}" if found["backbone"].nunique() > 1 else ""
     return f"; the worst run{where} {signed(gain.min())} dB" if gain.min() < -LITTLE else ""
+
+
+def _state(column: str) -> str:
+    return "the state of the lowest loss" if column == "lowest_db" else "the state that the rule keeps"
 
 
 def _means(found: pd.DataFrame) -> pd.DataFrame:
@@ -215,7 +237,7 @@ def _start(found: pd.DataFrame) -> str:
     on = f" on {name}" if len(means) > 1 else ""
     return (
         f"These runs start {ranges}{lost.iloc[0]:.2f} dB below full precision{on} ({means.loc[name, 'start_db']:.2f} of {full:.2f} dB), "
-        f"and the kept state is {left:.2f} dB below it."
+        f"and {_state(preferred(found))} is {left:.2f} dB below it."
     )
 
 
@@ -229,13 +251,13 @@ def _below(found: pd.DataFrame) -> str:
     names = list(dict.fromkeys(found.loc[found["last_db"] < found["start_db"] - LITTLE, "backbone"]))
     many = found["backbone"].nunique() > 1
     told = [f"{_ending_below(found, name)}{' seeds' * (name == names[0])}{f' on {name}' * many}" for name in names]
-    return f"At the last step {several(told)} are below where they began." if told else ""
+    return f"At the last step {several(told)} end more than {LITTLE} dB below where they began." if told else ""
 
 
 def _over_start(found: pd.DataFrame) -> str:
     """What the kept state gives against the model before fine-tuning, by network, and how sure that is."""
     gaps = compared(found, preferred(found), "start_db")
-    return f"Against not fine-tuned the kept state gives {several(_by_network(gaps, len(gaps) > 1))}."
+    return f"Against not fine-tuned {_state(preferred(found))} gives {several(_by_network(gaps, len(gaps) > 1))}."
 
 
 def _by_network(gaps: Mapping[str, Difference], named: bool) -> list[str]:

@@ -94,7 +94,7 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
     for group, places in by_group.items():
         on = f"on {several([name for name, _ in places])} " if len(found) > 1 else ""
         steps = several([str(step) for _, step in places])
-        texts.insert(0, f"{on}it is all there when the turn of {GROUPS.get(group, group)} ends, after {steps} steps")
+        texts.insert(0, f"{on}all of it is there when the turn of {GROUPS.get(group, group)} ends, after {steps} steps")
     if by_steps:
         on = lambda names: f" on {several(names)}" if len(found) > 1 else ""
         first, *others = by_steps.items()
