@@ -186,10 +186,10 @@ def _same_is_better(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     means = _same(gained)
     if not found.loc[SAME, "least"] > 0:
         return ""
-    better = f"on {several(list(means.index[means > 0]))}"
+    better = several(list(means.index[means > 0]))
     if found.loc[list(DYNAMIC), "least"].max() > 0:
-        return f" The same bits for all layers are better than fixed ones, too, {better}."
-    return f" O{better[1:]} fixed ones are not worth it either: the same bits for all layers are better."
+        return f" The same bits for all layers are better than fixed ones, too, on {better}."
+    return f" On {better} fixed ones are not worth it either: the same bits for all layers are better."
 
 
 def _same_for_all(found: pd.DataFrame, gained: pd.DataFrame) -> str:

@@ -37,17 +37,7 @@ def verdict(start: Start) -> str:
 
 def details(start: Start, patience: int) -> str:
     """Tell what the kept state gives, from where runs start, what harms, what each way of keeping a state gives and saves."""
-    found = start.found
-    parts = [
-        best_steps(found),
-        _over_start(found),
-        _start(found),
-        _below(found),
-        _saved(found, patience),
-        scope(start.traces),
-        _LIMITS,
-    ]
-    return " ".join(filter(None, parts))
+    return f"{_behind(start, patience)} {_LIMITS}"
 
 
 def also(start: Start, patience: int) -> str:
@@ -56,18 +46,14 @@ def also(start: Start, patience: int) -> str:
     last = (
         f"From {start.name} the last step is, against the state of the lowest loss, {_last_step(found, 'lowest_db')}."
     )
-    parts = [
-        last,
-        bits(found, "lowest_db"),
-        how_many(found),
-        best_steps(found),
-        _over_start(found),
-        _start(found),
-        _below(found),
-        _saved(found, patience),
-        scope(start.traces),
-    ]
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, [last, bits(found, "lowest_db"), how_many(found), _behind(start, patience)]))
+
+
+def _behind(start: Start, patience: int) -> str:
+    """What is told of runs from any weight ranges behind how many steps they need."""
+    found = start.found
+    parts = [best_steps(found), _over_start(found), _start(found), _below(found), _saved(found, patience)]
+    return " ".join(filter(None, [*parts, scope(start.traces)]))
 
 
 def advice(start: Start, among: bool) -> str:
