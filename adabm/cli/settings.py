@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import NoneType
 
 from ..errors import ConfigError
-from ..recipes import QuantizationConfig, preset, read_recipe, shipped
+from ..recipes import QuantizationConfig, read_recipe, shipped
 from ..recipes.config import BITS
 from ..recipes.idle_settings import check_idle_settings
 from ..recipes.names import new_name
@@ -49,7 +49,7 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
                 f"{name} has no effect: {args.recipe!r} as asked for does not fine-tune; "
                 f"recipes that do: {', '.join(r.name for r in shipped().values() if r.step('tune') is not None)}"
             )
-    config = preset(args.recipe, changes, **bits)
+    config = QuantizationConfig(**bits, recipe=recipe.with_changes(changes))
     check_idle_settings(config.recipe.steps, changes)
     return config, config.recipe.title
 

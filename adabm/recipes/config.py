@@ -1,5 +1,6 @@
 """What a quantization is asked for: bits and a recipe."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..quantization.model import QuantizedSR
 from ..steps import Step
 from ..validation import Checked, check, shown
 from .idle_groups import check_tuned_groups
+from .idle_settings import idle_settings
 from .kept_layers import check_layers_kept
 from .recipe import Changes, Recipe, read_recipe
 
@@ -126,6 +128,9 @@ def preset(
         root: what the path of a recipe file is relative to; by default the working directory.
         bits: ``weight_bits``, ``activation_bits``, ``fully_quantized``, ``fixed_bits``.
 
+    Warns:
+        UserWarning: a change that has no effect given the others, such as ``calibrate.percentile`` of min/max ranges.
+
     Raises:
         ConfigError: unknown names, with a close match, or impossible values.
     """
@@ -137,4 +142,7 @@ def preset(
                 f"unknown setting {given!r}: it is no bit-width; settings of steps go into changes, "
                 'such as preset("adabm", {"calibrate.ema": 0.8})'
             )
-    return QuantizationConfig(**bits, recipe=read_recipe(name, root).with_changes({} if changes is None else changes))
+    recipe = read_recipe(name, root).with_changes({} if changes is None else changes)
+    for told in idle_settings(recipe.steps, changes or ()):
+        warnings.warn(told, stacklevel=2)
+    return QuantizationConfig(**bits, recipe=recipe)

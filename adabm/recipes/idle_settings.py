@@ -6,25 +6,38 @@ from ..errors import ConfigError
 from ..own_functions import is_own
 from ..steps import Step
 
-_OBSERVERS = ("minmax", "omse", "omse_absmax", "mse")  # those of this package that take no percentile
+# Of this package's observers: those that take no percentile, and those whose range is the same at all bits.
+_OBSERVERS = ("minmax", "omse", "omse_absmax", "mse")
+_SAME_AT_ALL_BITS = ("minmax", "percentile")
+# Steps that neither use the ranges that are there nor leave anything that depends on them.
+_KEEP_RANGES = ("map_bits", "allocate_bits")
 
 
-def check_idle_settings(steps: Sequence[Step], given: Iterable[str]) -> None:
-    """Refuse settings without any effect. Recipes with a step of the user's own pass, since what that does is not known.
+def idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: bool = False) -> list[str]:
+    """Return a sentence for each setting without any effect: its name, and what makes it idle.
+
+    Recipes with a step of the user's own have none, since what that does is not known.
 
     Args:
         steps: of the recipe as it is to be carried out.
         given: the settings that were asked for, as ``step.setting``.
+        written_out: they stand in a recipe's file, which may say at which bits ranges are searched where it does not matter.
+    """
+    if any(is_own(type(step)) for step in steps):
+        return []
+    by_name = {step.name: step for step in steps}
+    idle = dict(_idle(by_name)) | ({} if written_out else dict(_of_no_use(by_name)))
+    return [f"{name} has no effect, since {idle[name]}; leave it out" for name in given if name in idle]
+
+
+def check_idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: bool = False) -> None:
+    """Refuse settings without any effect, see :func:`idle_settings`.
 
     Raises:
         ConfigError: names the setting, and what makes it idle.
     """
-    if any(is_own(type(step)) for step in steps):
-        return
-    idle = dict(_idle({step.name: step for step in steps}))
-    for name in given:
-        if (why := idle.get(name)) is not None:
-            raise ConfigError(f"{name} has no effect, since {why}; leave it out")
+    for told in idle_settings(steps, given, written_out=written_out):
+        raise ConfigError(told)
 
 
 def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
@@ -50,6 +63,19 @@ def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
         yield from ((f"tune.{setting}", told) for setting in ("target_bits", "bit_weight") if told is not None)
         if tune.bit_weight == 0:
             yield "tune.target_bits", "tune.bit_weight is 0"
+
+
+def _of_no_use(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
+    """Yield settings of a search of ranges that is the same with any, or replaced later; ``calibrate.patches`` saves time there."""
+    calibrate, rounding, names = steps.get("calibrate"), steps.get("round_weights"), list(steps)
+    if calibrate is None:
+        return
+    if calibrate.granularity == "tensor" and {calibrate.activation, calibrate.weight} <= {*_SAME_AT_ALL_BITS}:
+        yield "calibrate.weight_search", "ranges of calibrate.activation and calibrate.weight are the same at all bits"
+    if rounding is not None and rounding.ranges:
+        if {*names[names.index("calibrate") + 1 : names.index("round_weights")]} <= {*_KEEP_RANGES}:
+            for setting in ("ema", "weight_search"):
+                yield f"calibrate.{setting}", "round_weights sets all ranges anew (round_weights.ranges)"
 
 
 def _no_bit_loss(mapping: Step | None, tune: Step) -> str | None:

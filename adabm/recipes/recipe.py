@@ -194,7 +194,7 @@ def _read(path: Path, name: str) -> Recipe:
     try:
         steps = dict(_steps(content["steps"]))
         recipe = Recipe.from_dict(name, steps, files=files, **described)
-        check_idle_settings(recipe.steps, _asked_for(recipe.steps, steps))
+        check_idle_settings(recipe.steps, _asked_for(recipe.steps, steps), written_out=True)
         return recipe
     except ConfigError as error:
         raise ConfigError(f"{path}: {str(error).removeprefix(f'recipe {name}: ')}") from None
