@@ -119,6 +119,18 @@ def test_an_engine_may_overwrite_its_argument(files):
     assert np.array_equal(pictures[0].low, low)
 
 
+@pytest.mark.parametrize("returned", [None, "pictures", np.zeros((1, 24 * SCALE, 24 * SCALE, 3), np.float32), ()])
+def test_an_engine_that_returns_something_else_is_told(files, monkeypatch, returned):
+    picture = read_pictures(files / "HR", files / "LR", SCALE)[:1]
+    monkeypatch.setattr(Repeating, "upscale", lambda self, pictures: returned)
+    message = (
+        f"repeating: returns a {type(returned).__name__} without images, .*let it return adabm.engines.EngineOutput"
+    )
+    for call in (lambda: adabm.evaluate(Repeating(), picture), lambda: adabm.upscale(Repeating(), picture[0].low)):
+        with pytest.raises(EngineError, match=message):
+            call()
+
+
 @pytest.mark.parametrize(
     "told, message",
     [
@@ -127,6 +139,13 @@ def test_an_engine_may_overwrite_its_argument(files):
         (dict(feature_average_bits=5.0), "feature average bits of 5.0"),
         (dict(layer_bits={"all": np.array([33.0])}), "bits of 'all' of .33.0.*above 0 and at most 32"),
         (dict(layer_bits={"all": np.array([-1.0])}), "bits of 'all'"),
+        (dict(feature_average_bits=["four"]), "feature average bits of .*four.*one number a picture"),
+        (dict(feature_average_bits=None), "feature average bits of None"),
+        (dict(feature_average_bits=[[4.0], [4.0, 5.0]]), "feature average bits of"),
+        (dict(layer_bits={"all": np.array(["four"])}), "bits of 'all' of .'four'"),
+        (dict(layer_bits=[4.0]), "an? EngineOutput whose layer_bits are no mapping of names"),
+        (dict(images=None), "makes pictures that are no array of numbers"),
+        (dict(images=np.full((1, 24 * SCALE, 24 * SCALE, 3), "x")), "makes pictures that are no array of numbers"),
         (dict(images=np.zeros((2, 16, 16, 3), np.float32)), "makes pictures of shape"),
         (dict(images=np.zeros((1, 24 * SCALE, 24 * SCALE, 1), np.float32)), "makes pictures of shape"),
     ],
