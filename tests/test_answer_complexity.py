@@ -89,7 +89,7 @@ def test_the_conclusion_names_the_best_measure():
     head, _, advice, *tables = concluded(units(flip=OWN))
     assert head.startswith(
         "**AdaBM's gradient hardly ranks which patches need bits (rank correlation -1.00, -1.00 to -1.00); variance does clearly "
-        "better (1.00). Moving bits by the gradient loses: -"
+        "better (1.00). Moving bits by the gradient loses "
     )
     assert advice.startswith("*In practice:* give all images the same bits. ") and "| -1.00" in tables[0]
     assert cells(tables[0], 0)[3] == "" and cells(tables[0], 1)[3] == "+2.00 to +2.00"

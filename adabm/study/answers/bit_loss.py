@@ -1,6 +1,6 @@
 """What does the bit loss do?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,12 +13,11 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from . import bit_loss_measures as measures
+from .bit_loss_advice import advice, nearest_weight
 from .bit_loss_bits import (
     method_rows,
     off_target,
-    on_sets,
     set_rows,
-    sets_off,
     target_rows,
     told_other_targets,
     told_sets,
@@ -33,12 +32,10 @@ from .bit_loss_methods import (
     RELEASED,
     RELEASED_WEIGHT,
     loss_of,
-    targeted,
-    weighted,
 )
-from .bit_loss_worth import Gain, gain_rows, gains, in_the_mean, short, told_worth
+from .bit_loss_worth import gain_rows, gains, in_the_mean, told_worth
 from .draws import DRAWN
-from .measured import extents, signed
+from .measured import extents
 from .probing import Probe, mapping_table, psnr
 
 QUESTION = Question(
@@ -62,12 +59,6 @@ _BY_LAYERS = (
     " What is gained over quantiles may be due to layers, whose mapping is tuned too; quantiles and layers tuned together were not "
     "measured."
 )
-_WAYS = {
-    RELEASED: "the released loss comes nearest",
-    MULTIPLIER: "tune with a multiplier",
-    QUANTILES: "set the thresholds by quantiles of the calibration pictures, which needs no tuning",
-}
-_CALLED = {RELEASED: "the released loss", MULTIPLIER: "a multiplier", QUANTILES: QUANTILES}
 
 
 def measure(
@@ -171,7 +162,7 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     return [
         f"{answer(_verdict(moved, _aims(bits)))} {told_worth(found)} {_told(alike, moved, any(gain.helps for gain in found))}"
         f'{_other_targets(bits)} "Clearly" is said where {DRAWN} have one sign.',
-        practice(_advice(means, found, moved)),
+        practice(advice(means, found, alike, moved)),
         *evidence(method_rows(alike, moved, means)),
         *evidence(gain_rows(found)),
         *evidence(set_rows(units, bits)),
@@ -238,49 +229,10 @@ def _told(units: pd.DataFrame, bits: pd.DataFrame, gained: bool) -> str:
 
 def _nearest(bits: pd.DataFrame) -> str:
     """Tell which weight ends nearest to the target on the calibration pictures, where it is not the released one."""
-    target, nearest = bits["target"].iloc[0], _nearest_weight(bits)
+    target, nearest = bits["target"].iloc[0], nearest_weight(bits)
     if nearest == RELEASED:
         return ""
     return (
         f" The released weight is {RELEASED_WEIGHT}; {nearest.rpartition(', ')[2]} ends nearer to the target, at "
         f"{target + off_target(bits, nearest, target).mean():.2f} on the calibration pictures."
     )
-
-
-def _nearest_weight(bits: pd.DataFrame) -> str:
-    target = bits["target"].iloc[0]
-    off = {
-        method: off_target(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if weighted(method)
-    }
-    return min(off, key=lambda method: abs(off[method]))
-
-
-def _advice(means: Mapping[str, Gain], found: Sequence[Gain], bits: pd.DataFrame) -> str:
-    target, off = bits["target"].iloc[0], sets_off(bits)
-    missed = lambda method: f"{off[method]:.2f}"
-    near = off.reindex([RELEASED, MULTIPLIER, QUANTILES]).idxmin()
-    budget = (
-        f"To meet a budget of bits, {_WAYS[near]}: on a set of whole pictures it is off the target by {missed(near)} bits in the mean, "
-        f"{several([f'{_CALLED[method]} by {missed(method)}' for method in (RELEASED, MULTIPLIER, QUANTILES) if method != near])}"
-        + (f"; as calibrated, without any tuning, by {missed(AS_CALIBRATED)}." if AS_CALIBRATED in off else ".")
-    )
-    if MULTIPLIER not in means or not means[MULTIPLIER].helps:
-        return f"{budget} Whether bits should follow images at all is told on the page of complexity."
-    ends = {method: target + off_target(bits, method, target).mean() for method in means}
-    networks = [f"{signed(one.fp, 1)} dB on {one.network}" for one in found if one.method == MULTIPLIER]
-    by = f": {several(networks)}" if len(networks) > 1 else ""
-    gain = means[MULTIPLIER]
-    told = (
-        f"The multiplier ends at {ends[MULTIPLIER]:.2f} for {target:g} bits on the calibration pictures and at {on_sets(bits, MULTIPLIER):.2f} on "
-        f"whole pictures of the evaluated sets; at equal bits it gains {signed(gain.fp, 1)} dB over quantiles to the full-precision output{by} "
-        f"({signed(gain.truth, 1)} dB to ground truth{' in the mean' if by else ''})."
-    )
-    if any(targeted(method) and one.fp > gain.fp for method, one in means.items()):
-        told += " The multiplier is recommended for meeting the budget, not for PSNR."
-    if (weight := _nearest_weight(bits)) in means and weight != RELEASED and means[weight].helps:
-        own = means[weight]
-        told += (
-            f" {short(weight).capitalize()} ends lower, at {ends[weight]:.2f}, and gains {signed(own.fp, 1)} dB over quantiles of its own bits "
-            f"({signed(own.truth, 1)} dB to ground truth). Gains at other bits are not compared with each other."
-        )
-    return f"If bits are to follow images at all (page of complexity): {budget[:1].lower()}{budget[1:]} {told}"

@@ -99,8 +99,15 @@ def gained(rank: float, own: pd.Series, spreads: Spreads) -> str:
     else:
         how = "changes nothing" if min(fp, truth) > -_NOTHING else "loses"
     but = "But moving" if rank >= _LITTLE and max(fp, truth) < _NOTHING else "Moving"
-    sides = f"{_certain(fp, spreads.to_fp[OWN])} to the full-precision output, {_certain(truth, spreads.truth[OWN])} to ground truth"
-    return f"{but} bits by the gradient {how}: {sides}."
+    told = _lost if how == "loses" else _certain
+    sides = f"{told(fp, spreads.to_fp[OWN])} to the full-precision output, {told(truth, spreads.truth[OWN])} to ground truth"
+    return f"{but} bits by the gradient {how}{' ' if told is _lost else ': '}{sides}."
+
+
+def _lost(value: float, values: np.ndarray) -> str:
+    """What is lost in dB, without a sign, with the ends of its draws, and whether they have one sign."""
+    told = _certain(-value, -values)
+    return told.replace("+", "") if one_sided(values.mean(1)) else told.removeprefix("+")
 
 
 def _certain(value: float, values: np.ndarray) -> str:

@@ -109,7 +109,7 @@ def _counted(places: list[pd.DataFrame], methods: Sequence[str], which: str) -> 
     near, tied = (sum(lead <= most + 1e-9 for lead in leads) for most in (SLIGHT, 0.0))
     told = [f"tied with another in {tied}"] if tied else []
     told += [f"ahead by {SLIGHT} dB or less in {near - tied}"] if near > tied else []
-    told += [f"with one seed alone in {alone}"] if alone else []
+    told += [f"with one seed of the first or the next in {alone}"] if alone else []
     first = "all" if won == len(places) else f"{won or 'none'} of the"
     return f"{first} {len(places)} comparisons {which}" + (f" ({', '.join(told)})" if told else "")
 

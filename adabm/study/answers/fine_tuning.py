@@ -126,7 +126,7 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
         ),
         *turns(ended),
         " ".join([rule, *alone, _OTHERS]),
-        practice(advice(ended, from_own_bits(ended, runs))),
+        practice(advice(ended, rates, from_own_bits(ended, runs))),
         *evidence([_row(name, run, tuned) for name, of in ended.items() for run, tuned in of.items()]),
     ]
 

@@ -17,7 +17,10 @@ _DOUBT = " That AdaBM's are worse is not clear."
 def told_first(additive: float, fp: pd.Series, more: np.ndarray) -> str:
     """The answer; ``more``: what joint bits gain over separate ones (dB), in each draw."""
     joint, separate, price = fp[JOINT], fp[SEPARATE], ""
-    gained = f"Over the same bits for all, the best separate bits give {separate:+z.2f} dB to the full-precision output, the best joint bits "
+    gained = (
+        "Over the same bits for all, the best separate bits, chosen on these very patches, give "
+        f"{separate:+z.2f} dB to the full-precision output, the best joint bits "
+    )
     if separate >= joint:
         gained += f"{joint:+z.2f}, no more."
     else:
@@ -53,7 +56,7 @@ def told_practice(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray], p
         told = f"Keep separate bits: AdaBM's {given}.{'' if sure else _DOUBT}"
         return told + (f" To ground truth AdaBM's lose {-truth[ADABM]:.2f} dB." if truth[ADABM] < 0 else "")
     first = (
-        "Separating is not the weak point; AdaBM's choice is"
+        "AdaBM's choice of bits costs more than separating does"
         if lost > price
         else "Choose bits otherwise than AdaBM does"
     )
@@ -75,7 +78,7 @@ def _to_truth(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray], patch
         doubt = ["not clearly"] if not one_sided(draws[:, place]) else []
         doubt += [f"{patches[place]} patch{'es' * (patches[place] > 1)}"] if patches[place] < _FEW else []
         told.append(f"{gain:+z.2f} on {network}" + (f" ({', '.join(doubt)})" if doubt else ""))
-    return f"; to ground truth {several(told)}"
+    return f"; to ground truth the latter give {several(told)}"
 
 
 def told_larger(shares: pd.DataFrame) -> str:

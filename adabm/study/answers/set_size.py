@@ -83,7 +83,7 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
         f"The pool has {pool} pictures; {tried(networks)}. Needed is the least number from which on two things hold. First, PSNR "
         f"differs from that of the most pictures by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, "
         f"which draw the pictures, is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root "
-        "mean square of both. p is not adjusted for the number of sizes.",
+        "mean square of both. p is adjusted for the number of sizes.",
         practice(advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]
@@ -100,7 +100,9 @@ def _row(one: Swept, size: int) -> dict[str, str]:
         "worst loss (dB)": f"{rows['loss_db'].max():.2f}",
         "seeds": str(len(rows)),
     }
-    return cells | ({"against": str(one.most)} | one.gaps[size].cells("p (Welch)") if size in one.gaps else {})
+    return cells | (
+        {"against": str(one.most)} | one.gaps[size].cells("p (Welch, adjusted)") if size in one.gaps else {}
+    )
 
 
 def spread_over_seeds(summary: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .measured import measured
-from .significance import Difference, difference
+from .significance import Difference, adjust, difference
 
 ENOUGH = 0.05  # dB; PSNR is the same to within this, or where the seeds do not tell it apart
 LUCK = 0.5  # dB; where the standard deviation over seeds is more, the drawn pictures decide, and they are not enough
@@ -91,12 +91,12 @@ def _apart(gap: Difference) -> bool:
 
 
 def compared(table: pd.DataFrame) -> list[Swept]:
-    """Compare each size with the most, for each network, set and method."""
+    """Compare each size with the most, for each network, set and method; p values are adjusted for the number of sizes."""
     swept = measured(table, "pictures").astype({"level": int})
     found = []
     for (network, series, dataset), here in swept.groupby(["backbone", "series", "dataset"], sort=False):
         rows = {size: of.sort_values("seed") for size, of in here.groupby("level")}
         most = rows[max(rows)]["psnr_y_db"]
         gaps = {size: difference(of["psnr_y_db"], most) for size, of in rows.items() if size < max(rows)}
-        found.append(Swept(network, series, dataset, rows, gaps))
+        found.append(Swept(network, series, dataset, rows, adjust(gaps)))
     return found

@@ -216,4 +216,7 @@ def advice(networks: Mapping[str, Sequence[Swept]]) -> str:
     if gap is None or gap.mean >= 0:
         return f"{told}."
     where = f" on {one.network}" if len(networks) > 1 else ""
-    return f"{told}; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {gap.amount()} against {one.most}{where}."
+    doubt = f", {gap.certainty}" if gap.spread > 0 and not gap.sure else ""
+    return (
+        f"{told}; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {gap.amount()} against {one.most}{where}{doubt}."
+    )

@@ -17,9 +17,9 @@ def bits(found: pd.DataFrame, kept: str) -> str:
     for word, here in (("more", gaps[gaps >= _OTHER_BITS]), ("fewer", -gaps[gaps <= -_OTHER_BITS])):
         on = f" on {several(list(here.index))}" if len(here) and found["backbone"].nunique() > 1 else ""
         told += [f"{least_to_most(here)} bits {word}{on}"] if len(here) else []
-    return (
-        f"The kept state has {several(told)}, which rounds of the mappings move; that is not taken out." if told else ""
-    )
+    if not told:
+        return ""
+    return f"The kept state has {several(told)}, which rounds of the mappings move: how much of a difference is due to bits is not known."
 
 
 def more_bits(found: pd.DataFrame, kept: str) -> str:

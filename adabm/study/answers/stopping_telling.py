@@ -89,7 +89,8 @@ def _left_out(found: pd.DataFrame, column: str) -> str:
     gaps = compared(found, column, "start_db")
     none = [name for name, gap in gaps.items() if gap.mean <= LITTLE or not _tells(found, name, gap)]
     on = f" on {several(none)}" if none and len(gaps) > 1 else ""
-    return f" Or leave fine-tuning out{on}, where even this state gains nothing clear over none." if none else ""
+    told = f" Or leave fine-tuning at this learning rate out{on}, where even this state gains nothing clear over none."
+    return told if none else ""
 
 
 def _begun(start: Start, among: bool, text: str) -> str:

@@ -50,9 +50,20 @@ def verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
         return "One seed cannot tell whether any choice beats random pictures."
     where = f" on any of {networks} networks" if networks > 1 else ""
     text = "Clearly better than random pictures is " + several(better) if better else _NO_BETTER + where
-    text += f"; clearly worse: {several(worse)}" if worse else ", and none is clearly worse"
+    text += f"; clearly worse: {several(worse)}{_of_comparisons(here)}" if worse else ", and none is clearly worse"
     untold = list(tested.index[~tested])
     return text + (f"; on {several(untold)} one seed cannot tell." if untold else ".")
+
+
+def _of_comparisons(here: pd.DataFrame) -> str:
+    """In how many of the comparisons strategies are clearly worse, where these are several and it is so in few."""
+    counts = [
+        (int((clear(rows) & (rows["against random"] < 0)).sum()), len(rows))
+        for _, rows in here.dropna(subset=["against random"]).groupby("strategy", sort=False)
+    ]
+    alike = {(sure, of) for sure, of in counts if sure}
+    sure, of = alike.pop()
+    return f", in {sure} of {of} comparisons" if not alike and of >= _MANY and 3 * sure <= of else ""
 
 
 def advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str:

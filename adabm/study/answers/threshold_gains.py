@@ -55,6 +55,11 @@ class Moved:
         """From the worst to the best percentile, in dB."""
         return self.up_to(max(self.psnr.index))
 
+    @property
+    def ends(self) -> Difference:
+        """The best percentile against the worst, over seeds; positive by its making."""
+        return paired_difference(self.values[self.psnr.idxmax()], self.values[self.psnr.idxmin()])
+
     def up_to(self, level: float) -> float:
         """The same of percentiles up to one."""
         psnr = self.psnr[self.psnr.index <= level]

@@ -78,15 +78,17 @@ def matters(found: Sequence[Moved]) -> str:
     """Whether percentiles matter for images and for layers, and up to which, beyond the released one, they hardly do."""
     matters, hardly = [], []
     for which, here in _parts(found).items():
-        most = max(moved.span for moved in here)
+        widest = max(here, key=lambda moved: moved.span)
+        most = f"{widest.span:.2f} dB"
+        doubt = "" if widest.ends.sure or widest.ends.spread == 0 else ", not clearly"
         levels = sorted({level for moved in here for level in moved.psnr.index})
         near = [level for level in levels if max(moved.up_to(level) for moved in here) <= _NOTICEABLE]
         if near and near[-1] == levels[-1]:
-            hardly.append(f"for {which} (at most {most:.2f} dB between percentiles)")
+            hardly.append(f"for {which} (at most {most} between percentiles)")
         elif near and near[-1] >= RELEASED[which]:
-            hardly.append(f"for {which} up to percentile {near[-1]:g} (beyond it up to {most:.2f} dB)")
+            hardly.append(f"for {which} up to percentile {near[-1]:g} (beyond it up to {most}{doubt})")
         else:
-            matters.append(f"for {which} (up to {most:.2f} dB between percentiles)")
+            matters.append(f"for {which} (up to {most} between percentiles{doubt})")
     told = [f"matters {several(matters)}"] if matters else []
     told += [f"hardly {'' if matters else 'matters '}{several(hardly)}"] if hardly else []
     return f"It {', '.join(told)}."

@@ -159,9 +159,14 @@ def ends(ended: Ended) -> str:
         span = f"between {min(values):.2f} and {max(values):.2f} dB" if len(of) > 1 else f"at {values[0]:.2f} dB"
         texts.append(f"{span}{on}, best {quoted([run])}")
         if most := gaining_more(of):
-            start = f"starts at {of[most].start:.2f} dB instead of {of[run].start:.2f}"
+            start = f"starts at {of[most].start:.2f} dB instead of {of[run].start:.2f} and comes to {_reached(of[most])} instead of {_reached(of[run])}"
             others.append(f"{quoted([most])} gains more{on}, {of[most].total.told()}, and ends lower: it {start}.")
     return " ".join([f"Runs end {'; '.join(texts)}.", *others])
+
+
+def _reached(tuned: Tuned) -> str:
+    """``31.21 dB (FAB 4.3) in 5 steps``: after as many as are enough."""
+    return f"{tuned.reached:.2f} dB (FAB {tuned.fab:.1f}) in {told_count(tuned.enough, 'step')}"
 
 
 def losses(ended: Ended) -> list[str]:
@@ -228,10 +233,11 @@ def _places(places: Iterable[tuple[str, str, Tuned]], networks: Mapping) -> str:
     return several([f"{quoted(runs)}{_on(name, networks)} (step {step})" for (name, step), runs in found.items()])
 
 
-def advice(ended: Ended, own_bits: bool = False) -> str:
-    """Where to stop, with which run, and where to leave fine-tuning out.
+def advice(ended: Ended, rates: Mapping[tuple[str, str], str], own_bits: bool = False) -> str:
+    """Where to stop, at which learning rate, and where to leave fine-tuning out.
 
     Args:
+        rates: the learning rate of each network and run.
         own_bits: what :func:`from_own_bits` says.
     """
     stop, leave = [], []
@@ -243,7 +249,7 @@ def advice(ended: Ended, own_bits: bool = False) -> str:
             over = of[run].over
             steps = told_count(max(1, of[run].enough), "step")
             told = f"after the {steps} of {GROUPS.get(over, over)}" if over else f"after about {steps}"
-            stop.append(f"{told}{on} ({quoted([run])})")
+            stop.append(f"{told}{on} (learning rate {rates[name, run]})")
     falling = {name: ended[name][best_run(ended[name])] for name in leave}
     falling = {name: tuned for name, tuned in falling.items() if tuned.falls}
     leave = [name for name in leave if name not in falling]
@@ -251,10 +257,9 @@ def advice(ended: Ended, own_bits: bool = False) -> str:
     texts = [f"stop {several(stop)}"] if stop else []
     texts += [f"leave fine-tuning out{on_all}" + ("" if stop else " where time matters")] if leave else []
     texts += [
-        f"take at most {told_count(tuned.best, 'step')}{_on(name, ended)}, of whose gain less is left at the last, {tuned.last}"
+        f"take at most {told_count(tuned.best, 'step')}{_on(name, ended)}, chosen by looking: by step {tuned.last} less of the gain is left"
         for name, tuned in falling.items()
     ]
-    texts += [_from_below(name, of, ended) for name, of in ended.items() if of[best_run(of)].helps and gaining_more(of)]
     return f"{'from ranges at own bits ' if own_bits else ''}{'; '.join(texts)}."
 
 
@@ -262,21 +267,6 @@ def gaining_more(of: Mapping[str, Tuned]) -> str | None:
     """The run that gains most, where that is not the one that ends best: it starts lower."""
     most = max(of, key=lambda run: of[run].total.mean)
     return most if of[most].total.mean > of[best_run(of)].total.mean + WORTHWHILE else None
-
-
-def _from_below(name: str, of: Mapping[str, Tuned], ended: Ended) -> str:
-    """What the run that gains most comes to beside the one that ends best."""
-    most = gaining_more(of)
-    other, best = of[most], of[best_run(of)]
-    return (
-        f"{quoted([most])}{_on(name, ended)} starts {best.start - other.start:.1f} dB lower and comes to {_reached(other)}, what ends best "
-        f"to {_reached(best)}"
-    )
-
-
-def _reached(tuned: Tuned) -> str:
-    """``31.21 dB (FAB 4.3) in 5 steps``: after as many as are enough."""
-    return f"{tuned.reached:.2f} dB (FAB {tuned.fab:.1f}) in {told_count(tuned.enough, 'step')}"
 
 
 def peaks(ended: Ended) -> list[str]:

@@ -44,8 +44,8 @@ EVALUATION = Question(
     "evaluation",
     2,
     "What does each method lose?",
-    "Every method quantizes the same network from the same patches and is measured on the same pictures; a comparison is of "
-    "one network, set and setting. AdaBM is the released "
+    "A comparison is of one network, set and setting. Every method quantizes that network from the same pictures, where it is not said "
+    "otherwise below in patches of the same size, and is measured on the same pictures. AdaBM is the released "
     "recipe, fine-tuned where its name does not say otherwise; MinMax rounds between the least and the most value seen. Fast and "
     "Best are this project's: Fast equalizes channels, deals bits to layers and rounds weights without a gradient step, and "
     "Best trains ranges, steps, codes and biases after that. Means over pictures and seeds; ± is, here and below, the standard "
