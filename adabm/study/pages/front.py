@@ -36,7 +36,11 @@ def _nothing(asked: Mapping[str, pd.DataFrame]) -> str:
     found = components.image_difference(asked.get(components.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
     gain = complexity_gains.image_gain(asked.get(complexity.QUESTION.id, pd.DataFrame(columns=STUDY_COLUMNS)))
     gains = found is not None and found[1].sure and found[1].mean > 0
-    return "" if gains or gain is None or not (gain.mean(axis=1) < 0).all() else "Nothing, or a loss. "
+    return (
+        ""
+        if gains or gain is None or not (gain.mean(axis=1) < 0).all()
+        else "As AdaBM chooses them, nothing clear or a loss. "
+    )
 
 
 def _costs(board: pd.DataFrame, steps: Mapping[str, int], amounts: str) -> str:
