@@ -232,7 +232,7 @@ def test_a_gain_of_few_patches_is_told_as_one():
     rows.loc[rows["surrogate"] == "clipped identity", "truth"] *= 1.1
     told = gradient.conclusion(found)[0]
     assert "less than 0.05 dB.**" in told and told.startswith(
-        "**But for clipped identity, which is clearly worse, it hardly matters which: in the mean identity"
+        "**It hardly matters which, but for clipped identity, which is clearly worse: in the mean identity"
     )
 
 

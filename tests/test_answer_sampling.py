@@ -117,6 +117,14 @@ def test_what_is_worse_in_some_comparisons_tells_in_how_many():
     )
 
 
+def test_what_is_worse_in_few_of_many_comparisons_says_so_in_the_answer():
+    flat = ALIKE | {"worse": (30.0, 30.1, 30.2)}
+    assert told(PSNR, flat, flat, flat)[0].endswith("clearly worse: worse (on a), in 1 of 4 comparisons.**")
+    both = [PSNR | {"bad": PSNR["worse"]}, *[flat | {"bad": flat["worse"]}] * 3]
+    assert told(*both)[0].endswith("clearly worse: worse and bad (on a), each in 1 of 4 comparisons.**")
+    assert told(PSNR, PSNR, flat, flat)[0].endswith("clearly worse: worse (on a and on b).**")
+
+
 def test_what_is_so_in_one_series_alone_says_so():
     other = {"random": (20.0, 20.4), "worse": (20.1, 20.5)}
     first = told(PSNR, more=rows(other, series="b"))[0]

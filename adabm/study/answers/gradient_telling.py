@@ -112,7 +112,7 @@ def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = ()) 
         named = [name + (" (bits hardly moved: it may only be slow)" if name in slow else "") for name in worse]
         are = "is" if len(worse) == 1 else "are"
         if few:
-            return f"But for {several(named)}, which {are} clearly worse, it hardly matters which: {told}."
+            return f"It hardly matters which, but for {several(named)}, which {are} clearly worse: {told}."
         return f"{told[0].upper()}{told[1:]}; {several(named)} {are} clearly worse."
     told = told or "no approximation ends clearly apart from AdaBM's tanh at equal FAB"
     return f"It hardly matters: {told}."

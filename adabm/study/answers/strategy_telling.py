@@ -61,9 +61,9 @@ def _of_comparisons(here: pd.DataFrame) -> str:
         (int((clear(rows) & (rows["against random"] < 0)).sum()), len(rows))
         for _, rows in here.dropna(subset=["against random"]).groupby("strategy", sort=False)
     ]
-    alike = {(sure, of) for sure, of in counts if sure}
-    sure, of = alike.pop()
-    return f", in {sure} of {of} comparisons" if not alike and of >= _MANY and 3 * sure <= of else ""
+    found = [(sure, of) for sure, of in counts if sure]
+    (sure, of), each = found[0], "each " * (len(found) > 1)
+    return f", {each}in {sure} of {of} comparisons" if len(set(found)) == 1 and of >= _MANY and 3 * sure <= of else ""
 
 
 def advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str:
