@@ -4,6 +4,9 @@ A convolution whose output goes to the quantizer of another one is computed in i
 off by what half a step of 8 bits contributes. The others, whose outputs are added up or end the network, are
 computed in floating point on the same quantized values, and so are weights of 8 bits: their odd numbers need more than a
 signed byte, and their sums overflow on processors without VNNI. ONNX has no fast convolution from bytes to floating point.
+
+No ``DequantizeLinear`` is written: where ONNX Runtime finds one before a convolution and ``QuantizeLinear`` behind it, it
+rounds the weights between them to bytes of its own.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndar
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.add_session_config_entry("session.disable_quant_qdq", "1")  # files of earlier versions have such nodes
         return runtime.InferenceSession(contents[_FILE], options, providers=["CPUExecutionProvider"])
 
     def run(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -177,8 +181,8 @@ class _Lowering:
         first, x = layer[0], node.input[0]
         if max(one.bits for one in layer) <= 8:
             levels = [_Levels(one) for one in layer]
-            step, zero = self._pick([c.step for c in levels], np.float32), self._constant(np.array(0, np.uint8))
-            x = self._add("DequantizeLinear", self._quantized(x, layer), step, zero)
+            step = self._pick([c.step for c in levels], np.float32)
+            x = self._add("Mul", self._add("Cast", self._quantized(x, layer), to=self.onnx.TensorProto.FLOAT), step)
             x = self._add("Add", x, self._pick([c.lower for c in levels], np.float32))
         elif min(one.bits for one in layer) < FULL_PRECISION_BITS:
             lower = self._pick([one.lower for one in layer], np.float32)
