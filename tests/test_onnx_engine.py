@@ -117,3 +117,23 @@ def test_files_of_earlier_versions_keep_their_weights():
     found = runner({"model.onnx": earlier})((codes * step).astype(np.float32), 0)
     values = torch.nn.functional.conv2d(torch.from_numpy(codes * step).float(), torch.from_numpy(weight)).numpy()
     assert np.abs(found - np.clip(values, 0, 25.5)).max() < 0.051  # half a step
+
+
+CHANNELS = {"calibrate.granularity": "channel", "calibrate.weight": "mse", "calibrate.activation": "mse"}
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-10, 0.0])
+@pytest.mark.parametrize(
+    "recipe, settings, bits",
+    [("minmax", CHANNELS | {"calibrate.weight_search": "own"}, (4, 4)), ("gptq", {}, (6, 8))],
+    ids=["mse", "gptq"],
+)
+def test_filters_of_almost_no_weight(recipe, settings, bits, factor):
+    """Their bias is more of their units than 32 bits hold."""
+    network = tiny("EDSR")
+    with torch.no_grad():
+        for block in network.body:
+            block.conv1.weight[:2] *= factor
+            block.conv1.bias[:2] = 60
+    config = adabm.preset(recipe, settings, weight_bits=bits[0], activation_bits=bits[1])
+    assert apart(adabm.quantize(network, PICTURES, config, patch_size=24)[0], PICTURES[0]) < 1e-2
