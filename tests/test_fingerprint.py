@@ -179,6 +179,7 @@ BEYOND = (
     "_torchvision",
     "arguments",
     "cli",
+    "engines.attributes",
     "engines.checked",
     "engines.context",
     "engines.deciding",

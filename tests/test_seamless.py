@@ -169,6 +169,16 @@ def test_refused(arguments, message):
         list(seamless_tiles(quantized(tiny("EDSR")), half_smooth(20, 20), *arguments))
 
 
+@pytest.mark.parametrize("idle", [dict(overlap=3), dict(bits_per="tile"), dict(overlap=Context(3))])
+def test_what_would_have_no_effect_on_a_whole_picture(idle):
+    model, image = quantized(tiny("EDSR")), half_smooth(20, 20)
+    with pytest.raises(
+        ConfigError, match=f"^{next(iter(idle))} = .* has no effect on the whole picture; give tile, too"
+    ):
+        upscale(model, image, **idle)
+    assert upscale(model, image, overlap=0).image.size and upscale(model, image, 8, **idle).image.size
+
+
 def test_the_public_name():
     assert adabm.upscale is upscale
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..engines import Engine, open_engine
+from ..engines import Engine
+from ..engines.checked import open_engine
 from ..engines.integer.exported import is_exported, read_exported
 from ..engines.simulated import SIMULATED
 from ..errors import ConfigError, EngineError, NetworkError
@@ -53,7 +54,7 @@ def open_for_rgb(engine: str, path: Path, device: torch.device) -> Engine:
 
     Raises:
         NetworkError: the network maps others.
-        AdabmError: see :func:`adabm.engines.open_engine`.
+        AdabmError: see :func:`adabm.open_engine`.
     """
     if engine == SIMULATED and is_exported(path):
         raise EngineError(f"{path}: was exported for --engine {read_exported(path).card['engine']}; name that engine")

@@ -96,11 +96,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
     from ..checkpoint import read_metadata
+    from ..engines.integer.exported import is_exported
     from ..errors import CheckpointError
     from ..networks.backbones import weight_file
     from .models import computing, is_quantized, open_for_rgb
     from .picture import Contexts
 
+    _refuse_idle(args)
     folder = args.input.is_dir()
     jobs = (
         _folder_jobs(args.input, args.output, args.format or "png")
@@ -112,7 +114,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         checkpoint = args.checkpoint
         if checkpoint is None:
             checkpoint = weight_file(args.network)
-            if is_quantized(checkpoint):
+            if is_exported(checkpoint) or is_quantized(checkpoint):
                 raise CheckpointError(f"{checkpoint}: is quantized; give it as --checkpoint")
         elif args.engine == DEFAULT_ENGINE:
             read_metadata(checkpoint)  # refuses full-precision weights, which were taken for quantized ones
@@ -143,6 +145,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         }
     )
     return 1 if failures else 0
+
+
+def _refuse_idle(args: argparse.Namespace) -> None:
+    """Refuse options that others make idle, since whoever gives them expects something of them."""
+    from ..errors import ConfigError
+
+    if not args.tile and args.overlap:
+        raise ConfigError(f"--overlap {args.overlap}: has no effect with --tile 0, the whole picture; drop one of them")
+    if args.bits_per == "tile" and not args.tile:
+        raise ConfigError("--bits-per tile: has no effect with --tile 0, the whole picture; drop one of them")
+    if args.bits_per == "tile" and args.network is not None and args.engine == DEFAULT_ENGINE:
+        raise ConfigError("--bits-per tile: has no effect with --network, which runs in full precision; drop it")
 
 
 def _job(source: Path, target: Path, form: str | None) -> tuple[Path, Path]:

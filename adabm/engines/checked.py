@@ -1,6 +1,7 @@
 """The public :func:`adabm.evaluate`, which refuses what would give other numbers without a word, and :func:`adabm.open_engine`."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 
 from ..errors import ImageError
 from ..pictures.picture import Picture
@@ -8,10 +9,10 @@ from ..quantization.model import QuantizedSR
 from ..surroundings import as_usual
 from ..validation import Count, check_all
 from . import evaluation
+from .attributes import sound_engine
 from .protocol import Engine
 from .registry import open_engine as _open_engine
 from .seamless import check_picture
-from .simulated import as_engine
 from .turns import TakingTurns
 
 
@@ -32,11 +33,12 @@ def evaluate(
 
     Raises:
         ConfigError: a tile that is no whole number, or less than 8.
+        EngineError: no engine, or one that tells of itself what none can.
         ImageError: what is no :class:`adabm.Picture`; one whose scale is not the model's; one whose arrays have other axes
             or channels, another type than uint8 and floating point, or values that are not 0 to 255.
     """
     check_all(tile=(tile, Count | None), on_picture=(on_picture, Callable | None))
-    engine = as_engine(model)
+    engine = sound_engine(model)
     try:
         if isinstance(pictures, (str, type, Picture)):
             raise TypeError
@@ -54,5 +56,10 @@ def evaluate(
     return evaluation.evaluate(TakingTurns(engine), pictures, tile, on_picture)
 
 
-open_engine = as_usual(_open_engine)
+@as_usual
+@wraps(_open_engine)
+def open_engine(*args: object, **kwargs: object) -> Engine:
+    return sound_engine(_open_engine(*args, **kwargs))
+
+
 open_engine.__module__ = __name__

@@ -34,6 +34,7 @@ class Engine(Protocol):
         channels: C of the pictures.
         size_multiple: H and W of the pictures must be multiples of it; whoever calls fills up.
         minimum_size: H and W must not be less; an engine without this attribute takes any.
+        reach: how far it sees, a :class:`adabm.networks.reach.Reach`; an engine may lack it, or have None.
     """
 
     name: str

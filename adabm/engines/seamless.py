@@ -14,10 +14,10 @@ from ..quantization.model import QuantizedSR
 from ..surroundings import as_usual, usual_surroundings
 from ..turns import turn
 from ..validation import Count, Whole, check_all
+from .attributes import sound_engine
 from .context import Context, context_of
 from .deciding import decided_by
 from .protocol import Engine, EngineOutput
-from .simulated import as_engine
 from .tiles import Upscaled, UpscaledTile, assembled, upscaled_tiles
 from .watched import upscaled
 
@@ -50,9 +50,14 @@ def upscale(
     Raises:
         ImageError: no such picture: other axes or channels, empty, of another type than uint8 and floating point, with NaN
             or infinite values, outside of 0 to 255, or floating point from 0 to 1 alone.
-        ConfigError, EngineError: see :func:`seamless_tiles`.
+        ConfigError: see :func:`seamless_tiles`; or an ``overlap`` or bits of each tile without a ``tile``.
+        EngineError: see :func:`seamless_tiles`.
     """
-    engine = as_engine(model)
+    _check(tile, overlap, bits_per)
+    if tile is None and (overlap or bits_per == "tile"):
+        given = f"overlap = {overlap}" if overlap else f"bits_per = {bits_per!r}"
+        raise ConfigError(f"{given}: has no effect on the whole picture; give tile, too, or leave it out")
+    engine = sound_engine(model)
     check_picture(image, engine.channels)
     return assembled(seamless_tiles(engine, image, tile, overlap, bits_per), image, engine.scale)
 
@@ -74,14 +79,11 @@ def seamless_tiles(
 
     Raises:
         ConfigError: a tile of less than 8 pixels, a negative overlap, or another ``bits_per``.
-        EngineError: the engine's output is not ``scale`` times as large as its input, or not finite.
+        EngineError: no engine, or one that tells of itself what none can; its output is not ``scale`` times as large as its
+            input, or not finite.
     """
-    check_all(tile=(tile, Count | None), overlap=(overlap, Whole | Context | None), bits_per=(bits_per, str))
-    if tile is not None and tile < 8:
-        raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
-    if bits_per not in BITS_PER:
-        raise ConfigError(f"bits_per = {bits_per!r}: must be 'picture' or 'tile'")
-    engine = as_engine(model)
+    _check(tile, overlap, bits_per)
+    engine = sound_engine(model)
     height, width = image.shape[:2]
     context = Context(0)
     if in_tiles(image, tile):
@@ -103,6 +105,14 @@ def seamless_tiles(
             whole = next(upscaled_tiles(_Checked(engine), image[above:below, before:after]))
         inner = replace(whole, top=top - above, left=left - before, height=bottom - top, width=right - left)
         yield replace(inner, top=top, left=left, pixels=whole.pixels[inner.place(engine.scale)])
+
+
+def _check(tile: int | None, overlap: int | Context | None, bits_per: str) -> None:
+    check_all(tile=(tile, Count | None), overlap=(overlap, Whole | Context | None), bits_per=(bits_per, str))
+    if tile is not None and tile < 8:
+        raise ConfigError(f"tile = {tile}: must be at least 8 pixels")
+    if bits_per not in BITS_PER:
+        raise ConfigError(f"bits_per = {bits_per!r}: must be 'picture' or 'tile'")
 
 
 class _Checked:

@@ -4,6 +4,9 @@ A convolution whose output goes to the quantizer of another one is computed in i
 off by what half a step of 8 bits contributes. The others, whose outputs are added up or end the network, are
 computed in floating point on the same quantized values, and so are weights of 8 bits: their odd numbers need more than a
 signed byte, and their sums overflow on processors without VNNI. ONNX has no fast convolution from bytes to floating point.
+
+No ``DequantizeLinear`` is written: where ONNX Runtime finds one before a convolution and ``QuantizeLinear`` behind it, it
+rounds the weights between them to bytes of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 ONNX = "onnx"  # the engine's name
 _FILE = "model.onnx"
+_LARGEST_SUM = 2**31 - 1  # that QLinearConv holds
 _PASSING = ("Relu", "DepthToSpace")  # what quantized values may pass as bytes
 
 
@@ -61,6 +65,7 @@ def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndar
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.add_session_config_entry("session.disable_quant_qdq", "1")  # files of earlier versions have such nodes
         return runtime.InferenceSession(contents[_FILE], options, providers=["CPUExecutionProvider"])
 
     def run(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -113,8 +118,9 @@ class _Lowering:
     def _layer(self, node: onnx.NodeProto) -> None:
         described = self.layers[self.onnx.helper.get_attribute_value(node.attribute[0]).decode()]
         following, rectified = self._following(node, described)
-        if following is not None:
-            self._in_integers(node, described, following, rectified)
+        bias = None if following is None else _whole_bias(described, following)
+        if bias is not None:
+            self._in_integers(node, described, following, bias, rectified)
         else:
             self._in_floating_point(node, described)
 
@@ -142,16 +148,10 @@ class _Lowering:
             name = user.output[0]
         return None, False
 
-    def _in_integers(self, node, layer, following, rectified: bool) -> None:
+    def _in_integers(self, node, layer, following, bias: Sequence[np.ndarray], rectified: bool) -> None:
         first = layer[0]
         inputs = [_Levels(one) for one in layer]
         outputs = [_Levels(one) for one in following]
-        units = [(one.weight.scale * levels.fine_step) for one, levels in zip(layer, inputs)]
-        remainders = [
-            one.bias + levels.remainder * one.weight.scale * one.weight.codes.sum((1, 2, 3), np.int64)
-            for one, levels in zip(layer, inputs)
-        ]
-        bias = [np.round((inner - out.lower) / unit) for inner, out, unit in zip(remainders, outputs, units)]
         codes = self._quantized(node.input[0], layer)
         shifts = self._pick([levels.shift for levels in inputs], np.uint8)
         codes = self._add("BitShift", codes, shifts, direction="LEFT")
@@ -177,8 +177,8 @@ class _Lowering:
         first, x = layer[0], node.input[0]
         if max(one.bits for one in layer) <= 8:
             levels = [_Levels(one) for one in layer]
-            step, zero = self._pick([c.step for c in levels], np.float32), self._constant(np.array(0, np.uint8))
-            x = self._add("DequantizeLinear", self._quantized(x, layer), step, zero)
+            step = self._pick([c.step for c in levels], np.float32)
+            x = self._add("Mul", self._add("Cast", self._quantized(x, layer), to=self.onnx.TensorProto.FLOAT), step)
             x = self._add("Add", x, self._pick([c.lower for c in levels], np.float32))
         elif min(one.bits for one in layer) < FULL_PRECISION_BITS:
             lower = self._pick([one.lower for one in layer], np.float32)
@@ -255,6 +255,19 @@ class _Levels:
     def fine_step(self) -> float:
         """Difference of the values of two neighbouring shifted codes."""
         return self.step / 2**self.shift
+
+
+def _whole_bias(layer: Sequence[IntegerConv], following: Sequence[IntegerConv]) -> list[np.ndarray] | None:
+    """A layer's bias in units of its integers, by factor; None where sums leave 32 bits, as with filters of almost no weight."""
+    found = []
+    for one, out in zip(layer, following):
+        levels, codes = _Levels(one), one.weight.codes
+        inner = one.bias + levels.remainder * one.weight.scale * codes.sum((1, 2, 3), np.int64)
+        bias = np.round((inner - out.lower) / (one.weight.scale * levels.fine_step))
+        if not (np.abs(bias) + CODES * np.abs(codes.astype(np.int64)).sum((1, 2, 3)) <= _LARGEST_SUM).all():
+            return None
+        found.append(bias)
+    return found
 
 
 def _geometry(layer: IntegerConv) -> dict[str, Sequence[int]]:

@@ -1,0 +1,44 @@
+"""Options of `adabm upscale` that others make idle, and models that are not what their option is for."""
+
+import pytest
+
+from adabm.engines.exporting import EXPORTERS
+from helpers.cli_files import fails, run, write_files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_files(tmp_path_factory.mktemp("cli"))
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("--checkpoint", "--tile 0 --overlap 30", "--overlap 30: has no effect with --tile 0"),
+        ("--checkpoint", "--tile 0 --overlap 30 --bits-per tile", "--overlap 30: has no effect with --tile 0"),
+        ("--checkpoint", "--tile 0 --bits-per tile", "--bits-per tile: has no effect with --tile 0"),
+        ("--network", "--tile 16 --bits-per tile", "--bits-per tile: has no effect with --network"),
+    ],
+)
+def test_options_without_effect_are_refused(files, tmp_path, capsys, model, options, message):
+    weights = files / {"--checkpoint": "q.safetensors", "--network": "fp.safetensors"}[model]
+    told = fails(capsys, "upscale", files / "LR", tmp_path / "out", model, weights, *options.split())
+    assert message in told and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", ["--tile 0 --overlap 0", "--tile 8 --overlap 2 --bits-per tile", "--tile 0"])
+def test_options_with_an_effect_are_taken(files, tmp_path, options):
+    command = ["upscale", files / "LR", tmp_path / "out", "--checkpoint", files / "q.safetensors", *options.split()]
+    assert run(*command) == 0
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_an_exported_model_is_no_network_in_full_precision(files, tmp_path, capsys, engine):
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "q.zip"
+    assert engine in EXPORTERS and run("export", files / "q.safetensors", path, "--engine", engine) == 0
+    for option in (["--engine", engine], []):
+        told = fails(capsys, "upscale", files / "LR", tmp_path / "out", "--network", path, *option)
+        assert f"{path}: is quantized; give it as --checkpoint" in told and not (tmp_path / "out").exists()
+    assert run("upscale", files / "LR", tmp_path / "out", "--checkpoint", path, "--engine", engine) == 0
