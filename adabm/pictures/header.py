@@ -27,7 +27,8 @@ _TELLING = (b"eXIf", b" exif", b"com.adobe.xmp")  # in a PNG that may have one
 _BITFIELDS = 3  # a BMP's compression
 _BYTES = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)  # the masks of one's channels, in any order
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338  # tags of TIFF
-_NEGATIVE = 0  # a photometric interpretation: white is zero
+_NEGATIVE, _GRAY, _PALETTE = 0, 1, 3  # photometric interpretations; of the first, white is zero
+_STRAIGHT = 2  # an extra sample: colours are not multiplied by it
 _COLOURS = {5: "CMYK", 8: "LAB", 9: "LAB", 10: "LAB"}  # the decoder would take them for RGB
 
 
@@ -167,6 +168,18 @@ def _tiff_fault(file: BinaryIO) -> str | None:
         return "is gray of 16 bits with a second channel; convert to RGBA, or to gray alone"
     if extra and 8 in bits:  # the decoder multiplies colours by it
         return "is a TIFF with transparency, which is not read; save it as PNG"
+    if photometric in (_NEGATIVE, _GRAY) and samples > 1:  # the decoder gives the first one
+        return f"is gray with {samples} channels; save it as RGB, or each channel as a picture of its own"
+    if 16 in bits and photometric == _PALETTE:  # the decoder gives the places in the palette
+        return "has a palette of 16 bits; convert to RGB"
+    if 16 in bits and extra not in (
+        (),
+        (_STRAIGHT,),
+    ):  # the decoder takes any for alpha that colours are not multiplied by
+        return (
+            "is a TIFF of 16 bits whose transparency is no straight (unassociated) alpha: colours may be multiplied by it, or it means "
+            "something else; save it as PNG"
+        )
     return None
 
 
