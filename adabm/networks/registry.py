@@ -14,7 +14,7 @@ from torch import nn
 from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..metadata import NETWORK_FORMAT, content_sha256
-from ..serialization import safetensors_bytes
+from ..serialization import check_ending, safetensors_bytes
 from ..validation import File, check_all, shown
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable
@@ -104,10 +104,12 @@ def save_network(
 
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file.
+        ConfigError: a name that does not end in .safetensors.
     """
     check_network(network)
     check_finite_weights(network)
     check_all(path=(path, File), options=(options, _Options), digest=(digest, bool))
+    check_ending(path)
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
     facts = facts_of(network)
     if facts is None:
