@@ -20,6 +20,7 @@ MAX_PIXELS = (
 )
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")  # as Pillow calls those that are read
 MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
+_MOST_DIGITS = 18  # of ADABM_MAX_PIXELS; Python converts some thousand at most
 _lock = threading.Lock()
 _turning = ContextVar("turning", default=False)  # whether the reader turns pictures as their orientation says
 _ORIENTATION = 0x0112  # EXIF tag
@@ -213,8 +214,10 @@ def check_pixels(height: int, width: int, name: str | Path) -> None:
         ConfigError: ``ADABM_MAX_PIXELS`` is no whole number.
     """
     text = os.environ.get(MAX_PIXELS_VARIABLE, "")
-    if text and not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{MAX_PIXELS_VARIABLE}={text}: must be a whole number of pixels")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ConfigError(
+            f"{MAX_PIXELS_VARIABLE}={text[:40]}: must be a whole number of pixels, of {_MOST_DIGITS} digits at most"
+        )
     most = int(text or MAX_PIXELS)
     if height * width > most:
         raise ImageError(
