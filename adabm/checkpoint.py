@@ -19,7 +19,7 @@ from .networks.sameness import kept_values
 from .networks.usable import check_network
 from .quantization.model import IsModel, QuantizedSR
 from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_state, restored
-from .serialization import file_metadata, safetensors_bytes
+from .serialization import check_ending, file_metadata, safetensors_bytes
 from .soundness import full_precision_output, unsound
 from .surroundings import as_usual
 from .telling_bits import LAYER_BITS, tell_bits
@@ -42,9 +42,10 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
 
     Raises:
         CheckpointError: the model is not calibrated, or holds what no file could be loaded with: NaN, an empty range.
-        ConfigError: an argument of another type.
+        ConfigError: an argument of another type, or a name that does not end in .safetensors.
     """
     check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
+    check_ending(path)
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
     with turn(model):  # which is switched to full precision and back

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.utils.checkpoint import CheckpointError
 
 from .api import quantize as _quantize
-from .errors import DataError, NetworkError
+from .errors import DataError, ImageError, NetworkError
 from .networks import load_network as _load_network
 from .networks.steadiness import check_steady
 from .networks.usable import check_finite_weights, check_network
@@ -149,10 +149,15 @@ def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:
     """See :func:`adabm.quantization.complexity.image_complexity`.
 
     Raises:
-        ImageError: no such images.
+        ImageError: no such images, empty ones, or NaN and infinite values in them.
         ConfigError: a value range that is no positive number.
     """
     check_all(value_range=(value_range, Positive))
+    if isinstance(images, Tensor) and images.ndim == 4:
+        if 0 in images.shape[2:]:
+            raise ImageError(f"the images are empty, of shape {tuple(images.shape)}")
+        if not images.isfinite().all():
+            raise ImageError("the images hold NaN or infinite values")
     return _image_complexity(images, value_range)
 
 

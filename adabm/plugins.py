@@ -28,7 +28,7 @@ def load_file(path: str | Path) -> ModuleType:
         path: ``~`` is the user's folder. Relative to the working directory.
 
     Raises:
-        ConfigError: no path, no such file, or it raises an error; in one line with the place.
+        ConfigError: no path, no such file, no regular one, or it raises an error; in one line with the place.
     """
     check("path", path, File)
     try:
@@ -38,7 +38,8 @@ def load_file(path: str | Path) -> ModuleType:
         raise ConfigError(f"{shown(str(path))}: no such file") from None
     path = Path(os.path.expanduser(path)).resolve()
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        found = "is a folder" if path.is_dir() else "is a pipe, device or socket" if path.exists() else None
+        raise ConfigError(f"{path}: no such file" if found is None else f"{path}: {found}; name a Python file")
     if path.suffix != ".py":
         raise ConfigError(f"{path}: is no Python file; its name must end in .py")
     if (importing := _importing()) is not None:

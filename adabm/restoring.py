@@ -1,5 +1,7 @@
 """Make a quantized model again of what a checkpoint holds."""
 
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,9 @@ from .networks import NetworkDescriptor, build_network
 from .networks.architecture import architecture_of
 from .networks.community import SOURCE, recognize
 from .networks.describe import describe, network_name, restore_descriptor
+from .networks.folding import fold_reparameterized, is_unfolded
 from .networks.limits import no_larger_than
+from .networks.unquantized import left_out
 from .own_functions import is_own
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR
@@ -59,7 +63,7 @@ def restored(path: str | Path, metadata: dict, tensors: Mapping[str, Tensor], ne
         network = network.to(next((tensor.dtype for tensor in stored if tensor is not None), torch.float32))
     if network_name(network) != identity["name"]:
         raise CheckpointError(f"{path}: is for {identity['name']}, not for {network_name(network)}")
-    model = QuantizedSR(network, _config(path, metadata), descriptor)
+    model = QuantizedSR(network, _config(path, metadata), _complete(network, descriptor))
     _check_descriptor(path, metadata, model)
     _set_layer_bits(path, model, metadata)
     if given and network_hash(network_state(model)) != identity["sha256"]:
@@ -97,6 +101,14 @@ def _built(path: str | Path, identity: Mapping, tensors: Mapping[str, Tensor]) -
         raise CheckpointError(f"{path}: lacks {error}; the file is damaged") from None
     except (CheckpointError, NetworkError) as error:
         raise CheckpointError(f"{path}: {error}") from None
+
+
+def _complete(network: nn.Module, descriptor: NetworkDescriptor) -> NetworkDescriptor:
+    """List the layers as unquantized that a descriptor passes by, as earlier versions let it; they are not quantized in the file."""
+    if any(map(is_unfolded, network.modules())):
+        network = fold_reparameterized(copy.deepcopy(network))
+    others = left_out(network, descriptor)
+    return dataclasses.replace(descriptor, unquantized={**descriptor.unquantized, **others}) if others else descriptor
 
 
 def _check_descriptor(path: str | Path, metadata: dict, model: QuantizedSR) -> None:

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .errors import CheckpointError
+from .errors import CheckpointError, ConfigError
 from .files import open_regular_file
 from .validation import File, check
 
@@ -30,6 +30,16 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # keeps the tensors aligned
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[end:]))
+
+
+def check_ending(path: str | Path) -> None:
+    """Refuse to write to a file whose name does not end in ``.safetensors``: by that it is known when it is read.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        raise ConfigError(f"{path}: the name must end in .safetensors")
 
 
 def file_metadata(path: str | Path) -> dict[str, str]:

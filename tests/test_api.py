@@ -241,6 +241,14 @@ def test_what_is_no_file_and_no_list_is_told(tmp_path):
         adabm.evaluate(model, np.array("x"))
 
 
+def test_complexities_of_no_pictures_are_refused():
+    assert adabm.image_complexity(torch.zeros(2, 3, 4, 5)).tolist() == [0, 0]
+    with pytest.raises(ImageError, match=r"the images are empty, of shape \(1, 3, 0, 20\)"):
+        adabm.image_complexity(torch.zeros(1, 3, 0, 20))
+    with pytest.raises(ImageError, match="the images hold NaN or infinite values"):
+        adabm.image_complexity(torch.full((1, 3, 4, 4), torch.nan))
+
+
 def test_each_name_of_the_study_can_be_imported_first():
     for name in ("figures", "question_figures", "*"):
         subprocess.run([sys.executable, "-c", f"from adabm.study import {name}"], check=True)

@@ -19,13 +19,13 @@ def files(tmp_path_factory):
     return write_files(tmp_path_factory.mktemp("cli"))
 
 
-def test_a_table_does_not_replace_a_picture(tmp_path, capsys):
-    picture = tmp_path / "a.png"
-    picture.write_bytes(b"picture")
-    assert "--csv" in fails(
-        capsys, "evaluate", tmp_path / "q.safetensors", "--hr", tmp_path, "--csv", picture, "--overwrite"
-    )
-    assert picture.read_bytes() == b"picture"
+@pytest.mark.parametrize("name", ["a.png", "net.safetensors", "net.pth", "plan.yaml", "table"])
+def test_a_table_replaces_tables_alone(tmp_path, capsys, name):
+    other = tmp_path / name
+    other.write_bytes(b"other")
+    line = fails(capsys, "evaluate", tmp_path / "q.safetensors", "--hr", tmp_path, "--csv", other, "--overwrite")
+    assert f"--csv {other}: the name must end in .csv" in line
+    assert other.read_bytes() == b"other"
 
 
 @pytest.mark.parametrize("option", ["--engine {}", "--engine {}:mine", "--import {}", "checkpoint"])

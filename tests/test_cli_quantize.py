@@ -1,5 +1,6 @@
 """``adabm quantize``: reproducible checkpoints, and what is refused."""
 
+import argparse
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from adabm.checkpoint import load_quantized
+from adabm.cli.options import whole
 from helpers.cli_files import OPTIONS, TINY, fails, quantize, replacing, run, save_network, smooth, write_files
 
 
@@ -99,6 +101,8 @@ def test_reported_bits_are_the_models(files):
             "equalize=none has no effect: 'adabm' has no step 'equalize'; leave it out",
         ),
         (["--weight-bits", "20"], "weight_bits = 20"),
+        (["--set", "weight_bits=1_0"], "--set weight_bits=1_0: must be a whole number"),
+        (["--set", "calibrate.ema=0.9_5"], "--set calibrate.ema=0.9_5: must be a number"),
         (["--patch-size", "500"], "p0.png: 28x24"),
         (["--images", "nowhere"], "nowhere is not a folder"),
         (["--network", "nowhere.safetensors"], "no such file"),
@@ -165,3 +169,10 @@ def test_existing_outputs_are_kept(files, tmp_path, capsys, monkeypatch):
         ["import", network, link],
     ):
         assert f"{link}: is an input of this command" in fails(capsys, *own, "--overwrite")
+
+
+def test_underscores_in_numbers_are_slips():
+    assert whole(1)("10") == 10
+    for text in ("1_0", "1_0.5"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a whole number"):
+            whole(1)(text)

@@ -148,3 +148,10 @@ def test_half_precision_convolutions_change_the_steps_little_and_the_model_stays
         assert model.context.computing is None and {p.dtype for p in model.parameters()} == {torch.float32}
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
+@pytest.mark.parametrize("given", ["on_step", "progress"])
+def test_arguments_of_another_type(given):
+    model = calibrated(fine_tuning=recipe())
+    with pytest.raises(ConfigError, match=f"{given} = 5: must be "):
+        fine_tune(model, stream_of(model), **{given: 5})

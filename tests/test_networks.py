@@ -224,3 +224,13 @@ def test_a_network_built_by_its_class_is_saved_with_its_options(tmp_path):
     assert not path.exists()
     save_network(network, path, dict(num_feat=4, num_block=1, num_layer=2, growth=4, upscale=2))
     assert all(torch.equal(load_network(path).state_dict()[key], value) for key, value in network.state_dict().items())
+
+
+def test_options_as_numpy_has_numbers_are_those_of_python(tmp_path):
+    network = build_network("EDSR", num_feat=np.int64(4), num_block=1, upscale=np.uint8(2), res_scale=np.float32(0.5))
+    assert network.adabm_options["num_feat"] == 4 and type(network.adabm_options["num_feat"]) is int
+    save_network(network, tmp_path / "n.safetensors")
+    assert load_network(tmp_path / "n.safetensors").adabm_options == network.adabm_options
+    means = build_network("EDSR", num_feat=4, num_block=1, upscale=2, rgb_mean=np.array([0.5, 0.25, 0.75]))
+    assert means.adabm_options["rgb_mean"] == [0.5, 0.25, 0.75]
+    save_network(means, tmp_path / "n.safetensors")

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, NetworkError
+from adabm.networks import known_networks
 from adabm.pictures.writing import write_image
 from adabm.plugins import load_file, loaded_by
 from helpers.cli_files import OPTIONS, fails, save_network, smooth
@@ -70,9 +71,8 @@ def test_what_a_file_loads(tmp_path):
 
 
 def test_no_file(tmp_path):
-    for path in (tmp_path / "no.py", tmp_path):
-        with pytest.raises(ConfigError, match=f"{path}: no such file"):
-            load_file(path)
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'no.py'}: no such file"):
+        load_file(tmp_path / "no.py")
 
 
 STEP = """
@@ -112,3 +112,13 @@ def test_a_step_of_ones_own_that_goes_wrong(tmp_path, capsys, body, told):
     words += ["--recipe", tmp_path / "mine.yaml", "--output", output, "--quiet"]
     assert fails(capsys, *words) == "adabm: error: " + told.format(file=file, name=name)
     assert not output.exists()
+
+
+@pytest.mark.parametrize("what", ["folder", "device"])
+def test_what_is_no_file_is_told_by_its_kind(tmp_path, monkeypatch, what):
+    path = tmp_path if what == "folder" else "/dev/null"
+    with pytest.raises(ConfigError, match=f"{path}: is a .*{what}.*; name a Python file"):
+        load_file(path)
+    monkeypatch.setenv("ADABM_ARCHITECTURES", str(path))
+    with pytest.raises(NetworkError, match=f"{path}: is a .*{what}.*; name a Python file"):
+        known_networks()

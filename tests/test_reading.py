@@ -212,7 +212,7 @@ def test_tiffs_of_other_kinds(tmp_path, tag, value, told):
 
 
 def tiff(samples: np.ndarray, white_is_zero: bool, big: bool, order: str) -> bytes:
-    """A TIFF of (H, W, C) samples; of two or four channels the last one is of no known meaning."""
+    """A TIFF of (H, W, C) samples; of two channels the last one is of no known meaning, of four it is straight alpha."""
     (height, width, channels), bits = samples.shape, 8 * samples.itemsize
     photometric = 0 if white_is_zero else 2 if channels > 2 else 1
     tags = {
@@ -224,7 +224,7 @@ def tiff(samples: np.ndarray, white_is_zero: bool, big: bool, order: str) -> byt
         273: [0],
         277: [channels],
     }
-    tags |= {278: [height], 279: [samples.nbytes]} | ({338: [0]} if channels in (2, 4) else {})
+    tags |= {278: [height], 279: [samples.nbytes]} | ({338: [2 if channels == 4 else 0]} if channels in (2, 4) else {})
     word, room = ("Q", 8) if big else ("I", 4)  # of a count or place, and in an entry
     begin, beside = (16 if big else 8), b""
     behind = begin + (8 if big else 2) + len(tags) * (20 if big else 12) + room

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adabm._compat import basicsr_module
-from adabm.errors import ImageError
+from adabm.errors import ConfigError, ImageError
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
 
@@ -111,3 +111,10 @@ def test_modcrop_keeps_the_top_left():
     image = picture(38, 51)
     assert np.array_equal(modcrop(image, 4), image[:36, :48])
     assert np.array_equal(modcrop(image, 1), image)
+
+
+@pytest.mark.parametrize("scale", [0, -2, 2.0, True, "2"])
+def test_scales_that_are_none(scale):
+    for reduce in (modcrop, downscale):
+        with pytest.raises(ConfigError, match=f"scale = {scale!r}: must be a whole number >= 1"):
+            reduce(picture(), scale)

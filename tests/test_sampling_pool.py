@@ -8,11 +8,11 @@ import torch
 from test_networks import TINY, tiny
 from test_sampling import ALL, PICTURE, known, noisy
 
-from adabm.errors import DataError, NetworkError
+from adabm.errors import ConfigError, DataError, ImageError, NetworkError
 from adabm.pictures.tensors import to_batch
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate, preset
-from adabm.sampling import Pool, Statistics, select
+from adabm.sampling import Pool, Statistics, select, strategy
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -140,6 +140,8 @@ def test_impossible_statistics_are_refused():
         Statistics.from_arrays(arrays | {"spreads": np.zeros((3, 1))})
     with pytest.raises(DataError, match="features has shape"):
         Statistics.from_arrays(arrays | {"features": np.zeros(3)})
+    with pytest.raises(DataError, match="complexities holds <U1, not numbers"):
+        Statistics.from_arrays(arrays | {"complexities": np.array(["1", "2", "3"])})
     with pytest.raises(DataError, match="ranges holds NaN"):
         Statistics.from_arrays(arrays | {"ranges": np.full((3, 2, 2), np.nan)})
     with pytest.raises(DataError, match="name the layer 'a', which is not quantized"):
@@ -149,20 +151,97 @@ def test_impossible_statistics_are_refused():
 @pytest.mark.parametrize(
     ("images", "more", "message"),
     [
-        ([], {}, "holds no picture"),
+        ([], {}, "no pool picture was given"),
         (np.zeros((4, 16, 16, 3), np.uint8), {}, "expected a list"),
-        ([PICTURE, np.zeros((16, 16), np.uint8)], {}, r"picture 1 of the pool is uint8 \(16, 16\)"),
+        ([PICTURE, np.zeros((16, 16), np.uint8)], {}, r"pool picture 1 is uint8 \(16, 16\)"),
         ([np.zeros((16, 16, 3))], {}, "float64"),
         ([np.zeros((0, 16, 3), np.uint8)], {}, r"\(0, 16, 3\)"),
         (["picture.png"], {}, "is str"),
         ([PICTURE], dict(scenes=["a", "b"]), "scenes of 2 pictures were given for a pool of 1"),
         ([PICTURE], dict(statistics=known(2).statistics), "statistics of 2 pictures"),
         ([PICTURE], dict(errors=[]), "errors of 0 pictures"),
+        ((PICTURE for _ in range(2)), {}, "pool pictures are a generator; give a list"),
+        (None, {}, "pool pictures are a NoneType"),
+        ([np.ma.masked_array(PICTURE, PICTURE > 0)], {}, "pool picture 0 is a masked array"),
+        ([PICTURE, PICTURE[..., :1]], {}, "pool picture 1 has 1 channels, the first one 3"),
+        ([PICTURE], dict(errors=["a"]), r"errors = \['a'\]: must be a list of numbers"),
+        ([PICTURE] * 2, dict(errors=[[1.0], [1.0, 2.0]]), "errors = .*: must be a list of numbers"),
+        ([PICTURE], dict(errors=[float("nan")]), "errors holds NaN or infinite values"),
+        ([PICTURE], dict(errors=np.ma.masked_array([1.0], [True])), "errors = .*: must be a list of numbers"),
+        ([PICTURE], dict(scenes="a"), "scenes = 'a': must be a list of names"),
+        ([PICTURE], dict(scenes=[3]), "scenes holds 3; must be a list of names"),
     ],
 )
 def test_impossible_pools_are_refused(images, more, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises((DataError, ImageError), match=message):
         Pool(images, tiny("EDSR"), **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(statistics=[1.0]), r"statistics = \[1.0\]: must be an adabm.sampling.Statistics"),
+        (dict(config="adbm"), "did you mean 'adabm'"),
+        (dict(descriptor="EDSR"), "descriptor = 'EDSR': must be NetworkDescriptor"),
+        (dict(progress=3), "progress = 3: must be"),
+    ],
+)
+def test_other_arguments_of_another_kind_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        Pool([PICTURE], tiny("EDSR"), **given)
+    with pytest.raises(NetworkError, match="the network is a str; give a torch.nn.Module"):
+        Pool([PICTURE], "EDSR")
+
+
+def test_a_plan_by_its_name():
+    assert Pool([PICTURE], tiny("EDSR"), config="minmax").config == preset("minmax")
+
+
+def test_measures_are_read_only():
+    images, given = noisy([2, 20, 40]), known(3, errors=[1.0, 2.0, 3.0])
+    for pool in (Pool(images, tiny("EDSR")), given):
+        for name in ("complexities", "errors", "features", "ranges", "spreads"):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(pool, name)[:] = 0
+    mine = np.ones(3)
+    Pool(images, tiny("EDSR"), errors=mine)
+    mine[:] = 2  # what was given stays its owner's
+
+
+def sorting(pool, count, rng):
+    pool.complexities.sort()
+    return range(count)
+
+
+def blotting(pool, count, rng):
+    pool.features[:] = 0
+    return range(count)
+
+
+def renaming(pool, count, rng):
+    pool.scenes[0] = "other"
+    return range(count)
+
+
+def replacing(pool, count, rng):
+    pool.errors = -pool.errors
+    return range(count)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (sorting, "changes what the pool knows .*read-only"),
+        (blotting, "changes what the pool knows .*read-only"),
+        (renaming, "changes the pool's scenes"),
+        (replacing, "changes the pool's errors"),
+    ],
+)
+def test_a_strategy_that_changes_measures_is_refused(monkeypatch, own, message):
+    monkeypatch.setattr("adabm.sampling.registry.STRATEGIES", {})
+    strategy("own", description="of a test")(own)
+    with pytest.raises(ConfigError, match=f"strategy 'own' {message}.*; let it work on copies"):
+        select("own", known(4, scenes=["a", "b", "c", "d"], errors=np.arange(4.0)), 2)
 
 
 def test_a_network_that_gives_nan_is_refused():

@@ -10,6 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load
 
+import adabm
+from adabm.errors import ConfigError
 from adabm.networks import build_network, load_network, save_network
 from adabm.serialization import safetensors_bytes
 
@@ -23,9 +25,9 @@ model = adabm.QuantizedSR(network, adabm.preset("minmax"))
 adabm.calibrate(model, [255 * torch.rand(2, 3, 8, 8)])
 folder, digests = pathlib.Path(sys.argv[1]), set()
 for index in range(5):
-    save_network(network, folder / "network")
-    adabm.save_quantized(model, folder / "model")
-    digests.add(tuple(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("network", "model")))
+    save_network(network, folder / "network.safetensors")
+    adabm.save_quantized(model, folder / "model.safetensors")
+    digests.add(tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())))
 print(sorted(digests))
 """
 
@@ -70,3 +72,14 @@ def test_files_with_metadata_in_another_order_are_read(tmp_path):
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
     state = network.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in load_network(path).state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["m", "m.st", "m.pth", "m.safetensors.bak"])
+def test_files_are_not_written_by_a_name_by_which_they_are_not_read(tmp_path, name):
+    network = build_network("EDSR", num_feat=4, num_block=1, upscale=2).eval()
+    model = adabm.QuantizedSR(network, adabm.preset("minmax"))
+    adabm.calibrate(model, [torch.rand(1, 3, 8, 8)])
+    for call in (lambda path: save_network(network, path), lambda path: adabm.save_quantized(model, path)):
+        with pytest.raises(ConfigError, match=f"{name}: the name must end in .safetensors"):
+            call(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

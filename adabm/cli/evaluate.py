@@ -91,7 +91,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "pictures (default: 0, whole pictures)",
     )
     parser.add_argument(
-        "--csv", type=expanded, metavar="FILE", help="write one row a picture and one of means a checkpoint"
+        "--csv", type=expanded, metavar="FILE", help="write one row a picture and one of means a checkpoint (.csv)"
     )
     add_engine(parser)
     add_import(parser)
@@ -105,16 +105,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..errors import AdabmError, CheckpointError
     from ..networks.backbones import weight_file
     from ..pictures.folders import read_pictures
-    from ..pictures.reading import EXTENSIONS
     from ..pictures.telling import tell_inputs
     from .models import computing, open_for_rgb
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, [*args.checkpoints, *own_files(args)])
-        if args.csv.suffix.lower() in EXTENSIONS:
-            raise AdabmError(
-                f"--csv {args.csv}: is the name of a picture; name a file such as {args.csv.with_suffix('.csv')}"
-            )
+        if args.csv.suffix.lower() != ".csv":  # --overwrite would replace pictures and weights
+            raise AdabmError(f"--csv {args.csv}: the name must end in .csv")
     results, failures = [], {}
     pictures: dict[int, list[Picture]] = {}
     inputs: dict[int, str] = {}

@@ -14,12 +14,23 @@ DEFAULT_ENGINE = "simulated"  # written out, because help does not wait for the 
 _MOST_THREADS = 1024  # the system refuses more sooner or later, and torch then ends the process
 
 
+def number(text: str, kind: type[int] | type[float]) -> int | float:
+    """Return the number that a text is, without the underscores that Python takes between digits: ``1_0`` is a slip.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in text:
+        raise ValueError(text)
+    return kind(text)
+
+
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """Return an argparse type: a whole number of at least ``least``, and at most ``most``."""
 
     def parse(text: str) -> int:
         try:
-            value = int(text)
+            value = number(text, int)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < least:

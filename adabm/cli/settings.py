@@ -13,6 +13,7 @@ from ..recipes.names import new_name
 from ..steps.step import find_step, step_names
 from ..suggestions import suggestion
 from ..validation import alternatives, annotations, origin
+from .options import number
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("none", "null")
@@ -98,18 +99,18 @@ def _settings_of(name: str, step: str) -> dict[str, object]:
     raise ConfigError(f"--set {name}: unknown step {step!r}; {suggestion(step, [*known, *BITS])}")
 
 
-def _value(name: str, text: str, kind: object) -> object:
-    kinds = list(map(origin, alternatives(kind)))
+def _value(name: str, text: str, allowed: object) -> object:
+    kinds = list(map(origin, alternatives(allowed)))
     if NoneType in kinds and text.lower() in _NONE:
         return None
     if bool in kinds:
         if text.lower() not in _BOOLEANS:
             raise ConfigError(f"--set {name}={text}: must be true or false")
         return _BOOLEANS[text.lower()]
-    for number, what in ((int, "a whole number"), (float, "a number")):
-        if number in kinds:
+    for kind, what in ((int, "a whole number"), (float, "a number")):
+        if kind in kinds:
             try:
-                return number(text)
+                return number(text, kind)
             except ValueError:
                 raise ConfigError(f"--set {name}={text}: must be {what}") from None
     return [part.strip() for part in text.split(",")] if {list, tuple} & set(kinds) else text

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
+import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from ..errors import ConfigError, NetworkError
@@ -32,6 +33,15 @@ def check_options(network: str, options: Mapping[str, object], defaults: Mapping
                 raise ConfigError(f"{name} = {shown(value)}: must be finite")
         except ConfigError as error:
             raise NetworkError(f"{network}: {error}") from None
+
+
+def plain(value: object) -> object:
+    """Return an option as a weight file can hold it: numbers and arrays of NumPy, also inside lists, as Python's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value
 
 
 def _counted(name: str, default: object) -> object | None:

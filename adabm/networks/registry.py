@@ -14,13 +14,13 @@ from torch import nn
 from ..errors import CheckpointError, NetworkError
 from ..files import write_atomically
 from ..metadata import NETWORK_FORMAT, content_sha256
-from ..serialization import safetensors_bytes
+from ..serialization import check_ending, safetensors_bytes
 from ..validation import File, check_all, shown
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable
 from .folding import fold_reparameterized
 from .limits import no_larger_than
-from .options import check_options
+from .options import check_options, plain
 from .usable import check_finite_weights, check_network
 
 # Some BasicSR networks demand these two; all of ours and the other BasicSR ones have these defaults.
@@ -42,8 +42,8 @@ def build_network(name: str, /, **options: object) -> nn.Module:
             unless given, others have the constructor's default, if any.
 
     Returns:
-        The network. Its attribute ``adabm_options`` holds all options, defaults included and
-        tuples as lists (as JSON returns them), so that a checkpoint can rebuild it.
+        The network. Its attribute ``adabm_options`` holds all options, defaults included,
+        tuples as lists (as JSON returns them) and NumPy's numbers as Python's, so that a checkpoint can rebuild it.
 
     Raises:
         NetworkError: unknown name, unknown or missing option, a value the network refuses or cannot use, or a network larger
@@ -52,6 +52,7 @@ def build_network(name: str, /, **options: object) -> nn.Module:
     >>> network = build_network("EDSR", num_feat=16, num_block=4, upscale=2)
     """
     cls = _network_class(name)
+    options = {option: plain(value) for option, value in options.items()}
     parameters = inspect.signature(cls).parameters
     for option in options:
         if option not in parameters:
@@ -104,10 +105,12 @@ def save_network(
 
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file.
+        ConfigError: a name that does not end in .safetensors.
     """
     check_network(network)
     check_finite_weights(network)
     check_all(path=(path, File), options=(options, _Options), digest=(digest, bool))
+    check_ending(path)
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in network.state_dict().items()}
     facts = facts_of(network)
     if facts is None:

@@ -40,7 +40,7 @@ def save_network(
     Raises:
         NetworkError: a network that cannot be rebuilt from such a file, or would come back as another one, since it was
             changed after it was built.
-        ConfigError: options that are none.
+        ConfigError: options that are none, or a name that does not end in .safetensors.
     """
     check_all(options=(options, _Options | None))
     check_network(network)

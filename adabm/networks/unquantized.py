@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 from torch import nn
 
+from .descriptor import NetworkDescriptor
+
 
 def unquantized(network: nn.Module, quantized: Collection[str]) -> dict[str, str]:
     """Return the dotted names of the modules that multiply by a weight of their own, with the names of their classes.
@@ -21,6 +23,17 @@ def unquantized(network: nn.Module, quantized: Collection[str]) -> dict[str, str
         if weight is not None and weight.ndim >= 2 and name not in quantized and not isinstance(module, _LOOKED_UP):
             found[name] = type(module).__name__
     return found
+
+
+def left_out(network: nn.Module, descriptor: NetworkDescriptor) -> dict[str, str]:
+    """Return the convolutions and linear layers that a descriptor neither gives a role nor lists as unquantized, with their classes.
+
+    :func:`adabm.networks.describe` leaves out none; a descriptor by hand may.
+    """
+    found = unquantized(network, (*descriptor.roles, *descriptor.unquantized))
+    return {
+        name: kind for name, kind in found.items() if isinstance(network.get_submodule(name), nn.Conv2d | nn.Linear)
+    }
 
 
 _LOOKED_UP = (nn.Embedding, nn.EmbeddingBag)

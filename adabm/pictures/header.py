@@ -20,6 +20,7 @@ MAX_PIXELS = (
 )
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB")  # as Pillow calls those that are read
 MAX_PIXELS_VARIABLE = "ADABM_MAX_PIXELS"
+_MOST_DIGITS = 18  # of ADABM_MAX_PIXELS; Python converts some thousand at most
 _lock = threading.Lock()
 _turning = ContextVar("turning", default=False)  # whether the reader turns pictures as their orientation says
 _ORIENTATION = 0x0112  # EXIF tag
@@ -27,7 +28,8 @@ _TELLING = (b"eXIf", b" exif", b"com.adobe.xmp")  # in a PNG that may have one
 _BITFIELDS = 3  # a BMP's compression
 _BYTES = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)  # the masks of one's channels, in any order
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338  # tags of TIFF
-_NEGATIVE = 0  # a photometric interpretation: white is zero
+_NEGATIVE, _GRAY, _PALETTE = 0, 1, 3  # photometric interpretations; of the first, white is zero
+_STRAIGHT = 2  # an extra sample: colours are not multiplied by it
 _COLOURS = {5: "CMYK", 8: "LAB", 9: "LAB", 10: "LAB"}  # the decoder would take them for RGB
 
 
@@ -167,6 +169,18 @@ def _tiff_fault(file: BinaryIO) -> str | None:
         return "is gray of 16 bits with a second channel; convert to RGBA, or to gray alone"
     if extra and 8 in bits:  # the decoder multiplies colours by it
         return "is a TIFF with transparency, which is not read; save it as PNG"
+    if photometric in (_NEGATIVE, _GRAY) and samples > 1:  # the decoder gives the first one
+        return f"is gray with {samples} channels; save it as RGB, or each channel as a picture of its own"
+    if 16 in bits and photometric == _PALETTE:  # the decoder gives the places in the palette
+        return "has a palette of 16 bits; convert to RGB"
+    if 16 in bits and extra not in (
+        (),
+        (_STRAIGHT,),
+    ):  # the decoder takes any for alpha that colours are not multiplied by
+        return (
+            "is a TIFF of 16 bits whose transparency is no straight (unassociated) alpha: colours may be multiplied by it, or it means "
+            "something else; save it as PNG"
+        )
     return None
 
 
@@ -200,8 +214,10 @@ def check_pixels(height: int, width: int, name: str | Path) -> None:
         ConfigError: ``ADABM_MAX_PIXELS`` is no whole number.
     """
     text = os.environ.get(MAX_PIXELS_VARIABLE, "")
-    if text and not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{MAX_PIXELS_VARIABLE}={text}: must be a whole number of pixels")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ConfigError(
+            f"{MAX_PIXELS_VARIABLE}={text[:40]}: must be a whole number of pixels, of {_MOST_DIGITS} digits at most"
+        )
     most = int(text or MAX_PIXELS)
     if height * width > most:
         raise ImageError(

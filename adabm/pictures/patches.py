@@ -29,20 +29,26 @@ def augment(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return patch.transpose(1, 0, 2) if transpose else patch
 
 
-def _check(images: Sequence[np.ndarray], size: int) -> None:
+def check_pictures(images: Sequence[np.ndarray], size: int = 1, what: str = "calibration picture") -> None:
+    """Refuse what is no list of (H, W, 3|1) uint8 pictures of one kind, with sides of ``size`` at least.
+
+    Args:
+        what: one of them is, in an error.
+
+    Raises:
+        DataError: naming the first that is none.
+    """
     if isinstance(images, np.ndarray):
         raise DataError(f"expected a list of (H, W, C) pictures, got one array of shape {images.shape}")
     if isinstance(images, str | bytes | type | Mapping) or not (
         hasattr(images, "__len__") and hasattr(images, "__getitem__")
     ):
-        raise DataError(
-            f"the calibration pictures are a {type(images).__name__}; give a list of uint8 arrays of shape (H, W, 3)"
-        )
+        raise DataError(f"the {what}s are a {type(images).__name__}; give a list of uint8 arrays of shape (H, W, 3)")
     if len(images) == 0:
-        raise DataError("no calibration picture was given")
+        raise DataError(f"no {what} was given")
     for index, image in enumerate(images):
         if isinstance(image, np.ma.MaskedArray):
-            check_array(image, f"calibration picture {index}")
+            check_array(image, f"{what} {index}")
         if (
             not isinstance(image, np.ndarray)
             or image.ndim != 3
@@ -50,15 +56,16 @@ def _check(images: Sequence[np.ndarray], size: int) -> None:
             or image.dtype != np.uint8
         ):
             found = f"{image.dtype} {tuple(image.shape)}" if hasattr(image, "shape") else type(image).__name__
-            raise DataError(f"calibration picture {index} is {found}; expected a uint8 array of shape (H, W, 3)")
+            raise DataError(f"{what} {index} is {found}; expected a uint8 array of shape (H, W, 3)")
         if image.shape[2] != images[0].shape[2]:
             raise DataError(
-                f"calibration picture {index} has {image.shape[2]} channels, the first one {images[0].shape[2]}; give pictures "
-                "of one kind"
+                f"{what} {index} has {image.shape[2]} channels, the first one {images[0].shape[2]}; give pictures of one kind"
             )
+        if not image.size:
+            raise DataError(f"{what} {index} is empty, of shape {image.shape}")
         if min(image.shape[:2]) < size:
             raise DataError(
-                f"calibration picture {index} has {image.shape[1]}x{image.shape[0]} pixels; patches need {size}x{size}. "
+                f"{what} {index} has {image.shape[1]}x{image.shape[0]} pixels; patches need {size}x{size}. "
                 "Use larger pictures or a smaller patch_size."
             )
 
@@ -103,7 +110,7 @@ def calibration_batches(
     Raises:
         DataError: a picture that is none or too small, or more patches than :func:`check_patches` allows.
     """
-    _check(images, size)
+    check_pictures(images, size)
     if patches is not None:
         check_patches(images, size, patches)
     rng = np.random.default_rng((seed, 0))
@@ -116,7 +123,7 @@ def random_batches(
     images: Sequence[np.ndarray], size: int = 96, batch_size: int = 2, seed: int = 0, value_range: float = 255.0
 ) -> Iterator[Tensor]:
     """Yield fine-tuning batches of random augmented patches without end; the seed fixes them all."""
-    _check(images, size)
+    check_pictures(images, size)
     _check_memory(images, size, batch_size)
     rng = np.random.default_rng((seed, 1))
     while True:
@@ -136,7 +143,7 @@ def pooled_batches(
 
     Every patch has its turn before one comes again. What depends on a patch alone can be kept between its turns.
     """
-    _check(images, size)
+    check_pictures(images, size)
     _check_memory(images, size, pool)
     fresh = random_batches(images, size, 1, seed, value_range)
     patches = [next(fresh) for _ in range(pool)]

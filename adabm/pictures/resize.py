@@ -9,10 +9,17 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ..errors import ImageError
+from ..validation import Count, check
 
 
 def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
-    """Crop the bottom and right of an (H, W, ...) picture to multiples of ``scale``."""
+    """Crop the bottom and right of an (H, W, ...) picture to multiples of ``scale``.
+
+    Raises:
+        ConfigError: a scale that is no whole number >= 1.
+        ImageError: the picture is smaller than the scale.
+    """
+    scale = check("scale", scale, Count)
     height, width = image.shape[:2]
     if min(height, width) < scale:
         raise ImageError(f"picture of {width}x{height} pixels is smaller than the scale {scale}")
@@ -29,7 +36,12 @@ def downscale(image: np.ndarray, scale: int) -> np.ndarray:
     Returns:
         (H/scale, W/scale[, C]) uint8: antialiased bicubic (a = -0.5), rows first, then columns,
         each rounded half up and clamped to 0..255; border pixels are repeated.
+
+    Raises:
+        ConfigError: a scale that is no whole number >= 1.
+        ImageError: sides that are no multiples of it, or samples of another type.
     """
+    scale = check("scale", scale, Count)
     height, width = image.shape[:2]
     if height % scale or width % scale:
         raise ImageError(f"sides {width}x{height} are not multiples of {scale}: call modcrop first")

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from ..errors import ConfigError, NetworkError
 from ..networks import NetworkDescriptor, Role, describe, fold_reparameterized, registered_name
 from ..networks.trace import split_product_name
+from ..networks.unquantized import left_out
 from ..networks.usable import check_network
 from .bit_mapping import Image2Bit
 from .bit_rule import Policy, counts_in_average, feature_average_bits, policy_of
@@ -60,7 +61,8 @@ class QuantizedSR(nn.Module):
     Args:
         network: any network of ``nn.Conv2d`` and ``nn.Linear``; it is copied, the original stays as it is.
         config: see :class:`adabm.QuantizationConfig`.
-        descriptor: roles of the layers; by default :func:`adabm.networks.describe` finds them.
+        descriptor: roles of the layers, of all convolutions and linear ones that it does not list as unquantized; by default
+            :func:`adabm.networks.describe` finds them.
 
     Raises:
         NetworkError: no network that can be computed with, copied or described.
@@ -118,6 +120,12 @@ class QuantizedSR(nn.Module):
                 sites[index] = name.rpartition(".")[2], site(name, bits, self.context, self.device)
         for owner, sites in products.items():
             quantize_products(owner, sites)
+        if others := list(left_out(self.network, self.descriptor)):
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            raise NetworkError(
+                f"the descriptor of {self.descriptor.name} does not name the layer {others[0]!r}{more}; give each a role in roles, "
+                "such as 'skip' where it shall stay in full precision, or list it in unquantized"
+            )
 
     def _bits_of(self, role: Role) -> Bits | None:
         policy, config = policy_of(role, self.config.fully_quantized), self.config

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,16 +13,20 @@ from torch import nn
 
 from ..errors import DataError
 from ..networks import NetworkDescriptor
+from ..networks.usable import check_network
 from ..pictures.padding import padded
+from ..pictures.patches import check_pictures
 from ..pictures.tensors import to_batch
 from ..quantization.layers import WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.observers import observe_weight
 from ..recipes import QuantizationConfig, preset
 from ..steps import find_step
-from .statistics import Statistics, measure, picture_complexity
+from ..validation import check_all, shown
+from .statistics import Statistics, measure, picture_complexity, read_only
 
 Progress = Callable[[Sequence[np.ndarray], str], Iterable[np.ndarray]]
+_IsStatistics = Annotated[Statistics | None, "an adabm.sampling.Statistics, as pool.statistics gives it, or null"]
 
 
 class Pool:
@@ -33,16 +39,21 @@ class Pool:
         images: (H, W, 3) uint8 RGB low-resolution pictures; sizes may differ.
         network: full precision; pictures are computed on its device, in its dtype.
         scenes: by picture, the scene or photograph that it shows a part of; ``single_scene`` needs it.
-        config: the quantization that is planned, by default ``preset("adabm")``. It says which layers are quantized,
-            the bits of ``errors`` and the percentile of the complexity thresholds.
+        config: the quantization that is planned, or the name or file of a recipe, by default ``adabm``. It says which layers
+            are quantized, the bits of ``errors`` and the percentile of the complexity thresholds.
         descriptor: see :class:`adabm.QuantizedSR`.
         statistics: what ``pool.statistics`` gave earlier for the same pictures, network and layers.
         errors: likewise ``pool.errors``, which depend on the bits too.
         progress: given the pictures that are about to run through the network and what for, returns them, one at a time,
             such as ``lambda pictures, what: tqdm(pictures, what)``.
 
+    What is measured of them is read-only: a strategy that needs other values works on copies.
+
     Raises:
-        DataError: no picture, one of the wrong kind, or arguments of another length.
+        DataError: no picture, one of the wrong kind, scenes or errors that are none, or arguments of another length.
+        ImageError: a masked picture.
+        ConfigError: another argument that is not of its kind.
+        NetworkError: a network that is none.
 
     >>> pool = Pool(images, adabm.load_network(adabm.default_backbone()))  # doctest: +SKIP
     """
@@ -52,28 +63,38 @@ class Pool:
         images: Sequence[np.ndarray],
         network: nn.Module,
         scenes: Sequence[str] | None = None,
-        config: QuantizationConfig | None = None,
+        config: QuantizationConfig | str | Path | None = None,
         *,
         descriptor: NetworkDescriptor | None = None,
         statistics: Statistics | None = None,
         errors: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> None:
-        _check(images)
+        check_pictures(images, what="pool picture")
+        check_network(network)
+        check_all(
+            statistics=(statistics, _IsStatistics),
+            descriptor=(descriptor, NetworkDescriptor | None),
+            progress=(progress, Callable | None),
+        )
+        scenes = None if scenes is None else _texts(scenes)
+        errors = None if errors is None else _numbers(errors)
         for name, given in (("scenes", scenes), ("statistics", statistics), ("errors", errors)):
             if given is not None and len(given) != len(images):
                 raise DataError(f"{name} of {len(given)} pictures were given for a pool of {len(images)}")
         self.images = images
         self.network = network
-        self.scenes = list(scenes) if scenes is not None else None
-        self.config = config if config is not None else preset("adabm")
+        self.scenes = scenes
+        self.config = (
+            config if isinstance(config, QuantizationConfig) else preset("adabm" if config is None else config)
+        )
         self.descriptor = descriptor
         self._progress = progress if progress is not None else lambda pictures, what: pictures
         # an instance attribute takes the place of the cached property of its name
         if statistics is not None:
             self.statistics = statistics
         if errors is not None:
-            self.errors = np.asarray(errors)
+            self.errors = errors
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,7 +109,7 @@ class Pool:
         """(n,) image complexities; strategies that need nothing else do not run the network."""
         if "statistics" in vars(self):
             return self.statistics.complexities
-        return np.array([picture_complexity(image) for image in self.images])
+        return read_only([picture_complexity(image) for image in self.images])
 
     @property
     def ranges(self) -> np.ndarray:
@@ -126,7 +147,7 @@ class Pool:
                 with model.full_precision():
                     teacher = model(batch).float()
                 errors.append((model(batch).float() - teacher).abs().mean().item())
-        return np.array(errors) * 255 / model.descriptor.value_range
+        return read_only(np.array(errors) * 255 / model.descriptor.value_range)
 
     def _set_ranges(self, model: QuantizedSR) -> None:
         layers = model.layers
@@ -154,18 +175,29 @@ class Pool:
         return QuantizedSR(self.network, config, self.descriptor)
 
 
-def _check(images: Sequence[np.ndarray]) -> None:
-    if isinstance(images, np.ndarray):
-        raise DataError(f"expected a list of (H, W, 3) pictures, got one array of shape {images.shape}")
-    if len(images) == 0:
-        raise DataError("the pool holds no picture")
-    for index, image in enumerate(images):
-        if (
-            not isinstance(image, np.ndarray)
-            or image.ndim != 3
-            or image.shape[2] not in (1, 3)
-            or image.dtype != np.uint8
-            or not image.size
-        ):
-            found = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise DataError(f"picture {index} of the pool is {found}; expected a uint8 array of shape (H, W, 3)")
+def _texts(scenes: Sequence[str]) -> list[str]:
+    if isinstance(scenes, str | bytes) or not isinstance(scenes, Iterable):
+        raise DataError(f"scenes = {shown(scenes)}: must be a list of names, one a picture")
+    scenes = list(scenes)
+    if (other := next((scene for scene in scenes if not isinstance(scene, str)), None)) is not None:
+        raise DataError(f"scenes holds {shown(other)}; must be a list of names, one a picture")
+    return scenes
+
+
+def _numbers(errors: np.ndarray) -> np.ndarray:
+    try:
+        found = np.asanyarray(errors)
+    except ValueError:  # lists of several lengths
+        found = None
+    if (
+        found is None
+        or isinstance(found, np.ma.MaskedArray)
+        or found.ndim != 1
+        or (found.size and found.dtype.kind not in "fiu")
+    ):
+        raise DataError(
+            f"errors = {shown(errors)}: must be a list of numbers, one a picture, as pool.errors gives them"
+        )
+    if not np.isfinite(found).all():
+        raise DataError("errors holds NaN or infinite values; measure them again")
+    return read_only(found)

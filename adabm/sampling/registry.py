@@ -119,7 +119,7 @@ def select(name: str, pool: Pool, count: int, seed: int = 0) -> list[int]:
 
     Raises:
         ConfigError: unknown name, impossible count, or a strategy of your own that returned what it must not, changed the
-            pool's pictures, or, called twice, chose others the second time.
+            pool's pictures, scenes or measures, or, called twice, chose others the second time.
 
     >>> chosen = select("diverse", pool, 20)  # doctest: +SKIP
     """
@@ -128,9 +128,18 @@ def select(name: str, pool: Pool, count: int, seed: int = 0) -> list[int]:
     if not is_own(entry.choose):
         return _choice(entry, pool, int(count), seed)
     before = _content(pool)
-    chosen = _choice(entry, pool, int(count), seed)
-    if _content(pool) != before:
-        raise ConfigError(f"strategy {entry.name!r} changes the pool's pictures; let it work on copies")
+    try:
+        chosen = _choice(entry, pool, int(count), seed)
+    except ValueError as error:
+        if "read-only" not in str(error):  # as NumPy says that of the pool's measures
+            raise
+        raise ConfigError(
+            f"strategy {entry.name!r} changes what the pool knows ({error}); let it work on copies"
+        ) from None
+    after = _content(pool)
+    changed = next((name for name in before if after.get(name) != before[name]), None)
+    if changed is not None:
+        raise ConfigError(f"strategy {entry.name!r} changes the pool's {changed}; let it work on copies")
     if _choice(entry, pool, int(count), seed) != chosen:
         raise ConfigError(
             f"strategy {entry.name!r} chooses other pictures each time for the same seed; let it draw from its argument rng alone, and "
@@ -143,11 +152,20 @@ def _choice(entry: Strategy, pool: Pool, count: int, seed: int) -> list[int]:
     return _checked(entry, entry.choose(pool, count, generator(seed)), len(pool), count)
 
 
-def _content(pool: Pool) -> str:
+def _content(pool: Pool) -> dict[str, str]:
+    """Digests of the pool's pictures and scenes, and of what is measured so far, which may be more later."""
+    found = {"pictures": _digest(pool.images), "scenes": repr(pool.scenes)}
+    known = vars(pool)
+    measured = {name: known[name] for name in ("complexities", "errors") if name in known}
+    measured |= known["statistics"].to_arrays() if "statistics" in known else {}
+    return found | {name: _digest([array]) for name, array in measured.items()}
+
+
+def _digest(arrays: Sequence[np.ndarray]) -> str:
     digest = hashlib.sha256()
-    for image in pool.images:
-        digest.update(f"{image.shape}".encode())
-        digest.update(np.ascontiguousarray(image))
+    for array in arrays:
+        digest.update(f"{array.shape}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

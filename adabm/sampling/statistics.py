@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -25,7 +25,8 @@ class Statistics:
     """Statistics of n pictures, by picture; l quantized layers, in execution order.
 
     They depend on the network, the pictures and which layers are quantized, not on bits. Keep them as
-    ``np.savez(path, **statistics.to_arrays())`` and read them as ``Statistics.from_arrays(np.load(path))``.
+    ``np.savez(path, **statistics.to_arrays())`` and read them as ``Statistics.from_arrays(np.load(path))``. The arrays are
+    copied and read-only.
 
     Attributes:
         layers: (l,) names of the layers.
@@ -45,6 +46,8 @@ class Statistics:
     features: np.ndarray
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
         count, depth = len(self.complexities), len(self.layers)
         expected = dict(layers=(depth,), complexities=(count,), ranges=(count, depth, 2), spreads=(count, depth))
         expected["features"] = (count, self.features.size // max(count, 1))
@@ -54,6 +57,10 @@ class Statistics:
                     f"statistics of {count} pictures and {depth} layers: {name} has shape {getattr(self, name).shape}"
                 )
         for name in ("complexities", "ranges", "spreads", "features"):
+            if getattr(self, name).dtype.kind not in "fiu":
+                raise DataError(
+                    f"statistics: {name} holds {getattr(self, name).dtype}, not numbers; measure them again"
+                )
             if not np.isfinite(getattr(self, name)).all():
                 raise DataError(f"statistics: {name} holds NaN or infinite values")
 
@@ -75,6 +82,13 @@ class Statistics:
         if missing:
             raise DataError(f"the arrays of statistics lack {', '.join(missing)}; measure them again")
         return cls(**{field.name: np.asarray(arrays[field.name]) for field in fields(cls)})
+
+
+def read_only(values: Sequence | np.ndarray) -> np.ndarray:
+    """Return values as an array of its own that cannot be changed: strategies share it."""
+    array = np.array(values)
+    array.setflags(write=False)
+    return array
 
 
 def picture_complexity(image: np.ndarray) -> float:

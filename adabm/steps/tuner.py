@@ -24,6 +24,7 @@ from .tuning_settings import COMPUTING, TuningSettings
 from .workspace import TuningStep
 
 _IsSettings = Annotated[TuningSettings | None, "settings such as adabm.FineTuningConfig(), or null"]
+_IsProgress = Annotated[str | Path | Progress | None, "the path of a file, or null"]
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
 
 
@@ -165,10 +166,15 @@ def fine_tune(
     Raises:
         FineTuningError: the loss diverged or became NaN; the model is back at the state after the last
             good round (or after clipping), which the message names.
-        ConfigError: fewer batches than steps, or ``progress`` belongs to another model or recipe.
+        ConfigError: fewer batches than steps, ``progress`` belongs to another model or recipe, or an argument of another type.
         DataError: what is no batch, or outside of the network's value range.
     """
-    check_all(model=(model, IsModel), config=(config, _IsSettings))
+    check_all(
+        model=(model, IsModel),
+        config=(config, _IsSettings),
+        on_step=(on_step, Callable | None),
+        progress=(progress, _IsProgress),
+    )
     config = config if config is not None else model.config.step("tune")
     if config is None:
         raise ConfigError("the model's recipe has no step 'tune'; pass one")
