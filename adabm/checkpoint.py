@@ -20,7 +20,7 @@ from .networks.usable import check_network
 from .quantization.model import IsModel, QuantizedSR
 from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_state, restored
 from .serialization import check_ending, file_metadata, safetensors_bytes
-from .soundness import full_precision_output, unsound
+from .soundness import full_precision_output, undecided, unsound
 from .surroundings import as_usual
 from .telling_bits import LAYER_BITS, tell_bits
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
@@ -41,13 +41,19 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
         preset: name of the recipe to be recorded instead of its own.
 
     Raises:
-        CheckpointError: the model is not calibrated, or holds what no file could be loaded with: NaN, an empty range.
+        CheckpointError: the model is not calibrated, its recipe decides how weights are rounded and was not carried out, or it
+            holds what no file could be loaded with: NaN, an empty range.
         ConfigError: an argument of another type, or a name that does not end in .safetensors.
     """
     check_all(model=(model, IsModel), path=(path, File), preset=(preset, str | None), seed=(seed, Whole | None))
     check_ending(path)
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
+    if (step := undecided(model)) is not None:
+        raise CheckpointError(
+            f"{path}: is not written, since the step {step!r} of its recipe has not rounded any weights: adabm.calibrate carries out "
+            "the steps that watch alone; adabm.quantize carries out all of them"
+        )
     with turn(model):  # which is switched to full precision and back
         _save(model, Path(path), preset, seed)
 

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from .full_precision import FULL_PRECISION_BITS
 from .networks.sameness import same_output, test_output
+from .quantization.bit_rule import least_bits
 from .quantization.channel_weights import ChannelWeightQuantizer
 from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR, SROutput
 from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
+from .steps.decisions import DecidingStep, can_decide
 
 
 def unsound(model: QuantizedSR, tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -19,6 +21,8 @@ def unsound(model: QuantizedSR, tensors: Mapping[str, Tensor]) -> Iterator[str]:
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         yield "it holds NaN or infinite values"
     for name, layer in model.layers.items():
+        if (least := least_bits(layer, model.image2bit)) < 1:
+            yield f"some pictures would get {least} bits at the input of {name!r}"
         yield from (f"{fault} of {name!r}" for fault in _faults(layer, tuned=model.config.step("tune") is not None))
 
 
@@ -43,6 +47,14 @@ def _faults(layer: QuantizedLayer, tuned: bool) -> Iterator[str]:
         half = 2 ** (layer.weight_bits - 1)
         if not tuned and not ((weights.latent >= -half) & (weights.latent < half)).all():  # tuning may push them out
             yield "a code of the weights is beyond its bits"
+
+
+def undecided(model: QuantizedSR) -> str | None:
+    """Return the step of the recipe that was to decide how weights are rounded, where no layer has anything decided; else None."""
+    deciding = next((step.name for step in model.config.recipe.steps if isinstance(step, DecidingStep)), None)
+    quantizers = [layer.weight_quantizer for layer in model.layers.values() if can_decide(layer)]
+    rooms = [one for one in quantizers if isinstance(one, ChannelWeightQuantizer) and one.latent is not None]
+    return deciding if rooms and not any(one.is_decided for one in rooms) else None
 
 
 def full_precision_output(model: QuantizedSR) -> Tensor | None:

@@ -76,3 +76,47 @@ def test_a_recipe_file_may_say_at_which_bits_ranges_are_searched(tmp_path, recip
     steps["calibrate"]["weight_search"] = "own"
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"steps": steps}, sort_keys=False))
     assert read_recipe(tmp_path / "own.yaml").step("calibrate").weight_search == "own"
+
+
+def asked_for(*words):
+    return build_parser().parse_args(["quantize", "--images", "a", "--output", "b", *words])
+
+
+def test_fixed_bits_that_no_layer_has():
+    with pytest.raises(ConfigError, match="fixed_bits has no effect, since fully_quantized is false.*; leave it out"):
+        settings.configuration(asked_for("--body-only", "--set", "fixed_bits=3"))
+    with pytest.warns(UserWarning, match="fixed_bits has no effect") as told:
+        preset("minmax", fully_quantized=False, fixed_bits=3)
+    assert told[0].filename == __file__
+    assert settings.configuration(asked_for("--set", "fixed_bits=3"))[0].fixed_bits == 3
+    assert not settings.configuration(asked_for("--body-only"))[0].fully_quantized
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "idle", "why"),
+    [
+        ("adabm", ["--rounds", "0", "--steps-per-round", "7"], "tune.steps_per_round", "tune.rounds is 0"),
+        ("adabm", ["--rounds", "0", "--set", "tune.lr_weight=0.5"], "tune.lr_weight", "tune.rounds is 0"),
+        ("best", ["--set", "refine.steps=0", "--set", "refine.every=5"], "refine.every", "refine.steps is 0"),
+    ],
+)
+def test_settings_of_training_that_takes_no_step(recipe, words, idle, why):
+    with pytest.raises(ConfigError, match=f"{idle} has no effect, since {why}; leave it out"):
+        settings.configuration(asked_for("--recipe", recipe, *words))
+    settings.configuration(asked_for("--recipe", recipe, *words[:2]))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "told"),
+    [
+        ("adabm-image", {"deal_factors": {}}, r"deal_factors: the recipe maps no layers \(map_bits.layer is null\)"),
+        (
+            "gba-dan",
+            {"allocate_by_gradient": {"weights": False, "activations": False}},
+            "allocate_by_gradient.activations = False: must be true where weights is false",
+        ),
+    ],
+)
+def test_steps_that_would_do_nothing(recipe, changes, told):
+    with pytest.raises(ConfigError, match=told):
+        preset(recipe, changes)

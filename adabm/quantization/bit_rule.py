@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
 from ..networks import Role
-from .bit_mapping import Layer2Bit
+from .bit_mapping import Image2Bit, Layer2Bit
 
 
 class Policy(str, Enum):
@@ -89,6 +89,15 @@ def bit_range(layer: BitRuled, image_reach: int) -> BitRange:
     middle = bits_without_image(layer)
     reach = image_reach if layer.policy is Policy.ADAPTIVE else 0
     return BitRange(layer.activation_bits, layer_factor(layer), middle - reach, middle + reach)
+
+
+def least_bits(layer: BitRuled, image2bit: Image2Bit | None) -> int:
+    """Return the least activation bits that ``layer`` gets for any image.
+
+    Args:
+        image2bit: of its model.
+    """
+    return bit_range(layer, 0 if image2bit is None else image2bit.reach).least
 
 
 def counts_in_average(layer: BitRuled) -> bool:

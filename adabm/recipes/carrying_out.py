@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..own_functions import told
 from ..quantization.model import IsModel, QuantizedSR
-from ..steps import CalibrationRecord, Step, Workspace
+from ..steps import CalibrationRecord, Step, Watcher, Workspace
 from ..steps.calibration_pass import watch
 from ..validation import check
 from .kept_layers import check_layers_kept
@@ -21,15 +22,15 @@ def carry_out(
         after_calibration: called once, behind the last step that watches the full-precision network.
 
     Raises:
-        ConfigError: a step removes or replaces a layer, or replaces the configuration.
+        ConfigError: a step removes or replaces a layer, replaces the configuration, or gives something else than a watcher.
     """
     layers, config = model.layers, model.config
     groups = list(_groups(model.config.recipe.steps))
     last = max((index for index, (_, watching) in enumerate(groups) if watching), default=-1)
     for index, (steps, watching) in enumerate(groups):
-        if watching:
-            # made when their turn comes: the steps before may have changed the model
-            workspace.record = watch(model, [step.watch(model) for step in steps], workspace.calibration())
+        # made when their turn comes: the steps before may have changed the model
+        if watching and (watchers := _watchers(model, steps)):
+            workspace.record = watch(model, watchers, workspace.calibration())
         for step in steps:
             step.apply(model, workspace)
             check_layers_kept(model, layers, step)
@@ -37,16 +38,18 @@ def carry_out(
                 raise ConfigError(
                     f"step {step.name!r}: puts another configuration into the model, which is carried out by this one"
                 )
-        if index == last:
-            model.clipped = model.config.step("clip") is None
-            if after_calibration is not None:
-                after_calibration(model)
+        if model.config.step("clip") is None:
+            model.clipped = True  # nothing is left to be clipped
+        if index == last and after_calibration is not None:
+            after_calibration(model)
     if workspace.record is None:  # ranges that need no look at the network
         workspace.record = watch(model, [], workspace.calibration())
 
 
 def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecord:
     """Carry out the steps of the model's recipe that watch the full-precision network: ranges, thresholds, factors.
+
+    Others are left out: :func:`clip_ranges` and :func:`fine_tune` carry out ``clip`` and ``tune``, :func:`adabm.quantize` all.
 
     Args:
         model: freshly wrapped or calibrated before; earlier ranges are overwritten.
@@ -64,7 +67,7 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
         raise ConfigError(
             f"recipe {model.config.recipe.name}: takes {len(groups)} passes over the patches; use adabm.quantize"
         )
-    record = watch(model, [step.watch(model) for step in groups[0]], batches)
+    record = watch(model, _watchers(model, groups[0]), batches)
     model.clipped = model.config.step("clip") is None
     return record
 
@@ -82,6 +85,17 @@ def _groups(steps: Sequence[Step]) -> Iterator[tuple[list[Step], bool]]:
             yield [step], False
     if together:
         yield together, True
+
+
+def _watchers(model: QuantizedSR, steps: Sequence[Step]) -> list[Watcher]:
+    """Return what looks on for the steps; some may need no pass with the settings that they have."""
+    found = [(step, step.watch(model)) for step in steps]
+    for step, watcher in found:
+        if not isinstance(watcher, Watcher | None):
+            raise ConfigError(
+                f"step {step.name!r}: its watch returns {told(watcher)}; let it return an adabm.steps.Watcher, or None"
+            )
+    return [watcher for _, watcher in found if watcher is not None]
 
 
 def _watches(step: Step) -> bool:

@@ -15,7 +15,7 @@ from ..quantization.model import QuantizedSR
 from ..steps import Step
 from ..validation import Checked, check, shown
 from .idle_groups import check_tuned_groups
-from .idle_settings import idle_settings
+from .idle_settings import idle_bits, idle_settings
 from .kept_layers import check_layers_kept
 from .recipe import Changes, Recipe, read_recipe
 
@@ -143,6 +143,7 @@ def preset(
                 'such as preset("adabm", {"calibrate.ema": 0.8})'
             )
     recipe = read_recipe(name, root).with_changes({} if changes is None else changes)
-    for told in idle_settings(recipe.steps, changes or ()):
+    config = QuantizationConfig(**bits, recipe=recipe)
+    for told in (*idle_bits(config.fully_quantized, bits), *idle_settings(recipe.steps, changes or ())):
         warnings.warn(told, stacklevel=2)
-    return QuantizationConfig(**bits, recipe=recipe)
+    return config

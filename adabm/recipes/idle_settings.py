@@ -1,4 +1,4 @@
-"""Settings of a step that somebody asked for and that nothing would be done with, given the others."""
+"""Settings that somebody asked for and that nothing would be done with, given the others."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -21,13 +21,21 @@ def idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: b
     Args:
         steps: of the recipe as it is to be carried out.
         given: the settings that were asked for, as ``step.setting``.
-        written_out: they stand in a recipe's file, which may say at which bits ranges are searched where it does not matter.
+        written_out: they stand in a recipe's file, which may say how training would be that takes no steps, and
+            at which bits ranges are searched where it does not matter.
     """
     if any(is_own(type(step)) for step in steps):
         return []
     by_name = {step.name: step for step in steps}
     idle = dict(_idle(by_name)) | ({} if written_out else dict(_of_no_use(by_name)))
     return [f"{name} has no effect, since {idle[name]}; leave it out" for name in given if name in idle]
+
+
+def idle_bits(fully_quantized: bool, given: Iterable[str]) -> list[str]:
+    """Return a sentence for each of the bit-widths that were asked for and that no layer has."""
+    if fully_quantized or "fixed_bits" not in given:
+        return []
+    return ["fixed_bits has no effect, since fully_quantized is false: no layer is at fixed bits; leave it out"]
 
 
 def check_idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: bool = False) -> None:
@@ -66,7 +74,14 @@ def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
 
 
 def _of_no_use(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
-    """Yield settings of a search of ranges that is the same with any, or replaced later; ``calibrate.patches`` saves time there."""
+    """Yield settings of training that takes no step; and of a search of ranges that is the same with any, or replaced later.
+
+    There ``calibrate.patches`` saves time.
+    """
+    for name, count in (("tune", "rounds"), ("refine", "steps")):
+        if name in steps and getattr(steps[name], count) == 0:
+            others = (setting for setting in steps[name].settings if setting != count)
+            yield from ((f"{name}.{setting}", f"{name}.{count} is 0") for setting in others)
     calibrate, rounding, names = steps.get("calibrate"), steps.get("round_weights"), list(steps)
     if calibrate is None:
         return

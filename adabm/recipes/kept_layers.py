@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from ..errors import ConfigError
 from ..full_precision import FULL_PRECISION_BITS
+from ..quantization.bit_rule import least_bits
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..steps import Step
@@ -13,6 +14,8 @@ from ..validation import shown
 
 def check_layers_kept(model: QuantizedSR, layers: Mapping[str, QuantizedLayer], step: Step) -> None:
     """Refuse a step after which a quantized layer is gone, another one or without possible bits: no file could hold it.
+
+    Bits are possible where those of no picture are below 1, too: its values would be divided by no steps at all.
 
     Args:
         layers: ``model.layers`` before the step.
@@ -36,6 +39,11 @@ def check_layers_kept(model: QuantizedSR, layers: Mapping[str, QuantizedLayer], 
                     f"step {step.name!r}: {what} of the layer {name!r} are {shown(bits)} after it; "
                     f"let it set a whole number from 1 to 16, or {FULL_PRECISION_BITS}"
                 )
+        if (least := least_bits(layer, model.image2bit)) < 1:
+            raise ConfigError(
+                f"step {step.name!r}: after it the layer {name!r} has {layer.activation_bits} bits, of which mappings leave "
+                f"{least} for some pictures; let it have more, or leave the step map_bits out"
+            )
 
 
 def _possible(bits: object) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import ConfigError
-from ..steps import RANGES, Step, find_step, make_step, step_names
+from ..steps import RANGES, TRAINING, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
 from ..validation import Checked, check, shown
 from ..yaml_files import read_yaml
@@ -52,12 +52,20 @@ class Recipe(Checked):
             if names.count(name) > 1:
                 raise ConfigError(f"recipe {self.name}: step {name!r} is there twice; list it once")
         given: set[str] = set()
-        for step in self.steps:
+        for index, step in enumerate(self.steps):
             for need in sorted(step.needs - given):
                 raise ConfigError(
                     f"recipe {self.name}: step {step.name!r} needs {need}, which no step before it provides; "
                     f"put {_providers(need)} before it"
                 )
+            for early in self.steps[:index]:
+                for word in sorted(step.precedes & early.provides):
+                    either = early.precedes & step.provides
+                    remedy = "leave one of them out" if either else f"put {step.name!r} before {early.name!r}"
+                    raise ConfigError(
+                        f"recipe {self.name}: step {step.name!r} stands behind {early.name!r}, whose {word} it would make wrong "
+                        f"or undo; {remedy}"
+                    )
             given |= step.provides
         if RANGES not in given:
             raise ConfigError(f"recipe {self.name}: no step provides {RANGES}; add {_providers(RANGES)}")
@@ -93,7 +101,8 @@ class Recipe(Checked):
 
         Args:
             changes: ``"step.setting": value`` changes a setting; ``"step": None`` leaves a step out; ``"step": settings``
-                changes several settings of a step, or adds the step right behind the last one that provides what it needs.
+                changes several settings of a step, or adds the step: one that trains last, another one right behind the last one that
+                provides what it needs, or else before the first one that has to come later; where no step is out of order.
 
         Raises:
             ConfigError: an unknown step or setting, or one that has no effect since the step is not there.
@@ -133,12 +142,23 @@ class Recipe(Checked):
 
 
 def _inserted(steps: dict[str, dict], cls: type[Step], settings: dict) -> dict[str, dict]:
-    given = list(steps)
-    place = (
-        max((given.index(name) for name in given if find_step(name).provides & cls.needs), default=len(given) - 1) + 1
-    )
+    given = [find_step(name) for name in steps]
     items = list(steps.items())
+    place = _place(given, cls)
     return dict([*items[:place], (cls.name, settings), *items[place:]])
+
+
+def _place(given: Sequence[type[Step]], added: type[Step]) -> int:
+    """Return where among steps another one goes; where no place is in order, one at which the recipe is refused."""
+    if TRAINING in added.provides:
+        return len(given)
+    least = max((index + 1 for index, step in enumerate(given) if step.provides & added.needs), default=0)
+    waiting = (i for i, step in enumerate(given) if step.provides & added.precedes or step.needs & added.provides)
+    most = next(waiting, len(given))
+    if not added.needs:
+        return most
+    orderly = (i for i in range(least, most + 1) if not any(added.provides & step.precedes for step in given[i:]))
+    return next(orderly, least)
 
 
 def _providers(need: str) -> str:

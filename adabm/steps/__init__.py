@@ -5,12 +5,27 @@ A step of your own is a dataclass in a file of your own, see docs/extending.md.
 
 from ..validation import require
 from .progress import Progress
-from .step import LAYER_FACTORS, RANGES, Step, Watcher, find_step, make_step, step, step_names
+from .step import (
+    CLIPPING,
+    DECISIONS,
+    LAYER_FACTORS,
+    RANGES,
+    TRAINING,
+    Step,
+    Watcher,
+    find_step,
+    make_step,
+    step,
+    step_names,
+)
 from .workspace import CalibrationRecord, TuningStep, Workspace
 
 __all__ = [
+    "CLIPPING",
+    "DECISIONS",
     "LAYER_FACTORS",
     "RANGES",
+    "TRAINING",
     "CalibrationRecord",
     "Progress",
     "Step",

@@ -14,7 +14,7 @@ from ..quantization.macs import macs_by_layer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, LayerBits, Pixels, require
 from .sensitivities import projected_errors, ranges_by_bits
-from .step import RANGES, Step, step
+from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, step
 from .work_share import small_side, work_share
 from .workspace import Workspace
 
@@ -29,7 +29,8 @@ class AllocateBits(Step):
 
     Attributes:
         reach: bits up and down from the base.
-        least, most: bits of any layer, unless the base itself is beyond; 8 is what integer kernels execute.
+        least, most: bits of any layer, unless the base itself is beyond; 8 is what integer kernels execute. Mappings leave a
+            layer at least 1 bit: with those of image and layer it gets 3 or more.
         pixels: of the low-resolution patches that are looked at, together; at least one patch is taken. Networks of more than
             4 million multiplications for a pixel get proportionally fewer.
         directions: random output vectors for each patch.
@@ -37,6 +38,7 @@ class AllocateBits(Step):
     """
 
     needs = frozenset({RANGES})
+    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
 
     reach: LayerBits = 2
     least: LayerBits = 2
@@ -49,18 +51,23 @@ class AllocateBits(Step):
         super().__post_init__()
         require(self.least <= self.most, "least", self.least, "at most 'most'")
 
-    def candidates(self, base: int) -> list[int]:
-        """Return the bits that a layer may get, ascending."""
+    def candidates(self, base: int, mapped: int = 0) -> list[int]:
+        """Return the bits that a layer may get, ascending.
+
+        Args:
+            mapped: bits that mappings may take away from them.
+        """
         if base == FULL_PRECISION_BITS:
             return [base]
-        least, most = min(base, max(self.least, base - self.reach)), max(base, min(self.most, base + self.reach))
-        return list(range(least, most + 1))
+        least, most = max(self.least, base - self.reach, 1 + mapped), min(self.most, base + self.reach)
+        return list(range(min(base, least), max(base, most) + 1))
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Set bits and ranges of the layers that count in the FAB."""
         base, calibrate = model.config.activation_bits, model.config.step("calibrate")
         layers = {name: layer for name, layer in model.layers.items() if counts_in_average(layer)}
-        bits = self.candidates(base)
+        mapping = model.config.step("map_bits")
+        bits = self.candidates(base, 0 if mapping is None else mapping.reach)
         if len(bits) == 1 or not layers:
             return
         small = min(workspace.patch_size, small_side(model))

@@ -14,7 +14,7 @@ from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, NotNegative, require
 from .losses import distillation_losses
-from .step import RANGES, Step, step
+from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, step
 from .teacher import Teacher
 from .workspace import Workspace
 
@@ -44,6 +44,7 @@ class AllocateByGradient(Step):
     """
 
     needs = frozenset({RANGES})
+    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
 
     weights: bool = True
     activations: bool = True
@@ -52,13 +53,20 @@ class AllocateByGradient(Step):
     patch_size: Count | None = None
     structure_weight: NotNegative = 10.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.weights or self.activations, "activations", False, "true where weights is false, else nothing is done"
+        )
+
     def check(self, config) -> None:
         """Refuse bits of which none can be taken, and weights whose steps do not depend on bits."""
-        for wanted, name in ((self.weights, "weight_bits"), (self.activations, "activation_bits")):
-            bits = getattr(config, name)
-            require(
-                not wanted or bits > 1, name, bits, "2 or more with allocate_by_gradient, which may take a bit away"
-            )
+        mapping = config.step("map_bits")
+        mapped = 0 if mapping is None else mapping.reach
+        for wanted, name, others in ((self.weights, "weight_bits", 0), (self.activations, "activation_bits", mapped)):
+            bits, least = getattr(config, name), 2 + others
+            told = f"{least} or more with allocate_by_gradient{' and map_bits' if others else ''}, which may take a bit away"
+            require(not wanted or bits >= least, name, bits, told)
         calibrate = config.step("calibrate")
         if self.weights and calibrate is not None and calibrate.granularity != "tensor":
             raise ConfigError(

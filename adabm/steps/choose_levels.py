@@ -13,7 +13,7 @@ from ..quantization.channel_ranges import SubsetQuantizer, midpoints
 from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, Pixels
-from .step import RANGES, Step, step
+from .step import DECISIONS, RANGES, TRAINING, Step, step
 from .work_share import small_side
 from .workspace import Workspace
 
@@ -44,6 +44,7 @@ class ChooseLevels(Step):
     """
 
     needs = frozenset({RANGES})
+    precedes = frozenset({DECISIONS, TRAINING})
 
     pixels: Pixels = 40_000
     values: Count = 8192

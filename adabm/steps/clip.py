@@ -11,7 +11,7 @@ from ..quantization.model import IsModel, QuantizedSR
 from ..quantization.observers import best_shrink
 from ..validation import Count, Share, check_all
 from .calibration_pass import check_batch
-from .step import RANGES, Step, step
+from .step import CLIPPING, RANGES, TRAINING, Step, step
 from .workspace import Workspace
 
 CANDIDATES = 100
@@ -28,6 +28,8 @@ class Clip(Step):
     """
 
     needs = frozenset({RANGES})
+    provides = frozenset({CLIPPING})
+    precedes = frozenset({TRAINING})
 
     share: Share = 0.5
     batch_size: Count = 2

@@ -5,8 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..quantization.model import QuantizedSR
-from .step import LAYER_FACTORS, Step, step
+from .step import CLIPPING, DECISIONS, LAYER_FACTORS, TRAINING, Step, step
 from .workspace import Workspace
 
 
@@ -21,8 +22,15 @@ class DealFactors(Step):
     """
 
     needs = frozenset({LAYER_FACTORS})
+    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
 
     by: Literal["random", "opposite"] = "random"
+
+    def check(self, config) -> None:
+        """Refuse a recipe whose bits follow no layer."""
+        mapping = config.step("map_bits")
+        if mapping is not None and mapping.layer is None:
+            raise ConfigError("deal_factors: the recipe maps no layers (map_bits.layer is null); leave the step out")
 
     def apply(self, model: QuantizedSR, workspace: Workspace) -> None:
         """Change the factors in place."""

@@ -8,7 +8,7 @@ from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.channel_weights import ChannelWeightQuantizer
 from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
-from .step import RANGES, Step
+from .step import DECISIONS, RANGES, Step
 
 
 def check_channels(step: str, config) -> None:
@@ -26,6 +26,7 @@ class DecidingStep(Step):
     """A step that decides codes and biases of weights, behind the ranges."""
 
     needs = frozenset({RANGES})
+    provides = frozenset({DECISIONS})
 
     def check(self, config) -> None:
         """Refuse weights by tensor."""

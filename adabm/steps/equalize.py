@@ -12,7 +12,7 @@ from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count
 from .shift_channels import ChannelStatistics, by_channel, layers_with_channels
-from .step import Step, Watcher, step
+from .step import DECISIONS, RANGES, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 _LEAST = 1e-4  # of the largest channel's size
@@ -31,6 +31,7 @@ class Equalize(Step):
         patches: how many of the calibration patches it looks at; None: all.
     """
 
+    precedes = frozenset({RANGES, DECISIONS})
     changes_network = True
 
     strength: Annotated[float, Gt(0), Le(1)] = 0.5

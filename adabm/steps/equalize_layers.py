@@ -12,7 +12,7 @@ from ..quantization.layers import QuantizedConv2d
 from ..quantization.model import QuantizedSR
 from .decisions import check_channels
 from .shift_channels import layers_with_channels
-from .step import Step, step
+from .step import DECISIONS, RANGES, Step, step
 from .workspace import Workspace
 
 _SWEEPS, _SETTLED = 20, 1e-3
@@ -31,6 +31,7 @@ class EqualizeLayers(Step):
     4.1 (equation 11). Deviation: high biases are not absorbed.
     """
 
+    precedes = frozenset({RANGES, DECISIONS})
     changes_network = True
 
     def check(self, config) -> None:

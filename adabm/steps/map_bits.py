@@ -17,7 +17,7 @@ from ..quantization.model import QuantizedSR
 from ..quantization.observers import quantile
 from ..validation import Share, one_of, require
 from .calibration_pass import moving_average
-from .step import LAYER_FACTORS, Step, Watcher, step
+from .step import CLIPPING, DECISIONS, LAYER_FACTORS, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -37,6 +37,7 @@ class MapBits(Step):
     """
 
     provides = frozenset({LAYER_FACTORS})
+    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
 
     image: Annotated[str, one_of(COMPLEXITIES)] | None = "gradient"
     layer: Annotated[str, one_of(SENSITIVITIES)] | None = "deviation"
@@ -45,9 +46,14 @@ class MapBits(Step):
     layer_percentile: Annotated[float, Ge(0), Lt(50)] = 30.0
     ema: Share = 0.9
 
+    @property
+    def reach(self) -> int:
+        """How many bits an image and a layer can together add to a layer's base or take away."""
+        return (Image2Bit.reach if self.image else 0) + (Layer2Bit.reach if self.layer else 0)
+
     def check(self, config) -> None:
         """Refuse base bits that a mapping could bring below 1, or full precision."""
-        least = 1 + (Image2Bit.reach if self.image else 0) + (Layer2Bit.reach if self.layer else 0)
+        least = 1 + self.reach
         bits = config.activation_bits
         require(
             bits >= least,

@@ -7,7 +7,7 @@ from ..quantization.bit_rule import Policy
 from ..quantization.channel_ranges import ChannelRangeQuantizer
 from ..quantization.layers import WeightedLayer
 from ..quantization.model import QuantizedSR
-from .step import RANGES, Step, step
+from .step import DECISIONS, RANGES, TRAINING, Step, step
 from .workspace import Workspace
 
 # Steps that set ranges of values as they are, or a quantizer of their own.
@@ -29,6 +29,7 @@ class NormalizeChannels(Step):
     """
 
     needs = frozenset({RANGES})
+    precedes = frozenset({DECISIONS, TRAINING})
 
     def check(self, config) -> None:
         """Refuse steps that would set ranges of values that are not normalized."""

@@ -14,7 +14,7 @@ from ..quantization.tunable import tunables
 from ..validation import Count, NotNegative, Positive, Share
 from .decisions import DecidingStep, bias_of, can_decide
 from .soft_rounding import SoftRounding
-from .step import step
+from .step import DECISIONS, step
 from .units import Sample, Unit, copied, observe, units
 from .workspace import Workspace
 
@@ -47,6 +47,8 @@ class Reconstruct(DecidingStep):
         pixels: of the low-resolution patches, together; at least one patch is taken.
         patch_size: in LR pixels; None: as in calibration.
     """
+
+    precedes = frozenset({DECISIONS})
 
     unit: Literal["layer", "block"] = "block"
     iterations: Count = 200

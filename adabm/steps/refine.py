@@ -15,7 +15,7 @@ from ..quantization.model import QuantizedSR
 from ..quantization.tunable import ROUNDING, Tunable, tunables
 from ..validation import Count, NotNegative, Whole
 from .native_types import has_bfloat16
-from .step import RANGES, Step, step
+from .step import DECISIONS, RANGES, TRAINING, Step, step
 from .teacher import Teacher
 from .tuning_settings import COMPUTING
 from .work_share import small_side
@@ -50,6 +50,7 @@ class Refine(Step):
     """
 
     needs = frozenset({RANGES})
+    provides = frozenset({DECISIONS, TRAINING})  # codes too, which a step that decides anew would throw away
 
     steps: Whole = 200
     batch_size: Count = 2

@@ -17,7 +17,7 @@ from ..quantization.observers import observe_activation
 from ..validation import Count, Pixels, one_of
 from .decisions import DecidingStep, can_decide
 from .rounding import ROUNDING_RULES, least_squares, ridged
-from .step import step
+from .step import DECISIONS, step
 from .two_streams import run_two_streams
 from .work_share import small_side, work_share
 from .workspace import Workspace
@@ -42,6 +42,8 @@ class RoundWeights(DecidingStep):
             multiplications for a pixel get proportionally fewer pixels and rows, but enough rows for least squares.
         patch_size: in LR pixels; None: as in calibration, in such networks 48 at most.
     """
+
+    precedes = frozenset({DECISIONS})
 
     by: Annotated[str, one_of(ROUNDING_RULES)] = "gptq"
     ridge: Annotated[float, Ge(0), Le(1e6)] = 1.0

@@ -12,7 +12,7 @@ from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.quantizers import WeightQuantizer
 from ..validation import Count, Share
-from .step import RANGES, Step, Watcher, step
+from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -35,6 +35,7 @@ class SearchBounds(Step):
     """
 
     needs = frozenset({RANGES})
+    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
 
     points: Count = 100
     one_sided: Share = 0.1

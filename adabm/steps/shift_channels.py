@@ -10,7 +10,7 @@ from ..quantization.domains import channel_affine, install_channel_affine
 from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count
-from .step import Step, Watcher, step
+from .step import DECISIONS, RANGES, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 _PLACES = 1 << 14  # of a batch that are looked at, at least
@@ -28,6 +28,7 @@ class ShiftChannels(Step):
         patches: how many of the calibration patches it looks at; None: all.
     """
 
+    precedes = frozenset({RANGES, DECISIONS})
     changes_network = True
 
     patches: Count | None = 16

@@ -13,7 +13,7 @@ from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.piecewise import PiecewiseQuantizer
 from ..validation import Count
-from .step import RANGES, Step, Watcher, step
+from .step import DECISIONS, RANGES, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -35,6 +35,7 @@ class SplitRanges(Step):
     """
 
     needs = frozenset({RANGES})
+    precedes = frozenset({DECISIONS, TRAINING})
     more_code_bits: ClassVar[int] = 1  # codes of a layer: 2 to the power of its bits and these
 
     points: Count = 50

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..quantization.model import QuantizedSR
 from ..validation import require
-from .step import LAYER_FACTORS, Step, step
+from .step import LAYER_FACTORS, TRAINING, Step, step
 from .workspace import Workspace
 
 
@@ -24,6 +24,7 @@ class StartThresholds(Step):
     """
 
     needs = frozenset({LAYER_FACTORS})  # of the step that maps images too
+    precedes = frozenset({TRAINING})
 
     at: tuple[float, float] | None = None
 

@@ -17,6 +17,10 @@ from .workspace import CalibrationRecord, Workspace
 
 RANGES = "ranges"  # what most steps need and `calibrate` provides
 LAYER_FACTORS = "layer factors"
+CLIPPING = "clipped ranges"  # for the bits that a layer has by then
+DECISIONS = "decided weights"  # whose codes and biases fit the ranges and bits that there are
+TRAINING = "trained parameters"
+_WORDS = ("needs", "provides", "precedes")
 
 
 class Step(Checked):
@@ -32,6 +36,8 @@ class Step(Checked):
         name: what recipes call it.
         needs: what an earlier step of the recipe must have provided, such as ``RANGES``.
         provides: what the model has after it.
+        precedes: what no earlier step may have provided, since this one would make it wrong or throw it away: ranges of values
+            that it maps elsewhere, weights decided for ranges that it sets anew.
         changes_network: what :meth:`watch` leads to changes what the full-precision network computes on the way, so that
             the steps behind it need a pass of their own. Other steps in a row that watch share one pass.
     """
@@ -39,6 +45,7 @@ class Step(Checked):
     name: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
+    precedes: ClassVar[frozenset[str]] = frozenset()
     changes_network: ClassVar[bool] = False
 
     def check(self, config: Any) -> None:
@@ -103,7 +110,8 @@ def step(name: str) -> Callable[[S], S]:
     """Register the decorated class as the step ``name``; a file that is executed again replaces its own.
 
     Raises:
-        ConfigError: another step has the name, or the class is no frozen dataclass derived from :class:`Step`.
+        ConfigError: another step has the name, or the class is no frozen dataclass derived from :class:`Step`, or ``needs``,
+            ``provides`` or ``precedes`` is no set of words.
 
     >>> @step("nothing")
     ... @dataclasses.dataclass(frozen=True)
@@ -119,11 +127,21 @@ def step(name: str) -> Callable[[S], S]:
         other = _STEPS.get(name)
         if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigError(f"a step {name!r} exists already ({other.__module__}); choose another name")
+        for words in _WORDS:
+            setattr(cls, words, _words(name, words, getattr(cls, words)))
         cls.name = name
         _STEPS[name] = cls
         return cls
 
     return add
+
+
+def _words(step: str, name: str, given: object) -> frozenset[str]:
+    if not isinstance(given, (frozenset, set, tuple, list)) or not all(isinstance(word, str) for word in given):
+        raise ConfigError(
+            f"step {step!r}: {name} = {shown(given)}: must be a set of words, such as frozenset({{RANGES}})"
+        )
+    return frozenset(given)
 
 
 def step_names() -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..quantization.model import QuantizedSR
 from ..quantization.tunable import GROUPS, ROUNDING
 from ..validation import require
-from .step import RANGES, Step, step
+from .step import RANGES, TRAINING, Step, step
 from .tuner import check_groups, fine_tune
 from .tuning_settings import EACH_ONCE, TuningSettings
 from .workspace import Workspace
@@ -17,6 +17,7 @@ class Tune(TuningSettings, Step):
     """Train ranges and mappings against the full-precision network; the settings are those of :class:`TuningSettings`."""
 
     needs = frozenset({RANGES})
+    provides = frozenset({TRAINING})
 
     def check(self, config) -> None:
         """Refuse unknown groups at once where no file of the user's could declare them."""
