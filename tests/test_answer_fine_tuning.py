@@ -138,7 +138,7 @@ def test_networks_whose_turns_end_are_told_together():
     head, *_, advice, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
     assert head.endswith(
         "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet all of it is there when the turn of weight ranges ends, "
-        "after 5 and 5 steps.**"
+        "after 5 steps.**"
     )
     assert "after the 5 steps of weight ranges on SRResNet" in advice
 

@@ -93,7 +93,8 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
             by_steps.setdefault(tuned.enough, []).append(name)
     for group, places in by_group.items():
         on = f"on {several([name for name, _ in places])} " if len(found) > 1 else ""
-        steps = several([str(step) for _, step in places])
+        ended = [str(step) for _, step in places]
+        steps = ended[0] if len(set(ended)) == 1 else several(ended)
         texts.insert(0, f"{on}all of it is there when the turn of {GROUPS.get(group, group)} ends, after {steps} steps")
     if by_steps:
         on = lambda names: f" on {several(names)}" if len(found) > 1 else ""
