@@ -168,6 +168,16 @@ def test_what_cannot_be_compared_is_left_whatever_the_evidence(root, monkeypatch
     assert told in capsys.readouterr().out
 
 
+def test_a_table_whose_commit_is_gone_is_compared_with_what_it_was_carried_over_to(root, monkeypatch, capsys):
+    written_by(root, "0" * 40, carried_over={"from_commit": "0" * 40, "reason": "equal syntax trees"})
+    commit(root)
+    assert run(monkeypatch) == 0 and capsys.readouterr().out.count("carried over") == 2
+    change(root, METRICS, "def psnr_y(", "EXTRA = 1\n\n\ndef psnr_y(")
+    written_by(root, "0" * 40, carried_over={"from_commit": "0" * 40, "reason": "computed again"})
+    commit(root)
+    assert run(monkeypatch) == 1 and "measuring: EXTRA (engines/metrics.py)" in capsys.readouterr().out
+
+
 def test_a_commit_without_the_package_is_told(root, monkeypatch, capsys):
     shutil.rmtree(root / "adabm")
     written_by(root, commit(root))

@@ -3,13 +3,15 @@
 ``python -m pipelines.stages.carry_over [FOLDER ...]`` looks at each table whose provenance names other code than today's.
 Of the commit that it names and of the package as it is now it compares the definitions that each group of its code
 depends on: if every one has its equal on the other side, wherever it stands there, the provenance gets today's hashes and
-a note. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
+a note. Where that commit is gone and the table was carried over before, it is compared with the code of the commit that recorded
+this. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
 that the numbers are the same all the same; this and how many differ is then recorded, the notebook as it is now counts as the
 table's, and its parameters get the names that settings have now.
 """
 
 import json
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,7 +119,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
-    then = tree_at(root, record["git_commit"])
+    then = _code_of(path, root, record)
     own = tuple(roots.get("answer", ()))
     changed = {name: found for name in groups if (found := differing(then, name, package(), own))}
     if not changed and notebook != record.get("notebook_code_sha256"):
@@ -132,6 +134,23 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
     return "carried over"
+
+
+def _code_of(path: Path, root: Path, record: Mapping) -> CodeTree:
+    """Return the code of the commit that wrote a table; where that is gone, what it was carried over to when its provenance was committed.
+
+    Raises:
+        DataError: git has neither.
+    """
+    try:
+        return tree_at(root, record["git_commit"])
+    except DataError:
+        if "carried_over" not in record:
+            raise
+    told = subprocess.run(
+        ["git", "log", "-1", "--format=%H", "--", str(path.resolve())], cwd=root, capture_output=True, text=True
+    )
+    return tree_at(root, told.stdout.strip() or record["git_commit"])
 
 
 def _notebook_hash(root: Path, record: Mapping) -> str | None:
