@@ -73,6 +73,30 @@ def test_what_is_told_to_be_idle_changes_nothing(recipe, given, others, why):
     assert told[0].filename == __file__  # the line of whoever asked
 
 
+@pytest.mark.parametrize(
+    ("step", "settings"), [("clip", {"share": 0.3}), ("search_bounds", {"points": 7}), ("clip_outliers", {})]
+)
+def test_a_step_whose_ranges_are_replaced_is_told_to_be_idle(tmp_path, step, settings):
+    changes = {"allocate_bits": None, step: settings}
+    with pytest.warns(UserWarning, match=f"{step} has no effect, since {ANEW}") as told:
+        preset("fast", changes)
+    assert len(told) == 1  # not for each of its settings, too
+    without, with_it = quantized("fast", {"allocate_bits": None}), quantized("fast", changes)
+    assert same(without, {name: value for name, value in with_it.items() if name in without})
+    steps = read_recipe("fast").with_changes(changes).to_dict()
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"steps": steps}, sort_keys=False))
+    with pytest.raises(ConfigError, match=f"own.yaml: {step} has no effect, since {ANEW}"):
+        read_recipe(tmp_path / "own.yaml")
+    steps["round_weights"]["ranges"] = False
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"steps": steps}, sort_keys=False))
+    read_recipe(tmp_path / "own.yaml")
+
+
+def test_settings_of_a_whole_step_are_looked_at():
+    with pytest.warns(UserWarning, match="calibrate.percentile has no effect, since neither"):
+        preset("minmax", {"calibrate": {"percentile": 0.9}})
+
+
 @pytest.mark.parametrize("recipe", ["fast", "minmax"])
 def test_a_recipe_file_may_say_at_which_bits_ranges_are_searched(tmp_path, recipe):
     steps = yaml.safe_load((FOLDER / f"{recipe}.yaml").read_text())["steps"]

@@ -8,7 +8,7 @@ from types import NoneType
 from ..errors import ConfigError
 from ..recipes import QuantizationConfig, read_recipe, shipped
 from ..recipes.config import BITS
-from ..recipes.idle_settings import check_idle_settings, idle_bits
+from ..recipes.idle_settings import asked_for, check_idle_settings, idle_bits
 from ..recipes.names import new_name
 from ..steps.step import find_step, step_names
 from ..suggestions import suggestion
@@ -53,7 +53,7 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
     config = QuantizationConfig(**bits, recipe=recipe.with_changes(changes))
     for told in idle_bits(config.fully_quantized, bits):
         raise ConfigError(told)
-    check_idle_settings(config.recipe.steps, changes)
+    check_idle_settings(config.recipe.steps, asked_for(changes))
     return config, config.recipe.title
 
 

@@ -15,7 +15,7 @@ from ..quantization.model import QuantizedSR
 from ..steps import Step
 from ..validation import Checked, check, shown
 from .idle_groups import check_tuned_groups
-from .idle_settings import idle_bits, idle_settings
+from .idle_settings import asked_for, idle_bits, idle_settings
 from .kept_layers import check_layers_kept
 from .recipe import Changes, Recipe, read_recipe
 
@@ -144,6 +144,6 @@ def preset(
             )
     recipe = read_recipe(name, root).with_changes({} if changes is None else changes)
     config = QuantizationConfig(**bits, recipe=recipe)
-    for told in (*idle_bits(config.fully_quantized, bits), *idle_settings(recipe.steps, changes or ())):
+    for told in (*idle_bits(config.fully_quantized, bits), *idle_settings(recipe.steps, asked_for(changes or {}))):
         warnings.warn(told, stacklevel=2)
     return config

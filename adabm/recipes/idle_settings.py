@@ -1,6 +1,7 @@
-"""Settings that somebody asked for and that nothing would be done with, given the others."""
+"""Settings and steps that somebody asked for and that nothing would come of, given the others."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from ..errors import ConfigError
 from ..own_functions import is_own
@@ -9,18 +10,28 @@ from ..steps import Step
 # Of this package's observers: those that take no percentile, and those whose range is the same at all bits.
 _OBSERVERS = ("minmax", "omse", "omse_absmax", "mse")
 _SAME_AT_ALL_BITS = ("minmax", "percentile")
-# Steps that neither use the ranges that are there nor leave anything that depends on them.
+# Steps that neither use the ranges that are there nor leave anything that depends on them; and those that do nothing but set ranges.
 _KEEP_RANGES = ("map_bits", "allocate_bits")
+_SET_RANGES = ("search_bounds", "clip_outliers", "clip")
+_REPLACED = "round_weights sets all ranges anew (round_weights.ranges)"
+
+
+def asked_for(changes: Mapping[str, object]) -> Iterator[str]:
+    """Yield the steps and the settings, as ``step.setting``, that changes of a recipe ask for; a whole step has several."""
+    for name, value in changes.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{setting}" for setting in value)
 
 
 def idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: bool = False) -> list[str]:
-    """Return a sentence for each setting without any effect: its name, and what makes it idle.
+    """Return a sentence for each setting and step without any effect: its name, and what makes it idle.
 
     Recipes with a step of the user's own have none, since what that does is not known.
 
     Args:
         steps: of the recipe as it is to be carried out.
-        given: the settings that were asked for, as ``step.setting``.
+        given: the steps and settings that were asked for, as ``step`` and ``step.setting``.
         written_out: they stand in a recipe's file, which may say how training would be that takes no steps, and
             at which bits ranges are searched where it does not matter.
     """
@@ -28,7 +39,11 @@ def idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: b
         return []
     by_name = {step.name: step for step in steps}
     idle = dict(_idle(by_name)) | ({} if written_out else dict(_of_no_use(by_name)))
-    return [f"{name} has no effect, since {idle[name]}; leave it out" for name in given if name in idle]
+    told = [name for name in given if name in idle]
+    told = [
+        name for name in told if name.partition(".")[0] not in {*told} - {name}
+    ]  # of an idle step not each setting, too
+    return [f"{name} has no effect, since {idle[name]}; leave it out" for name in told]
 
 
 def idle_bits(fully_quantized: bool, given: Iterable[str]) -> list[str]:
@@ -39,22 +54,27 @@ def idle_bits(fully_quantized: bool, given: Iterable[str]) -> list[str]:
 
 
 def check_idle_settings(steps: Sequence[Step], given: Iterable[str], *, written_out: bool = False) -> None:
-    """Refuse settings without any effect, see :func:`idle_settings`.
+    """Refuse settings and steps without any effect, see :func:`idle_settings`.
 
     Raises:
-        ConfigError: names the setting, and what makes it idle.
+        ConfigError: names the setting or step, and what makes it idle.
     """
     for told in idle_settings(steps, given, written_out=written_out):
         raise ConfigError(told)
 
 
 def _idle(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
-    """Yield each setting that is idle, and why."""
+    """Yield each setting and step that is idle, and why."""
     calibrate, mapping, tune, rounding = map(steps.get, ("calibrate", "map_bits", "tune", "round_weights"))
     if calibrate is not None and {calibrate.activation, calibrate.weight} <= {*_OBSERVERS}:
         yield "calibrate.percentile", "neither calibrate.activation nor calibrate.weight is percentile"
     if rounding is not None and rounding.ridge == 0 and rounding.repair:
         yield "round_weights.repair", "round_weights.ridge is 0: no least squares"
+    for name in _replaced(steps):
+        if name != "calibrate":
+            yield from (
+                (idle, _REPLACED) for idle in (name, *(f"{name}.{setting}" for setting in steps[name].settings))
+            )
     parts = {"image": ("image_percentile", "ema"), "layer": ("layer_percentile", "allocation")}
     for part, settings in parts.items():
         if mapping is not None and getattr(mapping, part) is None:
@@ -82,15 +102,23 @@ def _of_no_use(steps: Mapping[str, Step]) -> Iterator[tuple[str, str]]:
         if name in steps and getattr(steps[name], count) == 0:
             others = (setting for setting in steps[name].settings if setting != count)
             yield from ((f"{name}.{setting}", f"{name}.{count} is 0") for setting in others)
-    calibrate, rounding, names = steps.get("calibrate"), steps.get("round_weights"), list(steps)
+    calibrate = steps.get("calibrate")
     if calibrate is None:
         return
     if calibrate.granularity == "tensor" and {calibrate.activation, calibrate.weight} <= {*_SAME_AT_ALL_BITS}:
         yield "calibrate.weight_search", "ranges of calibrate.activation and calibrate.weight are the same at all bits"
-    if rounding is not None and rounding.ranges:
-        if {*names[names.index("calibrate") + 1 : names.index("round_weights")]} <= {*_KEEP_RANGES}:
-            for setting in ("ema", "weight_search"):
-                yield f"calibrate.{setting}", "round_weights sets all ranges anew (round_weights.ranges)"
+    if "calibrate" in _replaced(steps):
+        yield from ((f"calibrate.{setting}", _REPLACED) for setting in ("ema", "weight_search"))
+
+
+def _replaced(steps: Mapping[str, Step]) -> list[str]:
+    """Return the steps whose ranges ``round_weights`` replaces before any step has used them, ``calibrate`` among them."""
+    rounding, names = steps.get("round_weights"), list(steps)
+    if rounding is None or not rounding.ranges:
+        return []
+    before = names[names.index("calibrate") : names.index("round_weights")]
+    unused = takewhile(lambda name: name in ("calibrate", *_KEEP_RANGES, *_SET_RANGES), reversed(before))
+    return [name for name in unused if name not in _KEEP_RANGES]
 
 
 def _no_bit_loss(mapping: Step | None, tune: Step) -> str | None:

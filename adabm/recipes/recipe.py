@@ -227,8 +227,9 @@ def _list(path: Path, key: str, value: object) -> Sequence:
 
 
 def _asked_for(steps: Sequence[Step], given: Mapping[str, Mapping | None]) -> Iterator[str]:
-    """Yield the settings that a file has at other values than the default ones: a recipe written out in full has them all."""
+    """Yield a file's steps, and its settings at other values than the default ones: a recipe written out in full has them all."""
     for step in steps:
+        yield step.name
         for each in fields(step):
             if each.name in (given.get(step.name) or ()) and getattr(step, each.name) != each.default:
                 yield f"{step.name}.{each.name}"
