@@ -94,6 +94,7 @@ def files(tmp_path_factory) -> Path:
     return write_files(tmp_path_factory.mktemp("files"))
 
 
+@pytest.mark.slow
 def test_quantize(request, files, tmp_path):
     words = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", *TINY, "--overwrite"]
     command = Command(tmp_path, "adabm", *words, "--output", tmp_path / "out" / "q.safetensors")

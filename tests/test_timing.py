@@ -236,6 +236,7 @@ def test_impossible_repeats_are_refused(files, repeats):
 # -- memory and fits -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_peak_memory_grows_with_what_is_done(files, monkeypatch):
     fork_instead(monkeypatch)
     large = workload(files, picture=files / "large" / "a.png")
