@@ -30,7 +30,7 @@ RUNS = {
     "long rounds": {"method": "adabm", "changes": {"tune.steps_per_round": 20, "tune.rounds": 3}},
     "weight ranges alone": {"method": "adabm", "changes": {"tune.groups": ["weight"]}},
 }
-NETS = {"one": "edsr_f64b16_x4", "two": "srresnet_bn_x4", "three": "DAT_light_x4"}
+NETS = {"one": "edsr_f64b16_x4", "two": "srresnet_bn_x4", "three": "DAT_light_x4", "four": "rrdbnet_psnr_x4"}
 
 
 def table(psnr, series="released", seeds=(0,), network="one", **changes):
@@ -411,6 +411,7 @@ def test_the_answer_tells_learning_rates_by_network_and_where_the_best_runs_star
         table({0: 29.0, 5: 28.0, 20: 27.0}, "own", network="two"),
         table({0: 29.0, 5: 29.5, 20: 29.6}, "own, slow", network="two"),
         table({0: 28.0, 5: 28.5, 20: 28.5}, "own", network="three"),
+        table({0: 28.0, 5: 28.5, 20: 28.5}, "own", network="four"),
     )
     found = fine_tuning.conclusion(rows, RATES, EFFORT)
     head, details = found[:2]
@@ -420,7 +421,7 @@ def test_the_answer_tells_learning_rates_by_network_and_where_the_best_runs_star
         "Harmful is a learning rate of 0.01 on SRResNet (-2.00 dB in 20 steps). "
         "Learning rate: 0.01 and 0.001 end alike on EDSR-baseline (+0.50 dB and +0.52 dB in 20 steps, 1 seed), 0.0001 lower (+0.20 dB "
         "in 5 steps, 1 seed); 0.001 ends best on SRResNet (+0.60 dB in 20 steps, 1 seed), 0.01 lower (-2.00 dB in 20 steps, 1 seed); only "
-        "0.01 was tried on DAT-light. Runs of unequal length are compared on EDSR-baseline. "
+        "0.01 was tried on DAT-light and RRDBNet. Runs of unequal length are compared on EDSR-baseline. "
         "These runs start from weight ranges searched at own bits. Runs from the released ranges start and "
         "end lower: by 10.05 and 0.46 dB on EDSR-baseline (both at 0.01). Runs end between "
     )

@@ -28,18 +28,21 @@ def told_rates(
     Args:
         rates: of each network and run.
     """
-    texts, unequal, tried = [], [], False
+    texts, unequal, alone = [], [], {}
     for name, of in ended.items():
         method = runs[best_run(of)]["method"]
         alike = {run: tuned for run, tuned in of.items() if runs[run]["method"] == method}
         by_rate = _chosen(alike, {run: rates[name, run] for run in alike})
-        tried |= len(by_rate) > 1
+        if len(by_rate) == 1:
+            alone.setdefault(next(iter(by_rate)), []).append(name)
+            continue
         unequal += [name] if len({tuned.last for tuned in by_rate.values()}) > 1 else []
         texts.append(_told(by_rate, f" on {name}" if len(ended) > 1 else ""))
+    if not texts:
+        return ""
+    texts += [f"only {rate} was tried on {several(names)}" for rate, names in alone.items()]
     other = f" on {several(unequal)}" if unequal and len(ended) > 1 else ""
-    return (f"Learning rate: {'; '.join(texts)}." if tried else "") + (
-        f" Runs of unequal length are compared{other}." if unequal else ""
-    )
+    return f"Learning rate: {'; '.join(texts)}." + (f" Runs of unequal length are compared{other}." if unequal else "")
 
 
 def harmful_rates(
@@ -80,8 +83,6 @@ def _largest_first(rate: str) -> float:
 
 def _told(by_rate: Mapping[str, Tuned], on: str) -> str:
     """Which rates end within 0.05 dB of the best, and which lower: with what each changes, after how many steps."""
-    if len(by_rate) == 1:
-        return f"only {next(iter(by_rate))} was tried{on}"
     highest = max(tuned.end for tuned in by_rate.values())
     best = {rate: tuned for rate, tuned in by_rate.items() if tuned.end >= highest - ENOUGH}
     lower = [
