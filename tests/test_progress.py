@@ -6,9 +6,13 @@ import pytest
 import torch
 from test_fine_tuning import calibrated, recipe, state_of, stream_of
 
+import adabm
 from adabm.errors import ConfigError
+from adabm.recipes import preset
 from adabm.steps import Progress
 from adabm.steps.tuner import fine_tune
+from helpers.cli_files import smooth
+from helpers.tiny_networks import tiny
 
 
 def interrupted(model, config, progress, at):
@@ -58,6 +62,22 @@ def test_state_of_another_run_or_a_damaged_one_is_refused(tmp_path):
     for other, settings in ((calibrated("RDN"), config), (calibrated(), dataclasses.replace(config, lr_weight=0.5))):
         with pytest.raises(ConfigError, match="another model or fine-tuning recipe"):
             fine_tune(other, stream_of(other), settings, progress=path)
+    other, before = calibrated(), state_of(calibrated())
+    with pytest.raises(ConfigError, match="state.pt: belongs to other fine-tuning batches"):
+        fine_tune(other, stream_of(other, seed=1), config, progress=path)
+    assert all(torch.equal(value, before[name]) for name, value in state_of(other).items())
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ConfigError, match="not a readable"):
         fine_tune(calibrated(), stream_of(model), config, progress=path)
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"images": 1}])
+def test_quantize_goes_on_with_the_same_pictures_and_seed_alone(tmp_path, changed):
+    """Min/max ranges of patches as large as the pictures are the same whatever the seed: nothing else would tell."""
+    images = [smooth(index, 24, 24) for index in range(3)]
+    config = preset("minmax-tuned", {"tune.rounds": 2, "tune.steps_per_round": 1})
+    settings = dict(config=config, patch_size=24, progress=tmp_path / "state.pt")
+    adabm.quantize(tiny("EDSR"), images, **settings)
+    again = images if "seed" in changed else images[::-1]
+    with pytest.raises(ConfigError, match="belongs to other fine-tuning batches"):
+        adabm.quantize(tiny("EDSR"), again, **settings, seed=changed.get("seed", 0))

@@ -3,17 +3,17 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import KeptFileError, ProgressError, out_of_memory
 from ..files import read_kept, write_kept
 
-_FORMAT = "adabm-fine-tuning-3"
+_FORMAT = "adabm-fine-tuning-4"
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,13 @@ class Progress:
 
 
 class ProgressFile:
-    """The state file of one fine-tuning, bound to the model that it started from and to its recipe."""
+    """The state file of one fine-tuning, bound to the model that it started from, to its recipe and to its batches."""
 
     def __init__(self, progress: str | Path | Progress, model: nn.Module, settings: Mapping[str, object]) -> None:
         self.progress = progress if isinstance(progress, Progress) else Progress(Path(progress))
         self._identity = _identity(model, settings)
+        self._seen = hashlib.sha256()
+        self._expected: str | None = None
 
     @property
     def path(self) -> Path:
@@ -80,12 +82,32 @@ class ProgressFile:
             return None
         if content["identity"] != self._identity:
             raise ProgressError(f"{self.path}: belongs to another model or fine-tuning recipe")
+        self._expected = content["batches"]
         return content["state"]
+
+    def watched(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield batches, noting what they hold: a state belongs to all that were taken before it was kept."""
+        for batch in batches:
+            self._seen.update(batch.detach().cpu().float().contiguous().numpy().tobytes())
+            yield batch
+
+    def check_batches(self) -> None:
+        """Refuse to go on from a state that was kept after other batches than those taken since it was loaded.
+
+        Raises:
+            ProgressError: other pictures, patches, order or seed.
+        """
+        if self._seen.hexdigest() != self._expected:
+            raise ProgressError(
+                f"{self.path}: belongs to other fine-tuning batches: pictures, their order, patches or seed differ; "
+                "delete the file, or give what it was begun with"
+            )
 
     def save(self, state: dict) -> None:
         """Replace the file by this state, atomically."""
         buffer = io.BytesIO()
-        content = {"format": _FORMAT, "of": dict(self.progress.of), "identity": self._identity, "state": state}
+        content = {"format": _FORMAT, "of": dict(self.progress.of), "identity": self._identity}
+        content |= {"batches": self._seen.hexdigest(), "state": state}
         torch.save(content, buffer)
         write_kept(self.path, buffer.getvalue())
 

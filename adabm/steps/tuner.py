@@ -166,7 +166,8 @@ def fine_tune(
     Raises:
         FineTuningError: the loss diverged or became NaN; the model is back at the state after the last
             good round (or after clipping), which the message names.
-        ConfigError: fewer batches than steps, ``progress`` belongs to another model or recipe, or an argument of another type.
+        ConfigError: fewer batches than steps, ``progress`` belongs to another model, recipe or other batches, or an argument of
+            another type.
         DataError: what is no batch, or outside of the network's value range.
     """
     check_all(
@@ -181,14 +182,16 @@ def fine_tune(
     stream = checked_batches(batches, model.descriptor)
     kept = ProgressFile(progress, model, config.settings) if progress is not None else None
     state = kept.load() if kept is not None else None
+    stream = kept.watched(stream) if kept is not None else stream
     steps: list[TuningStep] = []
     begin = 0
     if state is not None:
-        model.load_state_dict(state["model"])
-        model.clipped = True
         begin, steps = state["round"], [TuningStep(*values) for values in state["steps"]]
         for _ in steps:
             _next(stream)
+        kept.check_batches()
+        model.load_state_dict(state["model"])
+        model.clipped = True
     else:
         first = _next(stream)
         stream = itertools.chain([first], stream)
