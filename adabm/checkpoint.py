@@ -20,7 +20,7 @@ from .networks.usable import check_network
 from .quantization.model import IsModel, QuantizedSR
 from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_state, restored
 from .serialization import check_ending, file_metadata, safetensors_bytes
-from .soundness import full_precision_output, undecided, unsound
+from .soundness import full_precision_output, left_out, unsound
 from .surroundings import as_usual
 from .telling_bits import LAYER_BITS, tell_bits
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
@@ -49,9 +49,9 @@ def save_quantized(model: QuantizedSR, path: str | Path, *, preset: str | None =
     check_ending(path)
     if not model.calibrated:
         raise CheckpointError("the model is not calibrated; there is no quantization state to save")
-    if (step := undecided(model)) is not None:
+    if (step := left_out(model)) is not None:
         raise CheckpointError(
-            f"{path}: is not written, since the step {step!r} of its recipe has not rounded any weights: adabm.calibrate carries out "
+            f"{path}: is not written, since the step {step!r} of its recipe was not carried out: adabm.calibrate carries out "
             "the steps that watch alone; adabm.quantize carries out all of them"
         )
     with turn(model):  # which is switched to full precision and back
@@ -185,7 +185,7 @@ def load_quantized(path: str | Path, network: nn.Module | None = None) -> Quanti
         raise CheckpointError(f"{path}: holds NaN or infinite values")
     _check_digest(path, metadata, tensors)
     _check_stored(path, model, tensors)
-    model.calibrated, model.clipped = True, metadata["clipped"]
+    model.calibrated, model.carried_out, model.clipped = True, True, metadata["clipped"]
     check_computing(path, metadata, tensors, model, network is not None)
     return tell_bits(model)
 

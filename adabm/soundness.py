@@ -13,6 +13,7 @@ from .quantization.domains import channel_affine
 from .quantization.layers import QuantizedLayer
 from .quantization.model import QuantizedSR, SROutput
 from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
+from .recipes.carrying_out import beyond_calibration
 from .steps.decisions import DecidingStep, can_decide
 
 
@@ -49,8 +50,13 @@ def _faults(layer: QuantizedLayer, tuned: bool) -> Iterator[str]:
             yield "a code of the weights is beyond its bits"
 
 
-def undecided(model: QuantizedSR) -> str | None:
-    """Return the step of the recipe that was to decide how weights are rounded, where no layer has anything decided; else None."""
+def left_out(model: QuantizedSR) -> str | None:
+    """Return a step of the recipe that was not carried out, or None.
+
+    Of a model whose tensors came from elsewhere: a step that was to decide how weights are rounded, where no layer has anything decided.
+    """
+    if model.carried_out is not None:
+        return None if model.carried_out else next(iter(beyond_calibration(model.config.recipe.steps)))
     deciding = next((step.name for step in model.config.recipe.steps if isinstance(step, DecidingStep)), None)
     quantizers = [layer.weight_quantizer for layer in model.layers.values() if can_decide(layer)]
     rooms = [one for one in quantizers if isinstance(one, ChannelWeightQuantizer) and one.latent is not None]

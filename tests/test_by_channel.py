@@ -9,7 +9,7 @@ from test_rivals import quantize
 import adabm
 from adabm.engines.context import context_of
 from adabm.engines.simulated import as_engine
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, DataError
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.channel_ranges import ChannelRangeQuantizer, SubsetQuantizer, midpoints
 from adabm.quantization.quantizers import fake_quantize
@@ -182,6 +182,31 @@ def test_the_gradient_is_that_of_the_loss_by_the_number_of_steps():
     bits = torch.full((1, 1, 1, 1), 3.0, requires_grad=True)
     (layer.activation(x, bits) - x).square().sum().backward()
     assert bits.grad < 0
+
+
+def test_black_pictures_decide_no_bits():
+    """Of a network without biases they have no features, whose norm is 0."""
+    network = tiny("EDSR")
+    for module in network.modules():
+        if getattr(module, "bias", None) is not None:
+            module.bias = None
+    network.mean.zero_()
+    black, changes = np.zeros((16, 16, 3), np.uint8), {"tune": None, "allocate_by_gradient.batches": 1}
+    config = adabm.preset("gba-dan", changes | {"allocate_by_gradient.batch_size": 1})
+    model = adabm.QuantizedSR(network, config)
+    step = config.step("allocate_by_gradient")
+    adabm.calibrate(model, [torch.rand(2, 3, 16, 16)])
+    places = [(layer, "activation_bits") for layer in model.layers.values() if layer.policy is not Policy.FIXED]
+    found = step._gradients(model, places, iter([torch.from_numpy(black).permute(2, 0, 1)[None].float()]))
+    assert found.isfinite().all()
+
+
+def test_gradients_that_are_not_finite_are_refused(monkeypatch):
+    model = quantize(tiny("EDSR"), "gba-dan", {"tune": None, "allocate_by_gradient": None})
+    step, layer = adabm.preset("gba-dan").step("allocate_by_gradient"), model.layers["body.0.conv1"]
+    monkeypatch.setattr(torch.autograd, "grad", lambda *_, **__: [torch.tensor(torch.nan)])
+    with pytest.raises(DataError, match="the gradient of the bits of 'body.0.conv1' is NaN or infinite"):
+        step._gradients(model, [(layer, "weight_bits")], iter([torch.rand(1, 3, 12, 12)]))
 
 
 def test_one_kind_of_bits_alone():

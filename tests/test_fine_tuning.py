@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from adabm.errors import ConfigError, FineTuningError, NetworkError
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
+from adabm.steps.teacher import Teacher
 from adabm.steps.tune import Tune
 from adabm.steps.tuner import FineTuner, TuningStep, fine_tune
 from helpers.configurations import configured
@@ -107,6 +108,13 @@ def test_relative_rates_follow_the_widths():
     for name, layer in model.layers.items():
         assert abs(layer.activation.upper.item() - before[name]) == pytest.approx(1e-3 * widths[name], rel=0.05)
     assert max(widths.values()) > 3 * min(widths.values())
+
+
+def test_a_teacher_that_remembers_takes_patches_of_one_pixel():
+    model = calibrated()
+    image = torch.rand(2, 3, 4, 4)[:, :, :1, :1]  # one pixel of a larger tensor: the last stride is not 1
+    kept, plain = Teacher(model, keep=True)(image.expand(2, 3, 1, 1)), Teacher(model)(image)
+    torch.testing.assert_close(kept.image, plain.image)
 
 
 def test_structure_loss_of_rdn_is_divided_by_the_feature_size():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from adabm.errors import ConfigError
+from adabm.quantization.bounds import histogram
 from adabm.quantization.observers import (
     ACTIVATION_OBSERVERS,
     WEIGHT_OBSERVERS,
@@ -191,3 +192,10 @@ def test_unknown_observers_are_named(x):
         observe_activation(x, "omsee", 4)
     with pytest.raises(ConfigError, match="unknown weight observer 'mse'; did you mean 'omse'"):
         observe_weight(x, "mse", 4)
+
+
+def test_a_histogram_counts_beyond_what_single_precision_does():
+    """torch.histc stops at 16,777,216 values in a bin."""
+    x = torch.zeros(2**24 + 10)
+    x[-1] = 1.0
+    assert histogram(x, 4, 0.0, 1.0).tolist() == [2**24 + 9, 0, 0, 1]

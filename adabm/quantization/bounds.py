@@ -6,6 +6,7 @@ from torch import Tensor
 from ..errors import ConfigError
 
 _SAMPLE = 1 << 14  # values that candidates are compared on
+_COUNTED = 1 << 24  # as far as single precision, in which histograms are counted, counts by ones
 
 
 def end_above(lower: Tensor, upper: Tensor, least: float = 1e-6) -> Tensor:
@@ -52,3 +53,12 @@ def sampled(values: Tensor) -> Tensor:
     """Return every so many values as float32, (n,), the same places of tensors of one size."""
     flat = values.detach().flatten()
     return flat[:: max(1, len(flat) // _SAMPLE) | 1].float()  # odd, since rows of pictures have even lengths
+
+
+def histogram(x: Tensor, bins: int, least: float, greatest: float) -> Tensor:
+    """Return how many values lie in each of ``bins`` equal parts from ``least`` to ``greatest``: (bins,), float64, exact.
+
+    >>> histogram(torch.tensor([0.0, 0.1, 0.9, 1.0]), 2, 0.0, 1.0).tolist()
+    [2.0, 2.0]
+    """
+    return sum(torch.histc(part, bins, least, greatest).double() for part in x.flatten().split(_COUNTED))

@@ -88,6 +88,7 @@ class QuantizedSR(nn.Module):
         self.network = network
         self.image2bit: Image2Bit | None = None  # a step that maps bits to images puts it there
         self.calibrated = self.clipped = False
+        self.carried_out: bool | None = None  # all steps of the recipe; False: calibrate() alone, which leaves some out
         self._replace_layers()
         config.install(self)
         self.requires_grad_(False)  # fine-tuning asks for the gradients that it needs

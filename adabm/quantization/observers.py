@@ -12,6 +12,7 @@ from torch import Tensor
 from ..full_precision import FULL_PRECISION_BITS
 from ..own_functions import a_half_width, a_range
 from ..registry import Registry
+from .bounds import histogram
 from .memory import in_order
 
 # f(x, bits, percentile) -> (lower, upper): the range of one batch of activations x (N, C, H, W), one-element tensors
@@ -94,7 +95,7 @@ def _promising(x: Tensor, lower: Tensor, upper: Tensor, bits: float, factors: Se
     least, greatest = map(float, torch.aminmax(x))
     if len(x) <= _CHUNK or not -math.inf < least < greatest < math.inf or not lower < upper:
         return factors
-    counts = torch.histc(x, _BINS, least, greatest).double()
+    counts = histogram(x, _BINS, least, greatest)
     bin_width = (greatest - least) / _BINS
     middles = least + bin_width * (counts.nonzero().flatten() + 0.5).double()
     shares = torch.tensor(factors, dtype=torch.float64, device=x.device).view(-1, 1)

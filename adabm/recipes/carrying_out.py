@@ -12,6 +12,8 @@ from ..steps.calibration_pass import watch
 from ..validation import check
 from .kept_layers import check_layers_kept
 
+_ALONE = ("clip", "tune")  # clip_ranges, fine_tune
+
 
 def carry_out(
     model: QuantizedSR, workspace: Workspace, after_calibration: Callable[[QuantizedSR], None] | None = None
@@ -25,6 +27,7 @@ def carry_out(
         ConfigError: a step removes or replaces a layer, replaces the configuration, or gives something else than a watcher.
     """
     layers, config = model.layers, model.config
+    model.carried_out = False
     groups = list(_groups(model.config.recipe.steps))
     last = max((index for index, (_, watching) in enumerate(groups) if watching), default=-1)
     for index, (steps, watching) in enumerate(groups):
@@ -44,6 +47,7 @@ def carry_out(
             after_calibration(model)
     if workspace.record is None:  # ranges that need no look at the network
         workspace.record = watch(model, [], workspace.calibration())
+    model.carried_out = True
 
 
 def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecord:
@@ -59,7 +63,8 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
     Raises:
         DataError: no batch, or a batch with NaN or infinite values or outside the value range.
         NetworkError: the network itself produces NaN or infinite activations.
-        ConfigError: the recipe changes the network between its passes; ``adabm.quantize`` carries it out as a whole.
+        ConfigError: the recipe changes the network between its passes, so that ``adabm.quantize`` carries it out as a whole; or
+            steps that are left out here were carried out on the model, which other ranges would make wrong.
     """
     check("model", model, IsModel)
     groups = [steps for steps, watching in _groups(model.config.recipe.steps) if watching]
@@ -67,9 +72,21 @@ def calibrate(model: QuantizedSR, batches: Iterable[Tensor]) -> CalibrationRecor
         raise ConfigError(
             f"recipe {model.config.recipe.name}: takes {len(groups)} passes over the patches; use adabm.quantize"
         )
+    others = beyond_calibration(model.config.recipe.steps)
+    if others and model.carried_out:
+        raise ConfigError(
+            f"the model was quantized: calibrating it again would undo the step {others[0]!r} of its recipe, or leave it for ranges that "
+            "are no longer there; wrap the network anew, or use adabm.quantize"
+        )
     record = watch(model, _watchers(model, groups[0]), batches)
     model.clipped = model.config.step("clip") is None
+    model.carried_out = not others
     return record
+
+
+def beyond_calibration(steps: Sequence[Step]) -> list[str]:
+    """Return the names of the steps that :func:`calibrate` leaves out and that no function of their own carries out."""
+    return [step.name for step in steps if not _watches(step) and step.name not in _ALONE]
 
 
 def _groups(steps: Sequence[Step]) -> Iterator[tuple[list[Step], bool]]:

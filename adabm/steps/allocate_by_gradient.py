@@ -1,5 +1,6 @@
 """Step ``allocate_by_gradient``: bits of weights and activations by the gradient of the loss with respect to them."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..quantization.bit_rule import counts_in_average
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
@@ -109,6 +110,12 @@ class AllocateByGradient(Step):
                 losses = distillation_losses(output, target, model.descriptor, 0.0, self.structure_weight, 0.0)
                 found = torch.autograd.grad(losses.pixel + losses.structure, probes, allow_unused=True)
             total += torch.tensor([0.0 if one is None else float(one) for one in found], dtype=torch.float64)
+        if not total.isfinite().all():
+            layer = next(layer for (layer, _), one in zip(places, total.tolist()) if not math.isfinite(one))
+            raise DataError(
+                f"allocate_by_gradient: the gradient of the bits of {layer.name!r} is NaN or infinite, so that no order of the layers "
+                "follows from it; look for pictures of extreme values, or leave the step out"
+            )
         return total
 
 

@@ -8,6 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..quantization.bit_rule import bits_without_image
+from ..quantization.bounds import histogram
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, Share
@@ -69,7 +70,7 @@ def clipped(x: Tensor, share: float, bins: int) -> Tensor:
     least, greatest = torch.aminmax(x.float())
     if least == greatest:
         return torch.stack([least, greatest])
-    counts = torch.histc(x.float(), bins, float(least), float(greatest)).cpu().tolist()
+    counts = histogram(x.float(), bins, float(least), float(greatest)).tolist()
     first, last, spare = 0, bins - 1, share * sum(counts)
     while first < last:
         sparser = min(counts[first], counts[last])

@@ -48,7 +48,8 @@ def distillation_losses(
 def _normalized(features: Tensor, descriptor: NetworkDescriptor) -> Tensor:
     """Divide by the norm over the whole batch tensor; the released RDN divides by C*H*W as well."""
     features = _wide(features)
-    normalized = features / features.norm()
+    norm = features.norm()
+    normalized = features / torch.where(norm > 0, norm, 1.0)  # black pictures in a network without biases
     return normalized / features[0].numel() if descriptor.block_feature_size_normalized else normalized
 
 

@@ -32,7 +32,8 @@ class Teacher:
         return SROutput(torch.cat([output.image for output in outputs]), bits, {}, blocks)
 
     def _remembered(self, image: Tensor) -> SROutput:
-        name = sha256(image.cpu().contiguous().view(torch.uint8).numpy()).digest()
+        values = image.cpu().flatten().clone(memory_format=torch.contiguous_format)  # of one pixel strides may be any
+        name = sha256(values.view(torch.uint8).numpy()).digest()
         if name not in self._kept:
             self._kept[name] = self._computed(image)
         return self._kept[name]
