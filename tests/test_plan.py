@@ -245,7 +245,7 @@ def test_a_part_that_is_no_mapping(root):
         read_plan(["adabm"], root, EFFORT)
 
 
-def test_names_that_tables_could_not_tell_apart(root, tmp_path):
+def test_names_that_tables_could_not_tell_apart(root, tmp_path, monkeypatch):
     write_pictures(root / "other" / "First", 1)
     (root / "copies").mkdir(exist_ok=True)
     write_network(root / "copies" / "net.safetensors", seed=1)
@@ -261,3 +261,12 @@ def test_names_that_tables_could_not_tell_apart(root, tmp_path):
         with pytest.raises(AdabmError, match=f"part 2 of the plan: {message}"):
             read_plan([part(), part(**change)], root, EFFORT)
     assert len(read_plan([part(), part(sets=["data/First"])], root, EFFORT)) == 2  # one folder, written in two ways
+    (root / "NET.safetensors").write_bytes((root / "net.safetensors").read_bytes())
+    with pytest.raises(AdabmError, match="part 2 of the plan: backbone net: .* have the same name"):
+        read_plan([part(), part(backbone="NET.safetensors")], root, EFFORT)
+    monkeypatch.chdir(root)  # what recipe files are relative to
+    for folder in ("a", "b"):
+        (root / folder).mkdir()
+        (root / folder / "mine.yaml").write_text("steps: {calibrate: {activation: minmax, weight: minmax}}\n")
+    with pytest.raises(AdabmError, match="label mine: a/mine.yaml and b/mine.yaml have the same name"):
+        read_plan([part(methods=["a/mine.yaml", "b/mine.yaml"])], root, EFFORT)

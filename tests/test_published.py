@@ -272,7 +272,16 @@ def test_pages_show_what_the_results_say(root, capsys):
     replace(root / "docs/results.md", "answers:end", "answer:end")
     assert "has no part between the markers answers:start and answers:end" in verify(capsys)
     replace(root / "docs/results.md", "answer:end", "answers:end")
+    page = (root / "README.md").read_text()
+    replace(root / "README.md", "| a |\n| c |\n", "")
+    assert "problem (page): README.md, line 4 (short), is not what " in verify(capsys)
+    (root / "README.md").write_text(page + "\n<!-- short:start -->\n| d |\n<!-- short:end -->\n")
+    assert "README.md has 2 parts between the markers short:start and short:end" in verify(capsys)
+    (root / "README.md").write_text(page)
     commit(root)
+    (root / "README.md").unlink()
+    assert "problem (page): README.md is missing; restore it (git checkout README.md)" in verify(capsys)
+    (root / "README.md").write_text(page)
     (root / "results/paper/report/answers.md").write_text("| e |\n")
     assert "note (page): docs/results.md (answers) shows the committed results/paper/report/answers.md" in verify(
         capsys, status=0

@@ -6,11 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, TableError
 from adabm.recipes import PRESETS
 from adabm.study import evaluation_markdown, summarize, with_published
+from adabm.study.answers import evaluation
 from adabm.study.plan.cells import Run
+from adabm.study.tables.leaderboard import leaderboard
 from adabm.study.tables.methods import in_order, label
+from adabm.study.tables.network_board import network_board
+from adabm.study.tables.summary import read_summary
 from adabm.study.tables.writing import KEYS
 
 PUBLISHED = pd.read_csv(Path(__file__).parents[1] / "data" / "published.csv")
@@ -275,3 +279,55 @@ def test_every_preset_has_a_label():
 def test_a_published_model_that_is_misspelt_is_told(same_as):
     with pytest.raises(ConfigError, match="same_as: unknown .*; did you mean"):
         with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5)), PUBLISHED, same_as)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def test_names_stay_text(tmp_path):
+    table = summary(row("fp32", psnr=32.0, dataset="0100", backbone="64"), row("fp32", psnr=32.0, dataset="null"))
+    table.to_csv(tmp_path / "s.csv", index=False)
+    read = read_summary(tmp_path / "s.csv")
+    assert list(read["dataset"]) == ["0100", "null"] and read["backbone"].iloc[0] == "64"
+    assert read["psnr_y_db"].tolist() == [32.0, 32.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.iloc[:0], "has no rows"),
+        (lambda table: table.drop(columns="fab"), "lacks the column fab"),
+        (lambda table: pd.concat([table, table]), "has fp32 at FP32 on net, Set5, twice"),
+        (lambda table: pd.DataFrame(), "is no CSV table"),
+    ],
+)
+def test_what_is_no_summary_is_refused(tmp_path, change, message):
+    change(summary(row("fp32", psnr=32.0))).to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(TableError, match=f"s.csv: {message}.*question@evaluation"):
+        read_summary(tmp_path / "s.csv")
+
+
+# -- engines ---------------------------------------------------------------------------------------
+
+
+def test_of_several_engines_the_simulation_is_compared():
+    both = [row("minmax", psnr=30.0), row("omse", psnr=31.0)]
+    rows = [
+        row("fp32", psnr=32.0),
+        *both,
+        row("fp32", psnr=32.0, backbone="other"),
+        row("omse", psnr=29.5, backbone="other"),
+    ]
+    rows = [r | {"engine": "simulated"} for r in rows]
+    rows += [r | {"engine": "onnx", "psnr_y_db": r["psnr_y_db"] + 0.5} for r in both]
+    rows += [row("minmax", psnr=29.0, backbone="other") | {"engine": "onnx"}]  # measured by this one alone
+    table = with_published(summary(*rows), PUBLISHED, SAME_AS)
+    board = leaderboard(table)
+    told = list(zip(board["backbone"], board["label"], board["loss_db"]))
+    assert told == [
+        ("net", "OMSE", 1.0), ("net", "MinMax", 2.0), ("other", "OMSE", 2.5), ("other", "MinMax (onnx)", 3.0)
+    ]  # fmt: skip
+    cells = network_board(board).cells
+    assert list(cells["MinMax"]) == ["2.00", "3.00 (onnx)"] and list(cells["OMSE"]) == ["1.00", "2.50"]
+    text = "\n".join(evaluation.conclusion(table))
+    assert "MinMax (onnx)" in text and "OMSE loses least, 1.00 dB" in text and "0.50" not in text

@@ -26,6 +26,7 @@ from adabm.study.tables.presentation import readable
 from adabm.study.tables.question import Question
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
+from adabm.study.tables.summary import read_summary
 from adabm.study.tables.verdict import verdict
 
 from .numbers import evaluation_numbers, main_numbers
@@ -43,7 +44,7 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
     source, report = results / "evaluation" / "evaluation_summary.csv", results / REPORT
     if not source.is_file():
         return {}
-    summary = pd.read_csv(source)
+    summary = read_summary(source)
     _write(report / "evaluation.md", evaluation_markdown(summary))
     first = summary[summary["backbone"] == summary["backbone"].iloc[0]]
     save_figure(evaluation_figures.plot_losses(first), report / "loss")
@@ -56,7 +57,7 @@ def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict
     if comparison:
         _write(report / "comparison.md", comparison)
     if references is not None:
-        table = reference_table(summary, pd.read_csv(references))
+        table = reference_table(summary, pd.read_csv(references, dtype={"network": str, "dataset": str}))
         if len(table):
             write_table(table, report / "reference.csv")
             write_provenance(report / "reference.csv", find_root(), {}, [source, references], [])

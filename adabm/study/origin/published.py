@@ -96,7 +96,7 @@ def verify_pages(root: Path, below: Sequence[Path]) -> list[Published]:
     pages: dict[str, list[list[Finding]]] = {}
     for (page, marker), (name, whole) in SHOWN.items():
         inside = any(real(root / name).is_relative_to(real(folder)) for folder in below)
-        if inside and (root / page).is_file():
+        if inside and ((root / page).is_file() or _committed(root, page) is not None):
             pages.setdefault(page, []).append([*_page(root, page, marker, name, whole)])
     return [
         Published(root / page, len(parts), tuple(f for part in parts for f in part)) for page, parts in pages.items()
@@ -146,10 +146,22 @@ def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterato
     remedy = f"restore {page} or {name}, or show the one in the other again"
     try:
         text = read_text(root / page)
+    except FileNotFoundError:
+        yield Finding("page", PROBLEM, f"{page} is missing", f"restore it (git checkout {page})")
+        return
     except (OSError, UnicodeDecodeError):
         yield Finding("page", PROBLEM, f"{page} cannot be read as text", remedy)
         return
-    match = re.search(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL)
+    parts = list(re.finditer(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.DOTALL))
+    if len(parts) > 1:
+        yield Finding(
+            "page",
+            PROBLEM,
+            f"{page} has {len(parts)} parts between the markers {marker}:start and {marker}:end",
+            remedy,
+        )
+        return
+    match = parts[0] if parts else None
     if match is None:
         yield Finding(
             "page", PROBLEM, f"{page} has no part between the markers {marker}:start and {marker}:end", remedy
@@ -175,7 +187,7 @@ def _foreign(shown: str, source: str, whole: bool) -> int:
     """Return the number of the first line of ``shown`` that is not the source's, from 1; 0 where all are."""
     lines, expected = shown.splitlines(), source.splitlines()
     if not whole:  # some rows, in their order
-        rest = iter(expected)
+        rest, lines = iter(expected), lines or [""]
         return next((number for number, line in enumerate(lines, 1) if line not in rest), 0)
     pairs = zip(lines, expected)
     first = next((number for number, (line, other) in enumerate(pairs, 1) if line != other), 0)

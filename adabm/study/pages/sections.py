@@ -18,7 +18,7 @@ from ..tables.conclusion import Told, take_apart
 from ..tables.networks import network
 from ..tables.presentation import ReadableTable, by_bits, readable
 from ..tables.question import Question
-from ..tables.summary import main_tables
+from ..tables.summary import main_tables, read_summary
 from ..tables.wording import several
 from .embedding import embedded
 from .scope import calibrated_on, measured_on, patches_told, recipes_told
@@ -174,9 +174,9 @@ def calibration_sections(results: Path) -> list[Section]:
 
 def evaluation_section(results: Path, evaluated: Path) -> Section:
     """The page of notebook 2, from the table of the main results."""
-    summary = read_table(evaluated, "question@evaluation")
-    if summary is None:
+    if not evaluated.is_file():
         return Section(EVALUATION, False, Told(""))
+    summary = read_summary(evaluated)
     cells, record = read_table(results / EVALUATION.id / "evaluation.csv", "question@evaluation"), provenance(evaluated)
     loss = results / REPORT / "loss.png"
     return Section(

@@ -177,7 +177,8 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
             check_part(part)
             for cell, folder in _cells(part, root, effort):
                 pictures, stem = cell.pictures, cell.backbone.stem
-                _claim(names, ("backbone", stem), cell.backbone.resolve())
+                _claim(names, ("backbone", stem.lower()), cell.backbone.resolve())
+                _claim(names, ("label", _label(cell.run, root)), cell.run.method)
                 _claim(names, ("set", pictures.name, "of backbone", stem), folder.resolve())
                 identity = (cell.backbone, cell.run, pictures.name, pictures.tile, pictures.engine)
                 known = cells.setdefault(identity, cell)
@@ -252,7 +253,12 @@ def plan_inputs(cells: Sequence[Cell]) -> list[Path]:
     return sorted(inputs)
 
 
-def _claim(names: dict[tuple, Path], name: tuple, path: Path) -> None:
+def _label(run: Run, root: Path) -> str:
+    """What tables call the method of a run."""
+    return FULL_PRECISION if run.method == FULL_PRECISION else read_recipe(run.method, root).label
+
+
+def _claim(names: dict[tuple, Path | str], name: tuple, path: Path | str) -> None:
     if names.setdefault(name, path) != path:
         raise ConfigError(
             f"{' '.join(name)}: {names[name]} and {path} have the same name, by which the tables know them; rename one"

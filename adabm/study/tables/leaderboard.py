@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from scipy import stats
 
+from ...engines.simulated import SIMULATED
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
 from .executable import in_integers, more_code_bits
 from .methods import label, method
 from .networks import network
 from .presentation import ReadableTable, by_bits
+from .summary import of_one_engine
 from .times import parts, places_timed, timed_whole
 from .wording import SIGNIFICANT
+from .writing import ENGINE
 
 _SHOWN_BEST = 5
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
@@ -27,6 +30,8 @@ def leaderboard(
 ) -> pd.DataFrame:
     """Return a row for each network, set, setting and recipe that was measured, the least loss of each setting first.
 
+    Where several engines measured one, the simulation stands for it; a label names another engine.
+
     Columns: ``backbone, dataset, tile, setting, method, label, loss_db, psnr_std_db, seeds, fab, relative_bitops,
     size_kib`` as in ``summary``; ``code_bits``, the mean over layers of log2 of the codes that a layer's input can have;
     ``integer``, ``yes`` where the integer engines take the recipe's quantizers (of convolutions), else ``no``;
@@ -40,10 +45,11 @@ def leaderboard(
         timing: the table of the question ``timing``.
         steps: of the recipe whose parts were timed, how many the evaluation gave it.
     """
-    rows = summary[(summary["status"] == MEASURED) & (summary["method"] != FULL_PRECISION)]
+    rows = of_one_engine(summary[(summary["status"] == MEASURED) & (summary["method"] != FULL_PRECISION)])
     columns = ["loss_db", "psnr_std_db", "seeds", "fab", "relative_bitops", "size_kib"]
     board = rows[["backbone", "dataset", "tile", "setting", "method", *columns]].copy()
-    board.insert(5, "label", [label(name) for name in board["method"]])
+    engines = rows[ENGINE] if ENGINE in rows else [SIMULATED] * len(rows)
+    board.insert(5, "label", [label(name, engine) for name, engine in zip(board["method"], engines)])
     recipes = [method(name).recipe for name in board["method"]]
     board["code_bits"] = [bits + (more_code_bits(own) if own else 0) for bits, own in zip(board["fab"], recipes)]
     board["integer"] = [_INTEGER[in_integers(own) if own else None] for own in recipes]

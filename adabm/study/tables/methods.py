@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ...engines.simulated import SIMULATED
 from ...errors import ConfigError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_LABEL
 from ...recipes import Recipe, read_recipe
@@ -48,9 +49,9 @@ def method(name: str) -> Method:
     return Method(recipe.label, recipe.family, recipe.order, recipe.step("tune") is not None, recipe)
 
 
-def label(name: str) -> str:
-    """Return what people read for a method."""
-    return method(name).label
+def label(name: str, engine: str = SIMULATED) -> str:
+    """Return what people read for a method, with the engine that measured it where it is not the simulation."""
+    return method(name).label + ("" if engine == SIMULATED else f" ({engine})")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -50,4 +50,6 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
 
 
 def _cell(row: pd.Series) -> str:
-    return loss_text(row) + (f" ({row['seeds']:.0f})" if row["seeds"] > 1 else "")
+    """The loss, behind it the seeds and the engine where it is another than the simulation."""
+    engine = row["label"].removeprefix(label(row["method"]))
+    return loss_text(row) + (f" ({row['seeds']:.0f})" if row["seeds"] > 1 else "") + engine

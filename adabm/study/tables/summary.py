@@ -1,10 +1,12 @@
 """From one row a cell to what people read: mean and spread over seeds, loss, published numbers, Markdown."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
 from ...engines.simulated import SIMULATED
+from ...errors import TableError
 from ...full_precision import FULL_PRECISION, FULL_PRECISION_BITS, FULL_PRECISION_SETTING
 from ..plan.options import check_choices
 from ..running.runs import DIVERGED, MEASURED, NOT_RUN
@@ -22,6 +24,8 @@ _CELL = [
     "activation_bits",
     "fully_quantized",
 ]
+_OF_SEEDS = ["loss_db", "psnr_std_db", "seeds", "planned", "status", "pictures"]
+_TEXT = ["backbone", "dataset", "method", "setting", "status", "published_source", ENGINE]
 _MEANS = ["psnr_y_db", "ssim_y", "fab", "bitops_g", "relative_bitops", "size_kib"]
 _PUBLISHED_METHODS = {
     FULL_PRECISION: FULL_PRECISION_SETTING,
@@ -42,6 +46,39 @@ _COLUMNS = {
     "size_kib": "size (KiB, theoretical)",
 }
 _FORMATS = {"ssim_y": ".4f", "fab": ".2f", "bitops_g": ".0f", "relative_bitops": ".3f", "size_kib": ".0f"}
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Read the summary of an evaluation; names stay text, whatever they look like.
+
+    Raises:
+        TableError: no such table, or not all of it: columns are missing, it has no rows or a row twice; naming the file.
+    """
+    again = "run the stage question@evaluation again"
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:  # also pandas' own errors
+        raise TableError(f"{path}: is no CSV table ({error}); {again}") from None
+    keys = [*_CELL, ENGINE] if ENGINE in table else _CELL
+    missing = [name for name in (*_CELL, *_MEANS, *_OF_SEEDS) if name not in table]
+    if missing:
+        raise TableError(f"{path}: lacks the column {', '.join(missing)}; {again}")
+    if table.empty:
+        raise TableError(f"{path}: has no rows; {again}")
+    if (twice := table.duplicated(keys)).any():
+        row = table[twice].iloc[0]
+        raise TableError(
+            f"{path}: has {row['method']} at {row['setting']} on {row['backbone']}, {row['dataset']}, twice; {again}"
+        )
+    return table
+
+
+def of_one_engine(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of a summary, of each cell that several engines measured that of the simulation alone, or of the first."""
+    if ENGINE not in rows:
+        return rows
+    first = rows.assign(_other=rows[ENGINE] != SIMULATED).sort_values("_other", kind="stable")
+    return rows.loc[sorted(first.drop_duplicates(_CELL).index)]
 
 
 def summarize(means: pd.DataFrame) -> pd.DataFrame:
@@ -211,8 +248,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
 
 def _told(row: pd.Series) -> str:
     """The method's label, with the engine where it is not the simulation."""
-    engine = row.get(ENGINE, SIMULATED)
-    return label(row["method"]) + ("" if engine == SIMULATED else f" ({engine})")
+    return label(row["method"], row.get(ENGINE, SIMULATED))
 
 
 def _psnr(row: pd.Series) -> str:
