@@ -1,5 +1,7 @@
 """Options of `adabm upscale` that others make idle, and models that are not what their option is for."""
 
+import shutil
+
 import pytest
 
 from adabm.engines.exporting import EXPORTERS
@@ -42,3 +44,17 @@ def test_an_exported_model_is_no_network_in_full_precision(files, tmp_path, caps
         told = fails(capsys, "upscale", files / "LR", tmp_path / "out", "--network", path, *option)
         assert f"{path}: is quantized; give it as --checkpoint" in told and not (tmp_path / "out").exists()
     assert run("upscale", files / "LR", tmp_path / "out", "--checkpoint", path, "--engine", engine) == 0
+
+
+def test_an_output_that_is_the_input_of_another_picture_is_refused_before_any_work(files, tmp_path, capsys):
+    """The second would be the enlargement of the first one's."""
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+    for path in (tmp_path / "in" / "a.png", tmp_path / "out" / "a.png"):
+        shutil.copy(files / "LR" / "p0.png", path)
+    (tmp_path / "in" / "b.png").symlink_to(tmp_path / "out" / "a.png")
+    before = (tmp_path / "out" / "a.png").read_bytes()
+    words = ["upscale", tmp_path / "in", tmp_path / "out", "--checkpoint", files / "q.safetensors", "--overwrite"]
+    told = f"{tmp_path}/out/a.png: is an input of this command, {tmp_path}/in/b.png; name another output"
+    assert told in fails(capsys, *words)
+    assert (tmp_path / "out" / "a.png").read_bytes() == before and not (tmp_path / "out" / "b.png").exists()

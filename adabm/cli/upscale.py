@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if folder
         else [_job(args.input, args.output, args.format)]
     )
+    _refuse_inputs(jobs)
     done, skipped, failures = [], [], {}
     with computing(args.threads, args.device) as device:
         checkpoint = args.checkpoint
@@ -192,6 +194,20 @@ def _folder_jobs(source: Path, target: Path, form: str) -> list[tuple[Path, Path
             f"{source}: {' and '.join(names)} would both become {names[0].rpartition('.')[0]}.{form}; rename one"
         )
     return [(path, target / f"{path.stem}.{form}") for path in paths]
+
+
+def _refuse_inputs(jobs: Sequence[tuple[Path, Path]]) -> None:
+    """Refuse outputs that are inputs, of the same picture or, through a link, of another one, which would be replaced before its turn."""
+    from ..errors import ImageError
+
+    def file(path: Path) -> tuple[int, int]:
+        found = path.stat()
+        return found.st_dev, found.st_ino
+
+    inputs = {file(source): source for source, _ in jobs if source.is_file()}
+    for _, target in jobs:
+        if target.is_file() and (source := inputs.get(file(target))) is not None:
+            raise ImageError(f"{target}: is an input of this command, {source}; name another output")
 
 
 def _suffix(form: str) -> str:
