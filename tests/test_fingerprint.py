@@ -210,7 +210,6 @@ BEYOND = (
     "study.tables.network_board",
     "study.tables.presentation",
     "study.tables.study_summary",
-    "study.tables.summary",
     "wrapping",
 )
 
