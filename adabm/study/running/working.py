@@ -59,10 +59,10 @@ def perform(task: Task, identity: str, study: Study) -> Outcome:
 
 
 def _forget_unmeasured(trace: TraceTask) -> None:
-    """Forget the unfinished fine-tuning of a trace where a step behind which it would go on has no measurement.
+    """Forget the unfinished fine-tuning of a trace where one of the steps that it would not take again has no measurement.
 
-    A picture was replaced meanwhile, or the code that measures changed. (What is kept of a finished one is found by its keys. That
-    of the unfinished one, and so this code, stands in no key of what other questions keep.)
+    A picture was replaced since, or the code that measures changed. This is looked after here, since the code of traces stands in
+    the keys of all that questions keep, and no number depends on where a fine-tuning goes on.
     """
     cache = trace.model.cache
     with cache.claimed(trace.progress_key):
