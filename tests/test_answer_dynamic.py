@@ -1,5 +1,6 @@
 """Dynamic factors: the rules on a tiny network, gains at equal FAB by hand, every branch of the verdict."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -268,7 +269,7 @@ def test_networks_of_other_numbers_of_seeds_are_told():
 @pytest.mark.parametrize(("changed", "named"), [({"levels": [45]}, "levels"), ({"seeds": [1, 7]}, "seed 7")])
 def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(changed, named):
     units, methods = (
-        [SimpleNamespace(seed=seed) for seed in (0, 1)],
+        [SimpleNamespace(seed=seed, bench=SimpleNamespace(backbone=Path("net"))) for seed in (0, 1)],
         {"a": {"method": "adabm-own-bits", "changes": {"tune": None}}},
     )
     assert dynamic.checked(units, methods) == units

@@ -221,6 +221,9 @@ def test_a_tiny_study(tmp_path, monkeypatch):
         ({}, [], {"AdaBM": {"method": "adabm", "backbones": ["nett"]}}, "methods, AdaBM: backbones: unknown 'nett'"),
         ({}, [], {"AdaBM": {"method": "adabm", "seeds": []}}, "methods, AdaBM: seeds"),
         ({}, [], {"AdaBM": {}}, "'method' is missing"),
+        ({}, ["noise"], {"AdaBM": ADABM | {"pools": ["text"]}}, "methods, AdaBM: pools: 'text' is not asked for"),
+        ({}, ["noise"], {"AdaBM": ADABM | {"backbones": []}}, "methods, AdaBM: backbones = .*: names no network"),
+        ({}, ["noise"], {}, "backbones, net: no method is asked of it"),
         (
             {},
             [],

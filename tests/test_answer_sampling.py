@@ -212,6 +212,11 @@ def test_a_network_has_its_own_strategies_and_a_method_fewer():
     ]
     with pytest.raises(ConfigError, match="the reference: unknown 'random'"):
         sampling.trials(network, ["random"], 3, {}, {"one": {"method": "minmax", "strategies": ["diverse"]}})
+    fewer = {"one": {"method": "minmax", "strategies": ["random", "kmeans"]}}
+    with pytest.raises(ConfigError, match="methods, one: strategies: 'kmeans' is not asked for"):
+        sampling.trials(network, ["random"], 3, {}, fewer)
+    with pytest.raises(ConfigError, match="counts: 'kmeans' is not asked for"):
+        sampling.trials(network, ["random"], 3, {"kmeans": 5}, methods)
     with pytest.raises(ConfigError, match="counts: unknown 'adaptiv'"):
         sampling.trials(network, ["random"], 3, {"adaptiv": 100}, methods)
 

@@ -61,6 +61,13 @@ def test_needed_is_the_first_size_from_which_nothing_changes():
     assert "p (Welch, adjusted)" in cells[0] and cells[4][7:] == [""] * 4, "the most is compared with nothing"
 
 
+def test_pools_that_differ_are_told_by_network():
+    table = study_table([*rows(), *rows(ONE, backbone="edsr_f32b8_x4")])
+    same, other = (set_size.conclusion(table, {"net_x4": 40, "edsr_f32b8_x4": size}) for size in (40, 30))
+    assert same == set_size.conclusion(table, 40) and "The pool has 40 pictures; tried" in "".join(same)
+    assert "The pools have 40 pictures for net_x4 and 30 pictures for EDSR-small; tried" in "".join(other)
+
+
 def test_a_size_that_falls_back_puts_it_off():
     first, *_, advice, _ = told({"1": (30.0, 30.1), "5": (27.0, 27.1), "20": (30.0, 30.1)})
     assert first == "**The most that was tried, 20 pictures, is needed: no fewer do as well.**"

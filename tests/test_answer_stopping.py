@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from adabm.errors import ConfigError
 from adabm.study import Run
 from adabm.study.answers import stopping
 from adabm.study.answers.asked import Asked
@@ -295,6 +296,8 @@ def test_a_network_has_changes_of_its_own_to_all_methods(tmp_path, monkeypatch):
         (seed, {"tune.rounds": 2, "tune.steps_per_round": 1}) for seed in (3, 4)
     ]
     assert list(found["series"]) == ["one", "one"] and list(found["method"]) == ["adabm", "adabm"]
+    with pytest.raises(ConfigError, match="methods, one: unknown key 'run'"):
+        stopping.measure(networks, {"one": {"method": "adabm", "run": False}}, 2, 1, 12, 2, 1)
 
 
 def test_a_trace_of_a_tiny_network_is_looked_at_before_within_and_after_each_round(tmp_path):

@@ -64,7 +64,12 @@ def test_a_network_may_have_levels_of_its_own_to_which_a_method_is_limited():
     fewer = {"a": {**METHODS["untuned"], "percentiles": [45], "starts": [], "seeds": [1]}}
     found = planned([20, 45], ["random"], fewer)
     assert {t.level for t in found} == {"0", "10", "30", "45"} and {t.run.seed for t in found} == {1}
-    assert "45" not in {t.level for t in planned([20, 45], [], fewer, own={"percentiles": [20]})}
+    with pytest.raises(ConfigError, match=r"methods, a: percentiles: 45 is not asked for \(but 20, 0, 10, 30\)"):
+        planned([20, 45], [], fewer, own={"percentiles": [20]})
+    with pytest.raises(ConfigError, match="methods, a: starts: 'random' is not asked for"):
+        planned([20], [CONSTANT], {"a": {**METHODS["untuned"], "starts": [RANDOM]}})
+    always = {"a": {**METHODS["untuned"], "percentiles": [0, 30]}}
+    assert {t.level for t in planned([20], methods=always)} == {"0", "10", "30"}
     elsewhere = {"a": {**METHODS["untuned"], "backbones": ["other"]}}
     assert planned([20], methods=elsewhere) == []
 

@@ -13,6 +13,7 @@ from helpers.study_tables import not_run, row
 EFFORT = Effort(patch_size=12, patches=None, rounds=3, steps_per_round=2)
 WHERE = ("data", ["First", "Second"], "data/pool", EFFORT, "W4A4 FQ")
 METHODS = {"uniform": {"method": "minmax"}, "fewer": {"method": "omse", "backbones": ["net"], "seeds": [1]}}
+UNIFORM = {"uniform": {"method": "minmax"}}
 BACKBONES = {
     "net.safetensors": {"seeds": [1, 0]},
     "other.safetensors": {"seeds": [2], "setting": "W6A6 FQ", "patch_size": 8, "sets": ["Second"], "sizes": [1]},
@@ -100,3 +101,40 @@ def test_what_does_not_fit_is_refused(root, own, methods, told):
     with pytest.raises(ConfigError) as caught:
         open_asked({"net.safetensors": {"seeds": [0], **own}}, *WHERE, methods, ["sizes"])
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "methods, told",
+    [
+        ({"a": {"method": "minmax", "backbones": []}}, "methods, a: backbones = []: names no network"),
+        ({"a": {"method": "minmax", "sizes": []}}, "methods, a: sizes"),
+        ({"a": {"method": "minmax", "backbones": ["net"]}}, "backbones, other: no method is asked of it"),
+        ({"a": {"method": "minmax", "seeds": [1]}}, "backbones, other: no method is asked of it"),
+    ],
+)
+def test_what_would_be_left_out_without_a_word_is_refused(root, methods, told):
+    with pytest.raises(ConfigError) as caught:
+        open_asked(BACKBONES, *WHERE, methods, ["sizes"])
+    assert told in str(caught.value)
+
+
+def test_a_level_that_no_network_of_a_method_has_is_refused(root):
+    """Those of another network are known, though this one leaves them out."""
+    methods = {"a": {"method": "minmax", "sizes": [1, 2]}}
+    one, other = open_asked(BACKBONES, *WHERE, methods, ["sizes"], 1)
+    assert [[t.level for t in set_size.trials(n, [2, 4], methods)] for n in (one, other)] == [["2", "2"], ["1"]]
+    methods = {"a": {"method": "minmax"}, "b": {"method": "omse", "sizes": [1, 7]}}
+    with pytest.raises(ConfigError, match=r"methods, b: sizes: 7 is not asked for \(but 2, 4, 1\); leave it out"):
+        set_size.trials(one, [2, 4], methods)
+    methods = {"b": {"method": "omse", "backbones": ["other"], "sizes": [2]}}
+    with pytest.raises(ConfigError, match=r"methods, b: sizes: 2 is not asked for \(but 1\)"):
+        set_size.trials(other, [2, 4], methods)
+
+
+def test_a_set_that_is_named_twice_is_measured_once(root):
+    sets = ["First", "Second", "First", "data/Second"]
+    (network,) = open_asked({"net.safetensors": {"seeds": [0]}}, "data", sets, *WHERE[2:], UNIFORM, [], 1)
+    assert [pictures.name for pictures in network.bench.sets] == ["First", "Second"]
+    own = {"net.safetensors": {"seeds": [0], "sets": ["data/Second"]}}
+    (network,) = open_asked(own, "data", sets, *WHERE[2:], UNIFORM, [], 1)
+    assert [pictures.name for pictures in network.bench.sets] == ["Second"]

@@ -57,6 +57,18 @@ def test_a_network_may_have_data_and_a_pool_of_its_own(root):
     assert "more" in folders[1] and "more" not in folders[0]
 
 
+def test_a_network_is_named_once_and_no_other_has_its_name(root):
+    (root / "b").mkdir()
+    shutil.copy(root / "other.safetensors", root / "b" / "net.safetensors")
+    for second, told in (
+        ("./net.safetensors", "backbones: ./net.safetensors is the same network as net.safetensors; name it once"),
+        ("b/net.safetensors", "backbones: net.safetensors and b/net.safetensors have the same name net"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            open_networks({"net.safetensors": {"seeds": [0]}, second: {"seeds": [1], "setting": "W6A6 FQ"}}, *WHERE)
+        assert told in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "backbones, told",
     [

@@ -43,7 +43,7 @@ TINY_STUDY = {
     ),
     "fine_tuning": dict(pictures=2, steps=[1, 3]),
     "complexity": dict(pictures=2, side=16),
-    "thresholds": dict(percentiles=[20], starts=["random"], count=2),
+    "thresholds": dict(percentiles=[45], starts=["random", "constant 15 to 50"], count=2),
     "sensitivity": dict(pictures=2, side=16, directions=1, draws=2),
     "separability": dict(pictures=2, side=16),
     "clipping": dict(pictures=2, side=16, bits=[2, 8], owed=[[8, 2]]),

@@ -57,6 +57,15 @@ def test_the_recipe_can_be_changed():
     )
 
 
+def test_settings_of_a_whole_step_win_over_the_effort_as_single_ones_do():
+    whole = config_of(changes={"tune": {"rounds": 1, "steps_per_round": 1, "patch_size": 8}}).step("tune")
+    assert (whole.total_steps, whole.patch_size) == (1, 8)
+    some = config_of(changes={"tune": {"lr_weight": 0.5}})
+    assert some == config_of(changes={"tune.lr_weight": 0.5}) and some.step("tune").total_steps == 6
+    added = config_of("minmax", {"tune": {"rounds": 5}}).step("tune")
+    assert (added.rounds, added.steps_per_round) == (5, TUNING.steps_per_round)
+
+
 def test_fine_tuning_can_be_left_out():
     assert (
         config_of(changes={"tune": None}).recipe.to_dict()

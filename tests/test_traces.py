@@ -10,7 +10,7 @@ from adabm.study.running import tasks as study_tasks
 from adabm.study.running.runs import run_traces
 from adabm.study.running.tasks import MeasureTask
 from adabm.study.running.traces import TraceTask
-from helpers.study_files import EFFORT, compute_here, part, write_study
+from helpers.study_files import EFFORT, compute_here, part, write_pictures, write_study
 
 STEPS = (1, 2, 3, 6)
 
@@ -66,6 +66,39 @@ def test_an_interrupted_trace_goes_on_behind_its_last_round(tmp_path, monkeypatc
     assert len(seen) == 4, "the first round of two steps is not taken again"
     assert trace.results() == whole.results()
     assert not list((tmp_path / "a" / "cache").rglob("*.partial"))
+
+
+def test_an_interrupted_trace_begins_anew_where_a_picture_was_replaced(tmp_path, monkeypatch):
+    compute_here(monkeypatch)
+    trace, quantize, seen = make_trace(write_study(tmp_path)), study_tasks.quantize, []
+
+    def interrupted(*arguments, on_step, **options):
+        def stop(step):
+            on_step(step)
+            seen.append(step)
+            if step.group == "activation":
+                raise KeyboardInterrupt
+
+        return quantize(*arguments, on_step=stop, **options)
+
+    monkeypatch.setattr(study_tasks, "quantize", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trace.carry_out()
+    monkeypatch.setattr(
+        study_tasks,
+        "quantize",
+        lambda *arguments, on_step, **options: quantize(
+            *arguments, on_step=lambda step: (seen.append(step), on_step(step)), **options
+        ),
+    )
+    write_pictures(tmp_path / "data" / "First" / "HR", 2, seed=9)
+    seen.clear()
+    run_traces([trace], workers=1)
+    assert len(seen) == 6, "all steps are taken again, once"
+    fresh = make_trace(write_study(tmp_path / "fresh"))
+    write_pictures(tmp_path / "fresh" / "data" / "First" / "HR", 2, seed=9)
+    run_traces([fresh], workers=1)
+    assert trace.results() == fresh.results() and not list((tmp_path / "cache").rglob("*.partial"))
 
 
 def test_what_is_kept_is_not_computed_again(tmp_path, monkeypatch):

@@ -1,15 +1,17 @@
 """The networks that a question is asked on whose answer compares whole models: each with its own sets, seeds, methods, levels."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from ...errors import ConfigError
+from ...validation import shown
 from ..plan.cells import Run
 from ..plan.effort import Effort
 from ..plan.options import check_choices, check_keys
+from ..plan.part import place
 from ..running.bench import Bench, Trial
 from ..running.networks import Unit, by_network, open_networks
 from ..tables.schema import study_table
@@ -24,12 +26,14 @@ class Asked:
         setting: bits, such as ``W4A4 FQ``.
         seeds: of all its models.
         own: what else it has of its own, by name.
+        own_of: that of all networks of the question, by the names of their files.
     """
 
     bench: Bench
     setting: str
     seeds: tuple[int, ...]
     own: Mapping[str, object]
+    own_of: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -42,10 +46,27 @@ class Asked:
             series: method for series, method in methods.items() if self.name in method.get("backbones", [self.name])
         }
 
-    def levels(self, key: str, given: Sequence, method: Mapping) -> list:
-        """Return what a method is asked with: of the network's own levels, or the question's, those that it is not limited to."""
-        levels = self.own.get(key, given)
-        return [level for level in levels if level in method.get(key, levels)]
+    def levels(
+        self, key: str, given: Sequence, series: str, methods: Mapping[str, Mapping], always: Sequence = ()
+    ) -> list:
+        """Return what a method is asked with: of the network's own levels, or the question's, those that it is not limited to.
+
+        Args:
+            always: levels that are there in any case, to which a method may be limited too.
+
+        Raises:
+            ConfigError: the method is limited to a level that none of its networks has.
+        """
+        levels, limit = self.own.get(key, given), methods[series].get(key)
+        if limit is None:
+            return list(levels)
+        check_known(f"methods, {series}: {key}", limit, union([self.known(key, given, methods[series]), always]))
+        return [level for level in levels if level in limit]
+
+    def known(self, key: str, given: Sequence, method: Mapping) -> list:
+        """Return the levels that any network of a method has: its own, or those of the question, ``given``."""
+        own_of = self.own_of or {self.name: self.own}
+        return union(own.get(key, given) for name, own in own_of.items() if name in method.get("backbones", own_of))
 
     def runs(self, method: Mapping) -> list[Run]:
         """Return the runs of a method, one a seed."""
@@ -81,25 +102,62 @@ def open_asked(
 
     Raises:
         AdabmError: a set that the question does not have, a method of a network that is not there or with an unknown key,
-            or what :func:`.networks.open_networks` refuses.
+            a network without a method, or what :func:`.networks.open_networks` refuses.
     """
     units = open_networks(
         backbones, data, sets, pool, effort, setting, own=[*own, "sets"], workers=workers, device=device
     )
-    networks = [_asked(units_of, sets) for units_of in by_network(units)]
+    own_of = {unit.bench.backbone.stem: unit.own for unit in units}
+    networks = [_asked(units_of, sets, own_of) for units_of in by_network(units)]
     check_methods(methods, [network.name for network in networks], own, parameter)
     for series, method in methods.items():
         known = {seed for network in networks for seed in network.seeds if series in network.methods(methods)}
         check_seeds(f"{parameter}, {series}", method.get("seeds", ()), known)
+    check_all_asked(units, methods, parameter)
     return networks
 
 
-def _asked(units: Sequence[Unit], sets: Sequence[str]) -> Asked:
+def _asked(units: Sequence[Unit], sets: Sequence[str], own_of: Mapping[str, Mapping[str, object]]) -> Asked:
     first = units[0]
     wanted = first.own.get("sets", sets)
     check_choices(f"backbones, {first.bench.backbone.stem}: sets", wanted, sets)
-    kept = tuple(pictures for name, pictures in zip(sets, first.bench.sets, strict=True) if name in wanted)
-    return Asked(replace(first.bench, sets=kept), first.setting, tuple(unit.seed for unit in units), first.own)
+    names = {
+        place(first.bench.root, name).name for name in wanted
+    }  # a bench has each set once, however often it is named
+    kept = tuple(pictures for pictures in first.bench.sets if pictures.name in names)
+    seeds = tuple(unit.seed for unit in units)
+    return Asked(replace(first.bench, sets=kept), first.setting, seeds, first.own, own_of)
+
+
+def union(several: Iterable[Sequence]) -> list:
+    """Return what any of them has, each once, in their order."""
+    return list(dict.fromkeys(level for levels in several for level in levels))
+
+
+def check_known(what: str, given: Collection, known: Collection) -> None:
+    """Refuse levels that there are not: what a method is limited to would be left out without a word.
+
+    Raises:
+        ConfigError: naming ``what``, the level, and the levels that there are.
+    """
+    for level in given:
+        if level not in known:
+            there = ", ".join(map(str, known)) or "none"
+            raise ConfigError(f"{what}: {shown(level)} is not asked for (but {there}); leave it out, or ask for it too")
+
+
+def check_all_asked(units: Sequence[Unit], methods: Mapping[str, Mapping], parameter: str = "methods") -> None:
+    """Refuse networks that no method names: their rows would be missing from the table without a word.
+
+    Raises:
+        ConfigError: naming the network.
+    """
+    for group in by_network(units):
+        name, seeds = group[0].bench.backbone.stem, {unit.seed for unit in group}
+        of_network = [method for method in methods.values() if name in method.get("backbones", [name])]
+        if not any(seeds.intersection(method.get("seeds", seeds)) for method in of_network):
+            what = parameter.removesuffix("s")
+            raise ConfigError(f"backbones, {name}: no {what} is asked of it; add it to the backbones of one")
 
 
 def check_seeds(what: str, given: Collection[int], known: Collection[int]) -> None:
@@ -122,11 +180,12 @@ def checked_units(
     """Return the units of a question, once each of its methods has the keys ``required`` and no other but the ``optional`` ones.
 
     Raises:
-        ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has.
+        ConfigError: a method has an unknown key, lacks one, or is limited to a seed that no network has; or a network has none.
     """
     for name, method in methods.items():
         check_keys(f"methods, {name}", method, required, optional)
         check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in units})
+    check_all_asked(units, methods)
     return units
 
 
@@ -144,7 +203,20 @@ def check_methods(
     """
     for series, method in methods.items():
         check_keys(f"{parameter}, {series}", method, ["method"], ["changes", "backbones", "seeds", "run", *own])
-        check_choices(f"{parameter}, {series}: backbones", method.get("backbones", ()), networks)
+        check_backbones(f"{parameter}, {series}", method, networks)
+
+
+def check_backbones(what: str, method: Mapping, networks: Collection[str]) -> None:
+    """Refuse networks of a method that are not there, and an empty list of them.
+
+    Raises:
+        ConfigError: naming ``what`` and the network.
+    """
+    check_choices(f"{what}: backbones", method.get("backbones", ()), networks)
+    if "backbones" in method and not method["backbones"]:
+        raise ConfigError(
+            f"{what}: backbones = []: names no network; leave out the method, or backbones for all of them"
+        )
 
 
 def measure(question: str, networks: Sequence[Asked], trials: Sequence[Sequence[Trial]]) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...errors import ConfigError
 from ..pages.panel_figures import plot_panels
 from ..plan.effort import Effort
 from ..running.bench import Trial
@@ -56,15 +55,9 @@ def trials(
         pictures: random calibration pictures.
         runs: by series: ``method`` and, where they differ, ``changes``, ``steps``, ``run``; ``backbones`` (names of the
             files) and ``seeds``, which limit it to some of them.
-
-    Raises:
-        ConfigError: no run is asked of the network.
     """
-    of_network = network.methods(runs)
-    if not of_network:
-        raise ConfigError(f"backbones, {network.name}: no run is asked of it; add it to the backbones of one")
     by_steps: dict[tuple[int, ...], list[Trial]] = {}
-    for name, options in of_network.items():
+    for name, options in network.methods(runs).items():
         at = tuple(options.get("steps", network.own.get("steps", steps)))
         for run in network.runs(options):
             chosen = network.bench.choose("random", pictures, run)

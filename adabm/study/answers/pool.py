@@ -16,7 +16,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
-from .asked import check_seeds
+from .asked import check_all_asked, check_backbones, check_known, check_seeds, union
 from .pool_hurt import by, told_hurt
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
@@ -35,12 +35,7 @@ _MOSTLY = 0.75  # of a loss
 
 
 def measure(
-    units: Sequence[Unit],
-    pools: Sequence[str],
-    methods: Mapping[str, Mapping],
-    number: int,
-    share: float,
-    folder: Path,
+    units: Sequence[Unit], pools: Sequence[str], methods: Mapping[str, Mapping], number: int, share: float, folder: Path
 ) -> pd.DataFrame:
     """Return the question's table: PSNR to ground truth on patches and FAB, by network, method, bits, pool and seed.
 
@@ -54,11 +49,11 @@ def measure(
         folder: where outliers are written, those of a unit in a folder of its own.
 
     Raises:
-        ConfigError: a pool or network is unknown, or an entry has an unknown key or lacks one.
+        ConfigError: a pool or network is unknown or not asked for, a network has no method, or an entry's keys are wrong.
     """
     _check(units, pools, methods)
-    given = lambda place, unit: (unit.bench, unit, pools, methods, number, share, folder / str(place))
-    found = at_once(_rows, [given(place, unit) for place, unit in enumerate(units)])
+    given = (pools, methods, number, share)
+    found = at_once(_rows, [(unit.bench, unit, *given, folder / str(place)) for place, unit in enumerate(units)])
     full = {key: value for _, of_unit in found for key, value in of_unit.items()}
     return mapping_table(QUESTION.id, [row for rows, _ in found for row in rows], full)
 
@@ -102,10 +97,13 @@ def _check(units: Sequence[Unit], pools: Sequence[str], methods: Mapping) -> Non
         check_choices(f"backbones, {unit.bench.backbone.stem}: pools", unit.own.get("pools", ()), POOLS)
     for name, method in methods.items():
         check_keys(f"methods, {name}", method, ["method"], ["changes", "backbones", "pools", "seeds"])
-        check_choices(f"methods, {name}: backbones", method.get("backbones", ()), networks)
+        check_backbones(f"methods, {name}", method, networks)
         check_choices(f"methods, {name}: pools", method.get("pools", ()), POOLS)
         own = [unit for unit in units if unit.bench.backbone.stem in method.get("backbones", networks)]
+        there = union([[CLEAN], *(unit.own.get("pools", pools) for unit in own)])
+        check_known(f"methods, {name}: pools", method.get("pools", ()), there)
         check_seeds(f"methods, {name}", method.get("seeds", ()), {unit.seed for unit in own})
+    check_all_asked(units, methods)
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:

@@ -12,7 +12,7 @@ from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
-from .asked import Asked
+from .asked import Asked, check_known, union
 from .measured import measured
 from .strategy_gains import KEYS, REFERENCE, clear, compared
 from .strategy_telling import adaptive, advice, differing, elsewhere, places, shortened, span, verdict
@@ -52,10 +52,11 @@ def trials(
             ``strategies`` and ``seeds``, which limit it to some of them.
 
     Raises:
-        ConfigError: a strategy, or one of ``counts``, is unknown, or a method is left without the reference.
+        ConfigError: a strategy, or one of ``counts``, is unknown or not asked for, or a method is left without the reference.
     """
-    chosen = {series: network.levels("strategies", strategies, m) for series, m in network.methods(methods).items()}
+    chosen = {series: network.levels("strategies", strategies, series, methods) for series in network.methods(methods)}
     check_choices("counts", counts, STRATEGIES)
+    check_known("counts", counts, union(network.known("strategies", strategies, m) for m in methods.values()))
     for names in chosen.values():
         check_strategies(names)
     return [

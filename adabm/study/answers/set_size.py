@@ -9,8 +9,9 @@ from ..pages import question_figures
 from ..pages.size_figure import plot_sizes
 from ..running.bench import Trial
 from ..tables.conclusion import answer, evidence, practice
-from ..tables.networks import named
+from ..tables.networks import named, network
 from ..tables.question import Question
+from ..tables.wording import several
 from .asked import Asked
 from .measured import measured, told_seeds
 from .size_gaps import ENOUGH, LUCK, Swept, compared
@@ -36,11 +37,14 @@ def trials(network: Asked, sizes: Sequence[int], methods: Mapping[str, Mapping])
         network: it may have ``sizes`` of its own.
         methods: by series: ``method`` and, where they differ, ``changes``, ``run``; ``backbones`` (names of the files),
             ``sizes`` and ``seeds``, which limit it to some of them.
+
+    Raises:
+        ConfigError: a method is limited to a size that none of its networks has.
     """
     return [
         Trial(name, "pictures", str(size), run, network.bench.choose("random", size, run), method.get("run", True))
         for name, method in network.methods(methods).items()
-        for size in network.levels("sizes", sizes, method)
+        for size in network.levels("sizes", sizes, name, methods)
         for run in network.runs(method)
     ]
 
@@ -64,11 +68,11 @@ def figures(table: pd.DataFrame, timing: pd.DataFrame | None = None) -> dict[str
     return drawn
 
 
-def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
+def conclusion(table: pd.DataFrame, pool: int | Mapping[str, int]) -> list[str]:
     """Tell, on each network's first set, how many pictures are needed and what decides that, and what the fewest lose.
 
     Args:
-        pool: how many pictures there are to choose from.
+        pool: how many pictures there are to choose from; by the network's file name where networks may differ.
     """
     table = named(table)
     swept = measured(table, "pictures")
@@ -80,13 +84,21 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
     return [
         answer(verdict(networks, told_seeds(swept))),
         *[remaining(networks) + few for few in told_of_few(found, networks)],
-        f"The pool has {pool} pictures; {tried(networks)}. Needed is the least number from which on two things hold. First, PSNR "
+        f"{_pools(pool)}; {tried(networks)}. Needed is the least number from which on two things hold. First, PSNR "
         f"differs from that of the most pictures by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, "
         f"which draw the pictures, is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root "
         "mean square of both. p is adjusted for the number of sizes.",
         practice(advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]
+
+
+def _pools(pool: int | Mapping[str, int]) -> str:
+    """``The pool has 100 pictures``, or of each network where they differ."""
+    sizes = {pool} if isinstance(pool, int) else set(pool.values())
+    if len(sizes) == 1:
+        return f"The pool has {sizes.pop()} pictures"
+    return f"The pools have {several([f'{size} pictures for {network(name)}' for name, size in pool.items()])}"
 
 
 def _row(one: Swept, size: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..pages.stopping_figures import plot_stopping
+from ..plan.options import check_keys
 from ..running.at_once import at_once
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
@@ -53,7 +54,12 @@ def measure(
         networks: each may have ``changes`` of its own to all methods.
         methods: by where runs start from: ``method`` and, where they differ, ``changes``, ``backbones``, ``seeds``.
         pictures, held_out, side, count, every: as in :func:`adabm.study.answers.stopping_traces.trace`.
+
+    Raises:
+        ConfigError: a method has another key, such as ``run``: what is traced here is never listed as not run.
     """
+    for series, method in methods.items():
+        check_keys(f"methods, {series}", method, ["method"], ["changes", "backbones", "seeds"])
     asked = [
         (network, series, run)
         for network in networks

@@ -9,6 +9,7 @@ from .asked import Asked
 IMAGES, LAYERS = "images", "layers"
 PERCENTILE, START = "percentile", "start"  # variables of the table
 RELEASED = {IMAGES: 10, LAYERS: 30}
+_ALWAYS = (0, *RELEASED.values())
 RANDOM, CONSTANT = "random", "constant 15 to 50"
 ALIKE = {-1: "all one bit fewer", 0: "all at the base bits", 1: "all one bit more"}  # by the factor of every image
 _SETTINGS = {IMAGES: "map_bits.image_percentile", LAYERS: "map_bits.layer_percentile"}
@@ -41,13 +42,14 @@ def trials(
         methods: by name, see :func:`.asked.open_asked`; ``percentiles`` and ``starts`` limit one to some of those given.
 
     Raises:
-        ConfigError: an unknown start.
+        ConfigError: an unknown start, or a method is limited to a percentile or start that none of its networks has.
     """
     check_choices("starts", starts, STARTS)
     found = []
     for name, method in network.methods(methods).items():
         moved = [
-            network.levels(key, given, method) for key, given in (("percentiles", percentiles), ("starts", starts))
+            network.levels("percentiles", percentiles, name, methods, _ALWAYS),
+            network.levels("starts", starts, name, methods),
         ]
         for which in _STARTS:
             for variable, level, changed in _levels(which, *moved):

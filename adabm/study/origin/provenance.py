@@ -18,6 +18,7 @@ from ...files import read_text, real, write_atomically
 from ...yaml_files import read_yaml
 from ..variables import STAGE_VARIABLE
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
+from .named_files import named_files, names_engine
 
 PACKAGES = (
     "torch",
@@ -77,9 +78,10 @@ def write_provenance(
     Args:
         table: the table (.csv), in ``results/<profile>/<question>``.
         parameters: what the numbers were computed with, JSON-ready.
-        inputs: files and folders that were read.
+        inputs: files and folders that were read; the user's own files that ``parameters`` name are added, and what they import.
         device: where the networks were computed.
-        code: what the numbers depend on, groups of roots of ``STUDY_CODE`` or ``SPEED_CODE``.
+        code: what the numbers depend on, groups of roots of ``STUDY_CODE`` or ``SPEED_CODE``; that of the engines is added
+            where ``parameters`` name one other than the simulation.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
             given: the environment tells them.
@@ -96,7 +98,9 @@ def write_provenance(
     )
     record = {"table": table_id(table), "table_sha256": _table_hash(table)}
     record["version"] = table_version(record["table_sha256"])
-    record |= provenance(root, parameters, inputs, seed, device, code)
+    if names_engine(parameters):
+        code = {**code, "engines": SPEED_CODE["engines"]}
+    record |= provenance(root, parameters, _with_named(inputs, parameters, root), seed, device, code)
     if params_file is not None:
         values = read_block_values(root / params_file, block)
         record |= {"params_file": input_names(root, [root / params_file])[0], "block": block, "block_values": values}
@@ -230,6 +234,11 @@ def notebook_code_hash(notebook: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TableError(f"{notebook}: cannot be read as a notebook ({type(error).__name__}: {error})") from None
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+def _with_named(inputs: Sequence[Path], parameters: Mapping, root: Path) -> list[Path]:
+    known = {Path(path).resolve() for path in inputs}
+    return [*inputs, *(file for file in named_files(parameters, root) if file.resolve() not in known)]
 
 
 def _table_hash(table: Path) -> str:

@@ -85,10 +85,17 @@ class Run(Checked):
         changes = {name: dict(value) if isinstance(value, _Settings) else value for name, value in self.changes}
         recipe = read_recipe(self.method, working_root()).with_changes(changes)
         if effort is not None and recipe.step("tune") is not None:
-            recipe = recipe.with_changes({k: v for k, v in effort.changes.items() if k not in changes})
+            settled = set(_setting_names(changes))
+            recipe = recipe.with_changes({k: v for k, v in effort.changes.items() if k not in settled})
         if files := (*self.imports, *own_files(recipe)):
             recipe = replace(recipe, files=(*recipe.files, *files))
         return QuantizationConfig(self.weight_bits, self.activation_bits, self.fully_quantized, recipe=recipe)
+
+
+def _setting_names(changes: Mapping[str, object]) -> Iterator[str]:
+    """The names of changed settings, those of whole steps too: ``tune.rounds`` of ``{"tune": {"rounds": 1}}``."""
+    for name, value in changes.items():
+        yield from (f"{name}.{setting}" for setting in value) if isinstance(value, Mapping) else (name,)
 
 
 class _Settings(tuple):

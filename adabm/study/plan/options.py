@@ -31,7 +31,7 @@ _KINDS = {
     "run": bool,
     "seeds": _Different,
     "series": _Names,
-    "sizes": _Counts,
+    "sizes": Annotated[list[Count], Len(1), "a list of whole numbers >= 1, not empty"],
     "starts": _Names,
     "steps": _Counts,
     "strategies": _Names,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from annotated_types import Len
 
+from ...errors import ConfigError
 from ...validation import Count, check
 from ..plan.effort import Effort
 from ..plan.options import check_keys
@@ -55,7 +56,7 @@ def open_networks(
         side: of a patch, LR pixels; None measures whole pictures, and no network has ``patches`` or ``side``.
 
     Raises:
-        AdabmError: no network, an unknown or missing key, or what :meth:`.bench.Bench.open` refuses.
+        AdabmError: no network, one that is there twice, two of the same file name, an unknown or missing key, or what :meth:`.bench.Bench.open` refuses.
     """
     kinds = {
         "patches": Count,
@@ -71,13 +72,25 @@ def open_networks(
         check_keys(
             f"backbones, {name}", given, required, ["patch_size", "setting", "data", "pool", *optional, *own], kinds
         )
-    units = []
+    units, opened = [], {}
     for name, given in backbones.items():
         effort_of = replace(effort, patch_size=given.get("patch_size", effort.patch_size))
         bench = Bench.open(name, given.get("data", data), sets, given.get("pool", pool), effort_of, workers, device)
+        _check_different(opened, name, bench.backbone)
         shared = (bench, given.get("setting", setting), given.get("patches"), given.get("side", side))
         units += [Unit(*shared, seed, {key: given[key] for key in own if key in given}) for seed in given["seeds"]]
     return units
+
+
+def _check_different(opened: dict[str, tuple[str, Path]], name: str, path: Path) -> None:
+    """Refuse a network that is there already, and another one of the same file name, by which the tables know it."""
+    known, there = opened.setdefault(path.stem, (name, path.resolve()))
+    if known != name:
+        if there == path.resolve():
+            raise ConfigError(f"backbones: {name} is the same network as {known}; name it once")
+        raise ConfigError(
+            f"backbones: {known} and {name} have the same name {path.stem}, by which the tables know them; rename one"
+        )
 
 
 def by_network(units: Sequence[Unit]) -> list[list[Unit]]:
