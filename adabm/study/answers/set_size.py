@@ -12,6 +12,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
+from .diverged import check_measured, tell_diverged
 from .measured import measured, told_seeds
 from .size_gaps import ENOUGH, LUCK, Swept, compared
 from .size_telling import advice, reason, remaining, told_of_few, tried, verdict
@@ -50,6 +51,7 @@ def figures(table: pd.DataFrame, timing: pd.DataFrame | None = None) -> dict[str
 
     From the table of times, if there is one, also how long it takes.
     """
+    check_measured(table)
     table = named(table)
     swept = measured(table, "pictures")
     places: dict[tuple[str, str], list[Swept]] = {}
@@ -69,7 +71,11 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
 
     Args:
         pool: how many pictures there are to choose from.
+
+    Raises:
+        StudyError: no model was measured.
     """
+    check_measured(table)
     table = named(table)
     swept = measured(table, "pictures")
     first = swept.drop_duplicates("backbone").set_index("backbone")["dataset"]
@@ -84,6 +90,7 @@ def conclusion(table: pd.DataFrame, pool: int) -> list[str]:
         f"differs from that of the most pictures by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, "
         f"which draw the pictures, is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root "
         "mean square of both. p is adjusted for the number of sizes.",
+        *tell_diverged(table),
         practice(advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]
