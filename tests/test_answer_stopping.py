@@ -332,3 +332,13 @@ def test_one_seed_is_told_of_several_networks():
     assert (
         "the last step is worse by 4.00 dB on one and by 4.00 dB on two" in stopping.conclusion(pd.concat(both), 2)[0]
     )
+
+
+def test_runs_that_diverged_are_told_with_their_network():
+    part = traces([28, 29, 30], [3, 2, 1], (0,), diverged=True)
+    first = stopping.conclusion(pd.concat([part, traces([28, 29, 30], [3, 2, 1], (1, 2))]), 3)[0]
+    assert (
+        "Diverged before their last round: 1 of 3 seeds; the last step of these is the last one looked at before."
+        in first
+    )
+    assert "iverged" not in stopping.conclusion(traces([28, 29, 30], [3, 2, 1]), 3)[0]

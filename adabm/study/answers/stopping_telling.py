@@ -53,7 +53,19 @@ def _behind(start: Start, patience: int) -> str:
     """What is told of runs from any weight ranges behind how many steps they need."""
     found = start.found
     parts = [best_steps(found), _over_start(found), _start(found), _below(found), _saved(found, patience)]
-    return " ".join(filter(None, [*parts, scope(start.traces)]))
+    return " ".join(filter(None, [*parts, _diverged(found), scope(start.traces)]))
+
+
+def _diverged(found: pd.DataFrame) -> str:
+    """How many runs diverged, by network: what is told of them ends there."""
+    counts = found.groupby("backbone", sort=False)["diverged"].agg(["sum", "count"])
+    on = " on {}" if len(counts) > 1 else ""
+    told = [f"{count} of {of} seeds{on.format(name)}" for name, (count, of) in counts.iterrows() if count]
+    return (
+        f"Diverged before their last round: {several(told)}; the last step of these is the last one looked at before."
+        if told
+        else ""
+    )
 
 
 def advice(start: Start, among: bool) -> str:
