@@ -25,6 +25,20 @@ def test_least_and_most_loss_and_adabm_beside_the_published_one():
     ]  # fmt: skip
 
 
+def test_a_method_alone_is_compared_with_nothing():
+    rows = [row("fp32", psnr=32.0, backbone="first"), row("minmax", psnr=31.5, backbone="first")]
+    head, advice, _ = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, {}))
+    assert (
+        head
+        == "**On first at W4A4 FQ, Set5, MinMax loses 0.50 dB; no other method was measured beside it, so that nothing was compared.**"
+    )
+    assert advice == "*In practice:* measure several methods on the same network, set and setting before one is chosen."
+    rows += [row("fp32", psnr=32.0), row("minmax", psnr=31.0), row("omse", psnr=31.4)]
+    head, *_, advice, _ = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, {}))
+    assert head.startswith("**On net at W4A4 FQ, Set5, ") and "loses least, 0.60 dB" in head and "MinMax is" not in head
+    assert "quantize with MinMax" not in advice
+
+
 def test_it_is_told_how_often_the_first_is_first():
     rows = [row("fp32", psnr=32.0), row("fp32", psnr=32.0, dataset="Set14")]
     rows += [row(method, psnr=value) for method, value in (("adabm", 31.0), ("minmax", 31.5), ("oaq-sr", 31.9))]

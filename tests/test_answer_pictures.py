@@ -4,30 +4,36 @@ import base64
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from adabm.errors import ConfigError
+from adabm.errors import ConfigError, FineTuningError, StudyError
 from adabm.pictures.picture import Picture
 from adabm.study import Bench, Effort, save_figure
 from adabm.study.answers import pictures as answer
 from adabm.study.pages.comparison import plot_differences
 from adabm.study.pages.embedding import embedded
+from adabm.study.running.tasks import ModelTask
 from adabm.study.tables.schema import study_table
 from helpers.evidence import cells
 from helpers.study_files import write_study_with_pool
-from helpers.study_tables import row
+from helpers.study_tables import diverged, row
 
 
-def told(at_four: tuple[float, ...], at_three: tuple[float, ...]) -> list[str]:
-    """The conclusion of what MinMax, Fast and AdaBM lose in dB."""
+def table(at_four: tuple[float, ...], at_three: tuple[float, ...]) -> pd.DataFrame:
+    """What MinMax, Fast and AdaBM lose in dB."""
     full = row(setting="FP32", series="full precision", variable="none", level="none", psnr_y_db=31.0, loss_db=0.0)
     rows = [
         row(setting=s, series=series, variable="setting", level=s, loss_db=loss, psnr_y_db=31 - loss, pictures=7)
         for s, losses in (("W4A4 FQ", at_four), ("W3A3 FQ", at_three))
         for series, loss in zip(("MinMax", "Fast", "AdaBM"), losses)
     ]
-    return answer.conclusion(study_table([full, *rows]), ["a", "b"])
+    return study_table([full, *rows])
+
+
+def told(*losses: tuple[float, ...]) -> list[str]:
+    return answer.conclusion(table(*losses), ["a", "b"])
 
 
 def test_what_each_loses_in_the_mean_and_which_to_use():
@@ -46,6 +52,21 @@ def test_what_each_loses_in_the_mean_and_which_to_use():
         "most harm. Best, which trains on from Fast, is not drawn: Fast loses 0.30 dB at most in the mean of the photographs, so "
         "that one would hardly see a difference."
     )
+
+
+def test_what_diverged_is_told_and_has_no_number():
+    whole = table((2.0, 0.1, 0.5), (6.0, 0.2, 1.7))
+    at_three, fast = whole["setting"] == "W3A3 FQ", whole["series"] == "Fast"
+    head, drawn, lost, advice, losses = answer.conclusion(diverged(whole, at_three & fast), ["a", "b"])
+    assert "MinMax loses 6.00 dB at W3A3 FQ, AdaBM 1.70 and Fast diverged; at W4A4 FQ 2.00, 0.50 and 0.10." in head
+    assert drawn.endswith("MinMax does most harm."), "nothing is said of the most that Fast loses"
+    assert lost == 'Diverged, and left out of all numbers: "Fast" (its only seed at W3A3 FQ).'
+    assert "AdaBM comes nearest to full precision at W3A3 FQ" in advice
+    assert cells(losses, 2) == ["Fast", "0.10", "diverged"]
+    first = answer.conclusion(diverged(whole, at_three & (whole["series"] == "MinMax")), ["a"])[1]
+    assert first.startswith("Drawn are the blocks of a where Fast does most harm."), "the first that is there"
+    without = answer.conclusion(diverged(whole, at_three), ["a"])
+    assert "W3A3" not in without[0] and "nan" not in "".join(without)
 
 
 def test_what_is_hardly_seen_is_told_as_that():
@@ -110,3 +131,15 @@ def test_models_of_the_cache_make_the_pictures(tmp_path, monkeypatch):
     assert (made[name, "W3A3 FQ", "MinMax"] != made[name, "W3A3 FQ", "full precision"]).any()
     with pytest.raises(ConfigError, match="First has no picture nobody; it has "):
         answer.shown(bench, ["nobody"])
+
+    def load(task):
+        if task.run.method == "fast":
+            raise FineTuningError("fine-tuning diverged")
+        return loaded(task)
+
+    loaded = ModelTask.load
+    monkeypatch.setattr(ModelTask, "load", load)
+    both = answer.trials(bench, ["W3A3 FQ"], {"Fast": "fast", "MinMax": "minmax"}, 2, 0)
+    assert set(answer.outputs(bench, both, [picture])) == set(made), "what diverged is left out"
+    with pytest.raises(StudyError, match="all models diverged"):
+        answer.outputs(bench, both[:1], [picture])

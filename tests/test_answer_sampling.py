@@ -66,6 +66,18 @@ def test_the_answer_is_whether_any_choice_beats_chance():
     assert told(ONE_SEED)[0] == "**One seed cannot tell whether any choice beats random pictures.**"
 
 
+def test_seeds_that_give_the_same_are_not_called_one():
+    head, span, *_ = told({"random": (30.0,) * 3, "alike": (30.0,) * 3, "other": (29.5,) * 3})
+    assert head == "**No way of choosing is clearly better than random pictures, and none is clearly worse.**"
+    assert "from -0.50 dB (other, the same with every seed) to +0.00 dB (alike, the same with every seed)" in span
+
+
+def test_random_pictures_alone_are_compared_with_nothing():
+    assert told({"random": (30.0, 30.1)})[0] == (
+        "**Random pictures alone were measured: no choice was compared with them.**"
+    )
+
+
 def test_what_is_always_above_though_never_clearly_is_told():
     always = told(ALIKE, ALIKE, ALIKE, ALIKE)[-2]
     assert always == (

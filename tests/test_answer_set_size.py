@@ -42,6 +42,11 @@ def told(*networks: dict, more: list[dict] = ()) -> list[str]:
     return set_size.conclusion(study_table([*whole, *more]), pool=40)
 
 
+def test_seeds_that_give_the_same_are_not_called_one():
+    few = told({"1": (29.0, 29.0), "20": (30.0, 30.0)})[1]
+    assert "changes by -1.00 dB, the same with every seed, with one picture instead of 20" in few
+
+
 def test_needed_is_the_first_size_from_which_nothing_changes():
     head, few, rule, advice, evidence = told(PSNR)
     assert head == (

@@ -223,7 +223,10 @@ def test_runs_that_start_elsewhere_are_told_behind_the_first_ones():
         "and the state that the rule keeps is 0.45 dB below it."
     ) in first
     assert advice.startswith("*In practice:* Where fine-tuning starts from the released weight ranges, hold some")
-    assert " Where fine-tuning starts from own ones, hold some calibration pictures out, stop by their loss" in advice
+    assert (
+        " Where fine-tuning starts from own ones, hold some calibration pictures out, fine-tune as long as their loss may still fall"
+        in advice
+    )
     assert len(tables) == 6 and tables[3].startswith("| state that is kept, from own ones")
     assert set(stopping.figures(both, 3)) == {"", "other_start"} and stopping.QUESTION.others["other_start"]
 
@@ -311,3 +314,34 @@ def test_a_trace_of_a_tiny_network_is_looked_at_before_within_and_after_each_rou
     assert trace(bench, run, 2, 1, 12, 2, 2) == found
     fewer = trace(bench, run, 2, 1, 12, 2, 5)  # what is looked at changes nothing
     assert [fewer["looks"][n]["held_out"] for n in (1, 2, 3)] == [found["looks"][n]["held_out"] for n in (2, 4, 6)]
+
+
+def test_a_rule_that_saves_nothing_is_not_advised_to_save_time():
+    told = stopping.conclusion(traces([28, 29, 30], [3, 2, 1]), 3)[1]
+    assert told.startswith(
+        "*In practice:* Where fine-tuning starts from the released weight ranges, hold no calibration pictures out: the rule saves nothing within "
+        "these steps, and no state is better than the last."
+    )
+    better = stopping.conclusion(traces([28, 31, 30], [3, 1, 2]), 3)[1]
+    assert (
+        "fine-tune as long as their loss may still fall and keep the state of the lowest" in better
+        and "100%" not in better
+    )
+
+
+def test_one_seed_is_told_of_several_networks():
+    """Each of them harmed, so that the last step is compared with the kept state."""
+    both = [traces([30, 29, 27, 26], [1, 2, 3, 4], (0,), name) for name in ("one", "two")]
+    assert (
+        "the last step is worse by 4.00 dB on one and by 4.00 dB on two" in stopping.conclusion(pd.concat(both), 2)[0]
+    )
+
+
+def test_runs_that_diverged_are_told_with_their_network():
+    part = traces([28, 29, 30], [3, 2, 1], (0,), diverged=True)
+    first = stopping.conclusion(pd.concat([part, traces([28, 29, 30], [3, 2, 1], (1, 2))]), 3)[0]
+    assert (
+        "Diverged before their last round: 1 of 3 seeds; the last step of these is the last one looked at before."
+        in first
+    )
+    assert "iverged" not in stopping.conclusion(traces([28, 29, 30], [3, 2, 1]), 3)[0]

@@ -5,7 +5,7 @@ from test_summary import row as cell
 from test_summary import summary as evaluation_summary
 
 from adabm.recipes import shipped
-from adabm.study.pages.evaluation_figures import plot_losses
+from adabm.study.pages.evaluation_figures import plot_losses, plot_psnr_bitops
 from adabm.study.pages.figures import family_color, family_colors
 from adabm.study.pages.timing_figure import plot_parts
 from adabm.study.tables.networks import named, network
@@ -30,6 +30,13 @@ def test_losses_are_told_in_the_colour_of_the_method():
     (diamonds,) = [line for line in axis.get_lines() if line.get_marker() == "D"]
     assert list(diamonds.get_xdata()) == [1.0], "of the first set"
     assert "filled Set5; small triangles Set14; diamonds: published, Set5" in figure.get_supxlabel()
+
+
+def test_full_precision_alone_is_told_in_place_of_a_panel():
+    """As where the plan asks for no other method, or none was run."""
+    alone = evaluation_summary(cell("fp32", psnr=32.0))
+    for figure in (plot_losses(alone), plot_psnr_bitops(alone)):
+        assert not figure.axes and [t.get_text() for t in figure.texts] == ["No quantized network was measured."]
 
 
 def test_parts_are_told_by_their_median():

@@ -61,6 +61,28 @@ def test_clearly_needs_both_spread_and_test(found, told):
     )
 
 
+def test_seeds_that_give_the_same_are_not_called_one():
+    """Neither of seeds that do not vary nor of pairs that differ alike is a test possible; ties are told, too."""
+    found = difference([1.0, 1.0, 1.0], [0.5, 0.5, 0.5])
+    assert found.seeds == 3 and found.in_words() == "+0.50 dB, the same with every seed"
+    paired = paired_difference(pd.Series([1.0, 2.0]), pd.Series([1.0, 2.0]))
+    assert paired.seeds == 2 and paired.in_words() == "+0.00 dB, the same with every seed"
+    assert difference([1.0], [0.5]).in_words() == "+0.50 dB, one seed"
+    assert adjust({"a": found})["a"].certainty == "the same with every seed"
+
+
+def test_whether_it_is_sure_is_a_plain_bool():
+    """``"clearly " * sure`` takes no other, and a mean may come from an array."""
+    for found in (Difference(np.float64(0.5), 0.0, float("nan")), Difference(np.float64(0.5), 0.1, np.float64(0.01))):
+        assert type(found.sure) is bool and type(found.clear) is bool
+
+
+def test_seeds_without_a_value_are_left_out_of_pairs():
+    """A table by seed and level has NaN where a model diverged."""
+    found = paired_difference(pd.Series([3.0, float("nan"), 4.0]), pd.Series([2.0, 5.0, 1.0]))
+    assert found.mean == 2.0 and found.seeds == 2
+
+
 def test_evidence_leaves_out_what_was_not_tested():
     assert Difference(0.5, 0.0, float("nan")).cells() == {
         "difference (dB)": "+0.50",

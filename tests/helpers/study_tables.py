@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from adabm.study import save_figure, write_provenance, write_table
@@ -36,6 +37,12 @@ def row(**changes) -> dict:
 
 def not_run(**changes) -> dict:
     return row(status="not run", psnr_y_db=None, ssim_y=None, loss_db=None, fab=None, **changes)
+
+
+def diverged(table: pd.DataFrame, at: pd.Series) -> pd.DataFrame:
+    """The table with what it tells of the rows ``at`` lost, since their fine-tuning diverged."""
+    values = ["psnr_y_db", "ssim_y", "loss_db", "fab", "relative_bitops"]
+    return table.assign(status=table["status"].mask(at, "diverged"), **{name: table[name].mask(at) for name in values})
 
 
 def write_results(root: Path, *questions: str) -> Path:

@@ -22,6 +22,7 @@ from .component_frontier import (
     worth_of_sensitivity,
 )
 from .component_trials import PARTS, WHOLE
+from .diverged import check_measured, tell_diverged
 from .measured import full_precision, measured
 from .significance import Difference, adjust, paired_difference
 
@@ -43,6 +44,7 @@ _NO_IMAGE = "+".join(part for part in PARTS if part != "image")
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw PSNR of the combinations and, where they were measured, the frontier of loss and FAB and the weights of the bit loss."""
+    check_measured(table[table["variable"].isin(["none", "components"])])
     parts, front, weights = (measured(table, variable) for variable in ("components", "bits", "bit_weight"))
     full = full_precision(table)
     drawn = {"": question_figures.plot_levels(parts, "psnr_y_db", "PSNR-Y (dB)", full, ("fab", "FAB"))}
@@ -61,7 +63,11 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
 
     Args:
         steps: of fine-tuning.
+
+    Raises:
+        StudyError: no model was measured.
     """
+    check_measured(table)
     table = named(table)
     first = table[table["status"] == "measured"]["dataset"].iloc[0]
     here = table[table["dataset"] == first]
@@ -79,7 +85,7 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
     told = [" ".join(texts) for texts in (scope, moved) if texts]
     if not told:
-        return []
+        return tell_diverged(table)
     where = table["backbone"].iloc[0]
     tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else series
     cleared = _cleared(effects[series], others, series) if series else {}
@@ -96,6 +102,7 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     return [
         answer(head),
         *told,
+        *tell_diverged(table),
         *advised,
         *evidence(_tested(effects, front)),
         *evidence(equal_rows(equal)),

@@ -62,7 +62,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     groups = [(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
     if not groups:
         return [answer("No quantized network was measured.")]
-    board = leaderboard(summary)
+    board = _compared_first(leaderboard(summary))
     return [
         answer(_verdict(board)),
         *_told_of_released(board),
@@ -74,6 +74,12 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     ]
 
 
+def _compared_first(board: pd.DataFrame) -> pd.DataFrame:
+    """The board with the first network, set and setting ahead of which several methods were measured, if there are any."""
+    places = _places(board)
+    return pd.concat([places[0], board.drop(places[0].index)]) if places else board
+
+
 def _verdict(board: pd.DataFrame) -> str:
     """The recipe of least loss on the first board, and how often it is the first, where it was measured with others.
 
@@ -81,7 +87,10 @@ def _verdict(board: pd.DataFrame) -> str:
     """
     first = best(board)
     places = [here for here in _places(board) if first["method"] in set(here["method"])]
-    text = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least, {loss_text(first)} dB"
+    where = f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']}"
+    if not _places(board):
+        return f"{where} loses {loss_text(first)} dB; no other method was measured beside it, so that nothing was compared."
+    text = f"{where} loses least, {loss_text(first)} dB"
     near = not_told_apart(board)
     names = several([row["label"] for row in near]) if near else ""
     text += f" ({who_cannot_tell(first, near)} cannot tell it from {names})" if near else ""
@@ -124,6 +133,8 @@ def _places(board: pd.DataFrame) -> list[pd.DataFrame]:
 
 def _advice(board: pd.DataFrame) -> str:
     """The best recipe, those that the seeds cannot tell from it, how often one of them is first, and what is where none was measured."""
+    if not _places(board):
+        return "measure several methods on the same network, set and setting before one is chosen."
     first, near = best(board), not_told_apart(board)
     where = f"on {network(first['backbone'])} at {first['setting']}"
     told = f"quantize with {first['label']}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ...engines.evaluation import Picture
 from ...engines.metrics import psnr_y
 from ...engines.tiles import round_to_uint8, upscale
-from ...errors import ConfigError
+from ...errors import ConfigError, FineTuningError, StudyError
 from ..pages.comparison import plot_differences, worst_block
 from ..plan.cells import Run
 from ..running.bench import Bench, Trial
@@ -18,6 +18,7 @@ from ..tables.methods import label
 from ..tables.question import Question
 from ..tables.wording import several, told_count
 from .calibration import FULL_PRECISION
+from .diverged import check_measured, tell_diverged
 from .measured import measured
 from .probing import Probe, bench_scale
 
@@ -58,16 +59,29 @@ def shown(bench: Bench, names: Sequence[str]) -> list[Picture]:
 def outputs(
     bench: Bench, trials: Sequence[Trial], pictures: Sequence[Picture]
 ) -> dict[tuple[str, str, str], np.ndarray]:
-    """Upscale: (H, W, 3) of 8 bits by picture, setting and series; full precision stands at each setting."""
+    """Upscale: (H, W, 3) of 8 bits by picture, setting and series; full precision stands at each setting.
+
+    Models that diverged are left out.
+
+    Raises:
+        StudyError: all did.
+    """
     made = {}
     for trial in trials:
-        model = Probe(bench, trial.run, trial.calibration).task.load()[0].to(bench.device)
+        try:
+            model = Probe(bench, trial.run, trial.calibration).task.load()[0].to(bench.device)
+        except FineTuningError:
+            continue
         for picture in pictures:
             place = (picture.name, trial.run.setting)
             if (*place, FULL_PRECISION) not in made:
                 with model.full_precision():
                     made[*place, FULL_PRECISION] = round_to_uint8(upscale(model, picture.low).image)
             made[*place, trial.series] = round_to_uint8(upscale(model, picture.low).image)
+    if not made:
+        raise StudyError(
+            "all models diverged, so that there is nothing to look at; lower the learning rates of the methods"
+        )
     return made
 
 
@@ -101,38 +115,55 @@ def _by_setting(made: Mapping[tuple[str, str, str], np.ndarray], picture: str) -
 
 
 def conclusion(table: pd.DataFrame, pictures: Sequence[str]) -> list[str]:
-    """Tell what each method loses at each setting in the mean, which looks like full precision, and which differences are hardly seen."""
+    """Tell what each method loses at each setting in the mean, which looks like full precision, and which differences are hardly seen.
+
+    Raises:
+        StudyError: no model was measured.
+    """
+    check_measured(table)
     rows = measured(table, "setting")
-    losses = rows.pivot_table(index="series", columns="setting", values="loss_db", sort=False)
-    losses = losses.sort_values(losses.columns[-1], kind="stable", ascending=False)
+    losses = _by_method(rows)
+    first = rows.loc[rows["setting"] == losses.columns[-1], "series"].iloc[_HARMED]
     return [
         answer(_lost(losses, int(rows["pictures"].iloc[0]))),
-        f"Drawn are the blocks of {several(list(pictures))} where {rows['series'].iloc[_HARMED]} does most harm.{_best_left_out(losses)}",
+        f"Drawn are the blocks of {several(list(pictures))} where {first} does most harm.{_best_left_out(table)}",
+        *tell_diverged(table),
         practice(_advice(losses, rows["seed"].nunique())),
         *evidence(_losses(rows)),
     ]
+
+
+def _by_method(rows: pd.DataFrame, ascending: bool = False) -> pd.DataFrame:
+    """Losses in dB by method and setting, most at the last setting first, or last; NaN of what diverged."""
+    losses = rows.pivot_table(index="series", columns="setting", values="loss_db", sort=False)
+    return losses.sort_values(losses.columns[-1], kind="stable", ascending=ascending)
+
+
+def _told(loss: float) -> str:
+    return "diverged" if np.isnan(loss) else f"{loss:.2f}"
 
 
 def _lost(losses: pd.DataFrame, count: int) -> str:
     """What methods lose, most at the last setting first; there they are named."""
     *others, last = losses.columns
     first = losses.index[0]
-    told = [f"{name} {loss:.2f}" for name, loss in losses[last].items() if name != first]
+    told = [f"{name} {_told(loss)}" for name, loss in losses[last].items() if name != first]
     text = f"In the mean of {count} photographs {several([f'{first} loses {losses.loc[first, last]:.2f} dB at {last}', *told])}"
     return (
         text
-        + "".join(f"; at {setting} {several([f'{loss:.2f}' for loss in losses[setting]])}" for setting in others)
+        + "".join(f"; at {setting} {several([_told(loss) for loss in losses[setting]])}" for setting in others)
         + "."
     )
 
 
-def _best_left_out(losses: pd.DataFrame) -> str:
-    """Why Best is not drawn, where Fast is, near to full precision, and it is not."""
+def _best_left_out(table: pd.DataFrame) -> str:
+    """Why Best is not drawn, where Fast is, near to full precision at all settings, and it is not."""
     fast, best = label("fast"), label("best")
-    if fast not in losses.index or best in losses.index or losses.loc[fast].max() >= _HARDLY:
+    losses = table.loc[table["series"] == fast, "loss_db"]  # NaN where it diverged, which is not near
+    if losses.empty or best in set(table["series"]) or not losses.max(skipna=False) < _HARDLY:
         return ""
     return (
-        f" {best}, which trains on from {fast}, is not drawn: {fast} loses {losses.loc[fast].max():.2f} dB at most in the mean of the photographs, so that "
+        f" {best}, which trains on from {fast}, is not drawn: {fast} loses {losses.max():.2f} dB at most in the mean of the photographs, so that "
         "one would hardly see a difference."
     )
 
@@ -158,9 +189,8 @@ def _advice(losses: pd.DataFrame, seeds: int) -> str:
 
 def _losses(rows: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by method, least loss at the last setting first: its loss at each setting, mean over photographs."""
-    losses = rows.pivot_table(index="series", columns="setting", values="loss_db", sort=False)
     pictures = rows["pictures"].iloc[0]
     return [
-        {"method": series} | {f"loss at {s}, mean of {pictures} photographs (dB)": f"{v:.2f}" for s, v in here.items()}
-        for series, here in losses.sort_values(losses.columns[-1], kind="stable").iterrows()
+        {"method": series} | {f"loss at {s}, mean of {pictures} photographs (dB)": _told(v) for s, v in here.items()}
+        for series, here in _by_method(rows, ascending=True).iterrows()
     ]

@@ -17,7 +17,8 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from .asked import check_all_asked, check_backbones, check_known, check_seeds, union
-from .pool_hurt import by, told_hurt
+from .diverged import check_measured, tell_diverged
+from .pool_hurt import advice, by, told_hurt
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration
@@ -111,6 +112,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
 
     Pools of methods beside the first, of which there are few, stand below those of the first and have its name.
     """
+    check_measured(table)
     rows, found = [], compared(_named(table))
     for lost in sorted(found, key=lambda lost: lost.series != found[0].series):
         other = lost.series != found[0].series
@@ -137,7 +139,12 @@ def _heading(found: Sequence[Lost]) -> str:
 
 
 def conclusion(table: pd.DataFrame, share: float) -> list[str]:
-    """Tell which pools clearly hurt which method, whether by ranges or by bits, and whether the adaptive strategy is better."""
+    """Tell which pools clearly hurt which method, whether by ranges or by bits, and whether the adaptive strategy is better.
+
+    Raises:
+        StudyError: no model was measured.
+    """
+    check_measured(table)
     found = compared(_named(table))
     pools = [lost for lost in found if lost.pool not in (CLEAN, ADAPTIVE)]
     adaptive = [lost for lost in found if lost.pool == ADAPTIVE]
@@ -145,17 +152,18 @@ def conclusion(table: pd.DataFrame, share: float) -> list[str]:
     first, *others = told_hurt(pools, share)
     return [
         answer(first),
-        " ".join([*others, _sizes(pools)]),
+        *filter(None, [" ".join([*others, *_sizes(pools)])]),
         *_parts(pools),
         *_adaptive(adaptive, found[0].pictures[0]),
+        *tell_diverged(_named(table)),
         f"Outliers are {share:.0%} of the calibration pictures; {kinds}. No model is fine-tuned. A loss is clear if it exceeds its "
         "spread over seeds and p, adjusted for the number of pools, is below 0.05.",
-        practice(_advice(pools, adaptive)),
+        practice(advice(pools, adaptive)),
         *evidence([_row(lost) for lost in found]),
     ]
 
 
-def _sizes(pools: Sequence[Lost]) -> str:
+def _sizes(pools: Sequence[Lost]) -> list[str]:
     """The worst of each method, how methods compare, and what is clearly better than photographs."""
     told = []
     for series, here in by(pools, "series").items():
@@ -168,12 +176,12 @@ def _sizes(pools: Sequence[Lost]) -> str:
         told.append(f"{series} loses at worst {several(worst)}.")
     better = [f"{lost.pool} for {lost.series} on {lost.backbone}" for lost in pools if lost.gains]
     told += [f"Clearly better than photographs alone: {several(better)}."] if better else []
-    return " ".join([*told, *_side_by_side(pools)])
+    return [*told, *_side_by_side(pools)]
 
 
 def _side_by_side(pools: Sequence[Lost]) -> list[str]:
     """What two methods lose with the same pools of the same networks, where it hurts one of them."""
-    one, *others = by(pools, "series").items()
+    one, *others = by(pools, "series").items() or [("", [])]
     told = []
     for series, here in others:
         pairs = [(a, b) for a in one[1] for b in here if (a.backbone, a.pool) == (b.backbone, b.pool)]
@@ -236,6 +244,8 @@ def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:
         f"The adaptive strategy takes {least} to {most} photographs of the same random order, the other pools {number}"
     )
     alike = _adaptive_alike(adaptive)
+    if all(lost.alone for lost in adaptive):
+        return [f"{takes}. One seed cannot tell whether that differs from {number} random photographs."]
     if not better and not worse:
         mapped = "With bits as mapped it" if alike else "It"
         return [f"{takes}. {mapped} is nowhere clearly different from {number} random photographs{alike}."]
@@ -256,25 +266,6 @@ def _adaptive_alike(adaptive: Sequence[Lost]) -> str:
 
 def _where(found: Sequence[Lost]) -> str:
     return several([f"{lost.series} on {lost.backbone}" for lost in found])
-
-
-def _advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
-    hurt = {series: {lost.pool for lost in here if lost.hurts} for series, here in by(pools, "series").items()}
-    any_hurt = set().union(*hurt.values())
-    if not any_hurt:
-        told = "take the pictures that are at hand."
-    else:
-        mixed, alone = ([name for name in kinds if name in any_hurt] for kinds in (OUTLIERS, ALONE))
-        keep = [f"keep {several(mixed)} out of the calibration set"] if mixed else []
-        keep += [f"to upscale photographs calibrate on photographs, not on {' or '.join(alone)}"] if alone else []
-        told = f"{', and '.join(keep)}."
-        for series, pool_names in hurt.items():
-            borne = any_hurt & {lost.pool for lost in pools if lost.series == series}
-            if borne and not pool_names:
-                told += f" {series} bears {several([p for p in POOLS if p in borne])}."
-    if adaptive and not any(lost.gains for lost in adaptive):
-        told += " A fixed number of random photographs does; the adaptive strategy is not needed."
-    return told
 
 
 def _row(lost: Lost) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""Which pools clearly hurt which method, in short sentences."""
+"""Which pools clearly hurt which method, and which to keep out, in short sentences."""
 
 from collections.abc import Iterator, Sequence
 
 from ..tables.wording import several
 from .pool_losses import Lost
-from .pool_outliers import ALONE, OUTLIERS
+from .pool_outliers import ALONE, OUTLIERS, POOLS
 
 
 def by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
@@ -17,11 +17,29 @@ def by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
 
 def told_hurt(pools: Sequence[Lost], share: float) -> list[str]:
     """Tell which pools clearly hurt the first method, and by how much; then, apart, each other; ``share`` of the pictures are outliers."""
+    if not pools:
+        return ["No pool but photographs alone was measured, so that there is nothing to compare."]
+    if all(lost.alone for lost in pools):
+        return ["One seed cannot tell whether it matters what the calibration set holds."]
     if not any(lost.hurts for lost in pools):
-        return ["What the calibration set holds hardly matters: no pool is clearly worse than photographs alone."]
+        better = list(by([lost for lost in pools if lost.gains], "pool"))
+        if better:
+            verb = "is" if len(better) == 1 else "are"
+            return [
+                f"What the calibration set holds matters: {several(better)} {verb} clearly better than photographs alone, and no pool is clearly worse."
+            ]
+        return [
+            f"What the calibration set holds hardly matters: no pool is clearly worse than photographs alone{_of_one_seed(pools)}."
+        ]
     by_method = list(_hurt_by_method(pools, share))
     told = [["what the calibration set holds matters", *by_method[0]], *by_method[1:]]
     return [" ".join(f"{text[0].upper()}{text[1:]}." for text in texts) for texts in told]
+
+
+def _of_one_seed(pools: Sequence[Lost]) -> str:
+    """Name the methods of which one seed cannot tell that, where there are such."""
+    alone = [series for series, here in by(pools, "series").items() if all(lost.alone for lost in here)]
+    return f" (of {several(alone)} one seed cannot tell)" if alone else ""
 
 
 def _hurt_by_method(pools: Sequence[Lost], share: float) -> Iterator[list[str]]:
@@ -45,7 +63,9 @@ def _hurt_by_method(pools: Sequence[Lost], share: float) -> Iterator[list[str]]:
             told.append(
                 f"in place of photographs, {several(domains)} {also}clearly {_hurt(alone)} {'it' if mixed else series + tried}"
             )
-        if not mixed and not domains:
+        if all(lost.alone for lost in here):
+            told.append(f"one seed cannot tell whether a pool hurts {series}{tried}")
+        elif not mixed and not domains:
             told.append(f"none of its pools clearly hurts {series}{tried}")
         yield told
 
@@ -87,3 +107,30 @@ def _hurting(pools: Sequence[Lost]) -> list[str]:
         if hurt:
             names.setdefault(f" (on {several(hurt)})" if len(hurt) < len(of) else "", []).append(pool)
     return [several(some) + where for where, some in names.items()]
+
+
+def advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
+    """Which pools to keep out, what bears them, and whether the adaptive strategy is needed."""
+    hurt = {series: {lost.pool for lost in here if lost.hurts} for series, here in by(pools, "series").items()}
+    any_hurt = set().union(*hurt.values())
+    better = list(by([lost for lost in pools if lost.gains], "pool"))
+    if not pools:
+        told = "measure other pools before one is chosen."
+    elif all(lost.alone for lost in pools):
+        told = "measure with several seeds before a pool is chosen."
+    elif not any_hurt and better:
+        told = f"calibrate with {' or '.join(better)}."
+    elif not any_hurt:
+        told = "take the pictures that are at hand."
+    else:
+        mixed, alone = ([name for name in kinds if name in any_hurt] for kinds in (OUTLIERS, ALONE))
+        keep = [f"keep {several(mixed)} out of the calibration set"] if mixed else []
+        keep += [f"to upscale photographs calibrate on photographs, not on {' or '.join(alone)}"] if alone else []
+        told = f"{', and '.join(keep)}."
+        for series, pool_names in hurt.items():
+            borne = any_hurt & {lost.pool for lost in pools if lost.series == series}
+            if borne and not pool_names and not all(lost.alone for lost in pools if lost.series == series):
+                told += f" {series} bears {several([p for p in POOLS if p in borne])}."
+    if adaptive and not any(lost.gains for lost in adaptive) and not all(lost.alone for lost in adaptive):
+        told += " A fixed number of random photographs does; the adaptive strategy is not needed."
+    return told

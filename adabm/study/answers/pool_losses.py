@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ...errors import StudyError
 from .measured import measured
 from .pool_measures import ALIKE, IMAGES_ALIKE, OWN
 from .pool_outliers import CLEAN
@@ -50,6 +51,11 @@ class Lost:
     alike: Difference | None
 
     @property
+    def alone(self) -> bool:
+        """Whether one seed cannot tell whether it hurts."""
+        return self.loss.seeds == 1
+
+    @property
     def hurts(self) -> bool:
         """Whether the loss is clear."""
         return clear(self.loss)
@@ -61,10 +67,16 @@ class Lost:
 
 
 def compared(table: pd.DataFrame) -> list[Lost]:
-    """Compare every pool with photographs alone, by network, method and pool; seeds are paired, sets count alike."""
+    """Compare every pool with photographs alone, by network, method and pool; seeds are paired, sets count alike.
+
+    Raises:
+        StudyError: photographs alone were measured nowhere.
+    """
     found = []
     own = measured(table, variable(OWN))
     for (backbone, series), here in own.groupby(["backbone", "series"], sort=False):
+        if CLEAN not in set(here["level"]):
+            continue
         losses = {bits: _losses(table, backbone, series, bits) for bits in (OWN, IMAGES_ALIKE, ALIKE)}
         clean_fab = here.loc[here["level"] == CLEAN, "fab"].mean()
         for pool, rows in here.groupby("level", sort=False):
@@ -82,6 +94,10 @@ def compared(table: pd.DataFrame) -> list[Lost]:
                     *(of.get(pool) for of in losses.values()),
                 )
             )
+    if not found:
+        raise StudyError(
+            f"no model of {CLEAN} alone, the reference, was measured; lower the learning rates of the methods if they diverged"
+        )
     return found
 
 

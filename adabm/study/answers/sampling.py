@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import StudyError
 from ...sampling import STRATEGIES
 from ..pages.strategy_figure import plot_strategies
 from ..plan.options import check_choices
@@ -13,6 +14,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked, check_known, union
+from .diverged import told_of
 from .measured import measured
 from .strategy_gains import KEYS, REFERENCE, clear, compared
 from .strategy_telling import adaptive, advice, differing, elsewhere, places, shortened, span, verdict
@@ -78,7 +80,9 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw PSNR against that of random pictures for each strategy, a panel a network, method and set."""
     table = named(table)
     swept, comparison = measured(table, "strategy"), compared(table)
+    comparison = _with_reference(comparison)
     random = comparison[comparison["strategy"] == REFERENCE].set_index(KEYS)["psnr_y_db"]
+    swept = swept[pd.MultiIndex.from_frame(swept[KEYS]).isin(random.index)]
     points = swept.assign(gained=swept["psnr_y_db"] - random.loc[pd.MultiIndex.from_frame(swept[KEYS])].to_numpy())
     means = comparison.assign(gained=comparison["against random"].fillna(0.0), clear=clear(comparison))
     return {"": plot_strategies(points.rename(columns={"level": "strategy"}), means)}
@@ -89,8 +93,13 @@ def conclusion(comparison: pd.DataFrame) -> list[str]:
 
     Args:
         comparison: what :func:`compared` returned.
+
+    Raises:
+        StudyError: random pictures, the reference, diverged everywhere.
     """
     comparison = named(comparison)
+    diverged = _diverged(comparison)
+    comparison = _with_reference(comparison)
     first = comparison.drop_duplicates("backbone").set_index("backbone")["dataset"]
     here = comparison[comparison["dataset"] == comparison["backbone"].map(first)]
     better, worse = differing(here, 1), differing(here, -1)
@@ -100,9 +109,28 @@ def conclusion(comparison: pd.DataFrame) -> list[str]:
         *places(better, worse),
         *elsewhere(comparison.drop(here.index)),
         *adaptive(here),
+        *diverged,
         practice(advice(comparison, better, worse)),
         *evidence([_tested(row) for _, row in here.iterrows()]),
     ]
+
+
+def _with_reference(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Return what was measured where random pictures were, too."""
+    found = comparison[comparison["seeds"] > 0]
+    units = pd.MultiIndex.from_frame(found[KEYS])
+    found = found[units.isin(units[found["strategy"] == REFERENCE])]
+    if found.empty:
+        raise StudyError(
+            f"no model of {REFERENCE} pictures, the reference, was measured; lower the learning rates of the methods if they diverged"
+        )
+    return found
+
+
+def _diverged(comparison: pd.DataFrame) -> list[str]:
+    """Tell which strategies diverged with how many seeds; sets share models."""
+    counts = comparison.drop_duplicates(["backbone", "series", "strategy"]).rename(columns={"strategy": "level"})
+    return told_of(counts.assign(seeds=counts["seeds"] + counts["diverged"], variable="strategy"))
 
 
 def _tested(row: pd.Series) -> dict[str, str]:
@@ -120,7 +148,7 @@ def _tested(row: pd.Series) -> dict[str, str]:
     }
     if row["strategy"] == REFERENCE:
         return cells
-    cells["against random (dB)"] = f"{row['against random']:+.2f}"
+    cells["against random (dB)"] = f"{row['against random']:+z.2f}"
     if pd.isna(row["p adjusted"]):
         return cells
     return cells | {

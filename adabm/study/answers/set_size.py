@@ -13,6 +13,7 @@ from ..tables.networks import named, network
 from ..tables.question import Question
 from ..tables.wording import several
 from .asked import Asked
+from .diverged import check_measured, tell_diverged
 from .measured import measured, told_seeds
 from .size_gaps import ENOUGH, LUCK, Swept, compared
 from .size_telling import advice, reason, remaining, told_of_few, tried, verdict
@@ -54,6 +55,7 @@ def figures(table: pd.DataFrame, timing: pd.DataFrame | None = None) -> dict[str
 
     From the table of times, if there is one, also how long it takes.
     """
+    check_measured(table)
     table = named(table)
     swept = measured(table, "pictures")
     places: dict[tuple[str, str], list[Swept]] = {}
@@ -73,7 +75,11 @@ def conclusion(table: pd.DataFrame, pool: int | Mapping[str, int]) -> list[str]:
 
     Args:
         pool: how many pictures there are to choose from; by the network's file name where networks may differ.
+
+    Raises:
+        StudyError: no model was measured.
     """
+    check_measured(table)
     table = named(table)
     swept = measured(table, "pictures")
     first = swept.drop_duplicates("backbone").set_index("backbone")["dataset"]
@@ -88,6 +94,7 @@ def conclusion(table: pd.DataFrame, pool: int | Mapping[str, int]) -> list[str]:
         f"differs from that of the most pictures by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, "
         f"which draw the pictures, is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root "
         "mean square of both. p is adjusted for the number of sizes.",
+        *tell_diverged(table),
         practice(advice(networks)),
         *evidence([_row(one, size) for one in found for size in one.rows]),
     ]

@@ -20,25 +20,34 @@ class Difference:
         spread: over seeds: root mean square of the two standard deviations (n - 1), or the standard deviation of paired
             differences; 0 where each has one value.
         p_value: of Welch's or the paired t-test, two-sided, not adjusted for other comparisons; NaN where a sample has fewer than two values or neither varies.
+        seeds: values of the smaller sample, or pairs.
     """
 
     mean: float
     spread: float
     p_value: float
+    seeds: int = 1
 
     @property
     def clear(self) -> bool:
         """Whether the difference exceeds the spread over seeds."""
-        return abs(self.mean) > self.spread
+        return bool(abs(self.mean) > self.spread)
 
     @property
     def sure(self) -> bool:
         """Whether the difference exceeds the spread over seeds and its p value is below 0.05: "clearly" is said of these alone."""
-        return self.clear and self.p_value < SIGNIFICANT
+        return self.clear and bool(self.p_value < SIGNIFICANT)
+
+    @property
+    def _untested_and_alike(self) -> bool:
+        """Whether there is no spread to tell of: of one seed, or of several that give the same."""
+        return self.spread == 0 and bool(np.isnan(self.p_value))
 
     @property
     def certainty(self) -> str:
-        """How sure the difference is: ``clearly``, ``not clearly`` or ``within the spread over seeds``."""
+        """How sure the difference is: ``clearly``, ``not clearly``, ``within the spread over seeds``, or what seeds cannot tell."""
+        if self._untested_and_alike:
+            return "one seed" if self.seeds == 1 else "the same with every seed"
         return "clearly" if self.sure else "not clearly" if self.clear else "within the spread over seeds"
 
     def cells(self, test: str = "p") -> dict[str, str]:
@@ -47,7 +56,7 @@ class Difference:
         return {"difference (dB)": f"{self.mean:+.2f}", "spread over seeds (dB)": f"{self.spread:.2f}", test: p_value}
 
     def told(self, sign: int = 1) -> str:
-        """Return ``+0.12 ± 0.03 dB``, without a spread where one seed has none; ``sign`` -1 is of the other against this one."""
+        """Return ``+0.12 ± 0.03 dB``, without a spread where there is none; ``sign`` -1 is of the other against this one."""
         return f"{sign * self.mean:+z.2f}{self._beside()} dB"
 
     def amount(self) -> str:
@@ -55,12 +64,10 @@ class Difference:
         return f"{abs(self.mean):.2f}{self._beside()} dB"
 
     def _beside(self) -> str:
-        return "" if self.spread == 0 and np.isnan(self.p_value) else f" ± {self.spread:.2f}"
+        return "" if self._untested_and_alike else f" ± {self.spread:.2f}"
 
     def in_words(self) -> str:
         """Return e.g. ``+0.12 ± 0.03 dB, clearly`` or ``-0.01 ± 0.10 dB, within the spread over seeds``, for prose."""
-        if not self._beside():
-            return f"{self.told()}, one seed"
         return f"{self.told()}, {self.certainty}"
 
 
@@ -74,7 +81,7 @@ def difference(sample: Sequence[float], reference: Sequence[float]) -> Differenc
     variances = [float(x.var(ddof=1)) if len(x) > 1 else 0.0 for x in (a, b)]
     testable = min(len(a), len(b)) > 1 and max(variances) > 0
     p_value = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if testable else float("nan")
-    return Difference(float(a.mean() - b.mean()), float(np.sqrt(np.mean(variances))), p_value)
+    return Difference(float(a.mean() - b.mean()), float(np.sqrt(np.mean(variances))), p_value, min(len(a), len(b)))
 
 
 def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
@@ -83,7 +90,7 @@ def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
     ``spread`` is the standard deviation (n - 1) of the differences, ``p_value`` that of the paired t-test.
 
     Args:
-        sample, reference: values by seed; seeds that one of them lacks, because it diverged there, are left out.
+        sample, reference: values by seed; seeds that one of them lacks, or has NaN of, because it diverged there, are left out.
 
     Raises:
         ConfigError: no seed is in both.
@@ -91,6 +98,7 @@ def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
     >>> paired_difference(pd.Series({0: 2.0, 1: 3.1, 2: 4.0}), pd.Series({0: 1.0, 1: 2.0, 2: 3.0})).in_words()
     '+1.03 ± 0.06 dB, clearly'
     """
+    sample, reference = sample.dropna(), reference.dropna()
     shared = sample.index.intersection(reference.index)
     if shared.empty:
         raise ConfigError(
@@ -100,7 +108,7 @@ def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
     differences = a - b
     spread = float(differences.std(ddof=1)) if len(a) > 1 else 0.0
     p_value = float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 and spread > 0 else float("nan")
-    return Difference(float(differences.mean()), spread, p_value)
+    return Difference(float(differences.mean()), spread, p_value, len(a))
 
 
 def adjust(differences: Mapping[str, Difference]) -> dict[str, Difference]:

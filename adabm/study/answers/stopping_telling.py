@@ -53,7 +53,19 @@ def _behind(start: Start, patience: int) -> str:
     """What is told of runs from any weight ranges behind how many steps they need."""
     found = start.found
     parts = [best_steps(found), _over_start(found), _start(found), _below(found), _saved(found, patience)]
-    return " ".join(filter(None, [*parts, scope(start.traces)]))
+    return " ".join(filter(None, [*parts, _diverged(found), scope(start.traces)]))
+
+
+def _diverged(found: pd.DataFrame) -> str:
+    """How many runs diverged, by network: what is told of them ends there."""
+    counts = found.groupby("backbone", sort=False)["diverged"].agg(["sum", "count"])
+    on = " on {}" if len(counts) > 1 else ""
+    told = [f"{count} of {of} seeds{on.format(name)}" for name, (count, of) in counts.iterrows() if count]
+    return (
+        f"Diverged before their last round: {several(told)}; the last step of these is the last one looked at before."
+        if told
+        else ""
+    )
 
 
 def advice(start: Start, among: bool) -> str:
@@ -65,6 +77,9 @@ def advice(start: Start, among: bool) -> str:
     found = start.found
     share = f"{found['stopped'].sum() / found['steps'].sum():.0%} of the steps"
     if max((found[column] - found["last_db"]).mean() for column in ("lowest_db", "rule_db")) <= LITTLE:
+        if not _saves(found):
+            told = "hold no calibration pictures out: the rule saves nothing within these steps, and no state is better than the last."
+            return _begun(start, among, told)
         told = (
             f"hold calibration pictures out only to save time: stopping early takes {share} and gives "
             f"{_over_last(found, 'rule_db')} against the last step."
@@ -73,15 +88,20 @@ def advice(start: Start, among: bool) -> str:
     column = preferred(found)
     told = (
         "fine-tune as long as their loss may still fall and keep the state of the lowest"
-        if column == "lowest_db"
+        if column == "lowest_db" or not _saves(found)
         else f"stop by their loss, after {share}, and keep the state of the lowest"
     )
     gain = _over_last(found, column) + more_bits(found, column) + _worst(found, found[column] - found["last_db"])
     text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
-    if column == "lowest_db":
+    if column == "lowest_db" and _saves(found):
         text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
     text += _left_out(found, column)
     return _begun(start, among, text)
+
+
+def _saves(found: pd.DataFrame) -> bool:
+    """Whether stopping early saves steps, as told in whole percent."""
+    return round(found["stopped"].sum() / found["steps"].sum(), 2) < 1
 
 
 def _left_out(found: pd.DataFrame, column: str) -> str:
@@ -203,7 +223,7 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
         if len(gaps) > 1 and not _tells(found, name, gap):
             unclear.append(name)
             continue
-        sure = gap.sure or (seeds[name] > 1 and gap.spread == 0)
+        sure = gap.sure or (gap.seeds > 1 and gap.spread == 0)
         doubt = "" if sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
         told = f"by {gap.amount()}{where(name)}{doubt}"
         groups.setdefault("clearly " * sure + word, []).append(told)

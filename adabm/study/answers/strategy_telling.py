@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..tables.wording import SIGNIFICANT, several
+from ..tables.wording import several
 from .measured import signed
 from .strategy_gains import KEYS, REFERENCE, clear
 
@@ -44,8 +44,10 @@ def differing(here: pd.DataFrame, sign: int) -> list[str]:
 
 
 def verdict(here: pd.DataFrame, better: list[str], worse: list[str]) -> str:
+    if here["against random"].isna().all():
+        return "Random pictures alone were measured: no choice was compared with them."
     networks = here["backbone"].nunique()
-    tested = here.groupby("backbone", sort=False)["p adjusted"].apply(lambda p: p.notna().any())
+    tested = here.groupby("backbone", sort=False)["seeds of both"].max() > 1
     if not tested.any():
         return "One seed cannot tell whether any choice beats random pictures."
     where = f" on any of {networks} networks" if networks > 1 else ""
@@ -186,14 +188,8 @@ def elsewhere(others: pd.DataFrame) -> list[str]:
 
 
 def _told(row: pd.Series) -> str:
-    """Difference, strategy and verdict."""
-    if pd.isna(row["p adjusted"]):
-        verdict = "one seed"
-    elif row["within the spread"]:
-        verdict = "within the spread over seeds"
-    else:
-        verdict = "clearly" if row["p adjusted"] < SIGNIFICANT else "not clearly"
-    return f"{row['against random']:+.2f} dB ({row['strategy']}, {verdict})"
+    """Difference, strategy and how sure it is."""
+    return f"{row['against random']:+z.2f} dB ({row['strategy']}, {row['certainty']})"
 
 
 def adaptive(here: pd.DataFrame) -> list[str]:
@@ -201,7 +197,7 @@ def adaptive(here: pd.DataFrame) -> list[str]:
     texts = []
     for network, rows in here[here["strategy"] == "adaptive"].groupby("backbone", sort=False):
         counts = list(dict.fromkeys(f"{count:.0f}" for count in sorted(rows["pictures"])))
-        changes = list(dict.fromkeys(f"{change:+.2f}" for change in sorted(rows["against random"])))
+        changes = list(dict.fromkeys(f"{change:+z.2f}" for change in sorted(rows["against random"])))
         where = f" on {network}" if here["backbone"].nunique() > 1 else ""
         texts.append(
             f"{' to '.join([counts[0], *counts[1:][-1:]])} pictures{where} ({' to '.join([changes[0], *changes[1:][-1:]])} dB against random)"

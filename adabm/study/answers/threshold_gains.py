@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ...errors import StudyError
 from ..running.runs import MEASURED
 from .measured import measured
 from .significance import Difference, paired_difference
 from .threshold_starts import ALIKE, CONSTANT, IMAGES, PERCENTILE, RANDOM, RELEASED, START
+
+EXTREMES = 0  # percentile
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,27 @@ class Moved:
 
 
 def compared(table: pd.DataFrame) -> list[Moved]:
-    """Compare, on each network's first set, the released start with the others, of images and of layers, for each method."""
-    return [_moved(network, series, here) for network, series, here in _first_sets(table)]
+    """Compare, on each network's first set, the released start with the others, of images and of layers, for each method.
+
+    What lacks the released start or the extremes, because it diverged there with all seeds, is left out.
+
+    Raises:
+        StudyError: nothing is left.
+    """
+    moved = [
+        _moved(network, series, here) for network, series, here in _first_sets(table) if _has_references(series, here)
+    ]
+    if not moved:
+        raise StudyError(
+            f"no method has both the released start and percentile {EXTREMES}, which the others are compared with; lower the learning rates of "
+            "the methods if these models diverged"
+        )
+    return moved
+
+
+def _has_references(series: str, here: pd.DataFrame) -> bool:
+    levels = set(measured(here, PERCENTILE)["level"].astype(float))
+    return {float(RELEASED[series.partition(", ")[0]]), float(EXTREMES)} <= levels
 
 
 def _first_sets(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -88,8 +110,8 @@ def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     psnr = swept.pivot_table(index="seed", columns="level", values="psnr_y_db")
     means, released = psnr.mean(), RELEASED[which]
     best = released if means[released] == means.max() else float(means.idxmax())
-    worst = float(means.drop(0).idxmin())
-    lost, worth, most = (paired_difference(psnr[released], psnr[other]) for other in (best, 0, worst))
+    worst = float(means.drop(EXTREMES).idxmin())
+    lost, worth, most = (paired_difference(psnr[released], psnr[other]) for other in (best, EXTREMES, worst))
     others = {
         start: of.set_index("seed") for start, of in begun.groupby("level", sort=False) if start in (RANDOM, CONSTANT)
     }

@@ -115,7 +115,8 @@ def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
                 f"{released} is clearly {word} than 0{'' if better else ', the extremes,'}{_places(sure, found, 'worth')}"
             )
     if not better and len(texts) == 1:
-        texts[0] += f", which the seeds cannot tell from {_percentile(0)}"
+        who = "one seed" if max(moved.seeds for moved in here) == 1 else "the seeds"
+        texts[0] += f", which {who} cannot tell from {_percentile(0)}"
     worst = max(here, key=lambda moved: moved.most.mean)
     if not better and worst.most.mean > _NOTICEABLE:
         lost = f"{worst.most.amount()}{_places([worst], found)}{_doubt(worst.most, worst.seeds)}"

@@ -7,6 +7,7 @@ from ..pages import question_figures
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from .diverged import check_measured, tell_diverged
 from .measured import measured
 from .threshold_gains import at_equal_fab, compared
 from .threshold_starts import CONSTANT, PERCENTILE, RANDOM, RELEASED, START, trials
@@ -30,6 +31,7 @@ _APART = {RANDOM: (54.0, "random"), CONSTANT: (61.0, "constant")}
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
     """Draw PSNR against the released percentiles and FAB, a line for images and one for layers of each method, a column a network."""
+    check_measured(table)
     begun_so = measured(table, START)
     swept = named(pd.concat([measured(table, PERCENTILE), begun_so[begun_so["level"].isin([*_APART])]]))
     several_networks = swept["backbone"].nunique() > 1
@@ -55,12 +57,17 @@ def conclusion(table: pd.DataFrame) -> list[str]:
     """Tell, on the first set of each network, whether images' and layers' starts matter, and how the released ones compare with the others.
 
     The answer is of the first method; what the others change is told after it.
+
+    Raises:
+        StudyError: no model was measured.
     """
+    check_measured(table)
     found, dealt = compared(named(table)), at_equal_fab(named(table))
     main = [moved for moved in found if moved.name == found[0].name]
     told = [verdict(main), begun(main), blind([of for of in dealt if of.name == found[0].name]), tuned(found)]
     return [
         " ".join([answer(matters(main)), *filter(None, told)]),
+        *tell_diverged(named(table)),
         practice(advice(main)),
         *evidence([row for moved in found for row in rows(moved)]),
         *(evidence(rows_blind(dealt)) if dealt else []),

@@ -32,11 +32,13 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
 
     The loss on the first set is in the method's colour and in figures; lines span one standard deviation over seeds to each side;
     small gray marks are the other sets, open diamonds the published losses on the first set, of the same method at the same
-    setting with the published weights. The axis is logarithmic.
+    setting with the published weights. The axis is logarithmic. Where no quantized network was measured, that is told.
     """
     rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
     rows = rows.assign(place=[_place(*names) for names in zip(rows["dataset"], rows["tile"])])
     settings = list(dict.fromkeys(rows["setting"]))
+    if not settings:
+        return _nothing_measured()
     columns = math.ceil(len(settings) / math.ceil(len(settings) / _ABREAST))
     lines = [settings[begin : begin + columns] for begin in range(0, len(settings), columns)]
     methods = [in_order(rows.loc[rows["setting"].isin(line), "method"]) for line in lines]
@@ -64,6 +66,13 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
         told = f"loss of PSNR-Y against full precision (dB, logarithmic): filled {first}"
         told += f"; small {', '.join(f'{_MARKS[mark]} {place}' for place, mark in marks.items())}" if others else ""
         figure.supxlabel(told + (f"; diamonds: published, {first}" if published else ""), fontsize=8, wrap=True)
+    return figure
+
+
+def _nothing_measured() -> Figure:
+    with study_style():
+        figure = Figure(figsize=(4.0, 0.6))
+        figure.text(0.5, 0.5, "No quantized network was measured.", ha="center", va="center", fontsize=9)
     return figure
 
 
@@ -102,9 +111,11 @@ def _points(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> tuple[li
 
 
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
-    """PSNR of each method, best first, a panel a setting with its theoretical BitOPs; full precision as a line."""
+    """PSNR of each method, best first, a panel a setting with its theoretical BitOPs; full precision as a line; as :func:`plot_losses` without any."""
     reference = means[means["method"] == FULL_PRECISION].iloc[0]
     settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
+    if not settings:
+        return _nothing_measured()
     counts = [max(4, int((means["setting"] == setting).sum())) for setting in settings]
     with study_style():
         figure = Figure(figsize=(6.4, 0.5 * len(settings) + 0.19 * sum(counts) + 0.4))
