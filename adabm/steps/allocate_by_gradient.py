@@ -14,7 +14,7 @@ from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, NotNegative, require
 from .losses import distillation_losses
-from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, step
+from .step import CLIPPING, DECISIONS, RANGES, SEARCHED, TRAINING, Step, step
 from .teacher import Teacher
 from .workspace import Workspace
 
@@ -44,7 +44,7 @@ class AllocateByGradient(Step):
     """
 
     needs = frozenset({RANGES})
-    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    precedes = frozenset({CLIPPING, DECISIONS, SEARCHED, TRAINING})
 
     weights: bool = True
     activations: bool = True
