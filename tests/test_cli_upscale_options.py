@@ -2,8 +2,10 @@
 
 import pytest
 
+from adabm import preset, quantize, save_quantized
 from adabm.engines.exporting import EXPORTERS
-from helpers.cli_files import fails, run, write_files
+from helpers.cli_files import fails, run, smooth, write_files
+from helpers.tiny_networks import tiny
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +17,7 @@ def files(tmp_path_factory):
     ("model", "options", "message"),
     [
         ("--checkpoint", "--tile 0 --overlap 30", "--overlap 30: has no effect with --tile 0"),
+        ("--checkpoint", "--tile 0 --overlap 0", "--overlap 0: has no effect with --tile 0"),
         ("--checkpoint", "--tile 0 --overlap 30 --bits-per tile", "--overlap 30: has no effect with --tile 0"),
         ("--checkpoint", "--tile 0 --bits-per tile", "--bits-per tile: has no effect with --tile 0"),
         ("--network", "--tile 16 --bits-per tile", "--bits-per tile: has no effect with --network"),
@@ -26,7 +29,7 @@ def test_options_without_effect_are_refused(files, tmp_path, capsys, model, opti
     assert message in told and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("options", ["--tile 0 --overlap 0", "--tile 8 --overlap 2 --bits-per tile", "--tile 0"])
+@pytest.mark.parametrize("options", ["--tile 8 --overlap 0", "--tile 8 --overlap 2 --bits-per tile", "--tile 0"])
 def test_options_with_an_effect_are_taken(files, tmp_path, options):
     command = ["upscale", files / "LR", tmp_path / "out", "--checkpoint", files / "q.safetensors", *options.split()]
     assert run(*command) == 0
@@ -42,3 +45,17 @@ def test_an_exported_model_is_no_network_in_full_precision(files, tmp_path, caps
         told = fails(capsys, "upscale", files / "LR", tmp_path / "out", "--network", path, *option)
         assert f"{path}: is quantized; give it as --checkpoint" in told and not (tmp_path / "out").exists()
     assert run("upscale", files / "LR", tmp_path / "out", "--checkpoint", path, "--engine", engine) == 0
+
+
+@pytest.mark.parametrize("engine", ["simulated", "onnx"])
+def test_bits_of_tiles_where_all_pictures_get_the_same(files, tmp_path, capsys, engine):
+    path, more = tmp_path / "same.safetensors", []
+    save_quantized(quantize(tiny("EDSR"), [smooth(0, 16, 16)], preset("minmax"), patch_size=16)[0], path)
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+        assert run("export", path, tmp_path / "same.zip", "--engine", engine) == 0
+        path, more = tmp_path / "same.zip", ["--engine", engine]
+    options = ["--checkpoint", path, "--tile", 8, "--bits-per", "tile", *more]
+    told = fails(capsys, "upscale", files / "LR", tmp_path / "out", *options)
+    assert f"--bits-per tile: has no effect with {path}, whose bits follow no picture; drop it" in told
+    assert not (tmp_path / "out").exists()
