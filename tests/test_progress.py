@@ -2,13 +2,17 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from test_fine_tuning import calibrated, recipe, state_of, stream_of
 
+import adabm
 from adabm.errors import ConfigError
+from adabm.recipes import preset
 from adabm.steps import Progress
 from adabm.steps.tuner import fine_tune
+from helpers.tiny_networks import tiny
 
 
 def interrupted(model, config, progress, at):
@@ -61,3 +65,24 @@ def test_state_of_another_run_or_a_damaged_one_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ConfigError, match="not a readable"):
         fine_tune(calibrated(), stream_of(model), config, progress=path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "kept"),
+    [
+        ("minmax", {}, False),
+        ("adabm", {"tune.rounds": 0}, False),
+        ("minmax-tuned", {"tune.rounds": 1, "tune.steps_per_round": 1}, True),
+    ],
+)
+def test_a_file_in_which_nothing_would_be_kept_is_told_of(tmp_path, recipe, changes, kept):
+    images = [np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)]
+    given = dict(config=preset(recipe, changes), patch_size=12, progress=tmp_path / "state.pt")
+    if kept:
+        adabm.quantize(tiny("EDSR"), images, **given)  # a warning would be an error
+    else:
+        told = f"progress: nothing is kept of an interrupted run of {recipe}.*, which does not fine-tune"
+        with pytest.warns(UserWarning, match=told) as warned:
+            adabm.quantize(tiny("EDSR"), images, **given)
+        assert warned[0].filename == __file__  # the line of whoever asked
+    assert (tmp_path / "state.pt").exists() == kept
