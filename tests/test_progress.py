@@ -67,6 +67,7 @@ def test_state_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         fine_tune(calibrated(), stream_of(model), config, progress=path)
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize(
     ("recipe", "changes", "kept"),
     [
