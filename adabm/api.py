@@ -7,13 +7,14 @@ from typing import Annotated
 import numpy as np
 from torch import nn
 
-from .errors import AdabmError, NetworkError
+from .errors import AdabmError, DataError, NetworkError
 from .networks import NetworkDescriptor
 from .networks.sides import Sides
 from .networks.usable import check_finite_weights
+from .pictures.patches import check_pictures
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, carry_out, preset
-from .steps import CalibrationRecord, Progress, TuningStep, Workspace
+from .steps import CalibrationRecord, Progress, Step, TuningStep, Workspace
 from .validation import Count, Whole, check_all
 
 _State = Annotated[str | Path | Progress | None, "the path of a file, or null"]
@@ -46,10 +47,12 @@ def quantize(
         seed: fixes patches and augmentation.
         after_calibration: called with the calibrated model before the next step, e.g. to look at it.
         on_step: called after each fine-tuning step.
-        progress: file from which an interrupted fine-tuning continues, see :func:`adabm.fine_tune`.
+        progress: file from which an interrupted fine-tuning by the step ``tune`` continues, see :func:`adabm.fine_tune`; of other
+            steps nothing is kept, of which a warning tells.
 
     Raises:
         ConfigError: an argument that is not of its kind or range, or a patch size that the network does not take.
+        DataError: pictures that are none, or less than a patch of calibration or of a step.
         AdabmError: of the network, the pictures or the recipe.
 
     Returns:
@@ -72,6 +75,9 @@ def quantize(
     check_finite_weights(network)
     for size in (patch_size, *(getattr(step, "patch_size", None) for step in config.recipe.steps)):
         _check_patch_size(size, model.descriptor)
+    check_pictures(images, patch_size)
+    for step in config.recipe.steps:
+        _check_pictures(images, step)
     workspace = Workspace(
         images,
         patch_size,
@@ -110,3 +116,12 @@ def _network_fails(model: QuantizedSR, workspace: Workspace) -> str | None:
 def _check_patch_size(size: int | None, descriptor: NetworkDescriptor) -> None:
     if size is not None:
         Sides(descriptor.size_multiple, descriptor.minimum_size).check("patch_size", size, descriptor.name)
+
+
+def _check_pictures(images: Sequence[np.ndarray], step: Step) -> None:
+    """Refuse patches of a step's own that are greater than a picture, before the steps in front of it are carried out."""
+    if (size := getattr(step, "patch_size", None)) is not None:
+        try:
+            check_pictures(images, size)
+        except DataError as error:
+            raise DataError(f"{step.name}.patch_size = {size}: {error}") from None

@@ -4,7 +4,9 @@ The study calls them where they stand.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
@@ -19,7 +21,9 @@ from .networks.steadiness import check_steady
 from .networks.usable import check_finite_weights, check_network
 from .quantization.complexity import image_complexity as _image_complexity
 from .quantization.model import QuantizedSR
+from .recipes import QuantizationConfig, preset
 from .recipes import calibrate as _calibrate
+from .steps import Progress
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
@@ -110,6 +114,8 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
             check_finite_weights(network)
         check_steady(network)
         check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
+        if isinstance(kwargs.get("progress"), (str, Path, Progress)):
+            _tell_of_no_progress(kwargs.get("config", args[1] if len(args) > 1 else None))
         try:
             made = function(network, *args, **kwargs)
         except NetworkError as error:
@@ -143,6 +149,14 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
         return made
 
     return _public(checked)
+
+
+def _tell_of_no_progress(config: object) -> None:
+    """Warn whoever asked for it that nothing is kept of an interrupted run."""
+    if config is None or isinstance(config, (str, Path)):
+        config = preset(config if config is not None else "fast")
+    if isinstance(config, QuantizationConfig) and (told := config.recipe.nothing_kept) is not None:
+        warnings.warn(f"progress: {told}; leave it out", stacklevel=4)
 
 
 def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:

@@ -143,6 +143,21 @@ def test_what_no_network_is(network, message):
         quantize(network, images, "minmax", patch_size=8)
 
 
+def test_patches_of_all_steps_are_compared_with_the_pictures_first(monkeypatch):
+    images = [np.zeros((16, 16, 3), np.uint8)]
+    monkeypatch.setattr("adabm.api.carry_out", lambda *_: pytest.fail("steps were carried out"))
+    for recipe, setting in (
+        ("fast", "allocate_bits.patch_size"),
+        ("fast", "round_weights.patch_size"),
+        ("adabm", "clip.patch_size"),
+    ):
+        told = f"{setting} = 17: calibration picture 0 has 16x16 pixels; patches need 17x17. Use larger pictures"
+        with pytest.raises(DataError, match=told):
+            quantize(tiny("EDSR"), images, preset(recipe, {setting: 17}), patch_size=8)
+    with pytest.raises(DataError, match="patches need 17x17. Use larger pictures or a smaller patch_size"):
+        quantize(tiny("EDSR"), images, "fast", patch_size=17)
+
+
 def test_arguments_of_other_types_are_named(tmp_path):
     network, images = tiny("EDSR"), [np.zeros((8, 8, 3), np.uint8)]
     described = adabm.describe(network)

@@ -56,6 +56,24 @@ def test_without_anything_to_resume_it_begins(files, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["q.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["--recipe", "minmax"], False),
+        (["--recipe", "adabm", "--rounds", "0"], False),
+        (["--recipe", "minmax-tuned", "--rounds", "1"], True),
+    ],
+)
+def test_resuming_where_nothing_is_kept_is_told_of(files, tmp_path, capsys, words, kept):
+    parts = ["quantize", "--images", files / "LR", "--network", files / "fp.safetensors", "--patch-size", "16"]
+    given = [*parts, *words, "--output", tmp_path / "q.safetensors"]
+    told = "--resume: nothing is kept of an interrupted run of"
+    assert main([*map(str, given), "--resume"]) == 0
+    assert (told in capsys.readouterr().err) == (not kept)
+    assert main([*map(str, given), "--overwrite"]) == 0
+    assert told not in capsys.readouterr().err
+
+
 def test_overwriting_begins_anew(files, tmp_path, monkeypatch, capsys):
     output = tmp_path / "q.safetensors"
     interrupt(monkeypatch, files, output)

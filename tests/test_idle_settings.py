@@ -13,6 +13,7 @@ from adabm.recipes import QuantizationConfig, preset, read_recipe
 from adabm.recipes.recipe import FOLDER
 from helpers.tiny_networks import tiny
 
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8) for seed in range(4)]
 ANEW = "round_weights sets all ranges anew"
 SAME = "the same at all bits"

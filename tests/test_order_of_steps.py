@@ -1,5 +1,6 @@
 """The order of a recipe's steps: what would undo or spoil what another left is refused, and what changes add goes where it belongs."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import adabm
 import adabm.steps.clip
 import adabm.steps.tuner
 from adabm.errors import ConfigError
+from adabm.quantization.bit_rule import bits_without_image
 from adabm.recipes import QuantizationConfig, Recipe, preset, read_recipe
 from adabm.steps import RANGES, Step, Watcher, find_step, step
 from helpers.registries import forgetting
@@ -50,6 +52,12 @@ def names(recipe):
             for late in ("map_bits", "allocate_bits", "allocate_by_gradient", "clip_outliers", "search_bounds")
             for early in ("clip", "round_weights", "reconstruct", "correct_bias", "tune", "refine")
         ],
+        *[
+            (late, early, ("calibrate",))
+            for late in ("map_bits", "allocate_bits", "allocate_by_gradient")
+            for early in ("clip_outliers", "search_bounds")
+        ],
+        *[("deal_factors", early, ("calibrate", "map_bits")) for early in ("clip_outliers", "search_bounds")],
         *[
             (late, early, ("calibrate",))
             for late in ("split_ranges", "choose_levels", "normalize_channels")
@@ -99,7 +107,9 @@ def test_what_may_stand_behind_what_is_trained_or_decided():
         ("minmax-tuned", ("map_bits", "clip"), "calibrate map_bits clip tune"),
         ("minmax-tuned", ("clip", "map_bits"), "calibrate map_bits clip tune"),
         ("adabm", ("deal_factors",), "calibrate map_bits deal_factors clip tune"),
-        ("adabm", ("search_bounds",), "calibrate search_bounds map_bits clip tune"),
+        ("adabm", ("search_bounds",), "calibrate map_bits search_bounds clip tune"),
+        ("fast", ("clip_outliers",), "shift_channels equalize calibrate allocate_bits clip_outliers round_weights"),
+        ("dobi", ("allocate_bits",), "calibrate allocate_bits search_bounds"),
         ("gptq", ("correct_bias",), "calibrate round_weights correct_bias"),
         ("gptq", ("tune",), "calibrate round_weights tune"),
         ("fast", ("refine",), "shift_channels equalize calibrate allocate_bits round_weights refine"),
@@ -118,6 +128,50 @@ def test_equalization_that_is_added_is_that_of_a_recipe_with_it():
         )
     ]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+# -- bits that a search goes by ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "called"), [("search_bounds", "searched"), ("clip_outliers", "bits_without_image")])
+def test_ranges_are_searched_at_the_bits_of_the_mapped_layers(monkeypatch, name, called):
+    module, seen = sys.modules[find_step(name).__module__], []
+    found = getattr(module, called)
+    of = {"searched": lambda x, bits, settings: bits, "bits_without_image": bits_without_image}[called]
+    monkeypatch.setattr(module, called, lambda *args: seen.append(of(*args)) or found(*args))
+    own = recipe("calibrate", "map_bits", name, map_bits={"layer_percentile": 30.0})
+    model, record, _ = adabm.quantize(
+        tiny("EDSR"), IMAGES, QuantizationConfig(recipe=own), patch_size=12, patches=2, batch_size=2
+    )
+    bits = sorted(map(bits_without_image, model.layers.values()))
+    assert sorted(seen) == bits and len(set(bits)) > 2
+    assert record.layer_factors and record.sensitivities  # of the pass before
+
+
+# -- steps that leave nothing of others -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "settings", "told"),
+    [
+        ("round_weights", {}, "round_weights would set all ranges anew; set round_weights.ranges to false"),
+        ("allocate_bits", {}, "does not go with allocate_bits; leave one of them out"),
+    ],
+)
+def test_split_ranges_are_not_set_anew(last, settings, told):
+    split = recipe("calibrate", "split_ranges", last, calibrate=CHANNEL, **{last: settings})
+    with pytest.raises(ConfigError, match=f"split_ranges: {told}"):
+        QuantizationConfig(recipe=split)
+
+
+def test_weights_rounded_for_split_ranges_that_stay():
+    settings = {"calibrate": CHANNEL, "split_ranges": {"points": 5}}
+    rounding = {"ranges": False, "pixels": 200, "rows": 100}
+    split, rounded = (
+        quantized(recipe("calibrate", "split_ranges", *more, **settings, round_weights=rounding)).state_dict()
+        for more in ((), ("round_weights",))
+    )
+    assert all(torch.equal(split[name], rounded[name]) for name in split if name.endswith((".dense", ".ends")))
 
 
 # -- clipping once ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from test_fine_tuning import calibrated, recipe, state_of, stream_of
@@ -81,3 +82,25 @@ def test_quantize_goes_on_with_the_same_pictures_and_seed_alone(tmp_path, change
     again = images if "seed" in changed else images[::-1]
     with pytest.raises(ConfigError, match="belongs to other fine-tuning batches"):
         adabm.quantize(tiny("EDSR"), again, **settings, seed=changed.get("seed", 0))
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize(
+    ("recipe", "changes", "kept"),
+    [
+        ("minmax", {}, False),
+        ("adabm", {"tune.rounds": 0}, False),
+        ("minmax-tuned", {"tune.rounds": 1, "tune.steps_per_round": 1}, True),
+    ],
+)
+def test_a_file_in_which_nothing_would_be_kept_is_told_of(tmp_path, recipe, changes, kept):
+    images = [np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)]
+    given = dict(config=preset(recipe, changes), patch_size=12, progress=tmp_path / "state.pt")
+    if kept:
+        adabm.quantize(tiny("EDSR"), images, **given)  # a warning would be an error
+    else:
+        told = f"progress: nothing is kept of an interrupted run of {recipe}.*, which does not fine-tune"
+        with pytest.warns(UserWarning, match=told) as warned:
+            adabm.quantize(tiny("EDSR"), images, **given)
+        assert warned[0].filename == __file__  # the line of whoever asked
+    assert (tmp_path / "state.pt").exists() == kept

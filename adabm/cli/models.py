@@ -9,6 +9,7 @@ from torch import nn
 
 from ..engines import Engine
 from ..engines.checked import open_engine
+from ..engines.integer.engine import IntegerEngine
 from ..engines.integer.exported import is_exported, read_exported
 from ..engines.simulated import SIMULATED
 from ..errors import ConfigError, EngineError, NetworkError
@@ -72,6 +73,13 @@ def shown_model(engine: Engine) -> QuantizedSR | None:
     """Return the model that an engine runs, if it shows one."""
     model = getattr(engine, "model", None)
     return model if isinstance(model, QuantizedSR) else None
+
+
+def maps_no_images(engine: Engine) -> bool:
+    """Whether an engine is known to give all pictures the same bits, as the model says that it shows or that was exported."""
+    if (model := shown_model(engine)) is not None:
+        return model.image2bit is None
+    return isinstance(engine, IntegerEngine) and engine.card["image2bit"] is None
 
 
 def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:

@@ -48,8 +48,8 @@ def resumable(
     descriptor: NetworkDescriptor,
     config: QuantizationConfig,
     images: Sequence[np.ndarray],
-) -> Iterator[tuple[Progress, int]]:
-    """Give where to keep the fine-tuning, and how many of its steps are kept; inside ``with``, carry it out and save.
+) -> Iterator[tuple[Progress | None, int]]:
+    """Give where to keep the fine-tuning, if anywhere, and how many of its steps are kept; inside ``with``, carry it out and save.
 
     The file is removed at the end and where fine-tuning diverged, which it would do again. After Ctrl-C it stays.
 
@@ -61,8 +61,10 @@ def resumable(
     progress = Progress(partial_file(args.output), _belongings(args, network, descriptor, config, images))
     if not args.resume:
         progress.path.unlink(missing_ok=True)
+    elif (told := config.recipe.nothing_kept) is not None:
+        console.note(f"--resume: {told}; it begins anew")
     try:
-        yield progress, progress.check() or 0
+        yield None if config.recipe.nothing_kept else progress, progress.check() or 0
     except ProgressError as error:
         raise ProgressError(f"{error}; give the options of the interrupted run, or remove the file") from None
     except FineTuningError:

@@ -53,7 +53,7 @@ def configuration(args: argparse.Namespace) -> tuple[QuantizationConfig, str]:
     config = QuantizationConfig(**bits, recipe=recipe.with_changes(changes))
     for told in idle_bits(config.fully_quantized, bits):
         raise ConfigError(told)
-    check_idle_settings(config.recipe.steps, asked_for(changes))
+    check_idle_settings(config.recipe.steps, asked_for(changes), bits=config.bits)
     return config, config.recipe.title
 
 

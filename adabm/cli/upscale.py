@@ -98,9 +98,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
     from ..checkpoint import read_metadata
     from ..engines.integer.exported import is_exported
-    from ..errors import CheckpointError
+    from ..errors import CheckpointError, ConfigError
     from ..networks.backbones import weight_file
-    from .models import computing, is_quantized, open_for_rgb
+    from .models import computing, is_quantized, maps_no_images, open_for_rgb
     from .picture import Contexts
 
     _refuse_idle(args)
@@ -121,6 +121,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         elif args.engine == DEFAULT_ENGINE:
             read_metadata(checkpoint)  # refuses full-precision weights, which were taken for quantized ones
         engine = open_for_rgb(args.engine, checkpoint, device)
+        if args.bits_per == "tile" and maps_no_images(engine):
+            raise ConfigError(
+                f"--bits-per tile: has no effect with {checkpoint}, whose bits follow no picture; drop it"
+            )
         contexts = Contexts(engine, args.overlap, console.note)
         for source, target in jobs:
             try:
@@ -153,7 +157,7 @@ def _refuse_idle(args: argparse.Namespace) -> None:
     """Refuse options that others make idle, since whoever gives them expects something of them."""
     from ..errors import ConfigError
 
-    if not args.tile and args.overlap:
+    if not args.tile and args.overlap is not None:
         raise ConfigError(f"--overlap {args.overlap}: has no effect with --tile 0, the whole picture; drop one of them")
     if args.bits_per == "tile" and not args.tile:
         raise ConfigError("--bits-per tile: has no effect with --tile 0, the whole picture; drop one of them")

@@ -1,13 +1,14 @@
 """Carry a recipe out: step after step, steps in a row that watch sharing one pass over the calibration patches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from ..errors import ConfigError
 from ..own_functions import told
 from ..quantization.model import IsModel, QuantizedSR
-from ..steps import CalibrationRecord, Step, Watcher, Workspace
+from ..steps import LAYER_FACTORS, CalibrationRecord, Step, Watcher, Workspace
 from ..steps.calibration_pass import watch
 from ..validation import check
 from .kept_layers import check_layers_kept
@@ -33,7 +34,7 @@ def carry_out(
     for index, (steps, watching) in enumerate(groups):
         # made when their turn comes: the steps before may have changed the model
         if watching and (watchers := _watchers(model, steps)):
-            workspace.record = watch(model, watchers, workspace.calibration())
+            workspace.record = _joined(workspace.record, watch(model, watchers, workspace.calibration()))
         for step in steps:
             step.apply(model, workspace)
             check_layers_kept(model, layers, step)
@@ -93,7 +94,7 @@ def _groups(steps: Sequence[Step]) -> Iterator[tuple[list[Step], bool]]:
     """Yield steps that go together, and whether they watch: several that share a pass, or one that does not watch."""
     together: list[Step] = []
     for step in steps:
-        if together and (not _watches(step) or together[-1].changes_network):
+        if together and (not _watches(step) or together[-1].changes_network or _needs_own_pass(step, together)):
             yield together, True
             together = []
         if _watches(step):
@@ -102,6 +103,22 @@ def _groups(steps: Sequence[Step]) -> Iterator[tuple[list[Step], bool]]:
             yield [step], False
     if together:
         yield together, True
+
+
+def _joined(before: CalibrationRecord | None, found: CalibrationRecord) -> CalibrationRecord:
+    """Return what a pass saw, with what one before it found out of layers."""
+    if before is None:
+        return found
+    return replace(
+        found,
+        sensitivities=before.sensitivities | found.sensitivities,
+        layer_factors=before.layer_factors | found.layer_factors,
+    )
+
+
+def _needs_own_pass(step: Step, before: Sequence[Step]) -> bool:
+    """Whether bits that it goes by are found in the pass of the steps ``before`` it, at whose end alone they are known."""
+    return step.at_layer_bits and any(LAYER_FACTORS in early.provides for early in before)
 
 
 def _watchers(model: QuantizedSR, steps: Sequence[Step]) -> list[Watcher]:

@@ -144,6 +144,7 @@ def preset(
             )
     recipe = read_recipe(name, root).with_changes({} if changes is None else changes)
     config = QuantizationConfig(**bits, recipe=recipe)
-    for told in (*idle_bits(config.fully_quantized, bits), *idle_settings(recipe.steps, asked_for(changes or {}))):
+    idle = idle_settings(recipe.steps, asked_for(changes or {}), bits=config.bits)
+    for told in (*idle_bits(config.fully_quantized, bits), *idle):
         warnings.warn(told, stacklevel=2)
     return config

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import ConfigError
+from ..own_functions import is_own
 from ..steps import RANGES, TRAINING, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
 from ..validation import Checked, check, shown
@@ -78,6 +79,14 @@ class Recipe(Checked):
     def title(self) -> str:
         """The name, marked if settings differ from the recipe's file."""
         return f"{self.name} (changed)" if self.changed else self.name
+
+    @property
+    def nothing_kept(self) -> str | None:
+        """Why nothing is kept of an interrupted run; None where it may be: of ``tune``, or by a step of the user's own."""
+        tune = self.step("tune")
+        if (tune is not None and tune.rounds > 0) or any(is_own(type(step)) for step in self.steps):
+            return None
+        return f"nothing is kept of an interrupted run of {self.title}, which does not fine-tune by the step tune"
 
     def to_dict(self) -> dict[str, dict[str, object]]:
         """Return the steps with all settings, JSON-ready; :meth:`from_dict` reads them back."""

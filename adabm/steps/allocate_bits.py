@@ -14,7 +14,7 @@ from ..quantization.macs import macs_by_layer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, LayerBits, Pixels, require
 from .sensitivities import projected_errors, ranges_by_bits
-from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, step
+from .step import CLIPPING, DECISIONS, RANGES, SEARCHED, TRAINING, Step, step
 from .work_share import small_side, work_share
 from .workspace import Workspace
 
@@ -38,7 +38,7 @@ class AllocateBits(Step):
     """
 
     needs = frozenset({RANGES})
-    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    precedes = frozenset({CLIPPING, DECISIONS, SEARCHED, TRAINING})
 
     reach: LayerBits = 2
     least: LayerBits = 2

@@ -15,11 +15,11 @@ from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, NotNegative, require
 from .losses import distillation_losses
-from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, step
+from .step import CLIPPING, DECISIONS, RANGES, SEARCHED, TRAINING, Step, step
 from .teacher import Teacher
 from .workspace import Workspace
 
-_MOST_BITS = 16  # of a layer; base bits of so many and more, full precision among them, stay
+MOST_BITS = 16  # of a layer; base bits of so many and more, full precision among them, stay
 
 
 @step("allocate_by_gradient")
@@ -29,7 +29,7 @@ class AllocateByGradient(Step):
 
     The loss is that of fine-tuning, on the quantized model with all layers at base bits; its gradient with respect to the bits
     of a layer goes through the number of steps of its grid. The means of bits stay at the base, of activations over the layers
-    that count in the FAB, of weights over those of them with weights.
+    that count in the FAB, of weights over those of them with weights. Bits of 16 and more stay, so that nothing is done at W16A16.
 
     Source: Kim et al., "Gradient Knows Best: Mixed-Precision Quantization via Gradient-Guided Bit Allocation for
     Super-Resolution", CVPR 2026 (GBA), as public notes of the paper describe it. Layers are ranked by the mean gradient, the
@@ -45,7 +45,7 @@ class AllocateByGradient(Step):
     """
 
     needs = frozenset({RANGES})
-    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    precedes = frozenset({CLIPPING, DECISIONS, SEARCHED, TRAINING})
 
     weights: bool = True
     activations: bool = True
@@ -83,7 +83,7 @@ class AllocateByGradient(Step):
         counted = [layer for layer in model.layers.values() if counts_in_average(layer)]
         attributes = {"activation_bits": self.activations, "weight_bits": self.weights}
         probed = {
-            name: [layer for layer in counted if (getattr(layer, name) or _MOST_BITS) < _MOST_BITS]
+            name: [layer for layer in counted if (getattr(layer, name) or MOST_BITS) < MOST_BITS]
             for name, wanted in attributes.items()
             if wanted
         }

@@ -14,7 +14,7 @@ from ..quantization.model import QuantizedSR
 from ..quantization.observers import ACTIVATION_OBSERVERS, APART, WEIGHT_OBSERVERS, observe_activation, observe_weight
 from ..validation import Count, Share, one_of
 from .calibration_pass import moving_average
-from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, Watcher, step
+from .step import CLIPPING, DECISIONS, RANGES, SEARCHED, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -36,7 +36,7 @@ class Calibrate(Step):
     """
 
     provides = frozenset({RANGES})
-    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    precedes = frozenset({CLIPPING, DECISIONS, SEARCHED, TRAINING})
 
     activation: Annotated[str, one_of(ACTIVATION_OBSERVERS)] = "minmax"
     weight: str = "omse"

@@ -12,7 +12,7 @@ from ..quantization.bounds import histogram
 from ..quantization.layers import QuantizedLayer
 from ..quantization.model import QuantizedSR
 from ..validation import Count, Share
-from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, Watcher, step
+from .step import CLIPPING, DECISIONS, RANGES, SEARCHED, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 _MANY_BITS = 8
@@ -36,7 +36,9 @@ class ClipOutliers(Step):
     """
 
     needs = frozenset({RANGES})
+    provides = frozenset({SEARCHED})
     precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    at_layer_bits = True
 
     outliers: Share = 5e-4
     outliers_8_bits: Share = 1e-5

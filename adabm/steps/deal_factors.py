@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..quantization.model import QuantizedSR
-from .step import CLIPPING, DECISIONS, LAYER_FACTORS, TRAINING, Step, step
+from .step import CLIPPING, DECISIONS, LAYER_FACTORS, SEARCHED, TRAINING, Step, step
 from .workspace import Workspace
 
 
@@ -22,7 +22,7 @@ class DealFactors(Step):
     """
 
     needs = frozenset({LAYER_FACTORS})
-    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    precedes = frozenset({CLIPPING, DECISIONS, SEARCHED, TRAINING})
 
     by: Literal["random", "opposite"] = "random"
 

@@ -17,7 +17,7 @@ from ..quantization.model import QuantizedSR
 from ..quantization.observers import quantile
 from ..validation import Share, one_of, require
 from .calibration_pass import moving_average
-from .step import CLIPPING, DECISIONS, LAYER_FACTORS, TRAINING, Step, Watcher, step
+from .step import CLIPPING, DECISIONS, LAYER_FACTORS, SEARCHED, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -37,7 +37,7 @@ class MapBits(Step):
     """
 
     provides = frozenset({LAYER_FACTORS})
-    precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    precedes = frozenset({CLIPPING, DECISIONS, SEARCHED, TRAINING})
 
     image: Annotated[str, one_of(COMPLEXITIES)] | None = "gradient"
     layer: Annotated[str, one_of(SENSITIVITIES)] | None = "deviation"

@@ -12,7 +12,7 @@ from ..quantization.layers import QuantizedLayer, WeightedLayer
 from ..quantization.model import QuantizedSR
 from ..quantization.quantizers import WeightQuantizer
 from ..validation import Count, Share
-from .step import CLIPPING, DECISIONS, RANGES, TRAINING, Step, Watcher, step
+from .step import CLIPPING, DECISIONS, RANGES, SEARCHED, TRAINING, Step, Watcher, step
 from .workspace import CalibrationRecord
 
 
@@ -35,7 +35,9 @@ class SearchBounds(Step):
     """
 
     needs = frozenset({RANGES})
+    provides = frozenset({SEARCHED})
     precedes = frozenset({CLIPPING, DECISIONS, TRAINING})
+    at_layer_bits = True
 
     points: Count = 100
     one_sided: Share = 0.1

@@ -42,10 +42,15 @@ class SplitRanges(Step):
     patches: Count | None = None
 
     def check(self, config) -> None:
-        """Refuse steps for which a layer has one range."""
-        for other in ("map_bits", "clip", "search_bounds", "clip_outliers"):
+        """Refuse steps for which a layer has one range, and which would set it anew."""
+        for other in ("map_bits", "allocate_bits", "clip", "search_bounds", "clip_outliers"):
             if config.step(other) is not None:
                 raise ConfigError(f"split_ranges: does not go with {other}; leave one of them out")
+        rounding = config.step("round_weights")
+        if rounding is not None and rounding.ranges:
+            raise ConfigError(
+                "split_ranges: round_weights would set all ranges anew; set round_weights.ranges to false, or leave one of them out"
+            )
 
     def install(self, model: QuantizedSR) -> None:
         """Exchange the quantizers of all layers but those at fixed bits."""

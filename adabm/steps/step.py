@@ -18,6 +18,7 @@ from .workspace import CalibrationRecord, Workspace
 RANGES = "ranges"  # what most steps need and `calibrate` provides
 LAYER_FACTORS = "layer factors"
 CLIPPING = "clipped ranges"  # for the bits that a layer has by then
+SEARCHED = "searched ranges"  # likewise
 DECISIONS = "decided weights"  # whose codes and biases fit the ranges and bits that there are
 TRAINING = "trained parameters"
 _WORDS = ("needs", "provides", "precedes")
@@ -40,6 +41,8 @@ class Step(Checked):
             that it maps elsewhere, weights decided for ranges that it sets anew.
         changes_network: what :meth:`watch` leads to changes what the full-precision network computes on the way, so that
             the steps behind it need a pass of their own. Other steps in a row that watch share one pass.
+        at_layer_bits: :meth:`watch` goes by the bits that each layer has, so that behind a step which watches to find these it
+            needs a pass of its own.
     """
 
     name: ClassVar[str] = ""
@@ -47,6 +50,7 @@ class Step(Checked):
     provides: ClassVar[frozenset[str]] = frozenset()
     precedes: ClassVar[frozenset[str]] = frozenset()
     changes_network: ClassVar[bool] = False
+    at_layer_bits: ClassVar[bool] = False
 
     def check(self, config: Any) -> None:
         """Raise :class:`ConfigError` if the step cannot work at the bits of ``config``."""

@@ -48,7 +48,9 @@ NEUTRAL = (
     "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",
-    "recipes.idle_groups",  # refuses, before anything is computed
+    "recipes.idle_at_bits",  # refuses, before anything is computed
+    "recipes.idle_groups",
+    "recipes.idle_ranges",
     "recipes.idle_settings",
     "recipes.names",
     "recipes.recipe",  # what a recipe's file says enters the keys
