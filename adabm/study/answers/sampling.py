@@ -58,7 +58,8 @@ def trials(
     """
     chosen = {series: network.levels("strategies", strategies, series, methods) for series in network.methods(methods)}
     check_choices("counts", counts, STRATEGIES)
-    check_known("counts", counts, union(network.known("strategies", strategies, m) for m in methods.values()))
+    asked = (network.known("strategies", strategies, m) for m in methods.values())
+    check_known("counts", counts, union([strategies, *asked]))  # another network may ask for what this one does not
     for names in chosen.values():
         check_strategies(names)
     return [
