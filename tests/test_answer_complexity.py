@@ -103,6 +103,7 @@ def test_the_conclusion_names_the_best_measure():
     assert complexity.figures(units(), 0.1)[""].axes
 
 
+@pytest.mark.slow
 def test_networks_that_the_gradient_ranks_otherwise_are_told_apart():
     mixed = units().assign(**{OWN: [3.0, 5, 0, 8, 1, 9, 2, 7, 4, 6]})
     networks = pd.concat([units(), units(), mixed]).assign(backbone=np.repeat(["net", "wide", "odd"], 10))

@@ -9,6 +9,7 @@ from adabm.errors import ConfigError
 from adabm.study import answers
 from adabm.study.answers import evaluation, questions
 from helpers.committed import PARAMETERS, Committed
+from helpers.slow import slow_among
 
 MODULE = """from adabm.study.tables.question import Question
 
@@ -80,7 +81,7 @@ def committed(request) -> Committed:
     return Committed(request.param)
 
 
-@pytest.mark.parametrize("question", [q.id for q in questions()])
+@pytest.mark.parametrize("question", slow_among([q.id for q in questions()], ("complexity", "sensitivity", "bit_loss")))
 def test_the_committed_conclusion_is_that_of_the_committed_table(committed, question):
     assert "\n\n".join(committed.conclusion(question)) + "\n" == committed.told(question)
 

@@ -82,6 +82,7 @@ def test_equal_code_is_carried_over(root, monkeypatch, capsys):
     assert run(monkeypatch) == 0 and capsys.readouterr().out.count("fits") == 2 and records(root) == before
 
 
+@pytest.mark.slow
 def test_code_that_differs_is_listed_and_left(root, monkeypatch, capsys):
     change(root, METRICS, "def psnr_y(", "EXTRA = 1\n\n\ndef psnr_y(")
     change(root, API, "def quantize(", "class Other:\n    x = 1\n\n\ndef quantize(")

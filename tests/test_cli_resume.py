@@ -61,7 +61,7 @@ def test_without_anything_to_resume_it_begins(files, tmp_path):
     [
         (["--recipe", "minmax"], False),
         (["--recipe", "adabm", "--rounds", "0"], False),
-        (["--recipe", "minmax-tuned", "--rounds", "1"], True),
+        pytest.param(["--recipe", "minmax-tuned", "--rounds", "1"], True, marks=pytest.mark.slow),
     ],
 )
 def test_resuming_where_nothing_is_kept_is_told_of(files, tmp_path, capsys, words, kept):

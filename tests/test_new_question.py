@@ -157,6 +157,7 @@ def stage(project) -> dict:
     return found["question@seeds"]
 
 
+@pytest.mark.slow
 def test_both_pipelines_have_its_stage(project, stage):
     assert stage["outs"] == ["results/demo/seeds", "results/demo/sums/seeds.sha256"]
     assert {"data/First", "data/pool", "net.safetensors"} < set(stage["deps"])

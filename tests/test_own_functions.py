@@ -11,6 +11,7 @@ from adabm.quantization.complexity import COMPLEXITIES
 from adabm.quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
 from adabm.steps.rounding import ROUNDING_RULES
 from helpers.cli_files import smooth
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 IMAGES = [smooth(seed, 24, 24) for seed in range(3)]
@@ -55,7 +56,7 @@ IN_PLACE = {
 }
 
 
-@pytest.mark.parametrize("kind", IN_PLACE)
+@pytest.mark.parametrize("kind", slow_among(IN_PLACE, ("step", "rounding")))
 def test_what_changes_its_arguments_changes_nothing(monkeypatch, kind):
     plain, careless = (upscaled(quantized(monkeypatch, kind, function)) for function in IN_PLACE[kind])
     assert np.array_equal(plain, careless)

@@ -23,13 +23,19 @@ from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
 from adabm.steps.tuner import FineTuner
 from helpers.parity_files import FOLDER, Reference
+from helpers.slow import slow_among
 
 FILES = sorted(FOLDER.glob("*.npz")) if FOLDER.is_dir() else []
+QUICK = ("edsr_f16b4_x4_fq_w4a4", "edsr_f16b4_x4_w4a4_layer_only_nobac")
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no reference files in {FOLDER} (set ADABM_PARITY)")
 STAGES = {"w": "weight", "a": "activation", "m": "mapping"}
 
 
-@pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
+@pytest.fixture(
+    scope="module",
+    params=slow_among(FILES, [path for path in FILES if path.stem not in QUICK]),
+    ids=lambda path: path.stem,
+)
 def reference(request) -> Reference:
     return Reference.read(request.param)
 

@@ -93,6 +93,7 @@ def test_a_loss_that_is_not_finite_ends_it(monkeypatch):
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:refine.* has no effect, since refine.steps is 0")
 def test_it_tells_its_steps_and_takes_none_where_none_are_asked_for():
     told = []

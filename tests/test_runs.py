@@ -60,6 +60,7 @@ def same(left: tuple[pd.DataFrame, ...], right: tuple[pd.DataFrame, ...]) -> boo
 # -- results ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_plain_calls(root, here):
     threads = torch.get_num_threads()
     results = run_plan(read_plan(PLAN, root, EFFORT), EFFORT, ResultCache(root / "cache"), workers=1)
