@@ -44,6 +44,12 @@ def timing() -> pd.DataFrame:
     )
 
 
+def test_one_recipe_alone_is_neither_best_nor_advised():
+    board = leaderboard(summary(row("fp32", psnr=32.0), row("minmax", psnr=30.0)))
+    told = "On net at W4A4 FQ, Set5, MinMax loses 2.00 dB at FAB 4.00; no other recipe was measured there, so that nothing was compared."
+    assert verdict(board) == told
+
+
 def test_what_the_seeds_cannot_tell_from_the_first_is_named():
     rows = [row("fp32", psnr=32.0), row("minmax", psnr=30.0)]
     for seed, (omse, adabm) in enumerate(((31.5, 31.4), (31.7, 31.6), (31.6, 31.5))):

@@ -21,10 +21,13 @@ def verdict(board: pd.DataFrame) -> str:
     """
     rows = first_board(board)
     first = best(board)
+    loses = "loses least:" if len(rows) > 1 else "loses"
     text = (
-        f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} loses least: "
+        f"On {network(first['backbone'])} at {first['setting']}, {first['dataset']}, {first['label']} {loses} "
         f"{first['loss_db']:.2f} dB at FAB {first['fab']:.2f}"
     )
+    if len(rows) == 1:
+        return f"{text}; no other recipe was measured there, so that nothing was compared."
     others, near = rivals(board), not_told_apart(board)
     if near:
         told = several([f"{row['label']} ({row['loss_db']:.2f} dB)" for row in near])
