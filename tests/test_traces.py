@@ -37,31 +37,36 @@ def test_the_last_step_is_the_model_of_the_same_run(tmp_path, monkeypatch):
     assert traced.model.done() and len({r["psnr_y_db"] for r in results}) > 1
 
 
+def interrupted(monkeypatch, trace) -> list:
+    """Interrupt a trace in its second round; return the list to which later runs add their steps."""
+    quantize, seen = study_tasks.quantize, []
+
+    def watched(stops):
+        def note(step, on_step):
+            on_step(step)
+            seen.append(step)
+            if stops and step.group == "activation":
+                raise KeyboardInterrupt
+
+        return lambda *arguments, on_step, **options: quantize(
+            *arguments, on_step=lambda step: note(step, on_step), **options
+        )
+
+    monkeypatch.setattr(study_tasks, "quantize", watched(True))
+    with pytest.raises(KeyboardInterrupt):
+        trace.carry_out()
+    monkeypatch.setattr(study_tasks, "quantize", watched(False))
+    seen.clear()
+    return seen
+
+
 def test_an_interrupted_trace_goes_on_behind_its_last_round(tmp_path, monkeypatch):
     trace, whole = make_trace(write_study(tmp_path / "a")), make_trace(write_study(tmp_path / "b"))
     whole.carry_out()
-    quantize = study_tasks.quantize
-
-    def interrupted(*arguments, on_step, **options):
-        def stop(step):
-            on_step(step)
-            if step.group == "activation":
-                raise KeyboardInterrupt
-
-        return quantize(*arguments, on_step=stop, **options)
-
-    monkeypatch.setattr(study_tasks, "quantize", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        trace.carry_out()
+    seen = interrupted(monkeypatch, trace)
     assert not trace.done()
     with pytest.raises(DataError, match="step 6"):
         trace.results()
-    seen = []
-
-    def counted(*arguments, on_step, **options):
-        return quantize(*arguments, on_step=lambda step: (seen.append(step), on_step(step)), **options)
-
-    monkeypatch.setattr(study_tasks, "quantize", counted)
     trace.carry_out()
     assert len(seen) == 4, "the first round of two steps is not taken again"
     assert trace.results() == whole.results()
@@ -70,29 +75,9 @@ def test_an_interrupted_trace_goes_on_behind_its_last_round(tmp_path, monkeypatc
 
 def test_an_interrupted_trace_begins_anew_where_a_picture_was_replaced(tmp_path, monkeypatch):
     compute_here(monkeypatch)
-    trace, quantize, seen = make_trace(write_study(tmp_path)), study_tasks.quantize, []
-
-    def interrupted(*arguments, on_step, **options):
-        def stop(step):
-            on_step(step)
-            seen.append(step)
-            if step.group == "activation":
-                raise KeyboardInterrupt
-
-        return quantize(*arguments, on_step=stop, **options)
-
-    monkeypatch.setattr(study_tasks, "quantize", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        trace.carry_out()
-    monkeypatch.setattr(
-        study_tasks,
-        "quantize",
-        lambda *arguments, on_step, **options: quantize(
-            *arguments, on_step=lambda step: (seen.append(step), on_step(step)), **options
-        ),
-    )
+    trace = make_trace(write_study(tmp_path))
+    seen = interrupted(monkeypatch, trace)
     write_pictures(tmp_path / "data" / "First" / "HR", 2, seed=9)
-    seen.clear()
     run_traces([trace], workers=1)
     assert len(seen) == 6, "all steps are taken again, once"
     fresh = make_trace(write_study(tmp_path / "fresh"))
