@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ...engines.simulated import SIMULATED
 from ..running.runs import MEASURED
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.leaderboard import (
@@ -21,10 +20,9 @@ from ..tables.leaderboard import (
 )
 from ..tables.methods import RELEASED_RECIPE, label
 from ..tables.networks import network
-from ..tables.summary import of_one_engine
+from ..tables.summary import label_of, of_one_engine
 from ..tables.verdict import equal_at
 from ..tables.wording import several
-from ..tables.writing import ENGINE
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -236,7 +234,7 @@ def _told_of_equal(board: pd.DataFrame) -> list[str]:
 def _of_least(row: pd.Series) -> str:
     """A recipe's label, and its FAB where that is how AdaBM as released comes to lose least."""
     below = row["method"] == RELEASED_RECIPE and below_bits(row)
-    return _label(row) + (f", FAB {row['fab']:.2f}" if below else "")
+    return label_of(row) + (f", FAB {row['fab']:.2f}" if below else "")
 
 
 def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
@@ -252,7 +250,7 @@ def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
         "setting": setting,
         "methods": str(rows["method"].nunique()),
         "least loss (dB)": f"{first['loss_db'].min():.2f} ({several([_of_least(row) for _, row in first.iterrows()])})",
-        "most loss (dB)": "" if alone else f"{most['loss_db']:.2f} ({_label(most)})",
+        "most loss (dB)": "" if alone else f"{most['loss_db']:.2f} ({label_of(most)})",
     }
     for _, row in rows[rows["method"] == "adabm"].iterrows():
         spread = f" ± {row['psnr_std_db']:.2f}" if row["seeds"] > 1 else ""
@@ -264,7 +262,3 @@ def _row(keys: tuple, rows: pd.DataFrame) -> dict[str, str]:
         }
         cells |= {"published loss (dB)": f"{row['published_loss_db']:.2f}"} if known else {}
     return cells
-
-
-def _label(row: pd.Series) -> str:
-    return label(row["method"], row.get(ENGINE, SIMULATED))

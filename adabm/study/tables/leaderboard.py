@@ -5,17 +5,15 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from scipy import stats
 
-from ...engines.simulated import SIMULATED
 from ...full_precision import FULL_PRECISION
 from ..running.runs import MEASURED
 from .executable import in_integers, more_code_bits
-from .methods import label, method
+from .methods import method
 from .networks import network
 from .presentation import ReadableTable, by_bits
-from .summary import of_one_engine
+from .summary import label_of, of_one_engine
 from .times import parts, places_timed, timed_whole
 from .wording import SIGNIFICANT
-from .writing import ENGINE
 
 _SHOWN_BEST = 5
 _ALWAYS_SHOWN = ("adabm", "adabm-layer", "minmax")  # with the released recipe, what it is compared with
@@ -48,8 +46,7 @@ def leaderboard(
     rows = of_one_engine(summary[(summary["status"] == MEASURED) & (summary["method"] != FULL_PRECISION)])
     columns = ["loss_db", "psnr_std_db", "seeds", "fab", "relative_bitops", "size_kib"]
     board = rows[["backbone", "dataset", "tile", "setting", "method", *columns]].copy()
-    engines = rows[ENGINE] if ENGINE in rows else [SIMULATED] * len(rows)
-    board.insert(5, "label", [label(name, engine) for name, engine in zip(board["method"], engines)])
+    board.insert(5, "label", [label_of(row) for _, row in rows.iterrows()])
     recipes = [method(name).recipe for name in board["method"]]
     board["code_bits"] = [bits + (more_code_bits(own) if own else 0) for bits, own in zip(board["fab"], recipes)]
     board["integer"] = [_INTEGER[in_integers(own) if own else None] for own in recipes]

@@ -246,8 +246,8 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[keys.sort_values(["_s", "_m"], kind="stable").index]
 
 
-def _told(row: pd.Series) -> str:
-    """The method's label, with the engine where it is not the simulation."""
+def label_of(row: pd.Series) -> str:
+    """Return the label of a row's method, with the engine where it is not the simulation."""
     return label(row["method"], row.get(ENGINE, SIMULATED))
 
 
@@ -263,7 +263,7 @@ def _overview(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(
         value=[_psnr(row) for _, row in table.iterrows()],
         place=[d + (f" ({t}px patches)" if t else "") for d, t in zip(table["dataset"], table["tile"])],
-        label=[_told(row) for _, row in table.iterrows()],
+        label=[label_of(row) for _, row in table.iterrows()],
     )
     wide = table.pivot_table(index=["setting", "label"], columns="place", values="value", aggfunc="first", sort=False)
     wide = wide.reindex(columns=list(dict.fromkeys(table["place"]))).fillna("").reset_index()
@@ -274,7 +274,7 @@ def _full(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     published = "published_psnr_y_db" in table and table["published_psnr_y_db"].notna().any()
     for _, row in table.iterrows():
-        cells = {"setting": row["setting"], "method": _told(row), "psnr_y_db": _psnr(row)}
+        cells = {"setting": row["setting"], "method": label_of(row), "psnr_y_db": _psnr(row)}
         for name, form in _FORMATS.items():
             cells[name] = format(row[name], form) if row["status"] == MEASURED else ""
         shown = {_COLUMNS[name]: value for name, value in cells.items()}
