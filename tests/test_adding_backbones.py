@@ -75,6 +75,7 @@ def weights(outside, tmp_path) -> Path:
     return tmp_path / "chain.safetensors"
 
 
+@pytest.mark.slow
 def test_a_model_of_a_class_that_was_edited_since_is_refused(weights, tmp_path, monkeypatch):
     network, path = adabm.load_network(weights), tmp_path / "q.safetensors"
     model, *_ = adabm.quantize(network, [smooth(0)], "minmax", patch_size=16)
@@ -93,6 +94,7 @@ def plan_of(backbone: Path, root: Path) -> list:
     return read_plan([line], root, RECIPE)
 
 
+@pytest.mark.slow
 def test_an_architecture_and_its_weights(weights, tmp_path):
     """Loaded, described, planned, quantized, saved and loaded again, like those of the package."""
     assert "Chain" in known_networks()

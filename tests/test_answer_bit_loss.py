@@ -128,6 +128,7 @@ def test_bits_by_weight_and_what_quantiles_are_worth():
     assert found[MULTIPLIER][-2].startswith("+0.0") and cells(extents, 0)[0] == "net" and cells(extents, 0)[-1] == "2"
 
 
+@pytest.mark.slow
 def test_how_far_it_ends_and_which_weight_ends_nearer():
     missed = {RELEASED: {4.0: -0.7, 3.5: -0.1}, loss_of(0): 0.4}
     first = bit_loss.conclusion(units(), bits(missed, {RELEASED: -0.5}))[0]

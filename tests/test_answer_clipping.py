@@ -151,6 +151,7 @@ def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.Data
     return pd.concat([own, other.assign(method="adabm")]).assign(backbone=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "worth, noise, told, advised",
     [

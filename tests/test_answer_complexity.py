@@ -85,6 +85,7 @@ def test_equal_bits_and_the_gain_by_hand():
     assert complexity_gains.image_worth(table[table["level"] != complexity_gains.UNIFORM]) == ""
 
 
+@pytest.mark.slow
 def test_the_conclusion_names_the_best_measure():
     head, _, advice, *tables = concluded(units(flip=OWN))
     assert head.startswith(
@@ -118,6 +119,7 @@ def test_networks_that_the_gradient_ranks_otherwise_are_told_apart():
     assert "which patches need bits (rank correlation 1.00, +1.00 to +1.00), best" in alike
 
 
+@pytest.mark.slow
 def test_a_measure_that_is_better_by_one_exchange_is_not_clearly_better():
     here = units(worth=range(1, 11))
     here[OWN] = here[OWN].to_numpy()[[0, 1, 2, 3, 5, 4, 6, 7, 8, 9]]
@@ -127,6 +129,7 @@ def test_a_measure_that_is_better_by_one_exchange_is_not_clearly_better():
     assert "ranks fairly well which patches" in head and "; entropy does clearly better (1.00)." in head
 
 
+@pytest.mark.slow
 def test_how_sure_the_answer_is():
     both = [units(5 * np.arange(1.0, 11)).assign(backbone=name) for name in ("net", "wide")]
     head, sure, _, measures, networks, _, extents = concluded(pd.concat(both))
@@ -141,6 +144,7 @@ def test_how_sure_the_answer_is():
     assert cells(measures, 0)[2:4] == ["1.00, 1.00", "+1.00 to +1.00"]
 
 
+@pytest.mark.slow
 def test_what_one_patch_decides_is_not_clear():
     here = units(np.ones(10))
     for name in MEASURES:
@@ -158,6 +162,7 @@ def test_what_one_patch_decides_is_not_clear():
     assert advice.endswith("Let them follow the gradient only where the largest errors count, not the mean PSNR.")
 
 
+@pytest.mark.slow
 def test_patches_that_give_up_a_bit_lose_more():
     far = units()
     far["truth +1"], far["truth -1"] = 100.0, 200.0

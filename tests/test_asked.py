@@ -40,6 +40,7 @@ def test_a_network_has_sets_seeds_and_what_differs_of_its_own(root):
     assert {"net.safetensors", "other.safetensors"} <= {path.name for path in inputs([one, other])}
 
 
+@pytest.mark.slow
 def test_the_table_of_all_networks_holds_what_each_alone_gives(root):
     backbones = BACKBONES | {"net.safetensors": {"seeds": [1], "sizes": [2]}}
     networks = open_asked(backbones, *WHERE, METHODS, ["sizes"], 1)
@@ -71,6 +72,7 @@ def test_models_that_were_not_run_are_told_from_the_table():
     assert tell_left_out(study_table([row()])) == []
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_told_beforehand_with_the_time_that_it_takes(tmp_path):
     """20 pictures of half a second, 6 steps of two."""
     timed = [("calibration", "10", 5.0), ("calibration", "30", 15.0), ("fine-tuning", "3", 6.0)]
@@ -81,7 +83,8 @@ def test_what_is_left_out_is_told_beforehand_with_the_time_that_it_takes(tmp_pat
     trials = [Trial("adabm", "pictures", "20", run, (tmp_path,) * 20, wanted) for wanted in (True, *[False] * 900)]
     told = tell_planned(trials, EFFORT, tmp_path / "timing.csv")
     assert (
-        told == "1 of 901 models are to be run; quantizing the others takes about 5.5 core-hours by the measured times."
+        told
+        == "1 of 901 models are to be run; quantizing the others takes about 5.5 core-hours by the measured times of net_x4."
     )
 
 

@@ -206,6 +206,7 @@ def trials_of(opened: Bench) -> list[Trial]:
     ]
 
 
+@pytest.mark.slow
 def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
     opened = open_bench()
     table = opened.measure("set_size", trials_of(opened))
@@ -243,6 +244,7 @@ def test_rows_are_the_trials_with_the_numbers_of_plain_calls(root, monkeypatch):
         assert row[name] == pytest.approx(summary[name], abs=6e-4), name
 
 
+@pytest.mark.slow
 def test_what_is_not_wanted_is_listed_and_not_computed(root, monkeypatch):
     counted = Counted(monkeypatch)
     opened = open_bench()
@@ -262,6 +264,7 @@ def test_what_is_not_wanted_is_listed_and_not_computed(root, monkeypatch):
     assert statuses == {"full precision": ["measured"], "plain": ["measured"] * 3, "changed": ["not run"] * 3}
 
 
+@pytest.mark.slow
 def test_a_measured_table_is_not_computed_again(root, monkeypatch):
     counted = Counted(monkeypatch)
     opened = open_bench()
@@ -293,6 +296,7 @@ def diverging(monkeypatch):
     monkeypatch.setattr(tasks, "quantize", diverge)
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_has_empty_rows(root, diverging):
     opened = open_bench()
     table = opened.measure("set_size", trials_of(opened)).set_index(["series", "level"])
@@ -343,6 +347,7 @@ def test_a_trace_begins_at_calibration_and_ends_at_the_model(root):
         assert rows.loc[(name, "6"), "psnr_y_db"] == measured(Run.at("adabm", "W4A4 FQ", 0, changes)), name
 
 
+@pytest.mark.slow
 def test_a_trace_measures_no_more_than_it_shows(root, monkeypatch):
     counted = Counted(monkeypatch)
     opened = open_bench()

@@ -203,6 +203,7 @@ def test_every_changed_number_of_a_model_is_noticed(root, cache):
             adabm.load_quantized(path)
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
     plan = read_plan([part(settings=[], methods=[])], root, EFFORT)
     counted = Counted(monkeypatch)
@@ -226,6 +227,7 @@ def test_a_damaged_picture_is_measured_again(root, cache, monkeypatch):
         assert counted.take() == (0, 1) and kept[0].read_bytes() == content, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["halved", "empty", "of another network"])
 def test_an_unusable_state_of_fine_tuning_is_dropped(root, cache, damage):
     task, _ = tasks_of(root, cache, methods=["adabm"])
@@ -288,6 +290,7 @@ def test_no_kept_file_with_flipped_bits_is_used(root, cache, monkeypatch):
         path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_never_taken_for_divergence(root, cache):
     """Before, values of a changed state were fine-tuned on, and what became of them was recorded."""
     task, _ = tasks_of(root, cache, methods=["adabm"])

@@ -106,6 +106,7 @@ def test_code_that_differs_is_listed_and_left(root, monkeypatch, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_definition_that_is_gone_differs(root, monkeypatch, capsys):
     change(root, METRICS, "def ssim_y(", "def another_ssim_y(")
     written_by(root, commit(root))
@@ -169,6 +170,7 @@ def test_what_cannot_be_compared_is_left_whatever_the_evidence(root, monkeypatch
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_table_whose_commit_is_gone_is_compared_with_what_it_was_carried_over_to(root, monkeypatch, capsys):
     written_by(root, "0" * 40, carried_over={"from_commit": "0" * 40, "reason": "equal syntax trees"})
     commit(root)

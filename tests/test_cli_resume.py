@@ -159,6 +159,7 @@ def test_a_diverging_run_leaves_nothing(files, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_lines_where_nobody_watches(files, tmp_path, capsys):
     more = ("--rounds", "10", "--steps-per-round", "3")
     assert main(command(files, tmp_path / "q.safetensors", *more)) == 0

@@ -164,6 +164,7 @@ def test_the_value_range_does_not_matter():
     assert distance(one) == pytest.approx(distance(byte), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_seed_fixes_everything():
     first = made("EDSR").state_dict()
     again, other = (quantize(tiny("EDSR"), seed=seed).state_dict() for seed in (0, 1))
@@ -205,6 +206,7 @@ def test_integers_compute_what_the_layer_does():
         torch.testing.assert_close(layer(x)[:, :, 1:-1, 1:-1], integer, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_decided_rounding_can_be_tuned(tmp_path):
     tune = {"groups": ["rounding", "activation"], "rounds": 2, "steps_per_round": 8, "relative_lr": True}
     steps = adabm.preset("fast", SMALL).recipe.to_dict() | {"tune": tune | {"lr_activation": 0.001}}

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pandas as pd
+import pytest
 from test_summary import PUBLISHED, SAME_AS, row, summary
 
 from adabm.study import comparison_markdown, with_published
@@ -58,6 +59,7 @@ def collect_into(monkeypatch, results, references) -> int:
     return collect.main()
 
 
+@pytest.mark.slow
 def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
     (tmp_path / "evaluation").mkdir()
     table = with_published(
@@ -85,6 +87,7 @@ def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
     assert "net on Set5" in (report / "report.html").read_text() and not (report / "study.csv").exists()
 
 
+@pytest.mark.slow
 def test_without_reference_or_published_number_nothing_is_compared(tmp_path, monkeypatch):
     (tmp_path / "evaluation").mkdir()
     table = with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5)), PUBLISHED, {})

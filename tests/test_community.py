@@ -262,6 +262,7 @@ def test_a_quantized_checkpoint_needs_no_other_file(tmp_path, name):
 # -- DAT-light, from its package -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dat_light_is_found_by_name(tmp_path):
     path = backbone_path("dat_light_x4")
     assert path.name == "DAT_light_x4.pth" and file_scale(path) == 4

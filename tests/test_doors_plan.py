@@ -231,6 +231,7 @@ def test_a_network_of_ones_own_is_compared_with_its_wrapped_copy(root, ask):
         read_plan(plan, root, EFFORT)
 
 
+@pytest.mark.slow
 def test_an_engine_in_integers(root, monkeypatch):
     pytest.importorskip("openvino")
     compute_here(monkeypatch)
@@ -255,6 +256,7 @@ def test_what_is_not_there_is_told_before_anything_is_computed(root, changes, me
         read_plan([part(**{"methods": ["minmax"], **changes})], root, EFFORT)
 
 
+@pytest.mark.slow
 def test_the_cost_is_that_of_the_bits_that_a_step_gave(root, monkeypatch):
     """From the kept model too, whichever version kept it, and when it was deleted."""
     compute_here(monkeypatch)

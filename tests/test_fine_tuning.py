@@ -289,6 +289,7 @@ def test_a_failed_step_changes_nothing():
     assert not changed(before, model)
 
 
+@pytest.mark.slow
 def test_divergence_is_noticed_and_undone():
     """In the fourth round, the second of the weights, outputs are suddenly a tenth larger."""
     settings = recipe(rounds=5, steps_per_round=10, divergence_factor=3.0)
@@ -307,6 +308,7 @@ def test_divergence_is_noticed_and_undone():
     assert all(torch.equal(model.state_dict()[name], value) for name, value in expected.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_steady_loss_does_not_trigger_the_guard():
     settings = recipe(rounds=3, steps_per_round=12, divergence_factor=1.5, lr_weight=1e-6, lr_activation=1e-6)
     model = calibrated(fine_tuning=settings)

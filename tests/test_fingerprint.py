@@ -358,6 +358,7 @@ class Kind:
         self.value = value
 
 
+@pytest.mark.slow
 def test_what_other_cells_define_counts_for_a_function_of_a_cell():
     one = "def f():\n    return SIGN\n"
     values = [1, -1, 1.0, "1", [1], (1,), {"a": 1}, {"a": 2}, {1, 2}, np.zeros(3), np.zeros(2000), np.ones(3), Kind(1)]

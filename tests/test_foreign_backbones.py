@@ -71,6 +71,7 @@ def test_keys_depend_on_what_a_reader_makes_of_a_file(root, monkeypatch):
     keys._foreign.cache_clear()
 
 
+@pytest.mark.slow
 def test_dat_light_is_a_backbone_of_a_plan(root):
     (cell,) = read_plan([part(backbone="dat_light_x2", settings=[], methods=[])], root, EFFORT)
     assert (cell.scale, cell.backbone) == (2, backbone_path("dat_light_x2"))

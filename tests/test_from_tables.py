@@ -69,6 +69,7 @@ def test_each_notebook_can_be_told_without_measuring(path):
     assert found.lacking == expected.get(path.stem, ()), "what no table holds"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["sampling", "stopping"])
 def test_it_comes_to_what_was_published_and_touches_no_table(question, tmp_path):
     (path,) = (ROOT / "notebooks").glob(f"*_{question}.ipynb")

@@ -94,6 +94,7 @@ def test_collect(stage, capsys, monkeypatch, tmp_path, writes):
     survives(stage, capsys, monkeypatch, tmp_path, writes, *words)
 
 
+@pytest.mark.slow
 def test_manifest(stage, capsys, monkeypatch, tmp_path):
     words = ["pipelines.stages.manifest", write_results(tmp_path, "set_size")]
     survives(stage, capsys, monkeypatch, tmp_path, 0, *words)

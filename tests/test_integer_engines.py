@@ -83,6 +83,7 @@ def test_a_range_far_from_zero():
 # -- layers ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_and_bits_are_those_of_the_simulation(model):
     assert factors(model) == (-1, 0, 1)
     for factor in factors(model):
@@ -481,6 +482,7 @@ def test_an_exported_file_runs_and_decides_by_itself(files, model, tmp_path, eng
     )
 
 
+@pytest.mark.slow
 def test_the_command_line(files, tmp_path, capsys):
     out = tmp_path / "q.zip"
     assert run("export", files / "q.safetensors", out) == 0

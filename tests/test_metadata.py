@@ -89,6 +89,7 @@ def refused(path: Path, message: str | None = None) -> None:
 # -- quantized -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_edit_of_a_checkpoint_is_refused(written, tmp_path):
     source, path = written / "quantized.safetensors", tmp_path / "edited.safetensors"
     metadata, tensors, rng = read_metadata(source), load_file(source), random.Random(0)
@@ -149,6 +150,7 @@ def test_an_untouched_header_written_by_another_tool_is_the_same_file(written, t
     refused(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["adabm-quantized-2", "adabm-quantized-1"])
 def test_edits_of_earlier_formats_are_refused_or_harmless(written, tmp_path, format):
     """Nothing but a CheckpointError may come out, and at once; what contradicts the network or other entries is refused."""

@@ -226,6 +226,7 @@ def test_the_study_runs_whole_and_once(reproduced):
     assert_nothing_is_done(reproduced)
 
 
+@pytest.mark.slow
 def test_profiles_have_the_same_stages_and_notebooks():
     """One text; the paper profile differs in its data and networks alone."""
     assert (ROOT / "profiles" / "paper" / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()

@@ -33,6 +33,7 @@ def test_pictures_are_told_by_the_names_that_they_have_now(root):
     assert told("First", "Third") == [("First", "a 0-0"), ("Third", "new 0-0")]
 
 
+@pytest.mark.slow
 def test_patches_are_chosen_from_the_sets_as_they_are_now(root):
     def quality():
         forget()

@@ -198,6 +198,7 @@ def test_the_manifest_depends_on_files_and_code_alone(root, monkeypatch, capsys)
         read_manifest(path.parent)
 
 
+@pytest.mark.slow
 def test_a_changed_definition_is_named(root, capsys):
     """As if ``fine_tune`` had been another when tables and manifest were written."""
     path, record = root / "results/test" / MANIFEST, root / TABLE.replace(".csv", ".provenance.json")
@@ -213,6 +214,7 @@ def test_a_changed_definition_is_named(root, capsys):
     assert "the code of quantizing changed since: fine_tune (adabm/steps/tuner.py); run" in verify(capsys)
 
 
+@pytest.mark.slow
 def test_git_names_the_definition_without_a_manifest(root, capsys):
     package = Path(stage.__file__).parents[2] / "adabm"
     shutil.copytree(package, root / "adabm", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))

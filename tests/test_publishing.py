@@ -46,6 +46,7 @@ def test_every_file_is_written(tmp_path):
     assert record["parameters"] == {"sizes": [5, 20]} and list(record["inputs_sha256"]) == ["input.txt"]
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -64,6 +65,7 @@ def test_a_question_needs_a_figure_and_a_conclusion(tmp_path, lacking):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_the_provenance_holds_the_code_of_the_answer(tmp_path):
     publish_to(tmp_path)
     publish_to(tmp_path, question="tried_by_hand")

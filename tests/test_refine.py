@@ -66,6 +66,7 @@ def test_it_never_makes_a_network_of_any_kind_worse(name):
     assert held_out_error(after) <= held_out_error(before) + 1e-4
 
 
+@pytest.mark.slow
 def test_it_is_closer_to_full_precision():
     changes = {"refine.steps": 60, "refine.every": 20}
     refined = quantize(tiny("EDSR"), changes)[0]
@@ -73,6 +74,7 @@ def test_it_is_closer_to_full_precision():
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in refined.parameters())
 
 
+@pytest.mark.slow
 def test_steps_that_do_harm_are_taken_back():
     harmful = dict.fromkeys(("refine.lr_ranges", "refine.lr_steps", "refine.lr_bias"), 50.0)
     own, other = quantize(tiny("EDSR"), harmful)[0].state_dict(), unrefined().state_dict()
@@ -105,6 +107,7 @@ def test_it_tells_its_steps_and_takes_none_where_none_are_asked_for():
     assert all(torch.equal(value, none[name]) for name, value in unrefined().state_dict().items())
 
 
+@pytest.mark.slow
 def test_codes_are_whole_and_a_checkpoint_holds_them(tmp_path):
     model = quantize(tiny("SRResNet"), {"refine.lr_rounding": 0.05})[0]
     for layer in model.layers.values():
@@ -116,6 +119,7 @@ def test_codes_are_whole_and_a_checkpoint_holds_them(tmp_path):
         assert torch.equal(model(x), adabm.load_quantized(tmp_path / "m.safetensors")(x))
 
 
+@pytest.mark.slow
 def test_the_seed_fixes_it():
     first, again = refined()[0].state_dict(), quantize(tiny("EDSR"))[0].state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -145,6 +149,7 @@ def test_ranges_alone_can_be_refined_and_no_ranges_are_refused():
         adabm.preset("best", {"refine.steps": -1})
 
 
+@pytest.mark.slow
 def test_bfloat16_is_used_where_the_processor_has_it(monkeypatch, tmp_path):
     """Convolutions in it take ten times as long elsewhere."""
     used = set()

@@ -259,6 +259,7 @@ def test_soft_rounding_begins_at_the_weight_and_ends_at_a_code_beside_it():
     assert rounding.codes().min() >= -4 and rounding.codes().max() <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["adaround", "brecq"])
 def test_learned_rounding_is_closer_than_the_nearest(recipe):
     network, changes = tiny("EDSR"), {"reconstruct.iterations": 60, "reconstruct.pixels": 2000}

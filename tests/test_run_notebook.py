@@ -45,6 +45,7 @@ def params(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_runs_are_byte_identical(tmp_path, params, monkeypatch):
     foreign = tmp_path / "jupyter" / "kernels" / "python3"
     foreign.mkdir(parents=True)
@@ -90,6 +91,7 @@ def test_two_runs_are_byte_identical(tmp_path, params, monkeypatch):
     assert "papermill" not in str(executed.metadata) and str(tmp_path) not in text
 
 
+@pytest.mark.slow
 def test_failing_cell(tmp_path, params, capsys):
     notebook = write_notebook(tmp_path, "ratio = 1 / (steps - 5)", "print('never')")
     out = tmp_path / "new" / "out.ipynb"

@@ -95,6 +95,7 @@ def test_the_numbers_are_those_of_plain_calls(root, here):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_multiply_accumulates_are_counted_once_for_each_structure(root, here, monkeypatch):
     """Bits change none; a network that is quantized in its body alone has other quantized layers than one that is in full."""
     counted, count = [], runs.macs_for
@@ -111,6 +112,7 @@ def test_multiply_accumulates_are_counted_once_for_each_structure(root, here, mo
     assert row["bitops_g"] == pytest.approx(cost(model, bits).bitops / 1e9)
 
 
+@pytest.mark.slow
 def test_nothing_is_computed_twice(root, here):
     first = tables(root)
     assert here.take() == (4, 15)
@@ -146,6 +148,7 @@ def test_what_was_deleted_is_computed_again(root, here):
     assert same(tables(root, plan=plan), first) and here.take() == (3, len(pictures))
 
 
+@pytest.mark.slow
 def test_changed_files_are_noticed_in_the_same_process(root, here):
     first = tables(root, plan=[part()])
     here.take()
@@ -183,6 +186,7 @@ def test_the_root(root, tmp_path_factory):
 # -- failures --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_no_other(root, here, monkeypatch):
     quantize = tasks.quantize
 
@@ -213,6 +217,7 @@ def test_tables_of_a_plan_of_which_nothing_runs(root, here):
     assert list(pictures.columns) == list(tables(root, plan=[part()])[0].columns)
 
 
+@pytest.mark.slow
 def test_a_failure_names_its_run_and_keeps_the_rest(root, here):
     write_image(root / "data" / "Second" / "a.png", np.zeros((32, 32, 3), np.uint16))
     with pytest.raises(
@@ -246,6 +251,7 @@ def test_a_result_that_cannot_be_kept(root, here, lacking):
     assert len(tables(root, plan=[part()])[0]) == 4
 
 
+@pytest.mark.slow
 def test_a_full_disk(root, here, monkeypatch):
     written = []
 

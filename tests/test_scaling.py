@@ -110,6 +110,7 @@ def test_what_is_simulated_is_what_is_scheduled(root):
     assert [len(phase.jobs) for phase in planned(root, everything=True)["fine_tuning"]] == [4, 2, 2, 1]
 
 
+@pytest.mark.slow
 def test_measured_durations_replace_estimates(root):
     (phase,) = planned(root)["evaluation"]
     assert not any(job.measured for job in phase.jobs) and all(job.seconds > 0 for job in phase.jobs)

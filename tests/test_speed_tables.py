@@ -38,6 +38,7 @@ def run(out: Path, monkeypatch, *words: str) -> pd.DataFrame:
     return pd.read_csv(out / engine_pages.EQUALITY)
 
 
+@pytest.mark.slow
 def test_rows_are_added_and_the_table_stays_one_of_the_earliest_code(out, monkeypatch):
     first = run(out, monkeypatch, "--sets", "Set14", "Set5", "--compared", "openvino", "--note", "busy")
     path = out / "engines_equality.provenance.json"

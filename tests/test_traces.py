@@ -73,6 +73,7 @@ def test_an_interrupted_trace_goes_on_behind_its_last_round(tmp_path, monkeypatc
     assert not list((tmp_path / "a" / "cache").rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_trace_begins_anew_where_a_picture_was_replaced(tmp_path, monkeypatch):
     compute_here(monkeypatch)
     trace = make_trace(write_study(tmp_path))

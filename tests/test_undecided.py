@@ -39,6 +39,7 @@ def test_a_model_that_was_calibrated_alone_is_not_written(recipe, tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in again.state_dict().items())
 
 
+@pytest.mark.slow
 def test_recipes_that_decide_nothing_and_weights_in_full_precision_are_written(tmp_path):
     for name in ("mse", "minmax"):
         model = adabm.QuantizedSR(tiny("EDSR"), preset(name))

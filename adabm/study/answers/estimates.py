@@ -9,7 +9,9 @@ from ..plan.effort import Effort
 from ..running.bench import Trial
 from ..running.runs import NOT_RUN
 from ..running.timing import linear_fit
+from ..tables.networks import network
 from ..tables.schema import read_study_table
+from ..tables.wording import several
 
 _MODEL = ["backbone", "setting", "series", "variable", "level", "seed"]
 
@@ -42,13 +44,15 @@ def tell_planned(trials: Sequence[Trial], effort: Effort, timing: Path | None) -
     """Return a sentence on how many models are to be run, and how long the others would take.
 
     Args:
-        timing: file of the times of the same network; None where trials are of several networks, and no time is told.
+        timing: file of the times of one network, which the sentence names; None where trials are of several networks, and no time is told.
     """
     left_out = [trial for trial in trials if not trial.wanted]
     text = f"{len(trials) - len(left_out)} of {len(trials)} models are to be run"
     if left_out and timing is not None and timing.is_file():
-        hours = core_hours(read_study_table(timing), left_out, effort)
-        text += f"; quantizing the others takes about {hours:.1f} core-hours by the measured times"
+        times = read_study_table(timing)
+        hours = core_hours(times, left_out, effort)
+        names = several([network(name) for name in times["backbone"].unique()])
+        text += f"; quantizing the others takes about {hours:.1f} core-hours by the measured times of {names}"
     return text + "."
 
 
