@@ -24,8 +24,10 @@ from adabm.engines.integer.graph import layer_graph
 from adabm.engines.integer.grid import grid
 from adabm.engines.integer.layers import LARGEST_IN_16_BITS, factors, integer_layers
 from adabm.engines.integer.onnx import files as onnx_files
+from adabm.engines.integer.onnx import runner as onnx_runner
 from adabm.engines.integer.openvino import files as openvino_files
-from adabm.engines.integer.openvino import large_weights_in_floating_point
+from adabm.engines.integer.openvino_cpu import large_weights_in_floating_point
+from adabm.engines.integer.openvino_cpu import runner as openvino_runner
 from adabm.engines.simulated import SimulatedEngine
 from adabm.errors import CheckpointError, ConfigError, EngineError
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
@@ -412,14 +414,15 @@ def test_the_largest_sums(bright, engine, overflows, monkeypatch):
     model, picture = bright
     assert all(layer.may_overflow for layer in integer_layers(model, 0).values() if layer.weight)
     if overflows and engine != "onnx":
-        module = importlib.import_module(f"adabm.engines.integer.{engine.replace('-', '_')}")
+        file = {"openvino": "openvino_cpu", "torch-int8": "torch_int8"}[engine]
+        module = importlib.import_module(f"adabm.engines.integer.{file}")
         monkeypatch.setattr(module, "overflows", lambda: True)
     near(open_engine(engine, model), model, [picture, smooth(9)], most=0.02)
 
 
 def test_no_large_weight_stays_where_sums_overflow(bright):
     openvino = pytest.importorskip("openvino")
-    files = export(bright[0], "openvino", openvino_files).files
+    files = export(bright[0], "openvino", openvino_files, openvino_runner).files
     constants = openvino.Tensor(np.frombuffer(files["factor+0.bin"], np.uint8).copy())
     model = openvino.Core().read_model(files["factor+0.xml"], constants)
 
@@ -435,7 +438,7 @@ def test_no_large_weight_stays_where_sums_overflow(bright):
 
 def test_a_file_for_onnx_has_no_sums_that_overflow_anywhere(bright):
     onnx = pytest.importorskip("onnx")
-    made = onnx.load_from_string(export(bright[0], "onnx", onnx_files).files["model.onnx"]).graph
+    made = onnx.load_from_string(export(bright[0], "onnx", onnx_files, onnx_runner).files["model.onnx"]).graph
     assert not [node for node in made.node if node.op_type == "QLinearConv"]
 
 
@@ -676,7 +679,7 @@ def test_nonsense_under_a_fitting_digest_is_told_in_one_line(model, tmp_path, en
 INTERRUPTED = """
 import gc, signal
 import numpy as np, openvino
-from adabm.engines.integer.openvino import compiled
+from adabm.engines.integer.openvino_cpu import compiled
 from openvino import opset13 as ops
 
 def computed():

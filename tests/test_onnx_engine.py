@@ -80,7 +80,7 @@ def apart(model, picture: np.ndarray) -> float:
 def test_the_runtime_leaves_weights_as_they_are(name, recipe, bits, tmp_path):
     model = quantized(name, recipe, bits)
     assert apart(model, PICTURES[0]) < {8: 7e-4, 4: 5e-3}[bits]  # single codes at ties, of 4 bits at the border, too
-    graph = export(model, ONNX, files).files["model.onnx"]
+    graph = export(model, ONNX, files, runner).files["model.onnx"]
     before, after = kinds(graph), optimized(graph, tmp_path / "optimized.onnx")
     assert after["QLinearConv"] == before["QLinearConv"], "a convolution got integers that nobody chose"
     assert not after["DequantizeLinear"], "weights got integers that nobody chose"
@@ -88,7 +88,7 @@ def test_the_runtime_leaves_weights_as_they_are(name, recipe, bits, tmp_path):
 
 def test_integers_stay_integers(tmp_path):
     model = adabm.quantize(tiny("EDSR"), PICTURES, adabm.preset("minmax"), patch_size=24)[0]
-    graph = export(model, ONNX, files).files["model.onnx"]
+    graph = export(model, ONNX, files, runner).files["model.onnx"]
     assert optimized(graph, tmp_path / "optimized.onnx")["QLinearConv"] == kinds(graph)["QLinearConv"] == 2
 
 

@@ -61,6 +61,37 @@ def test_tiles_equal_the_whole_picture(network, size):
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=0 if found.exact else 1e-5 * np.abs(whole).max())
 
 
+class Halved(torch.nn.Module):
+    """Its convolutions see half the sides: a quarter of the values that the picture has for each channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, 2, 1)
+        self.body = torch.nn.ModuleList(torch.nn.Conv2d(8, 8, 3, 1, 1) for _ in range(3))
+        self.last = torch.nn.Conv2d(8, 48, 3, 1, 1)
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.body:
+            x = x + torch.relu(layer(x))
+        return torch.nn.functional.pixel_shuffle(self.last(x), 4)
+
+
+def test_tiles_are_as_large_as_layers_at_half_resolution_need():
+    """Else torch would compute these by another algorithm, whose sums round otherwise."""
+    torch.manual_seed(0)
+    roles = {"first": adabm.Role.FIRST, "last": adabm.Role.LAST} | {f"body.{i}": adabm.Role.BODY for i in range(3)}
+    descriptor = adabm.NetworkDescriptor("Halved", 2, 1.0, roles, (), size_multiple=2)
+    config = adabm.preset("minmax", weight_bits=4, activation_bits=4)
+    model = adabm.quantize(Halved(), [half_smooth(48, 48)], config, descriptor=descriptor, patch_size=24)[0]
+    found = context_of(as_engine(model))
+    assert found.least_area == 20480 // 2 + 1  # 8 channels, of a quarter of the pixels
+    image = half_smooth(132, 120)
+    whole, tiled = upscale(model, image), upscale(model, image, 24)
+    if found.exact:
+        np.testing.assert_array_equal(tiled.image, whole.image)
+
+
 def test_sums_that_depend_on_the_size(monkeypatch):
     """A layer is named whose sums are others in a larger picture, and tiles are then not told to be exact."""
     engine = as_engine(quantized(tiny("EDSR")))

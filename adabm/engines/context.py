@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Hashable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..networks.reach import Reach, find_reach
+from ..networks.trace import evaluation_mode
+from ..pictures.padding import fitting_side
 from ..quantization.layers import BitContext
 from ..quantization.model import QuantizedSR
 from ..turns import turn
@@ -21,6 +25,7 @@ UNKNOWN = 32  # pixels where no bound is known
 # Up to so many values of its input, torch computes a convolution on the CPU by another algorithm, whose sums round
 # otherwise; at low bits the smallest difference becomes visible.
 _SMALL = 20480
+_SIDE = 48  # pixels of the picture in which inputs of convolutions are counted
 # by `python -m benchmarks.seams`, see "Memory and tiles" in docs/use.md
 _MEASURED = "near seams RRDBNet then differs by 14 of 255 in the mean and 102 at most with 4 bits, by 2 and 18 with 6"
 _KEPT = "_known_reach"  # attribute of a model
@@ -108,7 +113,7 @@ def context_of(engine: Engine, overlap: int | None = None, tile: int | None = No
     """
     if overlap is not None and overlap < 0:
         raise ConfigError(f"overlap = {overlap}: must not be negative")
-    reach = _reach(engine)
+    reach, least = _seen(engine)
     if overlap is None:
         affordable = max(MOST, (tile or 0) // 2)
         overlap = UNKNOWN if reach.pixels is None else reach.pixels if reach.pixels <= affordable else MOST
@@ -116,7 +121,7 @@ def context_of(engine: Engine, overlap: int | None = None, tile: int | None = No
         overlap,
         math.lcm(reach.alignment, engine.size_multiple),
         reach.pixels,
-        _SMALL // engine.channels + 1,
+        int(_SMALL / least) + 1,
         minimum_size(engine),
         _unsteady(engine),
     )
@@ -127,21 +132,40 @@ def minimum_size(engine: Engine) -> int:
     return getattr(engine, "minimum_size", 1)
 
 
-def _reach(engine: Engine) -> Reach:
+def _seen(engine: Engine) -> tuple[Reach, float]:
+    """How far an engine sees, and the values that its smallest input of a convolution has for each pixel of a picture."""
     own, model = getattr(engine, "reach", None), getattr(engine, "model", None)
     if own is not None or not isinstance(model, QuantizedSR):
-        return own or Reach(None)
+        return own or Reach(None), engine.channels
     described = model.descriptor
     if any(getattr(layer.activation, "of_whole_picture", False) for layer in model.layers.values()):
-        return Reach(None, described.size_multiple)  # a quantizer measures the picture
+        return Reach(None, described.size_multiple), engine.channels  # a quantizer measures the picture
     with turn(model):
         made = (_made(model.network), described.channels, described.scale, described.size_multiple)
         known = getattr(model, _KEPT, None)
         if known is None or known[0] != made:
             with model.full_precision():
-                known = made, find_reach(model.network, *made[1:])
+                reach = find_reach(model.network, *made[1:])
+                least = engine.channels if reach.pixels is None else _least_values(model, reach.alignment)
+            known = made, (reach, least)
             setattr(model, _KEPT, known)
     return known[1]
+
+
+@torch.no_grad()
+def _least_values(model: QuantizedSR, alignment: int) -> float:
+    """The smallest input of a convolution, in values for each pixel of a picture: half a picture's sides inside are a quarter."""
+    described = model.descriptor
+    multiple = math.lcm(alignment, described.size_multiple)
+    side = fitting_side(_SIDE, multiple, described.minimum_size)
+    found = [described.channels * side * side]
+    with evaluation_mode(model), ExitStack() as hooks:
+        for module in model.network.modules():
+            if isinstance(module, nn.Conv2d):
+                count = module.register_forward_pre_hook(lambda _module, inputs: found.append(inputs[0].numel()))
+                hooks.callback(count.remove)
+        model(next(model.parameters()).new_zeros(1, described.channels, side, side))
+    return min(found) / (side * side)
 
 
 def _unsteady(engine: Engine) -> str | None:

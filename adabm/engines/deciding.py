@@ -38,12 +38,13 @@ def decided_by(engine: Engine, picture: np.ndarray) -> Deciding:
     if isinstance(engine, SimulatedEngine) and engine.model.image2bit is not None:
         whole = padded(picture, engine.size_multiple, minimum_size(engine))
         with turn(engine):
-            return partial(_factor_given, engine.model, _factor(engine.model, whole))
+            return partial(factor_given, engine.model, _factor(engine.model, whole))
     return nullcontext
 
 
 @contextmanager
-def _factor_given(model: QuantizedSR, factor: torch.Tensor) -> Iterator[None]:
+def factor_given(model: QuantizedSR, factor: torch.Tensor) -> Iterator[None]:
+    """Give all pictures inside the ``with`` block the same (1,) factor, whatever the model's image mapping would."""
     hook = model.image2bit.register_forward_hook(lambda _module, _inputs, out: factor.expand_as(out))
     try:
         yield

@@ -21,11 +21,10 @@ from ...surroundings import as_usual
 from ...turns import turn
 from ...validation import check
 from ..protocol import EngineOutput
+from .agreement import Run, agreeing, check_agreement
 from .exported import Exported, card_of, is_exported, read_exported
 from .graph import layer_graph
 from .layers import IntegerConv, factors, integer_layers
-
-Run = Callable[[np.ndarray, int], np.ndarray]
 
 
 class IntegerEngine:
@@ -102,17 +101,32 @@ class IntegerEngine:
 
 
 @as_usual
-def export(model: QuantizedSR, engine: str, files: Callable[..., dict[str, bytes]]) -> Exported:
-    """Turn a calibrated model into what an integer engine runs.
+def export(
+    model: QuantizedSR,
+    engine: str,
+    files: Callable[..., dict[str, bytes]],
+    runner: Callable[[dict[str, bytes]], Run],
+) -> Exported:
+    """Turn a calibrated model into what an integer engine runs, and compare what it computes with the simulation.
 
     Args:
         files: ``f(graph, layers)`` that makes an engine's files of the graph with its layers, by factor.
+        runner: makes of the files what computes them.
 
     Raises:
-        EngineError: see :func:`described`.
+        EngineError: see :func:`described` and :func:`adabm.engines.integer.agreement.check_agreement`.
     """
+    model, exported = _exported(model, engine, files)
+    run = runner(exported.files)
+    for factor in factors(model):
+        check_agreement(run, model, factor, engine)
+    return exported
+
+
+def _exported(model: QuantizedSR, engine: str, files: Callable[..., dict[str, bytes]]) -> tuple[QuantizedSR, Exported]:
+    """Return a copy of a model as :func:`described` does, and what an engine runs of it."""
     model, layers = described(model)
-    return Exported(card_of(model, engine, layers), files(layer_graph(model), layers))
+    return model, Exported(card_of(model, engine, layers), files(layer_graph(model), layers))
 
 
 def described(model: QuantizedSR) -> tuple[QuantizedSR, dict[int, dict[str, IntegerConv]]]:
@@ -139,6 +153,8 @@ def open_integer(
 ) -> IntegerEngine:
     """Open a model in memory, a quantized checkpoint or a file that was exported.
 
+    A model is compared with its simulation when a factor of an image first occurs.
+
     Raises:
         EngineError: another device than the CPU, a file for another engine, or see :func:`export`.
         CheckpointError: the file cannot be read.
@@ -147,8 +163,8 @@ def open_integer(
         exported = _exported_for(model, engine)
         return IntegerEngine(exported, _told(runner(exported.files), model, engine))
     model = in_memory(model, device, engine)
-    exported = export(model, engine, files)
-    return IntegerEngine(exported, runner(exported.files), model)
+    plain, exported = _exported(model, engine, files)
+    return IntegerEngine(exported, agreeing(runner(exported.files), plain, engine), model)
 
 
 def in_memory(model: QuantizedSR | Path, device: torch.device, engine: str) -> QuantizedSR:
@@ -180,6 +196,8 @@ def _told(run: Run, path: Path, engine: str) -> Run:
     def told(picture: np.ndarray, factor: int) -> np.ndarray:
         try:
             made = run(picture, factor)
+        except EngineError as error:
+            raise EngineError(f"{path}: {error}") from None
         except (AdabmError, MemoryError):
             raise
         except Exception as error:

@@ -48,7 +48,7 @@ def open_onnx(model: QuantizedSR | Path, device: torch.device) -> IntegerEngine:
 @EXPORTERS.register(ONNX)
 def export_onnx(model: QuantizedSR) -> bytes:
     """Make the file that ``adabm export --engine onnx`` writes."""
-    return export(model, ONNX, files).to_bytes()
+    return export(model, ONNX, files, runner).to_bytes()
 
 
 def files(graph: onnx.ModelProto, layers: Mapping[int, Mapping[str, IntegerConv]]) -> dict[str, bytes]:

@@ -11,8 +11,7 @@ import copy
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,17 +25,17 @@ from ..exporting import EXPORTERS
 from ..registry import engine
 from .engine import IntegerEngine, export, open_integer
 from .graph import DOMAIN, LAYER, NAME
-from .layers import LARGEST_IN_16_BITS, IntegerConv
+from .layers import IntegerConv
 from .libraries import library
+from .openvino_cpu import runner
+from .openvino_operations import CODES, KERNEL_CHANNELS, constant, operations, per_channel, weight
 
 if TYPE_CHECKING:
     import onnx
     import openvino
 
 OPENVINO = "openvino"  # the engine's name
-_KERNEL_CHANNELS = 16  # of the output, that a kernel computes at once
 _POINTWISE = frozenset({"Relu", "LeakyRelu"})  # activation functions that are the same for all channels
-_CODES = 256  # levels of the quantization that OpenVINO turns into bytes
 
 
 @engine(OPENVINO, description="8-bit integers in OpenVINO, on the CPU")
@@ -48,7 +47,7 @@ def open_openvino(model: QuantizedSR | Path, device: torch.device) -> IntegerEng
 @EXPORTERS.register(OPENVINO)
 def export_openvino(model: QuantizedSR) -> bytes:
     """Make the file that ``adabm export --engine openvino`` writes."""
-    return export(model, OPENVINO, files).to_bytes()
+    return export(model, OPENVINO, files, runner).to_bytes()
 
 
 def files(graph: onnx.ModelProto, layers: Mapping[int, Mapping[str, IntegerConv]]) -> dict[str, bytes]:
@@ -74,69 +73,6 @@ def files(graph: onnx.ModelProto, layers: Mapping[int, Mapping[str, IntegerConv]
                 ) from None
             made |= {part.name: part.read_bytes() for part in (path, path.with_suffix(".bin"))}
     return made
-
-
-def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return ``f(picture, factor)`` that computes exported files, compiled when a factor first occurs."""
-    openvino = library("openvino")
-
-    @cache
-    def request(factor: int, threads: int) -> openvino.InferRequest:
-        name = f"factor{factor:+d}"
-        constants = openvino.Tensor(np.frombuffer(contents[f"{name}.bin"], np.uint8).copy())
-        model = _core().read_model(contents[f"{name}.xml"], constants)
-        if overflows():
-            large_weights_in_floating_point(model)
-        return compiled(model, threads).create_infer_request()
-
-    def run(picture: np.ndarray, factor: int) -> np.ndarray:
-        (output,) = request(factor, torch.get_num_threads()).infer([picture]).values()
-        return output
-
-    return run
-
-
-def compiled(model: openvino.Model, threads: int, precision: str = "f32") -> openvino.CompiledModel:
-    """Compile for the CPU; ``precision`` is that of what is not computed in integers."""
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": precision,
-        "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,
-    }
-    return _core().compile_model(model, "CPU", settings)
-
-
-@cache
-def overflows() -> bool:
-    """Whether sums of bytes' products overflow on this processor, as one convolution of the largest ones shows."""
-    op = _operations()
-    x = op.parameter([1, _KERNEL_CHANNELS, 4, 4], np.float32)
-    ends = _constant(0.0), _constant(_CODES - 1.0)
-    weight = _weight(np.full((_KERNEL_CHANNELS, _KERNEL_CHANNELS, 1, 1), 127, np.int8), np.ones(_KERNEL_CHANNELS))
-    codes = op.fake_quantize(x, *ends, *ends, _CODES)
-    model = library("openvino").Model([op.convolution(codes, weight, [1, 1], [0, 0], [0, 0], [1, 1])], [x])
-    (found,) = compiled(model, 1)([np.full((1, _KERNEL_CHANNELS, 4, 4), _CODES - 1, np.float32)]).values()
-    return bool((found != _KERNEL_CHANNELS * (_CODES - 1) * 127).any())
-
-
-def large_weights_in_floating_point(model: openvino.Model) -> None:
-    """Let convolutions that would overflow, see ``LARGEST_IN_16_BITS``, compute in floating point on the same quantized values."""
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "Constant" and node.get_element_type() == library("openvino").Type.i8:
-            codes = node.data.astype(np.float32)  # OpenVINO takes weights that are no bytes as they are
-            if np.abs(codes).max() > LARGEST_IN_16_BITS:
-                node.output(0).replace(_operations().constant(codes).output(0))
-
-
-@cache
-def _core() -> openvino.Core:
-    """The one that computes, kept while the process lives.
-
-    Each gives its thread a stack for signals and restores, when it goes, the one that it found: of two that do not go in
-    reverse order the thread is left with memory that is free, and the next signal, Ctrl-C for one, is a segmentation fault.
-    """
-    return library("openvino").Core()
 
 
 def lowered(graph: onnx.ModelProto, layers: Mapping[str, IntegerConv]) -> openvino.Model:
@@ -206,86 +142,83 @@ def _activations_before_shuffles(graph: onnx.ModelProto) -> None:
 
 
 def _layer(x: openvino.Output, layer: IntegerConv) -> openvino.Output:
-    op = _operations()
+    op = operations()
     if layer.weight is None:
         if layer.bits < FULL_PRECISION_BITS:
-            ends = _constant(layer.lower), _constant(layer.upper)
+            ends = constant(layer.lower), constant(layer.upper)
             levels = op.fake_quantize(_to_domain(x, layer), *ends, *ends, 2**layer.bits)
             x = _from_domain(levels, layer)
         made = _convolved(x, op.constant(layer.used), layer)
-        return op.add(made, _per_channel(layer.bias)).output(0)
+        return op.add(made, per_channel(layer.bias)).output(0)
     x = _quantized(x, layer)
     codes, scale, half = layer.weight.codes, layer.weight.scale, layer.weight.half
     ones = np.ones((1, *codes.shape[1:]), np.int8)
     if half is None:
-        made = _convolved(x, _weight(codes, scale), layer)
-    elif len(codes) < _KERNEL_CHANNELS:  # room for one more channel
-        both = _convolved(x, _weight(np.concatenate([codes, ones]), np.append(scale, 1.0)), layer)
+        made = _convolved(x, weight(codes, scale), layer)
+    elif len(codes) < KERNEL_CHANNELS:  # room for one more channel
+        both = _convolved(x, weight(np.concatenate([codes, ones]), np.append(scale, 1.0)), layer)
         mixed = np.concatenate([np.eye(len(codes)), half[:, None]], 1)[..., None, None]
-        made = op.convolution(both, _constant(mixed), [1, 1], [0, 0], [0, 0], [1, 1])
+        made = op.convolution(both, constant(mixed), [1, 1], [0, 0], [0, 0], [1, 1])
     else:  # the same for all weights of a channel: the sum over the window, made once
-        made = _convolved(x, _weight(codes, scale / half), layer)
-        summed = op.convolution(x, _weight(ones[:, :, :1, :1], np.ones(1)), [1, 1], [0, 0], [0, 0], [1, 1])
-        made = op.add(made, _convolved(summed, _constant(ones[:, :1]), layer))
-        made = op.multiply(made, _per_channel(half))
-    made = op.add(made, _per_channel(layer.bias if layer.exact_border else layer.inner_bias))
+        made = _convolved(x, weight(codes, scale / half), layer)
+        summed = op.convolution(x, weight(ones[:, :, :1, :1], np.ones(1)), [1, 1], [0, 0], [0, 0], [1, 1])
+        made = op.add(made, _convolved(summed, constant(ones[:, :1]), layer))
+        made = op.multiply(made, per_channel(half))
+    made = op.add(made, per_channel(layer.bias if layer.exact_border else layer.inner_bias))
     if layer.exact_border:
-        made = op.add(made, _convolved(_ones(x), _constant(layer.taps[:, None]), layer))
+        made = op.add(made, _convolved(_ones(x), constant(layer.taps[:, None]), layer))
     return made.output(0)
 
 
 def _quantized(x: openvino.Output, layer: IntegerConv) -> openvino.Node:
     """Quantize to the values of the grid's codes, before pixels are put in another place: bytes are moved faster."""
-    op = _operations()
+    op = operations()
     source = x.get_node()
     if layer.shift is None and layer.stretch is None and source.get_type_name() == "DepthToSpace":
         attributes = source.get_attributes()
         inner = _quantized(source.input_value(0), layer)
         return op.depth_to_space(inner, attributes["mode"], attributes["block_size"])
     laid_out = layer.grid
-    x = op.clamp(_to_domain(x, layer), layer.lower, layer.upper)
+    x = _clamped(x, layer)
     first = laid_out.lower - laid_out.offset * laid_out.step
-    inside = _constant(first), _constant(first + (_CODES - 1) * laid_out.step)
-    values = [_constant((code - laid_out.zero) * laid_out.step) for code in (0, _CODES - 1)]
-    return op.fake_quantize(x, *inside, *values, _CODES)
+    inside = constant(first), constant(first + (CODES - 1) * laid_out.step)
+    values = [constant((code - laid_out.zero) * laid_out.step) for code in (0, CODES - 1)]
+    return op.fake_quantize(x, *inside, *values, CODES)
+
+
+def _clamped(x: openvino.Output, layer: IntegerConv) -> openvino.Node:
+    """Bring to the layer's domain, within its range.
+
+    Where a division by channel, a clamp and a quantization follow each other behind anything but a convolution or a function of
+    single values, OpenVINO (2026.4) takes wrong ranges: without a shift the clamp comes first, by channel.
+    """
+    op = operations()
+    if layer.stretch is None or layer.shift is not None:
+        return op.clamp(_to_domain(x, layer), layer.lower, layer.upper)
+    ends = layer.lower * layer.stretch, layer.upper * layer.stretch
+    x = op.minimum(op.maximum(x, per_channel(np.minimum(*ends))), per_channel(np.maximum(*ends)))
+    return _to_domain(x, layer)
 
 
 def _ones(x: openvino.Node) -> openvino.Node:
     """(1, 1, H, W) of ones, of the size of ``x``."""
-    op = _operations()
+    op = operations()
     sides = op.gather(op.shape_of(x), op.constant(np.array([2, 3])), op.constant(np.array(0)))
-    return op.broadcast(_constant(1.0), op.concat([op.constant(np.array([1, 1])), sides], 0))
+    return op.broadcast(constant(1.0), op.concat([op.constant(np.array([1, 1])), sides], 0))
 
 
 def _convolved(x: openvino.Node, weight: openvino.Node, layer: IntegerConv) -> openvino.Node:
     top, left, bottom, right = layer.padding
-    return _operations().convolution(x, weight, layer.stride, [top, left], [bottom, right], layer.dilation)
+    return operations().convolution(x, weight, layer.stride, [top, left], [bottom, right], layer.dilation)
 
 
 def _to_domain(x: openvino.Output, layer: IntegerConv) -> openvino.Output | openvino.Node:
-    op = _operations()
-    x = x if layer.shift is None else op.subtract(x, _per_channel(layer.shift))
-    return x if layer.stretch is None else op.divide(x, _per_channel(layer.stretch))
+    op = operations()
+    x = x if layer.shift is None else op.subtract(x, per_channel(layer.shift))
+    return x if layer.stretch is None else op.divide(x, per_channel(layer.stretch))
 
 
 def _from_domain(x: openvino.Node, layer: IntegerConv) -> openvino.Node:
-    op = _operations()
-    x = x if layer.stretch is None else op.multiply(x, _per_channel(layer.stretch))
-    return x if layer.shift is None else op.add(x, _per_channel(layer.shift))
-
-
-def _weight(codes: np.ndarray, scale: np.ndarray) -> openvino.Node:
-    op = _operations()
-    return op.multiply(op.convert(op.constant(codes), "f32"), _constant(scale.reshape(-1, 1, 1, 1)))
-
-
-def _constant(values: float | np.ndarray) -> openvino.Node:
-    return _operations().constant(np.asarray(values, np.float32))
-
-
-def _per_channel(values: np.ndarray) -> openvino.Node:
-    return _constant(values.reshape(1, -1, 1, 1))
-
-
-def _operations():
-    return library("openvino.opset13")
+    op = operations()
+    x = x if layer.stretch is None else op.multiply(x, per_channel(layer.stretch))
+    return x if layer.shift is None else op.add(x, per_channel(layer.shift))

@@ -4,6 +4,7 @@ Each convolution quantizes its input to bytes and gives floating point; what lie
 processor's sums of products may overflow the convolution is computed in floating point, on the same quantized values.
 """
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from ...quantization.model import QuantizedSR
 from ...quantization.quantizers import Scratch, fake_quantize
 from ...surroundings import as_usual
 from ..registry import engine
+from .agreement import agreeing
 from .engine import IntegerEngine, described, in_memory
 from .exported import Exported, card_of
 from .grid import CODES
@@ -47,14 +49,14 @@ def open_torch_int8(model: QuantizedSR | Path, device: torch.device) -> IntegerE
     model = in_memory(model, device, TORCH_INT8)
     plain, layers = described(model)
     exported = Exported(card_of(plain, TORCH_INT8, layers), {})
-    network, chosen = _replaced(plain, layers)
+    network, chosen = _replaced(copy.deepcopy(plain), layers)
 
     @torch.no_grad()
     def run(picture: np.ndarray, factor: int) -> np.ndarray:
         chosen.factor = factor
         return network(torch.from_numpy(picture)).numpy()
 
-    return IntegerEngine(exported, run, model)
+    return IntegerEngine(exported, agreeing(run, plain, TORCH_INT8), model)
 
 
 @dataclass
