@@ -6,7 +6,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .leaderboard import below_bits, best, dearer, first_board, not_told_apart, p_value_of, rivals, who_cannot_tell
+from .leaderboard import (
+    SLIGHT,
+    below_bits,
+    best,
+    dearer,
+    first_board,
+    not_told_apart,
+    p_value_of,
+    rivals,
+    who_cannot_tell,
+)
 from .methods import RELEASED_RECIPE
 from .networks import network
 from .presentation import by_bits
@@ -62,10 +72,13 @@ def _use(board: pd.DataFrame) -> str:
     text = f"Use {quick['label']}; {first['label']} takes {first['seconds'] / quick['seconds']:.1f} times as long"
     gains = _gains(board, first, quick)
     if gains:
-        text += f" and gains {least_to_most(gains.values())} dB where the seeds tell it: {_told_places(gains)}"
+        text += f" and gains {least_to_most(gains.values())} dB on {_sets(board)} where the seeds tell it: {_told_places(gains)}"
     else:
         seeds = who_cannot_tell(first, [quick])
         text += f", and {seeds} {'does' if seeds == 'one seed' else 'do'} not tell a gain"
+    alone = _gains_of_one_seed(board, first, quick)
+    if alone:
+        text += f"; with one seed it gains {least_to_most(alone.values())} dB on {_sets(board)} {_told_places(alone)}"
     alike = equal_at(board, first, quick)
     return text + (f"; it equals {quick['label']} {alike}." if alike else ".")
 
@@ -104,6 +117,21 @@ def _gains(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> dict[tupl
         if gain > spread and p_value < SIGNIFICANT:
             gains[at] = gain
     return gains
+
+
+def _sets(board: pd.DataFrame) -> str:
+    """The sets that recipes are compared on: the first of each network."""
+    return several(list(dict.fromkeys(board.groupby("backbone", sort=False)["dataset"].first())))
+
+
+def _gains_of_one_seed(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> dict[tuple[str, str], float]:
+    """Where ``first`` loses less than ``quick`` by more than a slight lead, in dB, and one of them has a single seed."""
+    gains = {
+        at: other["loss_db"] - one["loss_db"]
+        for at, (one, other) in _pairs(board, first, quick).items()
+        if min(one["seeds"], other["seeds"]) < 2
+    }
+    return {at: gain for at, gain in gains.items() if gain > SLIGHT}
 
 
 def equal_at(board: pd.DataFrame, first: pd.Series, quick: pd.Series) -> str:
