@@ -14,7 +14,7 @@ from ..tables.methods import OWN_BITS_RECIPE
 from ..tables.schema import read_study_table
 from ..tables.times import parts, patches_of, places_timed, steps_of, told_amounts, told_seconds
 from ..tables.wording import several, told_count
-from .sections import provenance
+from .sections import LOOKED_AT, provenance
 
 TIMING = "timing"  # the question that times recipes
 
@@ -52,6 +52,11 @@ def seconds_note(results: Path) -> str:
     if timing is None:
         return ""
     return told_seconds(timing, record, evaluated_steps(results), _evaluated_patches(results, timing))
+
+
+def looked_at_note(board: pd.DataFrame) -> str:
+    """Return on which pictures this project's recipes were found; empty where none of them is on the board."""
+    return LOOKED_AT if board["method"].isin(["fast", "best"]).any() else ""
 
 
 def amounts_note(results: Path) -> str:

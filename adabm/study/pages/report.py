@@ -18,8 +18,9 @@ from ..answers import set_size
 from ..origin.provenance import provenance_path, table_id
 from ..tables.leaderboard import readable_board, shortened
 from ..tables.network_board import network_board
+from ..tables.presentation import ReadableTable
 from ..tables.question import Question
-from .board_notes import amounts_note, evaluated_steps, own_bits_note, seconds_note, timed_pictures
+from .board_notes import amounts_note, evaluated_steps, looked_at_note, own_bits_note, seconds_note, timed_pictures
 from .embedding import embedded
 from .front import advice
 from .recurring import recurring
@@ -80,7 +81,7 @@ def write_report(
             studied=[text for text in (evaluated(board), studied(study), pictures) if text],
             package_version=__version__,
             board=readable_board(board, pictures=timed_pictures(results)) if board is not None else None,
-            short_board=shortened(board, seconds_note(results), timed_pictures(results)) if board is not None else None,
+            short_board=_short_board(board, results) if board is not None else None,
             own_bits=own_bits_note(board, study, results) if board is not None else "",
             own_bits_page=set_size.QUESTION,
             networks=network_board(board) if board is not None else None,
@@ -121,6 +122,12 @@ def _sentence(markdown: str) -> Markup:
 
 def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def _short_board(board: pd.DataFrame, results: Path) -> ReadableTable:
+    """The first board's best recipes, and below them whence their seconds are and on which pictures recipes were found."""
+    notes = (seconds_note(results), looked_at_note(board))
+    return shortened(board, " ".join(note for note in notes if note), timed_pictures(results))
 
 
 def _together(sections: Sequence[Section]) -> list[tuple[str, Section]]:

@@ -40,6 +40,10 @@ CALIBRATION = Question(
         "layers": "Sensitivity of each layer, and its bits",
     },
 )
+LOOKED_AT = (
+    "The steps and settings of Fast, with which Best begins, were found in experiments that were looked at on Set5, with these "
+    "networks: there, leads below 0.05 dB are no evidence."
+)
 EVALUATION = Question(
     "evaluation",
     2,
@@ -48,8 +52,7 @@ EVALUATION = Question(
     "otherwise below in patches of the same size, and is measured on the same pictures. AdaBM is the released "
     "recipe, fine-tuned where its name does not say otherwise; MinMax rounds between the least and the most value seen. Fast and "
     "Best are this project's: Fast equalizes channels, deals bits to layers and rounds weights without a gradient step, and "
-    "Best trains ranges, steps, codes and biases after that. The steps and settings of Fast were found in experiments that were "
-    "looked at on Set5, with these networks: there, leads below 0.05 dB are no evidence. Means over pictures and seeds; ± is, here and below, the standard "
+    f"Best trains ranges, steps, codes and biases after that. {LOOKED_AT} Means over pictures and seeds; ± is, here and below, the standard "
     "deviation over seeds. PSNR and SSIM on Y of BT.601, 8-bit rounding first, a border of scale pixels cropped.",
     "Loss of PSNR-Y by method and set, on the first network of the plan alone, which the title names",
 )
