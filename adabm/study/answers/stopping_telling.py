@@ -223,10 +223,9 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
         if len(gaps) > 1 and not _tells(found, name, gap):
             unclear.append(name)
             continue
-        sure = gap.sure or (gap.seeds > 1 and gap.spread == 0)
-        doubt = "" if sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
+        doubt = "" if gap.sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
         told = f"by {gap.amount()}{where(name)}{doubt}"
-        groups.setdefault("clearly " * sure + word, []).append(told)
+        groups.setdefault("clearly " * gap.sure + word, []).append(told)
     order = sorted(groups, key=lambda how: not how.startswith("clearly"))
     parts = [f"{how} {several(groups[how])}" for how in order]
     parts += [f"as good{f' on {several(alike)}' if len(gaps) > 1 else ''}"] if alike else []
