@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from adabm.errors import StudyError
-from adabm.study.answers import bit_loss, bit_loss_advice, stopping, thresholds
+from adabm.study.answers import bit_loss, bit_loss_advice, pool, stopping, thresholds
 from adabm.study.answers.bit_loss_measures import CALIBRATION
 from adabm.study.answers.bit_loss_methods import MULTIPLIER, RELEASED, loss_of
 from adabm.study.tables.schema import study_table
@@ -48,7 +48,16 @@ def test_where_a_weight_ends_beside_the_multiplier(ends, told):
     assert bit_loss_advice._beside(*ends) == told
 
 
-# -- thresholds ------------------------------------------------------------------------------------
+# -- seeds that diverged apart ----------------------------------------------------------------------
+
+
+def test_a_pool_without_a_seed_of_photographs_alone_is_not_compared():
+    of = lambda level, seeds, psnr: [
+        row(question="pool", variable="pool", level=level, seed=seed, psnr_y_db=psnr + seed / 10) for seed in seeds
+    ]
+    rows = [*of("photographs", [0], 30.0), *of("noise", [1], 28.0), *of("text", [0], 29.0)]
+    told = pool.conclusion(study_table(rows), 0.25)
+    assert "loses at worst 1.00 dB with outliers (text on net_x4)" in told[1] and "noise" not in " ".join(told)
 
 
 def swept(level: str, seeds: list[int], psnr: float, name: str = "plain", variable: str = "percentile") -> list[dict]:
