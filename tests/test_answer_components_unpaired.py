@@ -64,3 +64,8 @@ def test_a_part_that_all_seeds_agree_on_is_clear():
     assert components.conclusion(study_table(rows), 10)[0] == (
         "**On net_x4 layer mapping (+1.00 dB at +0.00 bits) clearly adds quality (fine-tuned for 10 steps).**"
     )
+    idle = measured("image+layer", [0, 1, 2], 25.0)
+    assert (
+        "clearly adds quality; clipping (+0.00 dB at +0.00 bits) changes nothing (fine-tuned"
+        in (components.conclusion(study_table([*rows, *idle]), 10)[0])
+    )

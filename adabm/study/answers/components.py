@@ -130,12 +130,19 @@ def _verdict(
     where: str,
     cleared: Mapping[str, Mapping[str, Difference]],
 ) -> str:
-    """Which parts help and which harm, beyond doubt; of the others how much they seem to, and where else that is clear."""
+    """Which parts help, harm or do nothing, beyond doubt; of the others how much they seem to, and where else that is clear."""
     named = {part: f"{PART[part]} ({d.told()} at {bits[part]:+z.2f} bits)" for part, d in effects.items()}
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
-    doubtful = sorted((part for part, d in effects.items() if not d.sure), key=lambda part: -effects[part].mean)
+    idle = [part for part, d in effects.items() if d.seeds > 1 and d.mean == d.spread == 0]
+    unsure = [part for part, d in effects.items() if not d.sure and part not in idle]
+    doubtful = sorted(unsure, key=lambda part: -effects[part].mean)
     told = [f"{several(helps)} clearly {'add' if len(helps) > 1 else 'adds'} quality"] if helps else []
     told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} it"] if harms else []
+    told += (
+        [f"{several([named[part] for part in idle])} {'change' if len(idle) > 1 else 'changes'} nothing"]
+        if idle
+        else []
+    )
     verb = "do" if len(doubtful) > 1 else "does"
     told += (
         [f"what {several([named[part] for part in doubtful])} {verb} is not clear with so few seeds"]

@@ -162,10 +162,12 @@ def _skipped(found: Needed, networks: Mapping[str, Sequence[Swept]]) -> bool:
 
 
 def remaining(networks: Mapping[str, Sequence[Swept]]) -> str:
-    """How far as many as are needed are from the most, by network, for the method that they are farthest apart for."""
+    """How far as many as are needed are from the most, by network, for the method farthest below it; nothing where they do better."""
     texts = []
     for name, one in _farthest(networks).items():
         count = needed(networks[name]).count
+        if above(one.gaps[count]):
+            continue
         on = f" on {name}" if len(networks) > 1 else ""
         series = f", {one.series}" if len(networks[name]) > 1 else ""
         texts.append(f"{one.gaps[count].told()}{on} ({count} against {one.most}{series})")
