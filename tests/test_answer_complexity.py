@@ -57,6 +57,17 @@ def test_rank_correlations():
     assert found.loc[OWN, "benefit"] == pytest.approx(1) and found.loc["variance", "harm"] == pytest.approx(-1)
 
 
+def test_one_patch_has_no_order():
+    found = complexity.agreements(pd.concat([units(), units((3,)).assign(backbone="one")]))
+    assert (found.loc[found["backbone"] == "one", ["benefit", "harm"]] == 0).all(axis=None)
+
+
+@pytest.mark.slow
+def test_a_network_of_one_patch_is_told_without_a_rank():
+    told = concluded(pd.concat([units(), units((3,)).assign(backbone="one")]))
+    assert "on net (rank correlation 1.00), hardly on one (0.00)" in told[0] and "nan" not in " ".join(told)
+
+
 def test_equal_bits_and_the_gain_by_hand():
     rules = complexity.rules(units(), 0.1).set_index("measure")
     assert rules.loc[OWN, "to_fp_db"] == pytest.approx(10 * np.log10(1000 / 991))  # 9 less in one of ten patches

@@ -243,6 +243,15 @@ def test_where_the_same_bits_are_clearly_better_no_factors_are_advised():
     assert any("Leave each layer's factor" in part for part in concluded(units()))
 
 
+def test_the_same_bits_are_advised_where_they_give_more_than_computed_factors_or_these_nothing_clear():
+    assert any("Compute each picture's factors (percentiles" in part for part in concluded(units(0.5)))
+    better, hardly = units(0.5), units(0.9, 3.0, noise=1.0)
+    better.loc[better["rule"] == SAME, "truth"] /= 1000
+    hardly.loc[hardly["rule"] == SAME, "truth"] = 199.99
+    assert any("no way of computing factors gains as much" in part for part in concluded(better))
+    assert any("no way of computing factors clearly gains" in part for part in concluded(hardly))
+
+
 def test_advice_goes_by_network_where_they_differ():
     same = units()
     same.loc[same["rule"] == SAME, "truth"] /= 1000

@@ -68,7 +68,7 @@ def test_the_answer_is_whether_any_choice_beats_chance():
 
 def test_seeds_that_give_the_same_are_not_called_one():
     head, span, *_ = told({"random": (30.0,) * 3, "alike": (30.0,) * 3, "other": (29.5,) * 3})
-    assert head == "**No way of choosing is clearly better than random pictures, and none is clearly worse.**"
+    assert head == "**No way of choosing is clearly better than random pictures; clearly worse: other.**"
     assert "from -0.50 dB (other, the same with every seed) to +0.00 dB (alike, the same with every seed)" in span
 
 

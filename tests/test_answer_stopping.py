@@ -130,9 +130,9 @@ def test_what_the_lowest_loss_gains_is_told_by_network():
         "*In practice:* Where fine-tuning starts from the released weight ranges, hold some calibration pictures out, "
         "fine-tune as long as their loss may still fall and keep the state of "
         "the lowest: over the last step that gives +1.00 dB on net and nothing on other. Stop early only to save steps: "
-        "-0.50 dB in the mean of the networks (not clearly) with 70% of the steps."
+        "-0.50 dB in the mean of the networks with 70% of the steps."
     )
-    against = "dB in the mean of the networks (not clearly) against the last step"
+    against = "dB in the mean of the networks against the last step"
     assert f"gives +0.50 {against}; no run loses more than 0.05 dB. Stopping" in first
     assert f"gives -0.50 {against}; the worst run on net -1.00 dB." in first
 

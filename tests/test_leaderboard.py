@@ -54,7 +54,11 @@ def test_what_the_seeds_cannot_tell_from_the_first_is_named():
     rows = [row("fp32", psnr=32.0), row("minmax", psnr=30.0)]
     for seed, (omse, adabm) in enumerate(((31.5, 31.4), (31.7, 31.6), (31.6, 31.5))):
         rows += [row("omse", psnr=omse, seed=seed), row("adabm", psnr=adabm, seed=seed)]
-    assert "the seeds cannot tell it from AdaBM (0.50 dB); AdaBM loses" in verdict(leaderboard(summary(*rows)))
+    told = verdict(leaderboard(summary(*rows)))
+    assert "; the seeds cannot tell it from AdaBM (0.50 dB at FAB 4.10). Use" in told and told.count("AdaBM") == 1
+    low = leaderboard(summary(*rows))
+    low.loc[low["method"] == "adabm", ["fab", "code_bits"]] = 3.7
+    assert "(0.50 dB at FAB 3.70, its bit loss undershoots: page of the bit loss). Use" in verdict(low)
     apart = [row("omse", psnr=31.9 + seed / 100, seed=seed + 3) for seed in range(3)]
     assert "cannot tell" not in verdict(
         leaderboard(summary(*rows[:2], *[r for r in rows[2:] if r["method"] != "omse"], *apart))

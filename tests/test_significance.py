@@ -71,6 +71,20 @@ def test_seeds_that_give_the_same_are_not_called_one():
     assert adjust({"a": found})["a"].certainty == "the same with every seed"
 
 
+def test_what_several_seeds_give_alike_is_sure_and_a_tie_or_one_seed_is_not():
+    """Nor does it count among the tests whose p values are adjusted."""
+    found = difference([1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
+    assert found.sure and adjust({"a": found, "b": Difference(1.0, 0.1, 0.04)})["a"].sure
+    assert adjust({"a": found, "b": Difference(1.0, 0.1, 0.04)})["b"].p_value == 0.04
+    assert not difference([1.0, 1.0], [1.0, 1.0]).sure and not difference([1.0], [2.0]).sure
+
+
+def test_rounding_is_neither_a_difference_nor_a_spread():
+    seeds, values = [0.1, 0.2, 0.3], pd.Series([30.1, 30.2, 30.3])
+    assert paired_difference(values, values - 0.7).in_words() == "+0.70 dB, the same with every seed"
+    assert difference([sum(seeds)] * 3, [0.6] * 3).mean == 0 and not difference([sum(seeds)] * 3, [0.6] * 3).sure
+
+
 def test_whether_it_is_sure_is_a_plain_bool():
     """``"clearly " * sure`` takes no other, and a mean may come from an array."""
     for found in (Difference(np.float64(0.5), 0.0, float("nan")), Difference(np.float64(0.5), 0.1, np.float64(0.01))):

@@ -197,7 +197,7 @@ def _verdict(bits: pd.DataFrame, aims: str) -> str:
         does = "misses its target to either side"
     off, met = (off_target(bits, method, bits["target"].iloc[0]) for method in (RELEASED, MULTIPLIER))
     told = f"aiming at {aims} it ends {_beside(off.mean())} on the calibration pictures{_spread(off)}"
-    return f"The released bit loss {does}: {told}; a multiplier, of which the last step near the target is kept, misses by {abs(met.mean()):.2f}."
+    return f"The released bit loss {does}: {told}; a multiplier, of which the last step near the target is kept, misses by {met.abs().mean():.2f}."
 
 
 def _beside(off: float) -> str:

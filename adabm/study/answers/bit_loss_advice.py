@@ -19,12 +19,9 @@ _CALLED = {RELEASED: "the released loss", MULTIPLIER: "a multiplier", QUANTILES:
 
 
 def nearest_weight(bits: pd.DataFrame) -> str:
-    """Return the bit loss whose weight ends nearest to the target on the calibration pictures."""
-    target = bits["target"].iloc[0]
-    off = {
-        method: off_target(bits, method, target).mean() for method in dict.fromkeys(bits["method"]) if weighted(method)
-    }
-    return min(off, key=lambda method: abs(off[method]))
+    """Return the bit loss whose weight ends nearest to the target on the calibration pictures, either way, in the mean of runs."""
+    target, methods = bits["target"].iloc[0], [method for method in dict.fromkeys(bits["method"]) if weighted(method)]
+    return min(methods, key=lambda method: off_target(bits, method, target).abs().mean())
 
 
 def advice(means: Mapping[str, Gain], found: Sequence[Gain], units: pd.DataFrame, bits: pd.DataFrame) -> str:
@@ -56,12 +53,16 @@ def advice(means: Mapping[str, Gain], found: Sequence[Gain], units: pd.DataFrame
     if any(targeted(method) and one.fp > gain.fp for method, one in means.items()):
         told += " The multiplier is recommended for meeting the budget, not for PSNR."
     if (weight := nearest_weight(bits)) in means and weight != RELEASED and means[weight].helps:
-        own = means[weight]
+        own, where = means[weight], f"{_beside(ends[weight], ends[MULTIPLIER])}, at {ends[weight]:.2f}"
         told += (
-            f" {short(weight).capitalize()} ends lower, at {ends[weight]:.2f}, and gains {signed(own.fp, 1)} dB over quantiles of its own bits "
+            f" {short(weight).capitalize()} ends {where}, and gains {signed(own.fp, 1)} dB over quantiles of its own bits "
             f"({signed(own.truth, 1)} dB to ground truth).{_on_the_patches(units, weight)}"
         )
     return f"If bits are to follow images at all (page of complexity): {budget[:1].lower()}{budget[1:]} {told}"
+
+
+def _beside(bits: float, other: float) -> str:
+    return "as high" if round(bits, 2) == round(other, 2) else "lower" if bits < other else "higher"
 
 
 def _untuned(bits: pd.DataFrame, near: str, off: pd.Series) -> str:

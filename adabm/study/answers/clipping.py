@@ -140,7 +140,7 @@ def _first(units: pd.DataFrame, method: str) -> str:
     cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
     costly = {of: _costly(cost, values, of) for of in (low, high)}
-    wide, narrow = (f"{of} bits {_costs(cost, of, used, costly[of])}" for of, used in ((high, low), (low, high)))
+    wide, narrow = (f"{of} bits {_costs(cost, values, of, used)}" for of, used in ((high, low), (low, high)))
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if low in costly[high] and high in costly[low]:
         head = f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, the range for {narrow}."
@@ -192,10 +192,12 @@ def _lost(values: pd.DataFrame, of: int, used: int) -> pd.Series:
     return lost.groupby(["backbone", "seed"], sort=False).mean()
 
 
-def _costs(cost: pd.DataFrame, of: int, used: int, costly: Sequence[int]) -> str:
-    """Tell what a range costs at other bits, in the mean of the networks."""
-    how = "clearly " if used in costly else ""
-    return f"{how}costs {cost.loc[of, used]:z.1f} dB at {used}{'' if used in costly else ', not clearly'}"
+def _costs(cost: pd.DataFrame, values: pd.DataFrame, of: int, used: int) -> str:
+    """Tell what a range costs at other bits, or gains there, in the mean of the networks."""
+    lost = cost.loc[of, used]
+    sure = bool(abs(lost) > _LITTLE) and clear(values, *((f"found for {bits} bits", str(used)) for bits in (used, of)))
+    does = f"gains {-lost:.1f}" if lost < -_LITTLE else f"costs {lost:z.1f}"
+    return f"{'clearly ' * sure}{does} dB at {used}{'' if sure else ', not clearly'}"
 
 
 def _of_networks(values: pd.DataFrame, high: int, low: int) -> str:

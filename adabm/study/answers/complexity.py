@@ -55,12 +55,15 @@ def measure(bench: Bench, run: Run, pictures: int, side: int, count: int) -> pd.
 
 
 def agreements(units: pd.DataFrame) -> pd.DataFrame:
-    """Return Spearman's rank correlation of each measure with benefit and harm: a row a network and measure, seeds' mean."""
+    """Return Spearman's rank correlation of each measure with benefit and harm: a row a network and measure, seeds' mean.
+
+    It is 0 where there is no order: of one patch, or of patches that a measure or a bit has alike.
+    """
     rows = []
     for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
         truth = worth(here)
         for name in ALL_MEASURES:
-            row = {side: here[name].corr(truth[side], method="spearman") for side in truth}
+            row = {side: np.nan_to_num(here[name].corr(truth[side], method="spearman")) for side in truth}
             rows.append(dict(backbone=backbone, measure=name, patches=len(here), **row))
     return _mean_of_seeds(rows)
 

@@ -64,6 +64,7 @@ def _numbers(rows: np.ndarray, share: float, names: Sequence[str]) -> np.ndarray
     scores, errors = rows[..., :count], rows[..., count:].reshape(*rows.shape[:2], 2, len(FACTORS))
     less, same, more = np.moveaxis(errors[:, :, 0], 2, 0)
     ranks = correlations(np.concatenate([scores, (same - more)[..., None]], axis=2), count).mean(0)[:, 0]
+    ranks = ranks if rows.shape[1] > 1 else np.zeros(count)  # one patch has no order
     place = {name: index for index, name in enumerate(ALL_MEASURES)}
     for seed, own in enumerate(errors):
         truth = pd.DataFrame({"benefit": same[seed] - more[seed], "harm": less[seed] - same[seed]})

@@ -7,9 +7,10 @@ import pandas as pd
 from ..tables.wording import several
 from .component_trials import PARTS, WHOLE
 from .measured import measured
-from .significance import Difference, adjust, paired_difference
+from .significance import Difference, adjust, paired_difference, share_seeds
 
 PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words
+RESTS = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}  # what each is added to
 
 
 def other_sets(table: pd.DataFrame, first: str, series: str) -> dict[str, pd.DataFrame]:
@@ -38,35 +39,29 @@ def best_elsewhere(parts: pd.DataFrame, others: Mapping[str, pd.DataFrame], seri
     for name, here in others.items():
         there = most(here, series)
         if there != best:
-            gain = paired_difference(psnr_by_seed(here, series, there), psnr_by_seed(here, series, best))
-            told.append(f"on {name} {there} has most, by {gain.amount()}")
+            pair = psnr_by_seed(here, series, there), psnr_by_seed(here, series, best)
+            by = f", by {paired_difference(*pair).amount()}" if share_seeds(*pair) else ""
+            told.append(f"on {name} {there} has most{by}")
     return f" That is on {parts['dataset'].iloc[0]}; {several(told)}." if told else ""
 
 
 def most(parts: pd.DataFrame, series: str) -> str:
-    """The combination of most PSNR."""
+    """The combination of most PSNR beside AdaBM, seed by seed; those that share no seed with it cannot be compared."""
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
-    return max(names, key=lambda level: psnr_by_seed(parts, series, level).mean())
+    whole, values = psnr_by_seed(parts, series, WHOLE), {name: psnr_by_seed(parts, series, name) for name in names}
+    gains = {name: paired_difference(of, whole).mean for name, of in values.items() if share_seeds(of, whole)}
+    return max(gains, key=lambda name: gains[name])
 
 
 def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
     """Return what each component adds to the other two in PSNR (dB), seed by seed, p values adjusted for their number.
 
     Returns:
-        By component; none where AdaBM, or all that it is compared with, is missing.
+        By component; none where AdaBM, or what it is compared with, is missing or has other seeds.
     """
-    names = set(parts.loc[parts["series"] == series, "level"])
-    rests = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}
-    if WHOLE not in names:
-        return {}
     value = psnr_by_seed(parts, series, WHOLE)
-    return adjust(
-        {
-            part: paired_difference(value, psnr_by_seed(parts, series, rest))
-            for part, rest in rests.items()
-            if rest in names
-        }
-    )
+    others = {part: psnr_by_seed(parts, series, rest) for part, rest in RESTS.items()}
+    return adjust({part: paired_difference(value, of) for part, of in others.items() if share_seeds(value, of)})
 
 
 def psnr_by_seed(rows: pd.DataFrame, series: str, level: str) -> pd.Series:

@@ -8,7 +8,7 @@ import pandas as pd
 from ..tables.wording import told_count
 from .component_effects import psnr_by_seed
 from .component_trials import UNTUNED
-from .significance import Difference, adjust, paired_difference
+from .significance import Difference, adjust, paired_difference, share_seeds
 
 LAYERS = f"layer mapping{UNTUNED}"
 RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
@@ -85,10 +85,20 @@ def as_many_bits(front: pd.DataFrame, setting: str, bits: float) -> str:
 
 
 def by_bits(front: pd.DataFrame, one: str, other: str) -> dict[str, Difference]:
-    """Return PSNR (dB) of one series minus another's with the same seeds, by base bits that both have."""
+    """Return PSNR (dB) of one series minus another's with the same seeds, by base bits at which both have one."""
+    pairs = _pairs(front, one, other)
+    return {bits: paired_difference(*pair) for bits, pair in pairs.items() if share_seeds(*pair)}
+
+
+def unpaired_bits(front: pd.DataFrame, one: str, other: str) -> list[str]:
+    """Return the base bits that both series have, and no seed of both."""
+    return [bits for bits, pair in _pairs(front, one, other).items() if not share_seeds(*pair)]
+
+
+def _pairs(front: pd.DataFrame, one: str, other: str) -> dict[str, tuple[pd.Series, pd.Series]]:
     levels = [set(front.loc[front["series"] == series, "level"]) for series in (one, other)]
     return {
-        bits: paired_difference(psnr_by_seed(front, one, bits), psnr_by_seed(front, other, bits))
+        bits: (psnr_by_seed(front, one, bits), psnr_by_seed(front, other, bits))
         for bits in sorted(levels[0] & levels[1], key=int)
     }
 

@@ -10,7 +10,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named, network
 from ..tables.question import Question
 from ..tables.wording import several, told_count
-from .component_effects import PART, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
+from .component_effects import PART, RESTS, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
 from .component_frontier import (
     LAYERS,
     RIVALS,
@@ -21,10 +21,11 @@ from .component_frontier import (
     told_at_equal_fab,
     worth_of_sensitivity,
 )
-from .component_trials import PARTS, WHOLE
+from .component_pairs import told_unpaired
+from .component_trials import WHOLE
 from .diverged import check_measured, tell_diverged
 from .measured import full_precision, measured
-from .significance import Difference, adjust, paired_difference
+from .significance import Difference, adjust, paired_difference, share_seeds
 
 QUESTION = Question(
     "components",
@@ -39,7 +40,7 @@ QUESTION = Question(
     },
 )
 _NO_EFFECT = 0.005  # dB, and bits
-_NO_IMAGE = "+".join(part for part in PARTS if part != "image")
+_NO_IMAGE = RESTS["image"]
 
 
 def figures(table: pd.DataFrame) -> dict[str, Figure]:
@@ -84,8 +85,9 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     others = other_sets(table, first, series) if series else {}
     scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
     told = [" ".join(texts) for texts in (scope, moved) if texts]
+    left_out = [*tell_diverged(table), *told_unpaired(here)]
     if not told:
-        return tell_diverged(table)
+        return left_out
     where = table["backbone"].iloc[0]
     tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else series
     cleared = _cleared(effects[series], others, series) if series else {}
@@ -102,7 +104,7 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     return [
         answer(head),
         *told,
-        *tell_diverged(table),
+        *left_out,
         *advised,
         *evidence(_tested(effects, front)),
         *evidence(equal_rows(equal)),
@@ -128,12 +130,19 @@ def _verdict(
     where: str,
     cleared: Mapping[str, Mapping[str, Difference]],
 ) -> str:
-    """Which parts help and which harm, beyond doubt; of the others how much they seem to, and where else that is clear."""
+    """Which parts help, harm or do nothing, beyond doubt; of the others how much they seem to, and where else that is clear."""
     named = {part: f"{PART[part]} ({d.told()} at {bits[part]:+z.2f} bits)" for part, d in effects.items()}
     helps, harms = ([named[part] for part, d in effects.items() if d.sure and d.mean * sign > 0] for sign in (1, -1))
-    doubtful = sorted((part for part, d in effects.items() if not d.sure), key=lambda part: -effects[part].mean)
+    idle = [part for part, d in effects.items() if d.seeds > 1 and d.mean == d.spread == 0]
+    unsure = [part for part, d in effects.items() if not d.sure and part not in idle]
+    doubtful = sorted(unsure, key=lambda part: -effects[part].mean)
     told = [f"{several(helps)} clearly {'add' if len(helps) > 1 else 'adds'} quality"] if helps else []
     told += [f"{several(harms)} clearly {'cost' if len(harms) > 1 else 'costs'} it"] if harms else []
+    told += (
+        [f"{several([named[part] for part in idle])} {'change' if len(idle) > 1 else 'changes'} nothing"]
+        if idle
+        else []
+    )
     verb = "do" if len(doubtful) > 1 else "does"
     told += (
         [f"what {several([named[part] for part in doubtful])} {verb} is not clear with so few seeds"]
@@ -182,8 +191,7 @@ def _advice(
 def _bits_added(parts: pd.DataFrame, series: str) -> dict[str, float]:
     """How each part changes FAB beside the other two."""
     here = parts[parts["series"] == series].groupby("level")["fab"].mean()
-    rests = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}
-    return {part: here[WHOLE] - here[rest] for part, rest in rests.items() if rest in here}
+    return {part: here[WHOLE] - here[rest] for part, rest in RESTS.items() if rest in here}
 
 
 def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> list[str]:
@@ -237,14 +245,15 @@ def image_difference(table: pd.DataFrame) -> tuple[pd.DataFrame, Difference] | N
     """Return the rows of the first set with and without image mapping, everything else being there, and their difference.
 
     Returns:
-        Of fine-tuned models where they were measured; None where neither was.
+        Of fine-tuned models where they were measured; None where neither was, with a seed of both.
     """
     for series in ("fine-tuned", "not fine-tuned"):
         rows = measured(table, "components")
         rows = rows[(rows["series"] == series) & rows["level"].isin([WHOLE, _NO_IMAGE])]
         rows = rows[rows["dataset"] == rows["dataset"].iloc[0]] if len(rows) else rows
-        if set(rows["level"]) == {WHOLE, _NO_IMAGE}:
-            return rows, paired_difference(psnr_by_seed(rows, series, WHOLE), psnr_by_seed(rows, series, _NO_IMAGE))
+        pair = psnr_by_seed(rows, series, WHOLE), psnr_by_seed(rows, series, _NO_IMAGE)
+        if share_seeds(*pair):
+            return rows, paired_difference(*pair)
     return None
 
 
@@ -257,6 +266,6 @@ def image_worth(table: pd.DataFrame) -> str:
     fab = rows.groupby("level")["fab"].mean()
     return (
         f"Beside layer mapping and clipping it changes PSNR by {found.told()} "
-        f"({'clearly' if found.sure else 'not clearly'}, {told_count(rows['seed'].nunique(), 'seed')}) and FAB by "
+        f"({'clearly' if found.sure else 'not clearly'}, {told_count(found.seeds, 'seed')}) and FAB by "
         f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {rows['series'].iloc[0]}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
     )

@@ -246,7 +246,8 @@ def _ends(row: pd.Series) -> str:
 def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     dynamic = found.loc[list(DYNAMIC)]
     best = dynamic["truth"].idxmax()
-    if dynamic.loc[best, "least"] > 0:
+    as_much = dynamic.loc[best, "truth"] >= found.loc[SAME, "truth"]
+    if dynamic.loc[best, "least"] > 0 and (as_much or not found.loc[SAME, "least"] > 0):
         return f"Compute each picture's factors ({best}) where its time allows."
     means = _same(gained)
     worse = list(means.index[means <= 0])
@@ -255,7 +256,7 @@ def _advice(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     if found.loc[SAME, "least"] > 0:
         return (
             f"Give all layers the same bits: {signed(found.loc[SAME, 'truth'])} dB against fixed factors; no way of computing factors "
-            f"gains as much. {_ELSEWHERE}"
+            f"{'clearly gains' if as_much else 'gains as much'}. {_ELSEWHERE}"
         )
     return f"Leave each layer's factor as calibration found it. {_ELSEWHERE}"
 

@@ -13,11 +13,11 @@ from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
 from .measured import measured
+from .tuning_advice import advice
 from .tuning_outcomes import ENOUGH, WORTHWHILE, Tuned, outcomes
 from .tuning_rates import learning_rate, told_rates
 from .tuning_telling import (
     GROUPS,
-    advice,
     begun_at,
     divergences,
     ends,

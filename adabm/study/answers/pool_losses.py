@@ -8,7 +8,7 @@ from ...errors import StudyError
 from .measured import measured
 from .pool_measures import ALIKE, IMAGES_ALIKE, OWN
 from .pool_outliers import CLEAN
-from .significance import Difference, adjust, paired_difference
+from .significance import Difference, adjust, paired_difference, share_seeds
 
 _LITTLE = 0.05  # dB; smaller losses are none
 _POOL = "pool"
@@ -69,6 +69,8 @@ class Lost:
 def compared(table: pd.DataFrame) -> list[Lost]:
     """Compare every pool with photographs alone, by network, method and pool; seeds are paired, sets count alike.
 
+    A pool that shares no seed with photographs alone, because models diverged with others, is left out.
+
     Raises:
         StudyError: photographs alone were measured nowhere.
     """
@@ -79,7 +81,8 @@ def compared(table: pd.DataFrame) -> list[Lost]:
             continue
         losses = {bits: _losses(table, backbone, series, bits) for bits in (OWN, IMAGES_ALIKE, ALIKE)}
         clean_fab = here.loc[here["level"] == CLEAN, "fab"].mean()
-        for pool, rows in here.groupby("level", sort=False):
+        paired = here[here["level"].isin(losses[OWN])]
+        for pool, rows in paired.groupby("level", sort=False):
             counts = rows["calibration_pictures"]
             means = (rows["psnr_y_db"].mean(), rows["fab"].mean(), clean_fab)
             sizes = ((int(counts.min()), int(counts.max())), rows["seed"].nunique())
@@ -108,7 +111,7 @@ def _losses(table: pd.DataFrame, backbone: str, series: str, bits: str) -> dict[
     if here.empty:
         return {}
     psnr = here.pivot_table(index="seed", columns="level", values="psnr_y_db", sort=False)  # mean over sets
-    pools = [pool for pool in psnr.columns if pool != CLEAN]
+    pools = [pool for pool in psnr.columns if pool != CLEAN and share_seeds(psnr[CLEAN], psnr[pool])]
     lost = adjust({pool: paired_difference(psnr[CLEAN], psnr[pool]) for pool in pools})
     return {CLEAN: paired_difference(psnr[CLEAN], psnr[CLEAN])} | lost
 

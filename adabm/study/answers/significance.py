@@ -10,6 +10,8 @@ from scipy import stats
 from ...errors import ConfigError
 from ..tables.wording import SIGNIFICANT
 
+_ROUNDING = 1e-9  # dB; less is how sums of equal values are rounded
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -35,8 +37,11 @@ class Difference:
 
     @property
     def sure(self) -> bool:
-        """Whether the difference exceeds the spread over seeds and its p value is below 0.05: "clearly" is said of these alone."""
-        return self.clear and bool(self.p_value < SIGNIFICANT)
+        """Whether the difference exceeds the spread over seeds and its p value is below 0.05: "clearly" is said of these alone.
+
+        One that several seeds give alike has no p value, and is sure without: nothing is left in doubt.
+        """
+        return self.clear and (bool(self.p_value < SIGNIFICANT) or (self._untested_and_alike and self.seeds > 1))
 
     @property
     def _untested_and_alike(self) -> bool:
@@ -79,9 +84,10 @@ def difference(sample: Sequence[float], reference: Sequence[float]) -> Differenc
     """
     a, b = (np.asarray(values, dtype=float) for values in (sample, reference))
     variances = [float(x.var(ddof=1)) if len(x) > 1 else 0.0 for x in (a, b)]
-    testable = min(len(a), len(b)) > 1 and max(variances) > 0
+    spread = _unrounded(np.sqrt(np.mean(variances)))
+    testable = min(len(a), len(b)) > 1 and spread > 0
     p_value = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if testable else float("nan")
-    return Difference(float(a.mean() - b.mean()), float(np.sqrt(np.mean(variances))), p_value, min(len(a), len(b)))
+    return Difference(_unrounded(a.mean() - b.mean()), spread, p_value, min(len(a), len(b)))
 
 
 def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
@@ -106,13 +112,26 @@ def paired_difference(sample: pd.Series, reference: pd.Series) -> Difference:
         )
     a, b = (values.loc[shared].to_numpy(dtype=float) for values in (sample, reference))
     differences = a - b
-    spread = float(differences.std(ddof=1)) if len(a) > 1 else 0.0
-    p_value = float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 and spread > 0 else float("nan")
-    return Difference(float(differences.mean()), spread, p_value, len(a))
+    spread = _unrounded(differences.std(ddof=1)) if len(a) > 1 else 0.0
+    p_value = float(stats.ttest_rel(a, b).pvalue) if spread > 0 else float("nan")
+    return Difference(_unrounded(differences.mean()), spread, p_value, len(a))
+
+
+def share_seeds(sample: pd.Series, reference: pd.Series) -> bool:
+    """Whether :func:`paired_difference` has a seed to compare two settings with: not where each diverged with the other's."""
+    return not sample.dropna().index.intersection(reference.dropna().index).empty
+
+
+def _unrounded(value: float) -> float:
+    """A difference or a spread, 0 where it is rounding alone."""
+    return 0.0 if abs(value) < _ROUNDING else float(value)
 
 
 def adjust(differences: Mapping[str, Difference]) -> dict[str, Difference]:
-    """Return differences by name with p values adjusted for their number (Benjamini and Hochberg)."""
+    """Return differences by name with p values adjusted for their number (Benjamini and Hochberg).
+
+    What has no p value, as that of one seed or that several seeds give alike, is left as it is, and not counted.
+    """
     p_values = adjusted([d.p_value for d in differences.values()])
     return {name: replace(d, p_value=p) for (name, d), p in zip(differences.items(), p_values)}
 

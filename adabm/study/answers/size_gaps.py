@@ -9,7 +9,7 @@ import pandas as pd
 from .measured import measured
 from .significance import Difference, adjust, difference
 
-ENOUGH = 0.05  # dB; PSNR is the same to within this, or where the seeds do not tell it apart
+ENOUGH = 0.05  # dB; PSNR is no less to within this, or where the seeds do not tell that it is
 LUCK = 0.5  # dB; where the standard deviation over seeds is more, the drawn pictures decide, and they are not enough
 
 
@@ -55,39 +55,51 @@ class Needed:
     Attributes:
         count: see :func:`saturated`.
         fewer: the next smaller number that was tried; 0 where none was.
-        by_spread: whether fewer do not do for the spread over seeds alone, the mean not being clearly apart.
+        by_spread: whether fewer do not do for the spread over seeds alone, the mean not being clearly below.
+        limited: the method that the count is the most of that was tried; None where all that need it were tried with more.
     """
 
     count: int
     fewer: int
     by_spread: bool
+    limited: Swept | None
 
 
 def needed(swept: Sequence[Swept]) -> Needed:
-    """Return how many pictures the methods of one network need on one set."""
-    count = max(one.enough for one in swept)
-    short = [
-        (one, max(size for size in one.rows if size < count)) for one in swept if one.enough == count > min(one.rows)
-    ]
-    by_spread = bool(short) and not any(_apart(one.gaps[size]) for one, size in short)
-    return Needed(count, max((size for _, size in short), default=0), by_spread)
+    """Return how many pictures the methods of one network need on one set; those tried with one number alone tell nothing, if others do."""
+    tried = [one for one in swept if one.gaps] or swept
+    count = max(one.enough for one in tried)
+    deciding = [one for one in tried if one.enough == count]
+    short = [(one, max(size for size in one.rows if size < count)) for one in deciding if count > min(one.rows)]
+    by_spread = bool(short) and not any(below(one.gaps[size]) for one, size in short)
+    limited = next((one for one in deciding if one.gaps and one.most == count), None)
+    return Needed(count, max((size for _, size in short), default=0), by_spread, limited)
 
 
 def saturated(gaps: Mapping[int, Difference], sizes: Sequence[int], deviations: Mapping[int, float]) -> int:
-    """Return the least size from which on PSNR is that of the most: within 0.05 dB or not clearly apart, seeds deviating by no more than 0.5 dB.
+    """Return the least size from which on PSNR is no less than that of the most: by 0.05 dB or not clearly, seeds deviating by no more than 0.5 dB.
 
     Args:
         gaps: difference in PSNR to the most, by size.
         sizes: in ascending order.
         deviations: standard deviation of PSNR over seeds in dB, by size.
     """
-    within = {size: deviations[size] <= LUCK and not _apart(gap) for size, gap in gaps.items()}
+    within = {size: deviations[size] <= LUCK and not below(gap) for size, gap in gaps.items()}
     return next(size for size in sizes if all(within[other] for other in sizes[:-1] if other >= size))
 
 
-def _apart(gap: Difference) -> bool:
-    """Whether a difference is noticeable and, where there are several seeds, clear."""
-    return abs(gap.mean) > ENOUGH and (gap.clear if math.isnan(gap.p_value) else gap.sure)
+def below(gap: Difference) -> bool:
+    """Whether fewer pictures lose, noticeably and, where there are several seeds, clearly."""
+    return gap.mean < -ENOUGH and _tells(gap)
+
+
+def above(gap: Difference) -> bool:
+    """Whether fewer pictures do better, noticeably and, where there are several seeds, clearly: more of them cost quality."""
+    return gap.mean > ENOUGH and _tells(gap)
+
+
+def _tells(gap: Difference) -> bool:
+    return gap.clear if math.isnan(gap.p_value) else gap.sure
 
 
 def compared(table: pd.DataFrame) -> list[Swept]:

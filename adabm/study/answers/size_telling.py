@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from ..tables.wording import several
-from .size_gaps import ENOUGH, LUCK, Needed, Swept, needed
+from .significance import Difference
+from .size_gaps import ENOUGH, LUCK, Needed, Swept, above, below, needed
 
 
 def pictures_of(count: int) -> str:
@@ -12,15 +13,17 @@ def pictures_of(count: int) -> str:
 
 
 def verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
-    """Tell how many pictures it takes on which network and for what, where the most are needed, and what more may gain."""
-    spread, mean, most, alone = {}, {}, [], []
+    """Tell how many pictures it takes on which network and for what, where the most are needed, and what more may gain or cost."""
+    spread, mean, most, alone, limited = {}, {}, [], [], []
     for name, swept in networks.items():
         found = needed(swept)
         if not any(one.gaps for one in swept):
             was = "was" if found.count == 1 else "were"
             alone.append(_on(name, networks, f"{pictures_of(found.count)} alone {was} tried"))
-        elif found.count == max(one.most for one in swept):
-            most.append(_on(name, networks, f"the most that was tried, {pictures_of(found.count)}, is needed"))
+        elif found.limited is not None:
+            limited.append(found.limited)
+            of = f" of {found.limited.series}" if len({one.most for one in swept}) > 1 else ""
+            most.append(_on(name, networks, f"the most that was tried{of}, {pictures_of(found.count)}, is needed"))
         else:
             (spread if found.by_spread else mean)[name] = found
     told = f"as far as {seeds} tell" if seeds != "one seed" else f"to within {ENOUGH} dB (one seed)"
@@ -34,8 +37,9 @@ def verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
     texts = (
         [f"it takes {'; '.join(takes)}{_may_gain(networks, [*spread, *mean])}{_luck(networks, mean)}"] if takes else []
     )
-    texts += [several(most) + ("" if takes else ": no fewer do as well")] if most else []
+    texts += [several(most) + ("" if takes else f": {_fewer(limited)}")] if most else []
     texts += [several(alone) + ", so that fewer may do"] if alone else []
+    texts += told_costs(networks)
     text = "; ".join(texts)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -43,39 +47,67 @@ def verdict(networks: Mapping[str, Sequence[Swept]], seeds: str) -> str:
 def reason(swept: Sequence[Swept]) -> tuple[int, str]:
     """Return how many pictures one network needs on one set, and in few words why."""
     found = needed(swept)
-    if found.count == max(one.most for one in swept):
+    if found.limited is not None:
         return found.count, f"{found.count}, the most\ntried, are needed"
+    if cost := _cost(swept):
+        gap, size, one = cost
+        return found.count, f"{one.most} lose {gap.mean:.2f} dB\nagainst {size}"
     why = (
         f"spread within {LUCK} dB\nfrom {found.count} on" if found.by_spread else f"no clear gain\nbeyond {found.count}"
     )
     return found.count, why
 
 
+def _fewer(limited: Sequence[Swept]) -> str:
+    """What fewer than the most do, for the methods that need the most: those before a number that falls back may do as well."""
+    all_below = all(below(gap) for one in limited for gap in one.gaps.values())
+    return "no fewer do as well" if all_below else "fewer do not always do as well"
+
+
+def _cost(swept: Sequence[Swept]) -> tuple[Difference, int, Swept] | None:
+    """By how much fewer pictures are clearly better than the most on one network, how many, and for which method: where that is most."""
+    found = [(gap, size, one) for one in swept for size, gap in one.gaps.items() if above(gap)]
+    return max(found, key=lambda of: of[0].mean, default=None)
+
+
+def told_costs(networks: Mapping[str, Sequence[Swept]]) -> list[str]:
+    """Tell what the most pictures lose against fewer, on the networks where they clearly do."""
+    every = [one for swept in networks.values() for one in swept]
+    texts = [
+        f"{one.most} lose {gap.amount()} against {pictures_of(size)}{_place(one, every)}"
+        for gap, size, one in filter(None, map(_cost, networks.values()))
+    ]
+    return [several(texts)] if texts else []
+
+
 def _the_most(networks: Mapping[str, Sequence[Swept]]) -> str:
-    """The most pictures that were tried, and on which networks that is another number than on the first."""
-    counts: dict[int, list[str]] = {}
+    """The most pictures that were tried, of each method where these differ, and on which networks that is another number than on the first."""
+    counts: dict[str, list[str]] = {}
     for name, swept in networks.items():
-        if any(one.gaps for one in swept):
-            counts.setdefault(max(one.most for one in swept), []).append(name)
+        sizes = sorted({one.most for one in swept if one.gaps})
+        if sizes:
+            each = ", the most of each method" * (len(sizes) > 1)
+            counts.setdefault(" or ".join(map(str, sizes)) + each, []).append(name)
     first, *others = counts
     less = "; ".join(f"{count} on {several(counts[count])}" for count in others)
     return f"{first}" + (f" ({less})" if less else "")
 
 
 def _farthest(networks: Mapping[str, Sequence[Swept]]) -> dict[str, Swept]:
-    """Of each network the method that is farthest from the most with as many as are needed there: all that is told of these is of it."""
+    """Of each network the method that is farthest below the most with as many as are needed there: all that is told of these is of it."""
     found = {}
     for name, swept in networks.items():
         count = needed(swept).count
         apart = [one for one in swept if count in one.gaps]
         if apart:
-            found[name] = max(apart, key=lambda one: abs(one.gaps[count].mean))
+            found[name] = min(apart, key=lambda one: one.gaps[count].mean)
     return found
 
 
 def _may_gain(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) -> str:
     """What the most pictures gain over as many as are needed, where that is noticeable; no seeds tell it for sure."""
-    gaps = {name: one.gaps[needed(networks[name]).count] for name, one in _farthest(networks).items() if name in told}
+    farthest = _farthest(networks)
+    gaps = {name: one.gaps[needed(networks[name]).count] for name, one in farthest.items() if name in told}
     gaps = {name: gap for name, gap in gaps.items() if round(-gap.mean, 2) > ENOUGH}
     if not gaps:
         return ""
@@ -83,7 +115,9 @@ def _may_gain(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) ->
     ends = sorted({f"{-gap.mean:.2f}" for gap in gaps.values()}, key=float)
     spread = [f" ± {gap.spread:.2f}" for gap in gaps.values() if len(gaps) == 1 and gap.spread > 0]
     gain = " to ".join(dict.fromkeys([ends[0], ends[-1]])) + "".join(spread)
-    return f"; {_the_most({name: networks[name] for name in gaps})} gain {gain} dB more in the mean{where}, not clearly"
+    return (
+        f"; {_the_most({name: [farthest[name]] for name in gaps})} gain {gain} dB more in the mean{where}, not clearly"
+    )
 
 
 def _luck(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) -> str:
@@ -128,10 +162,12 @@ def _skipped(found: Needed, networks: Mapping[str, Sequence[Swept]]) -> bool:
 
 
 def remaining(networks: Mapping[str, Sequence[Swept]]) -> str:
-    """How far as many as are needed are from the most, by network, for the method that they are farthest apart for."""
+    """How far as many as are needed are from the most, by network, for the method farthest below it; nothing where they do better."""
     texts = []
     for name, one in _farthest(networks).items():
         count = needed(networks[name]).count
+        if above(one.gaps[count]):
+            continue
         on = f" on {name}" if len(networks) > 1 else ""
         series = f", {one.series}" if len(networks[name]) > 1 else ""
         texts.append(f"{one.gaps[count].told()}{on} ({count} against {one.most}{series})")
@@ -197,11 +233,13 @@ def _place(one: Swept, found: Sequence[Swept]) -> str:
 
 
 def advice(networks: Mapping[str, Sequence[Swept]]) -> str:
-    """Tell how many to use, and what the worst of fewer loses."""
+    """Tell how many to use, what the worst of fewer loses, and where the most lose."""
     compared = {name: needed(swept) for name, swept in networks.items() if any(one.gaps for one in swept)}
     if not compared:
         return f"use {pictures_of(max(needed(swept).count for swept in networks.values()))}; fewer were not tried."
-    least = max(found.count for found in compared.values())
+    least, costs = max(found.count for found in compared.values()), told_costs(networks)
+    if least == 1 and costs:
+        return f"use few pictures: {costs[0]}."
     if least == 1:
         return "a few pictures do for the mean; take more where the bits shall not depend on which ones were drawn."
     fewer = [
@@ -211,12 +249,11 @@ def advice(networks: Mapping[str, Sequence[Swept]]) -> str:
         for size, gap in one.gaps.items()
         if size < found.count
     ]
-    told = f"use {pictures_of(least)} or more"
+    told = [f"use {pictures_of(least)}" + ("" if costs else " or more")]
     gap, few, one = min(fewer, key=lambda of: of[0].mean, default=(None, 0, None))
-    if gap is None or gap.mean >= 0:
-        return f"{told}."
-    where = f" on {one.network}" if len(networks) > 1 else ""
-    doubt = f", {gap.certainty}" if gap.spread > 0 and not gap.sure else ""
-    return (
-        f"{told}; {pictures_of(few)} {'loses' if few == 1 else 'lose'} {gap.amount()} against {one.most}{where}{doubt}."
-    )
+    if gap is not None and gap.mean < 0:
+        where = f" on {one.network}" if len(networks) > 1 else ""
+        doubt = f", {gap.certainty}" if gap.spread > 0 and not gap.sure else ""
+        loses = "loses" if few == 1 else "lose"
+        told.append(f"{pictures_of(few)} {loses} {gap.amount()} against {one.most}{where}{doubt}")
+    return f"{'; '.join([*told, *costs])}."

@@ -9,6 +9,12 @@ RELEASED = 500  # steps
 _OTHER_BITS = 0.05
 
 
+def share_taken(found: pd.DataFrame) -> float:
+    """Part of the steps of all runs that stopping early takes; all of none, where runs diverged at once."""
+    steps = found["steps"].sum()
+    return float(found["stopped"].sum() / steps) if steps else 1.0
+
+
 def bits(found: pd.DataFrame, kept: str) -> str:
     """Tell on which networks the state that is kept has more or fewer bits than the last step: mappings move them along the way."""
     means = found.groupby("backbone", sort=False)[[FABS[kept], "last_fab"]].mean()
@@ -39,7 +45,7 @@ def how_many(found: pd.DataFrame) -> str:
     told = [steps + " steps" * (not place) + where for place, (steps, where) in enumerate(near)]
     text = f"95 % of what the loss falls is there after {several(told)}" if told else "The loss never falls"
     text += f"; it never falls on {several(flat)}" if flat and told else ""
-    if falling := [name for name in networks if last[name] > 0.5]:
+    if falling := [name for name in networks if last[name] > 0.5 and name not in flat]:
         steps = " and ".join(str(of) for of in sorted(set(found.loc[found["backbone"].isin(falling), "steps"])))
         where = f" on {several(falling)}" if len(networks) > 1 else ""
         text += f"; at the last step, {steps}, it mostly still falls{where}"

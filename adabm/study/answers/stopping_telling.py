@@ -10,7 +10,7 @@ from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
 from .significance import Difference
-from .stopping_extents import best_steps, bits, how_many, more_bits, scope
+from .stopping_extents import best_steps, bits, how_many, more_bits, scope, share_taken
 from .stopping_gains import LITTLE, compared, in_the_mean, preferred
 
 _LIMITS = (
@@ -75,7 +75,7 @@ def advice(start: Start, among: bool) -> str:
         among: whether runs start elsewhere too.
     """
     found = start.found
-    share = f"{found['stopped'].sum() / found['steps'].sum():.0%} of the steps"
+    share = f"{share_taken(found):.0%} of the steps"
     if max((found[column] - found["last_db"]).mean() for column in ("lowest_db", "rule_db")) <= LITTLE:
         if not _saves(found):
             told = "hold no calibration pictures out: the rule saves nothing within these steps, and no state is better than the last."
@@ -101,7 +101,7 @@ def advice(start: Start, among: bool) -> str:
 
 def _saves(found: pd.DataFrame) -> bool:
     """Whether stopping early saves steps, as told in whole percent."""
-    return round(found["stopped"].sum() / found["steps"].sum(), 2) < 1
+    return round(share_taken(found), 2) < 1
 
 
 def _left_out(found: pd.DataFrame, column: str) -> str:
@@ -223,10 +223,9 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
         if len(gaps) > 1 and not _tells(found, name, gap):
             unclear.append(name)
             continue
-        sure = gap.sure or (gap.seeds > 1 and gap.spread == 0)
-        doubt = "" if sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
+        doubt = "" if gap.sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
         told = f"by {gap.amount()}{where(name)}{doubt}"
-        groups.setdefault("clearly " * sure + word, []).append(told)
+        groups.setdefault("clearly " * gap.sure + word, []).append(told)
     order = sorted(groups, key=lambda how: not how.startswith("clearly"))
     parts = [f"{how} {several(groups[how])}" for how in order]
     parts += [f"as good{f' on {several(alike)}' if len(gaps) > 1 else ''}"] if alike else []
@@ -283,7 +282,7 @@ def _against_last(found: pd.DataFrame, column: str) -> str:
 
 
 def _saved(found: pd.DataFrame, patience: int) -> str:
-    saved = 1 - found["stopped"].sum() / found["steps"].sum()
+    saved = 1 - share_taken(found)
     return (
         f"Keeping the lowest loss of all steps gives {_against_last(found, 'lowest_db')}. Stopping early, after {patience} rounds "
         f"without a lower loss, saves {saved:.0%} of the steps in {len(found)} runs and gives {_against_last(found, 'rule_db')}."

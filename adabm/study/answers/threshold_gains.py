@@ -9,7 +9,7 @@ import pandas as pd
 from ...errors import StudyError
 from ..running.runs import MEASURED
 from .measured import measured
-from .significance import Difference, paired_difference
+from .significance import Difference, paired_difference, share_seeds
 from .threshold_starts import ALIKE, CONSTANT, IMAGES, PERCENTILE, RANDOM, RELEASED, START
 
 EXTREMES = 0  # percentile
@@ -22,7 +22,7 @@ class Moved:
     Attributes:
         which: ``images`` or ``layers``.
         name: the method.
-        values: PSNR in dB, a row a seed, a column a percentile.
+        values: PSNR in dB, a row a seed, a column a percentile; those that share no seed with the released one are left out.
         fab: means by percentile.
         best: the percentile of the highest PSNR; ``lost``: released minus it.
         worth: released minus percentile 0, the extremes of what calibration saw.
@@ -59,9 +59,10 @@ class Moved:
         return self.up_to(max(self.psnr.index))
 
     @property
-    def ends(self) -> Difference:
-        """The best percentile against the worst, over seeds; positive by its making."""
-        return paired_difference(self.values[self.psnr.idxmax()], self.values[self.psnr.idxmin()])
+    def ends(self) -> Difference | None:
+        """The best percentile against the worst, over seeds; positive by its making. None where they share no seed."""
+        pair = self.values[self.psnr.idxmax()], self.values[self.psnr.idxmin()]
+        return paired_difference(*pair) if share_seeds(*pair) else None
 
     def up_to(self, level: float) -> float:
         """The same of percentiles up to one."""
@@ -72,7 +73,8 @@ class Moved:
 def compared(table: pd.DataFrame) -> list[Moved]:
     """Compare, on each network's first set, the released start with the others, of images and of layers, for each method.
 
-    What lacks the released start or the extremes, because it diverged there with all seeds, is left out.
+    What lacks the released start or the extremes, because it diverged there with all seeds, or with those that the other has left,
+    is left out.
 
     Raises:
         StudyError: nothing is left.
@@ -89,8 +91,14 @@ def compared(table: pd.DataFrame) -> list[Moved]:
 
 
 def _has_references(series: str, here: pd.DataFrame) -> bool:
-    levels = set(measured(here, PERCENTILE)["level"].astype(float))
-    return {float(RELEASED[series.partition(", ")[0]]), float(EXTREMES)} <= levels
+    psnr, references = _by_percentile(here), [float(RELEASED[series.partition(", ")[0]]), float(EXTREMES)]
+    return set(references) <= set(psnr) and share_seeds(*(psnr[level] for level in references))
+
+
+def _by_percentile(here: pd.DataFrame) -> pd.DataFrame:
+    """PSNR in dB, a row a seed, a column a percentile."""
+    swept = measured(here, PERCENTILE).astype({"level": float})
+    return swept.pivot_table(index="seed", columns="level", values="psnr_y_db")
 
 
 def _first_sets(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -107,14 +115,16 @@ def _first_sets(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     which, _, name = series.partition(", ")
     swept, begun = measured(here, PERCENTILE).astype({"level": float}), measured(here, START)
-    psnr = swept.pivot_table(index="seed", columns="level", values="psnr_y_db")
-    means, released = psnr.mean(), RELEASED[which]
+    psnr, released = _by_percentile(here), RELEASED[which]
+    psnr = psnr[[level for level in psnr if share_seeds(psnr[level], psnr[released])]]
+    means = psnr.mean()
     best = released if means[released] == means.max() else float(means.idxmax())
     worst = float(means.drop(EXTREMES).idxmin())
     lost, worth, most = (paired_difference(psnr[released], psnr[other]) for other in (best, EXTREMES, worst))
     others = {
         start: of.set_index("seed") for start, of in begun.groupby("level", sort=False) if start in (RANDOM, CONSTANT)
     }
+    others = {start: of for start, of in others.items() if share_seeds(psnr[released], of["psnr_y_db"])}
     starts = {start: paired_difference(psnr[released], of["psnr_y_db"]) for start, of in others.items()}
     start_fab = {start: float(of["fab"].mean()) for start, of in others.items()}
     fab = swept.groupby("level")["fab"].mean()

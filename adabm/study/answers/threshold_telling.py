@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..tables.wording import least_to_most, several
-from .significance import Difference, paired_difference
+from .significance import Difference, paired_difference, share_seeds
 from .threshold_gains import Dealt, Moved
 from .threshold_starts import CONSTANT, IMAGES, LAYERS, RANDOM, RELEASED, STARTS
 
@@ -80,7 +80,8 @@ def matters(found: Sequence[Moved]) -> str:
     for which, here in _parts(found).items():
         widest = max(here, key=lambda moved: moved.span)
         most = f"{widest.span:.2f} dB"
-        doubt = "" if widest.ends.sure or widest.ends.spread == 0 else ", not clearly"
+        ends = widest.ends
+        doubt = "" if ends is not None and (ends.sure or ends.spread == 0) else ", not clearly"
         levels = sorted({level for moved in here for level in moved.psnr.index})
         near = [level for level in levels if max(moved.up_to(level) for moved in here) <= _NOTICEABLE]
         if near and near[-1] == levels[-1]:
@@ -197,14 +198,15 @@ def tuned(found: Sequence[Moved]) -> str:
             less, f"less in {less} of {len(spans)} cases"
         )
         named = len({moved.network for _, moved in pairs}) > 1
-        changes = {
-            after.network: paired_difference(after.values[RELEASED[after.which]], before.values[RELEASED[before.which]])
+        at_released = {
+            after.network: (after.values[RELEASED[after.which]], before.values[RELEASED[before.which]])
             for before, after in pairs
         }
-        changed = several([change.told() + f" on {network}" * named for network, change in changes.items()])
+        changes = {network: paired_difference(*pair) for network, pair in at_released.items() if share_seeds(*pair)}
+        changed = [change.told() + f" on {network}" * named for network, change in changes.items()]
         texts.append(
-            f'With the method "{name}" the same starts span {several(parts)}{", by network" * named}: {cases}; at the released start it '
-            f"changes PSNR by {changed}."
+            f'With the method "{name}" the same starts span {several(parts)}{", by network" * named}: {cases}'
+            + (f"; at the released start it changes PSNR by {several(changed)}." if changed else ".")
         )
     return " ".join(texts)
 

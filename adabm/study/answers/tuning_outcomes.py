@@ -88,6 +88,11 @@ class Tuned:
         return self.total.mean <= -WORTHWHILE and sure
 
     @property
+    def loses(self) -> bool:
+        """Whether it loses at least 0.1 dB, clearly or not."""
+        return self.total.mean <= -WORTHWHILE
+
+    @property
     def falls(self) -> bool:
         """Whether it hardly helps at its end, but did at its best step, which is chosen by looking."""
         return not self.helps and not self.harms and self.peak - max(self.start, self.end) >= WORTHWHILE

@@ -57,6 +57,7 @@ def _sentences(*texts: str) -> str:
 
 
 def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
+    """What the runs that end best gain, and lose where that is not clear; of what harms clearly the verdict has a sentence."""
     told = {name: tuned for name, tuned in best.items() if not tuned.harms}
     if not told:
         return []
@@ -70,11 +71,19 @@ def _gains(best: Mapping[str, Tuned], found: Found) -> list[str]:
     flat = [
         f"{_on(name, found)} ({tuned.total.told()}" + (")" if alike else f", {told_count(tuned.seeds, 'seed')})")
         for name, tuned in told.items()
-        if not tuned.helps
+        if not tuned.helps and not tuned.loses
+    ]
+    lost = [
+        f"{tuned.total.amount()}{_on(name, found)} ({tuned.total.certainty}"
+        + (")" if alike else f", {told_count(tuned.seeds, 'seed')})")
+        for name, tuned in told.items()
+        if tuned.loses
     ]
     gains += [f"hardly anything {several([text.strip() for text in flat])}"] if flat else []
+    changes = [f"gains {several(gains)}"] if gains else []
+    changes += [f"loses {several(lost)}"] if lost else []
     runs = "runs that end" if len(told) > 1 else "run that ends"
-    return [f"fine-tuning gains {several(gains)} in the {runs} best" + (f" ({seeds[0]})" if alike else "")]
+    return [f"fine-tuning {' and '.join(changes)} in the {runs} best" + (f" ({seeds[0]})" if alike else "")]
 
 
 def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
@@ -232,36 +241,6 @@ def _places(places: Iterable[tuple[str, str, Tuned]], networks: Mapping) -> str:
     for name, run, tuned in places:
         found.setdefault((name, tuned.enough), []).append(run)
     return several([f"{quoted(runs)}{_on(name, networks)} (step {step})" for (name, step), runs in found.items()])
-
-
-def advice(ended: Ended, rates: Mapping[tuple[str, str], str], own_bits: bool = False) -> str:
-    """Where to stop, at which learning rate, and where to leave fine-tuning out.
-
-    Args:
-        rates: the learning rate of each network and run.
-        own_bits: what :func:`from_own_bits` says.
-    """
-    stop, leave = [], []
-    for name, of in ended.items():
-        run, on = best_run(of), _on(name, ended)
-        if not of[run].helps:
-            leave.append(name)
-        else:
-            over = of[run].over
-            steps = told_count(max(1, of[run].enough), "step")
-            told = f"after the {steps} of {GROUPS.get(over, over)}" if over else f"after about {steps}"
-            stop.append(f"{told}{on} (learning rate {rates[name, run]})")
-    falling = {name: ended[name][best_run(ended[name])] for name in leave}
-    falling = {name: tuned for name, tuned in falling.items() if tuned.falls}
-    leave = [name for name in leave if name not in falling]
-    on_all = f" on {several(leave)}" if len(ended) > 1 and leave else ""
-    texts = [f"stop {several(stop)}"] if stop else []
-    texts += [f"leave fine-tuning out{on_all}" + ("" if stop else " where time matters")] if leave else []
-    texts += [
-        f"take at most {told_count(tuned.best, 'step')}{_on(name, ended)}, chosen by looking: by step {tuned.last} less of the gain is left"
-        for name, tuned in falling.items()
-    ]
-    return f"{'from ranges at own bits ' if own_bits else ''}{'; '.join(texts)}."
 
 
 def gaining_more(of: Mapping[str, Tuned]) -> str | None:

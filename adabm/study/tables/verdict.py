@@ -22,6 +22,8 @@ from .networks import network
 from .presentation import by_bits
 from .wording import SIGNIFICANT, least_to_most, several
 
+_UNDERSHOOTS = "its bit loss undershoots: page of the bit loss"
+
 
 def verdict(board: pd.DataFrame) -> str:
     """Return two sentences: the recipe of least loss on the first board, how it compares with AdaBM, and which to use.
@@ -40,20 +42,28 @@ def verdict(board: pd.DataFrame) -> str:
         return f"{text}; no other recipe was measured there, so that nothing was compared."
     others, near = rivals(board), not_told_apart(board)
     if near:
-        told = several([f"{row['label']} ({row['loss_db']:.2f} dB)" for row in near])
+        told = several([f"{row['label']} ({_near(row)})" for row in near])
         text += f"; {who_cannot_tell(first, near)} cannot tell it from {told}"
-    known = {row["method"] for row in near}
+    known = {row["method"] for row in near} | {RELEASED_RECIPE}  # which has words of its own
     as_little = others[(others["loss_db"].round(2) <= round(first["loss_db"], 2)) & ~others["method"].isin(known)]
     if len(as_little):
         text += f"; {several(list(as_little['label']))} {'loses' if len(as_little) == 1 else 'lose'} as little"
     released = rows[rows["method"] == RELEASED_RECIPE]
-    if len(released) and first["method"] != RELEASED_RECIPE:
+    if len(released) and RELEASED_RECIPE not in {first["method"], *(row["method"] for row in near)}:
         row = released.iloc[0]
-        why = " (its bit loss undershoots: page of the bit loss)" if below_bits(row) else ""
+        why = f" ({_UNDERSHOOTS})" if below_bits(row) else ""
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB at FAB {row['fab']:.2f}{why}"
     for _, row in rows[dearer(rows) & (rows["loss_db"] < first["loss_db"])].iterrows():
         text += f"; {row['label']} loses {row['loss_db']:.2f} dB, with codes of {row['code_bits']:.2f} bits"
     return f"{text}. {_use(board)}"
+
+
+def _near(row: pd.Series) -> str:
+    """The loss of a recipe that is not told from the best; of AdaBM as released its bits, too."""
+    told = f"{row['loss_db']:.2f} dB"
+    if row["method"] != RELEASED_RECIPE:
+        return told
+    return f"{told} at FAB {row['fab']:.2f}" + (f", {_UNDERSHOOTS}" if below_bits(row) else "")
 
 
 def recommended(board: pd.DataFrame) -> pd.Series:
