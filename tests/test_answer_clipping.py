@@ -129,11 +129,11 @@ def test_layers_and_what_they_owe():
         ({}, "*In practice:* For activations keep the released search: it is the best."),
         (
             {OWN_ALL: 4.0},
-            f"*In practice:* For activations search at {OWN_ALL} (+1.0 dB against the released search, clearly).",
+            "*In practice:* For activations search at the layer's bits on all patches (+1.0 dB against the released search, clearly).",
         ),
         (
             {FOLLOWING: 3.3},
-            f" dB, {FOLLOWING}, not clearly).",
+            f" dB, at the {FOLLOWING}, not clearly).",
         ),
     ],
 )
@@ -150,12 +150,12 @@ def test_the_advice_follows_the_best_search(gains, told):
 
 def test_searches_are_advised_by_network_and_not_in_the_mean():
     """On one network a search is clearly better, in the mean it is not; on the other it is clearly worse."""
-    both = pd.concat([units(WIDE), units(WIDE, GAINS | {OWN_ALL: 4.0}).assign(backbone="other")])
+    both = pd.concat([units(WIDE), units(WIDE, GAINS | {OWN_ALL: 4.0, FOLLOWING: 4.05}).assign(backbone="other")])
     layers = pd.concat([LAYERS, LAYERS.assign(backbone="other")])
     _, _, _, advice, *_, searched, by_network, _ = clipping.conclusion(both, layers, "own")
     assert advice == (
-        f"*In practice:* For activations search at {OWN_ALL} (+1.0 dB on other against the released search, clearly); on net keep the released "
-        "search: it is the best."
+        "*In practice:* For activations search at the layer's bits on all patches (+1.0 dB on other against the released search, "
+        "clearly); on net keep the released search: it is the best."
     )
     assert cells(searched, RULES.index(OWN_ALL))[2] == "+0.0"
     place = len(RULES) - 1 + RULES.index(OWN_ALL) - 1
@@ -228,7 +228,11 @@ def test_the_other_recipe_is_told_too():
 def test_the_table_and_the_figures():
     table = clipping.table(units(WIDE))
     assert set(table["variable"]) == {"none", "bits used", "search"} and len(table) == 2 * (9 + len(RULES)) + 1
-    assert set(clipping.figures(units(WIDE), LAYERS, "own")) == {"", "kept", "layers"}
+    layers = pd.concat([LAYERS, LAYERS.assign(backbone="other", **{"kept 8": 0.2})])
+    drawn = clipping.figures(units(WIDE), layers, "own")
+    assert set(drawn) == {"", "kept", "layers"}
+    (axis,) = drawn["kept"].axes
+    assert axis.get_legend() is None and [text.get_text() for text in axis.texts] == ["other", "net"]
 
 
 def test_ranges_of_a_tiny_network(tmp_path):

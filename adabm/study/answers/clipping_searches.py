@@ -14,6 +14,8 @@ from .clipping_weights import advised_weights
 from .draws import DRAWN, from_to, one_sided
 from .measured import signed
 
+_ALIKE = 0.1  # dB
+
 
 def searched(units: pd.DataFrame, method: str) -> list[dict[str, str]]:
     """Rows by search at AdaBM's mapped bits: what it gives against no clipping and against the released search, with draws."""
@@ -44,8 +46,8 @@ def told_searches(units: pd.DataFrame, method: str) -> list[str]:
     sure = clear(values, ("search", RELEASED), ("search", MINMAX))
     told = (
         f"At AdaBM's mapped bits, without fine-tuning ({method}), the released search (one batch, at the layer's bits, half-way) gives "
-        f'{worth:+.1f} dB against no clipping{"" if sure else ", not clearly"}. "Clearly" is said where {DRAWN} have one sign; tables give '
-        "the range of these draws."
+        f'{worth:+.1f} dB against no clipping{"" if sure else ", not clearly"}. "Clearly" is said where {DRAWN} have one sign, not '
+        "adjusted for the number of comparisons; tables give the range of these draws."
     )
     return [told, practice(f"{_advice(values)}{advised_weights(units, method)}")]
 
@@ -95,10 +97,7 @@ def _advice(values: pd.DataFrame) -> str:
     """By which search to clip on which network: another than the released one where it is clearly better."""
     found = _against_released(values)
     networks = list(dict.fromkeys(one.network for one in found))
-    best = {
-        name: max((one for one in found if one.network == name and one.better), key=lambda one: one.gain, default=None)
-        for name in networks
-    }
+    best = {name: _simplest([one for one in found if one.network == name and one.better]) for name in networks}
     rules: dict[str, list[_Search]] = {}
     for one in best.values():
         if one is not None:
@@ -109,11 +108,21 @@ def _advice(values: pd.DataFrame) -> str:
     told = []
     for rule, of in rules.items():
         gains = several([f"{signed(one.gain, 1)} dB{'' if alone else f' on {one.network}'}" for one in of])
-        how = "do not clip" if rule == MINMAX else f"search at {rule}"
+        how = "do not clip" if rule == MINMAX else f"search at the {_in_words(rule)}"
         told.append(f"{how} ({gains} against the released search, clearly)")
     rest = [name for name in networks if best[name] is None]
     keep = f"; on {several(rest)} keep the released search: {_none_better(found, rest)}" if rest else ""
     return f"For activations {several(told)}{keep}."
+
+
+def _simplest(better: Sequence[_Search]) -> _Search | None:
+    """Of searches that gain about as much as the best, the first: their order is that of what they need."""
+    most = max((one.gain for one in better), default=0.0)
+    return next((one for one in better if one.gain >= most - _ALIKE), None)
+
+
+def _in_words(rule: str) -> str:
+    return rule.replace(", all", " on all")
 
 
 def _none_better(found: Sequence[_Search], networks: Sequence[str]) -> str:
@@ -123,4 +132,4 @@ def _none_better(found: Sequence[_Search], networks: Sequence[str]) -> str:
         return "it is the best"
     several_networks = len({one.network for one in found}) > 1
     on = f" on {most.network}" if several_networks else ""
-    return f"none is clearly better (at most {signed(most.gain, 1)} dB{on}, {most.rule}, not clearly)"
+    return f"none is clearly better (at most {signed(most.gain, 1)} dB{on}, at the {_in_words(most.rule)}, not clearly)"
