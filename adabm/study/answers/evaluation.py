@@ -12,6 +12,7 @@ from ..tables.leaderboard import (
     best,
     bits_of,
     dearer,
+    fewer_bits,
     first_board,
     leaderboard,
     loss_text,
@@ -20,7 +21,6 @@ from ..tables.leaderboard import (
 )
 from ..tables.methods import RELEASED_RECIPE, label
 from ..tables.networks import network
-from ..tables.presentation import by_bits
 from ..tables.summary import label_of, of_one_engine
 from ..tables.verdict import equal_at
 from ..tables.wording import several
@@ -199,19 +199,13 @@ def _elsewhere(places: list[pd.DataFrame], part: list[pd.DataFrame], methods: Se
 
 def _at_fewer_bits(row: pd.Series, part: list[pd.DataFrame], methods: Sequence[str]) -> pd.Series | None:
     """The advised recipe that loses least on the network and set of a row at fewer bits, if it loses less than that row."""
-    (bits, kind), found = _bits_and_kind(row["setting"]), []
+    found = []
     for here in part:
-        own, own_kind = _bits_and_kind(here["setting"].iloc[0])
-        same = (here[list(PLACE)].iloc[0] == row[list(PLACE)]).all() and own_kind == kind
-        if same and own != bits and all(a <= b for a, b in zip(own, bits)):
+        same = (here[list(PLACE)].iloc[0] == row[list(PLACE)]).all()
+        if same and fewer_bits(here["setting"].iloc[0], row["setting"]):
             found += [of for _, of in here[here["method"].isin(methods) & ~dearer(here)].iterrows()]
     least = min(found, key=lambda of: of["loss_db"], default=None)
     return least if least is not None and least["loss_db"] < row["loss_db"] - SLIGHT else None
-
-
-def _bits_and_kind(setting: str) -> tuple[list[int], str]:
-    """Bits of weights and activations, and what follows them, such as ``FQ``."""
-    return by_bits(setting)[0], setting.partition(" ")[2]
 
 
 def _better(row: pd.Series, cheaper: pd.Series) -> str:
