@@ -247,7 +247,7 @@ def test_networks_are_told_apart():
     assert " Tanh itself gives +3.01 dB on net and +0.46 dB on wide (2 patches). Each tunes" in told
     medians = "the median patch of a network, in the mean of the networks"
     assert (
-        f"but on {medians}, by less than 0.05 dB.** On {medians}, that is +" in told
+        f"but on {medians}, by less than 0.05 dB.** On the median patch that is +" in told
         and f"against tanh, {medians} " in table
     )
     assert "; that of identity is mostly net's (+0.51 dB). Tanh itself" in told

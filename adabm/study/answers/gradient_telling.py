@@ -66,7 +66,7 @@ def of_few(gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame) -> str:
         for at in dict.fromkeys(places.values())
         for of in [[n for n, place in places.items() if place == at]]
     )
-    return f" On {median_patch(own.shape[1])} that is {medians} dB: a few patches make the mean{most}."
+    return f" On the median patch that is {medians} dB: a few patches make the mean{most}."
 
 
 def median_patch(networks: int) -> str:
