@@ -70,7 +70,8 @@ def test_gaps_are_those_to_the_matched_range():
     [
         (
             WIDE | NARROW,
-            "should follow the bits: the range for 8 bits clearly costs 6.0 dB at 2, the range for 2 bits clearly costs 4.0 dB at 8.** "
+            "should follow the bits: the range for 8 bits clearly costs 6.0 dB to the full-precision output at 2 (6.0 to ground truth), the range "
+            "for 2 bits clearly costs 4.0 dB at 8 (4.0).** "
             "Clearly worse than the matched range is the range found for 8 bits at 2 and the range found for 2 bits at 8 bits. In single "
             "runs (a network and seed) the cost is +6.0 to +6.0 dB at 2 and +4.0",
         ),
@@ -88,7 +89,7 @@ def test_networks_and_bits_that_differ_are_told():
     wide = units({(8, 2): 2.0, (8, 4): 1.0, (2, 8): 4.0}).assign(backbone="wide")
     layers = pd.concat([LAYERS, LAYERS.assign(backbone="wide")])
     first = clipping.conclusion(pd.concat([units(WIDE | NARROW), wide]), layers, "own")[0]
-    assert "the range for 8 bits clearly costs 4.0 dB at 2, the range for 2 bits" in first
+    assert "clearly costs 4.0 dB to the full-precision output at 2 (4.0 to ground truth), the range for 2 bits" in first
     assert " By network these two ranges cost 2.0 to 6.0 dB at 2 and 4.0 to 4.0 dB at 8." in first
     assert "the range found for 8 bits at 2 and 4 and the range found for 2 bits at 8 bits." in first
     assert "cost is +2.0 to +6.0 dB at 2 and +4.0 to +4.0 dB at 8." in first
@@ -134,10 +135,13 @@ def test_layers_and_what_they_owe():
     "gains, told",
     [
         ({}, "*In practice:* For activations keep the released search: it is the best."),
-        ({OWN_ALL: 4.0}, f"*In practice:* For activations search at {OWN_ALL}: +1.0 dB against the released search."),
+        (
+            {OWN_ALL: 4.0},
+            "*In practice:* For activations search at the layer's bits on all patches (+1.0 dB against the released search, clearly).",
+        ),
         (
             {FOLLOWING: 3.3},
-            f"keep the released search: none is clearly better ({FOLLOWING}: +",
+            f" dB, at the {FOLLOWING}, not clearly).",
         ),
     ],
 )
@@ -150,6 +154,20 @@ def test_the_advice_follows_the_best_search(gains, told):
     if not noisy:
         assert "gives +3.0 dB against no clipping." in worth
         assert cells(searched, RULES.index(OWN)) == [OWN, "+1.0 (+1.0 to +1.0)", "-2.0", "-2.0 to -2.0", "yes"]
+
+
+def test_searches_are_advised_by_network_and_not_in_the_mean():
+    """On one network a search is clearly better, in the mean it is not; on the other it is clearly worse."""
+    both = pd.concat([units(WIDE), units(WIDE, GAINS | {OWN_ALL: 4.0, FOLLOWING: 4.05}).assign(backbone="other")])
+    layers = pd.concat([LAYERS, LAYERS.assign(backbone="other")])
+    _, _, _, advice, *_, searched, by_network, _ = clipping.conclusion(both, layers, "own")
+    assert advice == (
+        "*In practice:* For activations search at the layer's bits on all patches (+1.0 dB on other against the released search, "
+        "clearly); on net keep the released search: it is the best."
+    )
+    assert cells(searched, RULES.index(OWN_ALL))[2] == "+0.0"
+    place = len(RULES) - 1 + RULES.index(OWN_ALL) - 1
+    assert cells(by_network, place) == ["other", OWN_ALL, "+1.0", "+1.0 to +1.0", "yes"]
 
 
 def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.DataFrame:
@@ -166,10 +184,15 @@ def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.Data
         (
             2.0,
             0.0,
-            "+2.0 dB",
+            "+2.0 dB to the full-precision output (+2.0 to ground truth)",
             " Search weight ranges at their layer's own bits. Fine-tuned, less of what that gives is",
         ),
-        (-1.0, 0.0, "-1.0 dB", " Weight ranges searched at their layer's own bits do not clearly help."),
+        (
+            -1.0,
+            0.0,
+            "-1.0 dB to the full-precision output (-1.0 to ground truth)",
+            " Weight ranges searched at their layer's own bits do not clearly help.",
+        ),
         (0.3, 3.0, "no clear gain", "do not clearly help."),
         (-0.6, 3.0, "no gain", "do not clearly help."),
     ],
@@ -177,7 +200,7 @@ def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.Data
 def test_weight_ranges_are_told_where_both_recipes_were_measured(worth, noise, told, advised):
     both = both_recipes(worth, noise)
     first, _, _, advice, *_ = clipping.conclusion(both, LAYERS, "adabm-own-bits")
-    given = f" Weight ranges searched at their layer's own bits give {told}, against the released recipe's.**"
+    given = f" Not fine-tuned, weight ranges searched at their layer's own bits give {told}, against the released recipe's.**"
     assert given in first and advice.startswith("*In practice:* For activations") and advised in advice
     elsewhere = both.assign(backbone=both["backbone"].mask(both["method"] == "adabm", "another"))
     for untold in (both.query("method != 'adabm'"), elsewhere):
@@ -188,7 +211,8 @@ def test_weight_ranges_are_told_by_network_and_stand_in_a_table():
     both = pd.concat([both_recipes(4.0, name="one"), both_recipes(-1.0, name="two"), both_recipes(0.0, 3.0, "three")])
     layers = pd.concat([LAYERS.assign(backbone=name) for name in ("one", "two", "three")])
     first, _, _, advice, *_, weights, _ = clipping.conclusion(both, layers, "adabm-own-bits")
-    assert "own bits give +4.0 dB on one, -1.0 dB on two and no " in first and "gain on three, against the" in first
+    given = "own bits give +4.0 dB to the full-precision output on one (+4.0 to ground truth), -1.0 dB on two (-1.0) and no "
+    assert given in first and "gain on three, against the" in first
     assert " Search weight ranges at their layer's own bits on one. Fine-tuned" in advice
     ends = "+4.0 to +4.0"
     assert cells(weights, 0) == ["one", "33.0", "29.0", "+4.0", "0.0", ends, "yes", f"+4.0 ({ends})"]
@@ -212,7 +236,11 @@ def test_the_other_recipe_is_told_too():
 def test_the_table_and_the_figures():
     table = clipping.table(units(WIDE))
     assert set(table["variable"]) == {"none", "bits used", "search"} and len(table) == 2 * (9 + len(RULES)) + 1
-    assert set(clipping.figures(units(WIDE), LAYERS, "own")) == {"", "kept", "layers"}
+    layers = pd.concat([LAYERS, LAYERS.assign(backbone="other", **{"kept 8": 0.2})])
+    drawn = clipping.figures(units(WIDE), layers, "own")
+    assert set(drawn) == {"", "kept", "layers"}
+    (axis,) = drawn["kept"].axes
+    assert axis.get_legend() is None and [text.get_text() for text in axis.texts] == ["other", "net"]
 
 
 def test_ranges_of_a_tiny_network(tmp_path):

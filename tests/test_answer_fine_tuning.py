@@ -188,7 +188,7 @@ def test_p_values_stand_in_the_table_alone():
     rows = table({0: 20.0, 5: 25.0}, seeds=(0, 1, 2))
     rows.loc[(rows["level"] == "5") & (rows["seed"] == 2), "psnr_y_db"] += 0.3
     *prose, evidence = told(rows)
-    assert "p (paired)" in evidence and not any(" p " in text or "p =" in text for text in prose)
+    assert "p (paired, not adjusted)" in evidence and not any(" p " in text or "p =" in text for text in prose)
     assert "+5.10 ± 0.17 dB in the run that ends best (3 seeds)" in prose[0]
 
 

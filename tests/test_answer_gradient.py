@@ -245,6 +245,11 @@ def test_networks_are_told_apart():
     both = {name: pd.concat([one[name], two[name].assign(backbone="wide")]) for name in one}
     told, _, table, _ = gradient.conclusion(both)
     assert " Tanh itself gives +3.01 dB on net and +0.46 dB on wide (2 patches). Each tunes" in told
+    medians = "the median patch of a network, in the mean of the networks"
+    assert (
+        f"but on {medians}, by less than 0.05 dB.** On the median patch that is +" in told
+        and f"against tanh, {medians} " in table
+    )
     assert "; that of identity is mostly net's (+0.51 dB). Tanh itself" in told
     assert "on net and wide" in table and cells(table, 0)[3] == "+3.52, +0.46"
 

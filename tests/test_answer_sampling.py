@@ -131,10 +131,15 @@ def test_what_is_worse_in_some_comparisons_tells_in_how_many():
 
 def test_what_is_worse_in_few_of_many_comparisons_says_so_in_the_answer():
     flat = ALIKE | {"worse": (30.0, 30.1, 30.2)}
-    assert told(PSNR, flat, flat, flat)[0].endswith("clearly worse: worse (on a), in 1 of 4 comparisons.**")
+    assert told(PSNR, flat, flat, flat)[0].endswith("clearly worse: worse (on a), in 1 of 4 comparisons on Set5.**")
     both = [PSNR | {"bad": PSNR["worse"]}, *[flat | {"bad": flat["worse"]}] * 3]
-    assert told(*both)[0].endswith("clearly worse: worse and bad (on a), each in 1 of 4 comparisons.**")
+    assert told(*both)[0].endswith("clearly worse: worse and bad (on a), each in 1 of 4 comparisons on Set5.**")
     assert told(PSNR, PSNR, flat, flat)[0].endswith("clearly worse: worse (on a and on b).**")
+    second = [row for name in "abcd" for row in rows(flat, backbone=name, dataset="Set14")]
+    first, *_, advice, _ = told(PSNR, flat, flat, flat, more=second)
+    assert first.endswith("in 1 of 4 comparisons on Set5.**")
+    assert "above them in all 8 comparisons on Set5 and Set14 (not" in advice
+    assert advice.endswith("worse is below them in 1 of 8 comparisons, clearly in 1.")
 
 
 def test_what_is_so_in_one_series_alone_says_so():

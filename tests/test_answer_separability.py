@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adabm.study.answers import separability
+from adabm.study.answers import sensitivity, separability
 from adabm.study.answers.separability import ADABM, ADDED, JOINT, SAME, SEPARATE
 from adabm.study.answers.separability_measures import best_joint, best_separate, errors, policies
 from adabm.study.answers.separability_telling import told_larger
@@ -152,6 +152,23 @@ def test_draws_show_what_one_patch_decides():
     assert f", clearly more ({gain(90):+.2f} to {gain(90):+.2f}).**" in alone[0]
     assert f", not clearly more ({gain(120):+.2f} to {gain(60):+.2f}).**" in doubtful[0]
     assert cells(doubtful[3], 2)[2].endswith(f"({10 * np.log10(100 / 120):+.2f} to {10 * np.log10(100 / 60):+.2f})")
+
+
+def test_whiskers_hold_the_draws_that_the_table_tells():
+    """Of two patches on which joint bits lose and gain as much, with one seed."""
+    lucky = measured(2, 10, 8)
+    for patch, error in (("p0", 60.0), ("p1", 120.0)):
+        lucky.loc[(lucky["policy"] == JOINT) & (lucky["patch"] == patch), "fp"] = error
+    axis = separability.figures(units(2.0), lucky)[""].axes[-1]
+    (whiskers,) = [part for part in axis.collections if len(part.get_segments()) == 3]
+    found = [segment[:, 0] for segment in whiskers.get_segments()]
+    assert found[-1] == pytest.approx([10 * np.log10(100 / 120), 10 * np.log10(100 / 60)])
+    assert found[0] == pytest.approx([10 * np.log10(100 / 92)] * 2)
+    assert axis.get_xlabel().endswith("whiskers: 95 % of draws of patches and seeds")
+    for question in (separability.QUESTION, sensitivity.QUESTION):
+        assert (
+            "PSNR of the error of all patches together; gains to ground truth are of mean PSNR." in question.explanation
+        )
 
 
 def test_table_and_figure():

@@ -109,6 +109,9 @@ def test_what_is_no_number_stands_apart_with_its_name_and_no_line():
     joined = [line for line in lines if line.get_linestyle() != "None" and line.get_marker() == "o"]
     assert joined and all(50 not in line.get_xdata() for line in joined)
     assert any(list(line.get_xdata()) == [50] and line.get_linestyle() == "None" for line in lines)
+    assert {text.xy[0] for text in figure.axes[1].texts} == {5}, (
+        "names lead to the ends of lines, not to what stands apart"
+    )
 
 
 def test_one_seed_has_no_spread():

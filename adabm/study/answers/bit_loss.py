@@ -162,7 +162,7 @@ def conclusion(units: pd.DataFrame, bits: pd.DataFrame) -> list[str]:
     return [
         f"{answer(_verdict(moved, _aims(bits)))} {told_worth(found)} {_told(alike, moved, any(gain.helps for gain in found))}"
         f'{_other_targets(bits)} "Clearly" is said where {DRAWN} have one sign.',
-        practice(advice(means, found, alike, moved)),
+        practice(advice(means, alike, moved)),
         *evidence(method_rows(alike, moved, means)),
         *evidence(gain_rows(found)),
         *evidence(set_rows(units, bits)),

@@ -14,7 +14,7 @@ from ..tables.question import Question
 from ..tables.wording import several
 from . import clipping_measures
 from .clipping_measures import EVERY, MINMAX
-from .clipping_searches import searched, told_searches
+from .clipping_searches import by_network, searched, told_searches
 from .clipping_values import clear, gaps, matrix, pivoted, searches, told_gap
 from .clipping_weights import told_weights, weight_rows
 from .measured import extents, signed
@@ -26,7 +26,8 @@ QUESTION = Question(
     "Must clipping follow the bits?",
     "Ranges of activations that the released search finds for some bits are used at others; then ranges are searched at other bits and on "
     "other patches. The search looks at a layer's input alone, not at the network's output. Half-way: the released search goes half of "
-    "the way to the best range. Models are not fine-tuned; PSNR is to the full-precision output.",
+    "the way to the best range. Models are not fine-tuned; PSNR is the mean of the patches', to the full-precision output where "
+    "no ground truth is named.",
     "What a range found for other bits costs, and what clipping gives by how ranges are searched",
     others={
         "kept": "The share of its range that a layer keeps, by the bits that are searched for",
@@ -131,6 +132,7 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
         *evidence(_matched(units, layers)),
         *evidence(_owed(layers)),
         *evidence(searched(units, method)),
+        *evidence(by_network(units, method)),
         *evidence(weight_rows(units, method)),
         *evidence(extents(units)),
     ]
@@ -140,14 +142,16 @@ def _first(units: pd.DataFrame, method: str) -> str:
     cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
     costly = {of: _costly(cost, values, of) for of in (low, high)}
-    wide, narrow = (f"{of} bits {_costs(cost, values, of, used)}" for of, used in ((high, low), (low, high)))
+    truth = -gaps(units, "truth")
+    told_cost = lambda of, used, first=True: f"{of} bits {_costs(cost, truth, values, of, used, first)}"
+    wide, up, narrow = told_cost(high, low), told_cost(low, high), told_cost(low, high, False)
     better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
     if low in costly[high] and high in costly[low]:
         head = f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, the range for {narrow}."
     elif low in costly[high]:
         head = f"Clipping should follow the bits down, not up: the range for {wide}; the range for {low} bits does at {high} too."
     elif high in costly[low]:
-        head = f"Clipping should follow the bits up, not down: the range for {narrow}; the range for {high} bits does at {low} too."
+        head = f"Clipping should follow the bits up, not down: the range for {up}; the range for {high} bits does at {low} too."
     else:
         head = f"Clipping need not follow the bits here: the range for {wide}, the range for {narrow}."
     told = f"{answer(head + told_weights(units, method))}{_better(cost, better)}{_where(costly)}"
@@ -192,12 +196,21 @@ def _lost(values: pd.DataFrame, of: int, used: int) -> pd.Series:
     return lost.groupby(["backbone", "seed"], sort=False).mean()
 
 
-def _costs(cost: pd.DataFrame, values: pd.DataFrame, of: int, used: int) -> str:
-    """Tell what a range costs at other bits, or gains there, in the mean of the networks."""
+def _costs(
+    cost: pd.DataFrame, truth: pd.DataFrame, values: pd.DataFrame, of: int, used: int, first: bool = True
+) -> str:
+    """Tell what a range costs at other bits, or gains there, in the mean of the networks, to full precision and to ground truth.
+
+    Args:
+        first: whether both are named.
+    """
     lost = cost.loc[of, used]
     sure = bool(abs(lost) > _LITTLE) and clear(values, *((f"found for {bits} bits", str(used)) for bits in (used, of)))
-    does = f"gains {-lost:.1f}" if lost < -_LITTLE else f"costs {lost:z.1f}"
-    return f"{'clearly ' * sure}{does} dB at {used}{'' if sure else ', not clearly'}"
+    gains = lost < -_LITTLE
+    amounts = [f"{-one.loc[of, used] if gains else one.loc[of, used]:z.1f}" for one in (cost, truth)]
+    sides = (" to the full-precision output", " to ground truth") if first else ("", "")
+    told = f"{'clearly ' * sure}{'gains' if gains else 'costs'} {amounts[0]} dB{sides[0]} at {used} ({amounts[1]}{sides[1]})"
+    return told + ("" if sure else ", not clearly")
 
 
 def _of_networks(values: pd.DataFrame, high: int, low: int) -> str:

@@ -64,10 +64,19 @@ def told_weights(units: pd.DataFrame, method: str) -> str:
     found = worths(units, method, "fp")
     if not found:
         return ""
+    truth = {worth.network: worth.gain for worth in worths(units, method, "truth")}
     on = lambda worth: f" on {worth.network}" if len(found) > 1 else ""
-    given = [f"{signed(worth.gain, 1)} dB{on(worth)}" for worth in found if worth.sure]
+    sure = [worth for worth in found if worth.sure]
+    given = [
+        f"{signed(worth.gain, 1)} dB{'' if place else ' to the full-precision output'}{on(worth)} "
+        f"({signed(truth[worth.network], 1)}{'' if place else ' to ground truth'})"
+        for place, worth in enumerate(sure)
+    ]
     others = [_unclear(worth) + on(worth) for worth in found if not worth.sure]
-    return f" Weight ranges searched at their layer's own bits give {several([*given, *others])}, against the released recipe's."
+    told = several([*given, *others])
+    return (
+        f" Not fine-tuned, weight ranges searched at their layer's own bits give {told}, against the released recipe's."
+    )
 
 
 def _unclear(worth: Worth) -> str:

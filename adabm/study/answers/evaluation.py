@@ -12,6 +12,7 @@ from ..tables.leaderboard import (
     best,
     bits_of,
     dearer,
+    fewer_bits,
     first_board,
     leaderboard,
     loss_text,
@@ -147,7 +148,8 @@ def _advice(board: pd.DataFrame) -> str:
         return f"{told}."
     networks = several([network(name) for name in dict.fromkeys(here["backbone"].iloc[0] for here in part)])
     told += f": {_counted_of(part, methods)}, on {networks}. {_rivals(part, methods)}"
-    return told + _elsewhere(places, part, "none of them" if len(near) > 1 else "neither" if near else "it")
+    them = "none of them" if len(near) > 1 else "neither" if near else "it"
+    return told + _elsewhere(places, part, methods, them)
 
 
 def _rivals(part: list[pd.DataFrame], methods: Sequence[str]) -> str:
@@ -167,23 +169,50 @@ def _counted_of(part: list[pd.DataFrame], methods: Sequence[str]) -> str:
     )
 
 
-def _elsewhere(places: list[pd.DataFrame], part: list[pd.DataFrame], them: str) -> str:
-    """What loses least of each network and setting that the advised recipes were not measured at, on the network's first set."""
+def _elsewhere(places: list[pd.DataFrame], part: list[pd.DataFrame], methods: Sequence[str], them: str) -> str:
+    """What loses least of each network and setting that the advised recipes were not measured at, on the network's first set.
+
+    Where one of these loses less at fewer bits, it is that.
+    """
     known = {_network_and_setting(here) for here in part}
     networks: dict[str, dict[str, pd.Series]] = {}
     for here in places:
         backbone, setting = _network_and_setting(here)
         if (backbone, setting) not in known:
             networks.setdefault(backbone, {}).setdefault(setting, best(here))
-    if not networks:
-        return ""
-    least = [
-        f"{network(name)} at " + several([f"{at} {row['loss_db']:.2f} ({row['label']})" for at, row in of.items()])
-        for name, of in networks.items()
-    ]
-    sets = several(list(dict.fromkeys(row["dataset"] for of in networks.values() for row in of.values())))
+    least, fewer, sets = [], [], []
+    for name, of in networks.items():
+        others = []
+        for at, row in of.items():
+            cheaper = _at_fewer_bits(row, part, methods)
+            if cheaper is not None:
+                fewer.append(_better(row, cheaper))
+                continue
+            others.append(f"{at} {row['loss_db']:.2f} ({row['label']})")
+            sets.append(row["dataset"])
+        least += [f"{network(name)} at {several(others)}"] if others else []
     measured = "was not measured" if them == "it" else "was measured"
-    return f" Where {them} {measured}, others lose least (dB on {sets}): {'; '.join(least)}."
+    on = several(list(dict.fromkeys(sets))) if sets else ""
+    told = f" Where {them} {measured}, others lose least (dB on {on}): {'; '.join(least)}." if least else ""
+    return told + "".join(fewer)
+
+
+def _at_fewer_bits(row: pd.Series, part: list[pd.DataFrame], methods: Sequence[str]) -> pd.Series | None:
+    """The advised recipe that loses least on the network and set of a row at fewer bits, if it loses less than that row."""
+    found = []
+    for here in part:
+        same = (here[list(PLACE)].iloc[0] == row[list(PLACE)]).all()
+        if same and fewer_bits(here["setting"].iloc[0], row["setting"]):
+            found += [of for _, of in here[here["method"].isin(methods) & ~dearer(here)].iterrows()]
+    least = min(found, key=lambda of: of["loss_db"], default=None)
+    return least if least is not None and least["loss_db"] < row["loss_db"] - SLIGHT else None
+
+
+def _better(row: pd.Series, cheaper: pd.Series) -> str:
+    return (
+        f" On {network(row['backbone'])} at {row['setting']} use {cheaper['label']}, though it was not measured there: at {cheaper['setting']} it "
+        f"already loses less ({cheaper['loss_db']:.2f} dB on {row['dataset']}) than the best at {row['setting']} ({row['label']}, {row['loss_db']:.2f})."
+    )
 
 
 def _network_and_setting(here: pd.DataFrame) -> tuple[str, str]:

@@ -140,7 +140,7 @@ def _row(name: str, run: str, tuned: Tuned) -> dict[str, str]:
         "steps": str(tuned.last),
         "not fine-tuned (dB)": f"{tuned.start:.2f}",
         "fine-tuned (dB)": f"{tuned.end:.2f}",
-        **tuned.total.cells("p (paired)"),
+        **tuned.total.cells("p (paired, not adjusted)"),
         "seeds": str(tuned.seeds),
         "first round": f"{turns_of.steps_per_round} steps, {GROUPS.get(turns_of.groups[0], turns_of.groups[0])}",
         "of the difference in it": "" if tuned.share is None else f"{tuned.share:.0%}",

@@ -19,7 +19,7 @@ from ..tables.wording import several
 from .draws import span
 from .gradient_bits import fab_along, fab_ended, slow, told_bits
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
-from .gradient_telling import advice, against, by_network, of_few, of_networks, verdict
+from .gradient_telling import advice, against, by_network, median_patch, of_few, of_networks, verdict
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .surrogates import RELEASED, SURROGATES
@@ -135,8 +135,8 @@ def ends(patches: pd.DataFrame) -> pd.DataFrame:
 def gains(ended: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
     """Return by surrogate the mean gain to ground truth, with ``least`` and ``most`` of 95 % of 2,000 draws of patches.
 
-    Patches are drawn with replacement within their network; networks count alike. ``median``: that of the patches, which one
-    patch alone does not move.
+    Patches are drawn with replacement within their network; networks count alike. ``median``: that of a network's patches,
+    which one patch alone does not move, in the mean of the networks.
 
     Args:
         reference: surrogate that the gain is on; None: the mappings as calibrated.
@@ -195,14 +195,15 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     steps = int(tables["steps"]["step"].max())
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
     own = by_network(ended)
+    first = verdict(gained, gaps, slow(tables["steps"]), own.shape[1])
     told = (
-        f"**{verdict(gained, gaps, slow(tables['steps']))}**{of_few(gained, gaps, own)}{of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
+        f"**{first}**{of_few(gained, gaps, own)}{of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
         f"{told_bits(tables['steps'])} Most slopes agree on the sign of a layer's gradient, and Adam divides "
         "its size out: against finite differences of the loss the gradient of a layer "
         f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh (chance: 50%)."
     )
     rows = _rows(gained, gaps, own, found, fab_ended(tables["steps"]))
-    return [told, practice(advice(gained, gaps)), *evidence(rows), *evidence(extents(tables["patches"]))]
+    return [told, practice(advice(gained, gaps, own.shape[1])), *evidence(rows), *evidence(extents(tables["patches"]))]
 
 
 def _rows(
@@ -216,7 +217,9 @@ def _rows(
             "95 % of draws of patches": span(row["least"], row["most"]),
             **({f"on {several(list(own))}": ", ".join(map(signed, own.loc[name]))} if own.shape[1] > 1 else {}),
             "against tanh (dB), 95 % of draws": "" if name == RELEASED else against(gaps.loc[name]),
-            "against tanh, median patch": "" if name == RELEASED else signed(gaps.loc[name, "median"]),
+            f"against tanh, {median_patch(own.shape[1]).rstrip(',')}": ""
+            if name == RELEASED
+            else signed(gaps.loc[name, "median"]),
             "change of FAB": signed(fab[name]),
             **{heading: f"{found.loc[name, column]:.0%}" for heading, column in _SIGNS.items()},
             **{heading: f"{found.loc[name, column]:.2f}" for heading, column in _AGREEMENTS.items()},

@@ -69,23 +69,28 @@ def of_few(gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame) -> str:
     return f" On the median patch that is {medians} dB: a few patches make the mean{most}."
 
 
-def advice(gained: pd.DataFrame, gaps: pd.DataFrame) -> str:
+def median_patch(networks: int) -> str:
+    """What a median is of: patches of a network, and then the mean of several networks."""
+    return "the median patch" + (" of a network, in the mean of the networks," if networks > 1 else "")
+
+
+def advice(gained: pd.DataFrame, gaps: pd.DataFrame, networks: int = 1) -> str:
     """Tell with which approximation to tune, if any."""
     if not clearly(gained, 1):
         return "Do not tune the mappings."
     clear = [name for name in clearly(gaps, 1) if name in clearly(gained, 1)]
-    return f"Tune with {several(clear)}." if clear else f"Keep AdaBM's tanh: {_kept(gaps)}."
+    return f"Tune with {several(clear)}." if clear else f"Keep AdaBM's tanh: {_kept(gaps, networks)}."
 
 
-def _kept(gaps: pd.DataFrame) -> str:
+def _kept(gaps: pd.DataFrame, networks: int) -> str:
     """Why AdaBM's slope may stay."""
     if better_by_few(gaps):
-        return f"what is better in the mean is so by less than {_NOTICED} dB on the median patch"
+        return f"what is better in the mean is so by less than {_NOTICED} dB on {median_patch(networks).rstrip(',')}"
     return "no other approximation is clearly better"
 
 
-def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = ()) -> str:
-    """Answer the question in one sentence; ``slow`` are those with which bits hardly moved."""
+def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = (), networks: int = 1) -> str:
+    """Answer the question in one sentence; ``slow`` are those with which bits hardly moved, ``networks`` how many there are."""
     clear, harm = clearly(gained, 1), clearly(gained, -1)
     if not clear:
         if not harm:
@@ -101,7 +106,7 @@ def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = ()) 
         if name in clear
     ]
     told = (
-        f"in the mean {several(few)} {'is' if len(few) == 1 else 'are'} clearly better than AdaBM's tanh, but on the median patch by "
+        f"in the mean {several(few)} {'is' if len(few) == 1 else 'are'} clearly better than AdaBM's tanh, but on {median_patch(networks)} by "
         f"less than {_NOTICED} dB"
         if few
         else ""

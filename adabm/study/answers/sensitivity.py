@@ -32,7 +32,7 @@ QUESTION = Question(
     "Gradient is as Fisher, with the slope of the output's error. The order in which each measure puts layers "
     "is compared with that of what a bit more or fewer in one layer does to the output (rank correlation: 1 is the same order, 0 none). "
     "Then some layers get a bit more and as many one fewer, at the same mean bits (FAB), against the same bits for all; models are not "
-    "fine-tuned.",
+    "fine-tuned. Gains to the full-precision output are PSNR of the error of all patches together; gains to ground truth are of mean PSNR.",
     "How well each measure of sensitivity ranks layers by the worth of their bits, and what bits by it gain to the full-precision output",
 )
 _REACH = 0.05  # rank correlation

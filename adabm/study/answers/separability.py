@@ -17,7 +17,7 @@ from .dealing import factors_by
 from .draws import DRAWN, from_to, with_ends
 from .measured import extents, told_extents
 from .probing import Probe, mapping_table, psnr
-from .separability_gains import ADABM, JOINT, SAME, SEPARATE, gains, mean_gains, spreads
+from .separability_gains import ADABM, JOINT, SAME, SEPARATE, between, gains, mean_gains, spreads
 from .separability_measures import best_joint, best_separate
 from .separability_telling import told_first, told_larger, told_practice
 
@@ -29,7 +29,8 @@ QUESTION = Question(
     "number of bits; it is told how much of that a sum of a patch's and a layer's effect explains, and what bits gain, over the same bits "
     "for all at the same mean bits (FAB): by AdaBM's mappings, the best sum (separate), and the best for each picture and layer (joint). "
     "The best ones are oracles: a search chose them from the errors of the very patches measured on. Models are not fine-tuned; brackets "
-    "hold 95 % of draws of patches and seeds.",
+    "and whiskers hold 95 % of draws of patches and seeds. Gains to the full-precision output are PSNR of the error of all patches "
+    "together; gains to ground truth are of mean PSNR.",
     "Shares of picture, layer and their interaction in the error, and what AdaBM's, separate and joint bits gain to the full-precision output",
 )
 ADDED = (-2, -1, 0, 1, 2)  # bits beside the base: what two factors of one bit each can add up to
@@ -125,7 +126,9 @@ def table(policies: pd.DataFrame) -> pd.DataFrame:
 
 def figures(units: pd.DataFrame, policies: pd.DataFrame) -> dict[str, Figure]:
     """Draw what the error consists of, and what each policy gains."""
-    return {"": plot_separability(explained(named(units)), mean_gains(gains(named(policies))))}
+    policies = named(policies)
+    gained = between(mean_gains(gains(policies)), spreads(policies))
+    return {"": plot_separability(explained(named(units)), gained)}
 
 
 def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:

@@ -1,9 +1,11 @@
 """What bits by each policy give over the same bits for all, and how far that moves with patches and seeds."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from .draws import drawn
+from .draws import drawn, ends
 from .probing import psnr
 
 SAME, ADABM, SEPARATE, JOINT = "same for all", "AdaBM's mappings", "best separate", "best joint"
@@ -36,6 +38,21 @@ def spreads(policies: pd.DataFrame) -> dict[str, np.ndarray]:
         networks.append(wide[columns].to_numpy().reshape(network["seed"].nunique(), -1, 1 + len(names), 2))
     values = drawn(networks, _drawn_gains)
     return {name: values[:, :, place] for place, name in enumerate(names)}
+
+
+def between(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return mean gains with ``least`` and ``most``, between which 95 % of draws of those to the full-precision output lie.
+
+    Args:
+        gained: of :func:`mean_gains`.
+        drawn_gains: of :func:`spreads`.
+    """
+    networks = list(dict.fromkeys(gained["backbone"]))
+    found = [
+        [end[networks.index(row.backbone)] for end in ends(drawn_gains[row.policy][..., 0])]
+        for row in gained.itertuples()
+    ]
+    return gained.assign(least=[least for least, _ in found], most=[most for _, most in found])
 
 
 def _drawn_gains(errors: np.ndarray) -> np.ndarray:

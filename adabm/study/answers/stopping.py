@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import ConfigError
 from ..pages.stopping_figures import plot_stopping
+from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.at_once import at_once
 from ..tables.conclusion import answer, evidence, practice
@@ -13,10 +15,12 @@ from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
 from .probing import mapping_table
+from .stopping_advice import advice
 from .stopping_extents import RELEASED
 from .stopping_gains import certainties, networks, states
-from .stopping_telling import Start, advice, also, details, verdict
+from .stopping_telling import Start, also, details, verdict
 from .stopping_traces import trace
+from .tuning_rates import learning_rate
 
 _OTHER = "other_start"
 _NEAR = 0.95  # of the fall of the loss
@@ -56,7 +60,8 @@ def measure(
         pictures, held_out, side, count, every: as in :func:`adabm.study.answers.stopping_traces.trace`.
 
     Raises:
-        ConfigError: a method has another key, such as ``run``: what is traced here is never listed as not run.
+        ConfigError: a method has another key, such as ``run``: what is traced here is never listed as not run; or another learning
+            rate than its recipe, which traces name.
     """
     for series, method in methods.items():
         check_keys(f"methods, {series}", method, ["method"], ["changes", "backbones", "seeds"])
@@ -68,6 +73,8 @@ def measure(
             {**method, "changes": {**(method.get("changes") or {}), **network.own.get("changes", {})}}
         )
     ]
+    for network, series, run in asked:
+        _check_rate(f"methods, {series}", methods[series]["method"], run, network)
     traces = at_once(trace, [(network.bench, run, pictures, held_out, side, count, every) for network, _, run in asked])
     rows = []
     for (network, series, run), found in zip(asked, traces):
@@ -76,6 +83,17 @@ def measure(
         where |= dict(method=methods[series]["method"], seed=run.seed)
         rows += [where | row | dict(diverged=bool(found["diverged"])) for row in found["looks"]]
     return pd.DataFrame(rows).assign(pictures=count)
+
+
+def _check_rate(what: str, method: str, run: Run, network: Asked) -> None:
+    own, told = (
+        learning_rate({"method": method, "changes": changes}, network.setting, network.bench.effort)
+        for changes in (dict(run.changes), {})
+    )
+    if own != told:
+        raise ConfigError(
+            f"{what}: changes have a learning rate of {own}, which the page would tell as {told}, that of {method}; name a recipe that has it"
+        )
 
 
 def decide(held_out: Sequence[float], patience: int) -> tuple[int, int]:
@@ -151,9 +169,9 @@ def conclusion(traces: pd.DataFrame, patience: int) -> list[str]:
     traces = named(traces)
     first, *others = [Start(name, decisions(of, patience), of) for name, of in traces.groupby("series", sort=False)]
     told = " ".join(
-        [f"{answer(verdict(first))} {details(first, patience)}", *(also(start, patience) for start in others)]
+        [f"{answer(verdict(first))} {details(first, patience)}", *(also(start, patience, first) for start in others)]
     )
-    parts = [told, practice(" ".join(advice(start, bool(others)) for start in (first, *others)))]
+    parts = [told, practice(" ".join(advice(start, patience, bool(others)) for start in (first, *others)))]
     for start in (first, *others):
         whose = f", from {start.name}" if others else ""
         parts += [

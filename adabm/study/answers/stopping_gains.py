@@ -29,6 +29,17 @@ def preferred(found: pd.DataFrame) -> str:
     return "lowest_db" if (found["lowest_db"] - found["rule_db"]).mean() > LITTLE else "rule_db"
 
 
+def untuned(found: pd.DataFrame, column: str) -> list[str]:
+    """The networks on which a state is that of before fine-tuning with every seed."""
+    never = (found[{"lowest_db": "lowest", "rule_db": "kept"}[column]] == 0).groupby(found["backbone"], sort=False)
+    return [name for name, always in never.all().items() if always]
+
+
+def tells(gap: Difference) -> bool:
+    """Whether a difference is clear, or there is nothing that could leave it in doubt: one seed, or all alike."""
+    return gap.sure or gap.spread == 0
+
+
 def states(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
     """Rows by what is kept: its gain on the last step, mean, least and most of all runs, and the steps that it takes."""
     columns = {"by the rule": "rule_db", "lowest loss, nothing stops": "lowest_db", "the best in hindsight": "best_db"}
@@ -45,10 +56,11 @@ def states(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
 
 
 def certainties(found: pd.DataFrame, whose: str = "") -> list[dict[str, str]]:
-    """Rows by network and comparison, the advised state against not fine-tuned too: difference, spread and p; several networks' mean last."""
+    """Rows by network and comparison, the advised state and the last one against not fine-tuned too: difference, spread and p; several networks' mean last."""
     kept = {"lowest_db": "lowest loss", "rule_db": "by the rule"}
     asked = [(column, "last_db", f"{name} against the last step") for column, name in kept.items()]
     asked.append((preferred(found), "start_db", f"{kept[preferred(found)]} against not fine-tuned"))
+    asked.append(("last_db", "start_db", "last step against not fine-tuned"))
     rows = []
     for column, reference, what in asked:
         gaps = compared(found, column, reference)

@@ -10,12 +10,13 @@ from ..tables.methods import RELEASED_RECIPE
 from ..tables.wording import several
 from .measured import signed
 from .significance import Difference
-from .stopping_extents import best_steps, bits, how_many, more_bits, scope, share_taken
-from .stopping_gains import LITTLE, compared, in_the_mean, preferred
+from .stopping_extents import best_steps, bits, how_many, scope, share_taken
+from .stopping_gains import LITTLE, compared, in_the_mean, preferred, tells, untuned
 
 _LIMITS = (
     f"Groups of parameters take turns, a round each. As good is what is no more than {LITTLE} dB apart. Patches are small, so PSNR is not that "
-    "of other pages. What decides sees calibration pictures alone, never an evaluated one."
+    "of other pages. What decides sees calibration pictures alone, never an evaluated one. The page of fine-tuning reads its numbers of steps off "
+    "evaluated pictures, along runs with patches, steps and learning rates of its own: they are none for these runs."
 )
 
 
@@ -40,13 +41,24 @@ def details(start: Start, patience: int) -> str:
     return f"{_behind(start, patience)} {_LIMITS}"
 
 
-def also(start: Start, patience: int) -> str:
-    """Tell of runs that start elsewhere what verdict and details tell."""
+def also(start: Start, patience: int, first: Start) -> str:
+    """Tell of runs that start elsewhere what verdict and details tell, and how what is kept of them compares with that of the first."""
     found = start.found
     last = (
         f"From {start.name} the last step is, against the state of the lowest loss, {_last_step(found, 'lowest_db')}."
     )
-    return " ".join(filter(None, [last, bits(found, "lowest_db"), how_many(found), _behind(start, patience)]))
+    parts = [last, bits(found, "lowest_db"), how_many(found), _behind(start, patience), _beside(start, first)]
+    return " ".join(filter(None, parts))
+
+
+def _beside(start: Start, first: Start) -> str:
+    """What the kept state gives over that of the runs that start as the first do, paired over the seeds that both have."""
+    own, other = (of.found.set_index(["backbone", "seed"])[preferred(of.found)] for of in (start, first))
+    pairs = pd.concat({"own": own, "other": other}, axis=1, join="inner").reset_index()
+    if pairs.empty:
+        return ""
+    gain = given(compared(pairs, "own", "other"))
+    return f"The state kept from {start.name} gives, over that kept from {first.name}, {gain}."
 
 
 def _behind(start: Start, patience: int) -> str:
@@ -68,85 +80,25 @@ def _diverged(found: pd.DataFrame) -> str:
     )
 
 
-def advice(start: Start, among: bool) -> str:
-    """Tell whether to hold pictures out, which state to keep, and from where that was measured.
-
-    Args:
-        among: whether runs start elsewhere too.
-    """
-    found = start.found
-    share = f"{share_taken(found):.0%} of the steps"
-    if max((found[column] - found["last_db"]).mean() for column in ("lowest_db", "rule_db")) <= LITTLE:
-        if not _saves(found):
-            told = "hold no calibration pictures out: the rule saves nothing within these steps, and no state is better than the last."
-            return _begun(start, among, told)
-        told = (
-            f"hold calibration pictures out only to save time: stopping early takes {share} and gives "
-            f"{_over_last(found, 'rule_db')} against the last step."
-        )
-        return _begun(start, among, told)
-    column = preferred(found)
-    told = (
-        "fine-tune as long as their loss may still fall and keep the state of the lowest"
-        if column == "lowest_db" or not _saves(found)
-        else f"stop by their loss, after {share}, and keep the state of the lowest"
-    )
-    gain = _over_last(found, column) + more_bits(found, column) + _worst(found, found[column] - found["last_db"])
-    text = f"hold some calibration pictures out, {told}: over the last step that gives {gain}."
-    if column == "lowest_db" and _saves(found):
-        text += f" Stop early only to save steps: {_in_the_mean(found, 'rule_db')} with {share}."
-    text += _left_out(found, column)
-    return _begun(start, among, text)
-
-
-def _saves(found: pd.DataFrame) -> bool:
-    """Whether stopping early saves steps, as told in whole percent."""
-    return round(share_taken(found), 2) < 1
-
-
-def _left_out(found: pd.DataFrame, column: str) -> str:
-    """Tell where even the state that is kept gains nothing clear on the model before fine-tuning."""
-    gaps = compared(found, column, "start_db")
-    none = [name for name, gap in gaps.items() if gap.mean <= LITTLE or not _tells(found, name, gap)]
-    on = f" on {several(none)}" if none and len(gaps) > 1 else ""
-    told = f" Or leave fine-tuning at this learning rate out{on}, where even this state gains nothing clear over none."
-    return told if none else ""
-
-
-def _begun(start: Start, among: bool, text: str) -> str:
-    """An advice, and from which weight ranges runs start that it is for."""
-    if among:
-        return f"Where fine-tuning starts from {start.name}, {text}"
-    if not _released(start.found):
-        return text[0].upper() + text[1:]
-    return f"Where fine-tuning starts from the released weight ranges, {text} From others no rule was measured."
-
-
-def _released(found: pd.DataFrame) -> bool:
+def released(found: pd.DataFrame) -> bool:
     """Whether runs start from the weight ranges of the released search."""
     return set(found["method"]) == {RELEASED_RECIPE}
 
 
-def _over_last(found: pd.DataFrame, column: str) -> str:
-    """What a state gives over the last step, by network: ``+0.64 ± 0.33 dB on a (clearly) and nothing clear on b and c``."""
-    gaps = compared(found, column, "last_db")
+def given(gaps: Mapping[str, Difference]) -> str:
+    """Tell differences by network: ``+0.64 ± 0.33 dB on a (clearly) and nothing clear on b and c``."""
     if len(gaps) == 1:
-        return _by_network(gaps, False)[0]
-    told = {name: gap for name, gap in gaps.items() if abs(gap.mean) > LITTLE and _tells(found, name, gap)}
+        return by_network(gaps, False)[0]
+    told = {name: gap for name, gap in gaps.items() if abs(gap.mean) > LITTLE and tells(gap)}
     others = [name for name in gaps if name not in told]
     clearly = " clear" * any(abs(gaps[name].mean) > LITTLE for name in others)
-    return several([*_by_network(told, True), *([f"nothing{clearly} on {several(others)}"] if others else [])])
-
-
-def _tells(found: pd.DataFrame, network: str, gap: Difference) -> bool:
-    """Whether a difference is clear, or there is nothing that could leave it in doubt: one seed, or all alike."""
-    return gap.sure or gap.spread == 0 or found.loc[found["backbone"] == network, "seed"].nunique() == 1
+    return several([*by_network(told, True), *([f"nothing{clearly} on {several(others)}"] if others else [])])
 
 
 def _in_the_mean(found: pd.DataFrame, column: str) -> str:
     """What a state gives over the last step: in the mean of several networks, of which a table tells how sure it is, or on the only one."""
     if found["backbone"].nunique() == 1:
-        return _over_last(found, column)
+        return given(compared(found, column, "last_db"))
     gap = in_the_mean(found, column, "last_db")
     return f"{signed(gap.mean)} dB in the mean of the networks{'' if gap.sure else ' (not clearly)'}"
 
@@ -220,7 +172,7 @@ def _last_step(found: pd.DataFrame, kept: str) -> str:
             alike.append(name)
             continue
         word = "worse" if gap.mean > 0 else "better"
-        if len(gaps) > 1 and not _tells(found, name, gap):
+        if len(gaps) > 1 and not tells(gap):
             unclear.append(name)
             continue
         doubt = "" if gap.sure or seeds[name] == 1 else f", which {seeds[name]} seeds cannot tell from nothing"
@@ -239,7 +191,7 @@ def _start(found: pd.DataFrame) -> str:
     lost = (means["full_db"] - means["start_db"]).sort_values(ascending=False)
     name = lost.index[0]
     full, left = means.loc[name, "full_db"], means.loc[name, "full_db"] - means.loc[name, preferred(found)]
-    ranges = "from the released weight ranges, " if _released(found) else ""
+    ranges = "from the released weight ranges, " if released(found) else ""
     on = f" on {name}" if len(means) > 1 else ""
     return (
         f"These runs start {ranges}{lost.iloc[0]:.2f} dB below full precision{on} ({means.loc[name, 'start_db']:.2f} of {full:.2f} dB), "
@@ -262,11 +214,13 @@ def _below(found: pd.DataFrame) -> str:
 
 def _over_start(found: pd.DataFrame) -> str:
     """What the kept state gives against the model before fine-tuning, by network, and how sure that is."""
-    gaps = compared(found, preferred(found), "start_db")
-    return f"Against not fine-tuned {_state(preferred(found))} gives {several(_by_network(gaps, len(gaps) > 1))}."
+    kept = preferred(found)
+    gaps, never = compared(found, kept, "start_db"), untuned(found, kept)
+    told = f"Against not fine-tuned {_state(kept)} gives {several(by_network(gaps, len(gaps) > 1))}."
+    return told + (f" It is step 0, no fine-tuning{f', on {several(never)}' * (len(gaps) > 1)}." if never else "")
 
 
-def _by_network(gaps: Mapping[str, Difference], named: bool) -> list[str]:
+def by_network(gaps: Mapping[str, Difference], named: bool) -> list[str]:
     """Differences with their spread and how sure they are, with the network where there are several."""
     told = []
     for name, gap in gaps.items():

@@ -65,7 +65,12 @@ def _of_comparisons(here: pd.DataFrame) -> str:
     ]
     found = [(sure, of) for sure, of in counts if sure]
     (sure, of), each = found[0], "each " * (len(found) > 1)
-    return f", {each}in {sure} of {of} comparisons" if len(set(found)) == 1 and of >= _MANY and 3 * sure <= of else ""
+    few = len(set(found)) == 1 and of >= _MANY and 3 * sure <= of
+    return f", {each}in {sure} of {of} comparisons on {_sets(here)}" if few else ""
+
+
+def _sets(rows: pd.DataFrame) -> str:
+    return several(list(dict.fromkeys(rows["dataset"])))
 
 
 def advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str:
@@ -79,7 +84,10 @@ def advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str
     standing = {name: _standing(tested[tested["strategy"] == name]) for name in bad}
     always = [name for name, told in standing.items() if not told]
     parts = [f"avoid {several(always)}"] if always else []
-    return "; ".join([text, *parts, *(f"{name} {told}" for name, told in standing.items() if told)]) + "."
+    told = "; ".join([text, *parts, *(f"{name} {told}" for name, told in standing.items() if told)])
+    if tested["dataset"].nunique() > 1:  # the answer counts those on the first set alone
+        told = told.replace(" comparisons", f" comparisons on {_sets(tested)}", 1)
+    return f"{told}."
 
 
 def _as_good(tested: pd.DataFrame) -> str:
@@ -123,8 +131,7 @@ def _standing(rows: pd.DataFrame) -> str:
 
 def span(here: pd.DataFrame) -> str:
     """From the worst to the best strategy, by network."""
-    sets = several(list(dict.fromkeys(here["dataset"])))
-    texts = []
+    sets, texts = _sets(here), []
     for network, rows in here.dropna(subset=["against random"]).groupby("backbone", sort=False):
         rows = rows.sort_values("against random", kind="stable")
         ends = list(dict.fromkeys(_told(row) for row in (rows.iloc[0], rows.iloc[-1])))

@@ -28,6 +28,7 @@ class Moved:
         worth: released minus percentile 0, the extremes of what calibration saw.
         worst: the percentile but 0 of the lowest PSNR; ``most``: released minus it.
         starts: released minus a start that follows no percentile, by its name; ``start_fab``: its FAB.
+        dataset: the set that all of this was measured on.
     """
 
     network: str
@@ -42,6 +43,7 @@ class Moved:
     most: Difference
     starts: Mapping[str, Difference]
     start_fab: Mapping[str, float]
+    dataset: str
 
     @property
     def psnr(self) -> pd.Series:
@@ -63,6 +65,12 @@ class Moved:
         """The best percentile against the worst, over seeds; positive by its making. None where they share no seed."""
         pair = self.values[self.psnr.idxmax()], self.values[self.psnr.idxmin()]
         return paired_difference(*pair) if share_seeds(*pair) else None
+
+    @property
+    def advised(self) -> float:
+        """The best percentile, or the extremes where they too are clearly better than the released one and not told from the best."""
+        below = paired_difference(self.values[self.best], self.values[EXTREMES])
+        return EXTREMES if self.worth.sure and self.worth.mean < 0 and not below.sure else self.best
 
     def up_to(self, level: float) -> float:
         """The same of percentiles up to one."""
@@ -128,7 +136,9 @@ def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     starts = {start: paired_difference(psnr[released], of["psnr_y_db"]) for start, of in others.items()}
     start_fab = {start: float(of["fab"].mean()) for start, of in others.items()}
     fab = swept.groupby("level")["fab"].mean()
-    return Moved(network, which, name, psnr, fab, best, lost, worth, worst, most, starts, start_fab)
+    return Moved(
+        network, which, name, psnr, fab, best, lost, worth, worst, most, starts, start_fab, here["dataset"].iloc[0]
+    )
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The sentences and tables about where thresholds start."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..tables.wording import least_to_most, several
 from .significance import Difference, paired_difference, share_seeds
-from .threshold_gains import Dealt, Moved
+from .threshold_gains import EXTREMES, Dealt, Moved
 from .threshold_starts import CONSTANT, IMAGES, LAYERS, RANDOM, RELEASED, STARTS
 
 _NOTICEABLE = 0.1  # dB
@@ -32,8 +32,8 @@ def advice(found: Sequence[Moved]) -> str:
     for which, here in _parts(found).items():
         better = [moved for moved in here if moved.lost.sure]
         texts += [
-            f"try {_percentile(of[0].best)} instead of {RELEASED[which]} for {which}{_places(of, found)}"
-            for of in _alike(better)
+            f"try {_advised(of[0])} instead of {RELEASED[which]} for {which}{_places(of, found)}{_as_good(of, found)}"
+            for of in _alike(better, lambda moved: moved.advised)
         ]
         rest = [moved for moved in here if moved not in better]
         if rest:
@@ -42,7 +42,23 @@ def advice(found: Sequence[Moved]) -> str:
         constant = [moved for moved in here if CONSTANT in moved.starts and _gains(moved.starts[CONSTANT])]
         if constant:
             texts.append(f"constants do better{_places(constant, found)}")
-    return "; ".join(texts) + "."
+    sets = list(dict.fromkeys(moved.dataset for moved in found))
+    itself = "itself" if len(sets) == 1 else "themselves"
+    return (
+        f'{"; ".join(texts)}. Percentiles were compared on {several(sets)} {itself}, with the method "{found[0].name}".'
+    )
+
+
+def _advised(moved: Moved) -> str:
+    layers = (moved.which, moved.advised) == (LAYERS, EXTREMES)
+    return "0 (the same bits for all layers)" if layers else _percentile(moved.advised)
+
+
+def _as_good(here: Sequence[Moved], found: Sequence[Moved]) -> str:
+    """The best percentiles of networks on which the extremes, which are not told from them, are advised."""
+    near = [moved for moved in here if moved.advised != moved.best]
+    told = [f"{moved.best:g}{_places([moved], found)}" for moved in near]
+    return f" (or {several(told)}, which cannot be told from it)" if near else ""
 
 
 def _gains(released_minus_it: Difference) -> bool:
@@ -53,11 +69,11 @@ def _percentile(level: float) -> str:
     return "0 (the extremes)" if level == 0 else f"{level:g}"
 
 
-def _alike(better: Sequence[Moved]) -> list[list[Moved]]:
+def _alike(better: Sequence[Moved], level: Callable[[Moved], float] = lambda moved: moved.best) -> list[list[Moved]]:
     """Return those that one percentile suits best together."""
     groups: dict[float, list[Moved]] = {}
     for moved in better:
-        groups.setdefault(moved.best, []).append(moved)
+        groups.setdefault(level(moved), []).append(moved)
     return list(groups.values())
 
 
@@ -81,7 +97,7 @@ def matters(found: Sequence[Moved]) -> str:
         widest = max(here, key=lambda moved: moved.span)
         most = f"{widest.span:.2f} dB"
         ends = widest.ends
-        doubt = "" if ends is not None and (ends.sure or ends.spread == 0) else ", not clearly"
+        doubt = "" if ends is not None and (ends.sure or ends.spread == 0) else ", the largest not clearly"
         levels = sorted({level for moved in here for level in moved.psnr.index})
         near = [level for level in levels if max(moved.up_to(level) for moved in here) <= _NOTICEABLE]
         if near and near[-1] == levels[-1]:
@@ -245,7 +261,7 @@ def rows(moved: Moved) -> list[dict[str, str]]:
             "FAB": f"{moved.fab[released]:.2f}",
             "against": name,
             "its FAB": f"{fab:.2f}",
-            **{_SIGNED.get(key, key): cell for key, cell in difference.cells("p (paired)").items()},
+            **{_SIGNED.get(key, key): cell for key, cell in difference.cells("p (paired, not adjusted)").items()},
             "all percentiles span (dB)": f"{moved.span:.2f}",
             "seeds": str(moved.seeds),
         }
@@ -263,7 +279,7 @@ def rows_blind(dealt: Sequence[Dealt]) -> list[dict[str, str]]:
             "PSNR-Y (dB)": f"{of.psnr:.2f}",
             **{
                 ("minus the same FAB dealt blindly (dB)" if key == "difference (dB)" else key): cell
-                for key, cell in of.gain.cells("p (paired)").items()
+                for key, cell in of.gain.cells("p (paired, not adjusted)").items()
             },
             "seeds": str(of.seeds),
         }

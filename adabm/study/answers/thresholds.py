@@ -23,7 +23,8 @@ QUESTION = Question(
     "extremes, only what lies beyond all that calibration saw gets other bits: no layer, and few pictures. Other starts follow no "
     "percentile: thresholds of images drawn between the extremes, or 15 and 50 for all networks and pictures; factors of layers dealt "
     "to other layers. The same factor for all layers is percentile 0. Bits dealt to pictures blindly are what the same FAB gives in the "
-    "mean over all choices of pictures, from models whose pictures all get one bit fewer, the base, or one bit more.",
+    "mean over all choices of pictures, from models whose pictures all get one bit fewer, the base, or one bit more. What is called clear is not "
+    "adjusted for the number of starts.",
     "Quality and bits against the start of thresholds: percentiles, and, apart, random and constant ones",
 )
 _APART = {RANDOM: (54.0, "random"), CONSTANT: (61.0, "constant")}

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figures import INK, SLATE, family_color, network_styles, study_style
+from .series import name_lines
 
 _WORST = -8.0  # dB at which colours end
 _LETTER, _PANEL = 0.055, 2.2  # inches: of a letter in the name of a layer, and at least of a panel
@@ -56,17 +57,19 @@ def plot_kept(layers: pd.DataFrame) -> Figure:
 def _shares(axis: Axes, layers: pd.DataFrame) -> None:
     names = [name for name in layers if name.startswith("kept ") and name != "kept all"]
     bits = np.array([int(name.split()[1]) for name in names])
-    styles = network_styles(dict.fromkeys(layers["backbone"]))
+    styles, ends = network_styles(dict.fromkeys(layers["backbone"])), {}
     for place, (backbone, here) in enumerate(layers.groupby("backbone", sort=False)):
         low, middle, high = here[names].quantile([0.25, 0.5, 0.75]).to_numpy()
         aside = bits + 0.08 * (place - (len(styles) - 1) / 2)  # no bar on another
         bars = [middle - low, high - middle]
-        axis.errorbar(aside, middle, bars, **styles[backbone], ms=4.5, lw=1.4, capsize=2, elinewidth=1, label=backbone)
-    axis.legend(loc="upper left")
+        axis.errorbar(aside, middle, bars, **styles[backbone], ms=4.5, lw=1.4, capsize=2, elinewidth=1)
+        ends[backbone] = (aside[-1], middle[-1])
     axis.set(
         ylim=(0, 1), xlabel="bits that are searched for", title="best share of a layer's range (median and quartiles)"
     )
     axis.set_xticks(bits)
+    axis.set_xlim(axis.get_xlim())  # names stand by what is drawn
+    name_lines(axis, ends, styles)
 
 
 def _matrix(axis: Axes, gaps: pd.DataFrame) -> None:

@@ -97,8 +97,9 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
             else grouped.std().fillna(0.0)
         )
         if len(middle):
-            ends[name] = (middle.index[-1], middle.iloc[-1])
             of_numbers = middle.index.isin(data.loc[~data["apart"], "x"])
+            line = middle[of_numbers] if of_numbers.any() else middle
+            ends[name] = (line.index[-1], line.iloc[-1])
             for shown, style in ((of_numbers, {"label": name}), (~of_numbers, {"ls": "none"})):
                 if not shown.any():
                     continue

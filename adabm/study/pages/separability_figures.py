@@ -14,7 +14,7 @@ def plot_separability(shares: pd.DataFrame, gains: pd.DataFrame) -> Figure:
 
     Args:
         shares: ``backbone``, ``added`` bits, and a share for ``layer``, ``picture`` and ``interaction``.
-        gains: ``backbone``, ``policy``, ``to_fp_db`` and ``to_fp_db_std``, its spread over seeds.
+        gains: ``backbone``, ``policy``, ``to_fp_db`` and between what 95 % of its draws lie, ``least`` and ``most``.
     """
     networks, policies = (list(dict.fromkeys(gains[name])) for name in ("backbone", "policy"))
     with study_style():
@@ -55,7 +55,7 @@ def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[s
         axis.barh(
             rows,
             here["to_fp_db"],
-            xerr=here["to_fp_db_std"],
+            xerr=[(here["to_fp_db"] - here["least"]).clip(lower=0), (here["most"] - here["to_fp_db"]).clip(lower=0)],
             height=0.9 * height,
             color=colors,
             ecolor="black",
@@ -68,5 +68,7 @@ def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[s
     axis.axvline(0, color="0.3", lw=0.8)
     axis.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlabel("gain at equal FAB (dB, to the full-precision output); whiskers: spread over seeds")
+    axis.set_xlabel(
+        "gain at equal FAB (dB, to the full-precision output); whiskers: 95 % of draws of patches and seeds"
+    )
     axis.grid(axis="y", visible=False)

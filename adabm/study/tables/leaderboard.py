@@ -120,6 +120,16 @@ def bits_of(setting: str) -> int:
     return by_bits(setting)[0][1]
 
 
+def fewer_bits(one: str, other: str) -> bool:
+    """Whether a setting has fewer bits than another in weights or activations, in none more, and the same layers quantized.
+
+    >>> fewer_bits("W4A4 FQ", "W6A6 FQ"), fewer_bits("W8A6", "W6A6"), fewer_bits("W4A4", "W6A6 FQ")
+    (True, False, False)
+    """
+    (bits, kind), (others, other_kind) = ((by_bits(setting)[0], setting.partition(" ")[2]) for setting in (one, other))
+    return bits != others and kind == other_kind and all(a <= b for a, b in zip(bits, others))
+
+
 def rivals(board: pd.DataFrame) -> pd.DataFrame:
     """The recipes of the first board beside the best, but those whose codes take more bits than the FAB."""
     rows = first_board(board)
