@@ -11,6 +11,7 @@ from adabm.cli import main
 from adabm.errors import DataError, TableError
 from adabm.study import write_provenance
 from adabm.study.origin import fingerprint, provenance, verification
+from adabm.study.origin.file_hashes import sha256
 from adabm.study.origin.provenance import input_names, notebook_code_hash, table_id
 from adabm.study.origin.verification import PROBLEM, verify_results
 from helpers.study_tables import write_results
@@ -43,7 +44,7 @@ def test_untouched_tables_verify(results):
         v.verified and v.findings == () for v in verdicts
     )
     record = record_of(results)
-    assert record["table"] == "test/set_size" and record["table_sha256"] == fingerprint.sha256(
+    assert record["table"] == "test/set_size" and record["table_sha256"] == sha256(
         results / "set_size" / "set_size.csv"
     )
     assert verdicts[0].version == record["version"] == f"{record['adabm_version']}+{record['table_sha256'][:8]}"

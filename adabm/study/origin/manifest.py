@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...files import read_bytes, read_text, write_atomically
-from .fingerprint import sha256
+from .file_hashes import sha256
 from .history import code_state
 from .provenance import SPEED_CODE, STUDY_CODE, answer_code
 from .table_changes import sums_of

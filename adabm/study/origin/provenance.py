@@ -17,7 +17,8 @@ from ...errors import TableError
 from ...files import read_text, real, write_atomically
 from ...yaml_files import read_yaml
 from ..variables import STAGE_VARIABLE
-from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
+from .file_hashes import sha256
+from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash
 from .named_files import named_files, names_engine
 
 PACKAGES = (

@@ -12,7 +12,7 @@ from ...errors import DataError
 from ...files import read_bytes, read_text, real
 from ...validation import shown as told
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
-from .fingerprint import sha256
+from .file_hashes import sha256
 from .manifest import MANIFEST, differing_files, published_files, read_manifest, read_sums
 from .table_changes import tell_changes
 

@@ -14,7 +14,8 @@ from ...errors import DataError, TableError
 from ...files import real
 from ..plan.root import find_root
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
-from .fingerprint import code_hash, sha256
+from .file_hashes import sha256
+from .fingerprint import code_hash
 from .history import tell_definitions
 from .manifest import MANIFEST, read_manifest
 from .provenance import (
