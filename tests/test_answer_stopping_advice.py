@@ -66,7 +66,7 @@ def test_what_the_lowest_loss_gains_is_told_by_network_and_what_stopping_gives_u
         "to save steps: with 70% of them 1.00 dB less in the mean."
     )
     first = stopping.conclusion(both, 2)[0]
-    against = "dB in the mean of the networks (not clearly) against the last step"
+    against = "dB in the mean of the networks against the last step"
     assert f"gives +0.50 {against}; no run loses more than 0.05 dB. Stopping" in first
     assert f"gives -0.50 {against}; the worst run on net -1.00 dB." in first
 

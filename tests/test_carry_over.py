@@ -10,6 +10,8 @@ import pytest
 import adabm
 from adabm.cli import main as adabm_main
 from adabm.study.origin.dependencies import CodeTree
+from adabm.study.origin.fingerprint import NEUTRAL, definitions_hash
+from adabm.study.origin.provenance import ALL_CODE
 from adabm.study.origin.verification import verify_results
 from helpers.study_tables import write_results
 from pipelines.stages import carry_over
@@ -170,15 +172,51 @@ def test_what_cannot_be_compared_is_left_whatever_the_evidence(root, monkeypatch
     assert told in capsys.readouterr().out
 
 
+GONE = "0" * 40
+EARLIER = {"from_commit": GONE, "reason": "computed again", "differing": {"quantizing": 3}}
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """The hashes of the code in the copy of the package, as a provenance has them."""
+    tree, record = CodeTree.of_folder(root / "adabm"), records(root)["timing"]
+    reached = {name: tree.reached(ALL_CODE[name], NEUTRAL) for name in record["code_sha256"]}
+    return {n: definitions_hash(tree.definitions(found), record["packages"]["torch"]) for n, found in reached.items()}
+
+
 @pytest.mark.slow
 def test_a_table_whose_commit_is_gone_is_compared_with_what_it_was_carried_over_to(root, monkeypatch, capsys):
-    written_by(root, "0" * 40, carried_over={"from_commit": "0" * 40, "reason": "equal syntax trees"})
-    commit(root)
+    change(root, METRICS, "def psnr_y(", "_SHOWN = 5\n\n\ndef psnr_y(")  # which stands elsewhere in the package, too
+    written_by(root, GONE, carried_over=EARLIER, code_sha256=hashes(root))
+    recorded = commit(root)
+    change(root, METRICS, "_SHOWN = 5", "EXTRA = 1")
+    for path in (root / "results").rglob("*.provenance.json"):
+        path.write_text(path.read_text() + "\n")
+    commit(root)  # changes code and provenance, and not what that says of the code
     assert run(monkeypatch) == 0 and capsys.readouterr().out.count("carried over") == 2
-    change(root, METRICS, "def psnr_y(", "EXTRA = 1\n\n\ndef psnr_y(")
-    written_by(root, "0" * 40, carried_over={"from_commit": "0" * 40, "reason": "computed again"})
+    for record in records(root).values():
+        assert record["carried_over"] == {
+            "from_commit": recorded,
+            "reason": "equal syntax trees",
+            "earlier": EARLIER,
+        }
+    assert all(verdict.verified for verdict in verify_results())
+    assert verify_results()[0].findings[0].what == (
+        f"it was carried over from the code of commit {recorded[:10]}: equal syntax trees; before that "
+        "from the code of commit 0000000000: computed again (definitions that differ: 3 of quantizing)"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("evidence", [(), ("--evidence", "computed again")])
+def test_code_that_is_not_the_recorded_one_stands_for_none(root, monkeypatch, capsys, evidence):
+    """As in a clone without history, where the one commit changed all files."""
+    written_by(root, GONE, carried_over=EARLIER)
     commit(root)
-    assert run(monkeypatch) == 1 and "measuring: EXTRA (engines/metrics.py)" in capsys.readouterr().out
+    before = records(root)
+    assert run(monkeypatch, *evidence) == 1 and records(root) == before
+    told = capsys.readouterr().out
+    assert "test/set_size: commit 0000000000, which wrote it, is not in this clone" in told
+    assert "git fetch --unshallow" in told
 
 
 def test_a_commit_without_the_package_is_told(root, monkeypatch, capsys):
@@ -189,7 +227,10 @@ def test_a_commit_without_the_package_is_told(root, monkeypatch, capsys):
 
 def test_wrong_calls_are_told(root, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
-    assert run(monkeypatch, "empty") == 1 and "empty: no table with a provenance there" in capsys.readouterr().err
+    for wrong in ("empty", "resluts"):
+        assert run(monkeypatch, "results/test/timing", wrong) == 1
+        captured = capsys.readouterr()
+        assert f"carry_over: {wrong}: no table with a provenance there" in captured.err and not captured.out
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, "--evidence", " ")
     assert "--evidence must tell something" in capsys.readouterr().err

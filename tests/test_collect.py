@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from test_summary import PUBLISHED, SAME_AS, row, summary
 
-from adabm.study import comparison_markdown, with_published
+from adabm.study import comparison_markdown, with_published, write_provenance
+from adabm.study.tables.reference import reference_table
 from pipelines.stages import collect
 
 
@@ -19,7 +20,7 @@ def test_reference_table_compares_full_precision_on_whole_pictures():
         row("fp32", psnr=1.0, dataset="other"),
     )
     references = pd.DataFrame([dict(network="net", scale=4, dataset="Set5", psnr_y_db=32.10, source="a paper")])
-    (found,) = collect.reference_table(measured, references).to_dict("records")
+    (found,) = reference_table(measured, references).to_dict("records")
     assert found == dict(
         network="net",
         scale=4,
@@ -53,6 +54,13 @@ def test_comparison_holds_what_was_measured_and_published():
     assert comparison_markdown(with_published(summary(row("fp32", psnr=32.0)), PUBLISHED, {})) == ""
 
 
+def write_evaluation(results, table: pd.DataFrame) -> None:
+    path = results / "evaluation" / "evaluation_summary.csv"
+    path.parent.mkdir()
+    table.to_csv(path, index=False)
+    write_provenance(path, results, {}, [], 0)
+
+
 def collect_into(monkeypatch, results, references) -> int:
     arguments = ["--results", str(results), "--title", "A study", "--references", str(references)]
     monkeypatch.setattr(sys, "argv", ["collect", *arguments])
@@ -61,13 +69,12 @@ def collect_into(monkeypatch, results, references) -> int:
 
 @pytest.mark.slow
 def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
-    (tmp_path / "evaluation").mkdir()
     table = with_published(
         summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("minmax", psnr=30.0), row("omse")),
         PUBLISHED,
         SAME_AS,
     )
-    table.to_csv(tmp_path / "evaluation" / "evaluation_summary.csv", index=False)
+    write_evaluation(tmp_path, table)
     (tmp_path / "references.csv").write_text("network,scale,dataset,psnr_y_db,source\nnet,4,Set5,32.10,a paper\n")
     assert collect_into(monkeypatch, tmp_path, tmp_path / "references.csv") == 0
     assert json.loads((tmp_path / "metrics.json").read_text()) == {
@@ -85,13 +92,13 @@ def test_collect_writes_tables_figures_and_metrics(tmp_path, monkeypatch):
     for figure in ("loss", "psnr_versus_bitops"):
         assert all((report / f"{figure}.{kind}").stat().st_size > 1000 for kind in ("png", "svg"))
     assert "net on Set5" in (report / "report.html").read_text() and not (report / "study.csv").exists()
+    table.assign(psnr_y_db=40.0).to_csv(tmp_path / "evaluation" / "evaluation_summary.csv", index=False)
+    assert collect_into(monkeypatch, tmp_path, tmp_path / "references.csv") == 1
 
 
 @pytest.mark.slow
 def test_without_reference_or_published_number_nothing_is_compared(tmp_path, monkeypatch):
-    (tmp_path / "evaluation").mkdir()
-    table = with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5)), PUBLISHED, {})
-    table.to_csv(tmp_path / "evaluation" / "evaluation_summary.csv", index=False)
+    write_evaluation(tmp_path, with_published(summary(row("fp32", psnr=32.0), row("adabm", psnr=31.5)), PUBLISHED, {}))
     (tmp_path / "references.csv").write_text("network,scale,dataset,psnr_y_db,source\nother,4,Set5,32.10,a paper\n")
     assert collect_into(monkeypatch, tmp_path, tmp_path / "references.csv") == 0
     written = {path.name for path in (tmp_path / "report").iterdir()}

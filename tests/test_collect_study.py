@@ -7,11 +7,14 @@ import sys
 import pandas as pd
 import pytest
 
-from adabm.study import write_table
+from adabm.study import write_provenance, write_table
 from adabm.study.answers import questions
+from adabm.study.origin.fingerprint import code_hash
+from adabm.study.origin.provenance import COLLECTING_CODE
 from adabm.study.tables.presentation import latex_text, readable
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
+from helpers.pages import ROOT
 from helpers.study_tables import not_run, row, write_results
 from pipelines.stages import collect as stage
 from pipelines.stages.numbers import main_numbers
@@ -64,6 +67,7 @@ def test_latex_is_escaped_and_balanced(tmp_path, monkeypatch):
         ),
         results / "sampling" / "sampling.csv",
     )
+    write_provenance(results / "sampling" / "sampling.csv", tmp_path, {}, [], 0)
     assert collect(monkeypatch, results) == 0
     text = (results / "report" / "study.tex").read_text()
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 2 and text.count(r"\bottomrule") >= 2
@@ -165,3 +169,54 @@ def test_answers_list_the_conclusions(tmp_path, monkeypatch):
         "* **How many calibration pictures are needed?**\n  * One sentence.\n  * Another.\n"
         "* **How long does it take?**\n  * With **20** pictures, timing loses 1.05 dB.\n"
     )
+
+
+def edited(results):
+    path = results / "set_size" / "set_size.csv"
+    path.write_text(path.read_text().replace("30.0", "31.0"))
+    return results
+
+
+def of_another_profile(results):
+    return results.rename(results.parent / "other")
+
+
+def without_provenance(results):
+    (results / "set_size" / "set_size.provenance.json").unlink()
+    return results
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        (edited, "test/set_size/set_size.csv: was changed after it was written"),
+        (of_another_profile, "set_size.csv: its provenance is that of test/set_size, not of other/set_size"),
+        (without_provenance, "set_size.csv: has no provenance (set_size.provenance.json)"),
+    ],
+)
+def test_a_table_that_is_not_the_measured_one_is_refused(tmp_path, monkeypatch, capsys, changed, told):
+    results = changed(write_results(tmp_path, "set_size"))
+    assert collect(monkeypatch, results) == 1 and not (results / "report").exists()
+    error = capsys.readouterr().err
+    assert f"{told}; restore both files (git checkout), or run the stage question@set_size again (dvc repro)" in error
+
+
+def test_what_an_earlier_collection_left_goes_and_nothing_else(tmp_path, monkeypatch, capsys):
+    results = write_results(tmp_path, "set_size")
+    report, earlier = results / "report", ROOT / "results" / "demo" / "report"
+    report.mkdir()
+    names = ["leaderboard.csv", "leaderboard.provenance.json", "leaderboard_bits.png", "comparison.md", "study.tex"]
+    for name in names:
+        report.joinpath(name).write_bytes((earlier / name).read_bytes() if (earlier / name).exists() else b"earlier")
+    for name in ("notes.md", "loss.txt"):
+        report.joinpath(name).write_text("mine")
+    assert collect(monkeypatch, results) == 0
+    removed = ", ".join(sorted(set(names) - {"study.tex"}))
+    assert f"removed what an earlier collection left in {report}: {removed}\n" in capsys.readouterr().out
+    written = {"answers.md", "report.html", "study.md", "study.tex"}
+    written |= {f"{name}.{kind}" for name in ("study", "study_summary") for kind in ("csv", "provenance.json")}
+    assert {path.name for path in report.iterdir()} == written | {"notes.md", "loss.txt"}
+    page = (report / "report.html").read_text()
+    assert "all networks, sets and settings" not in page and "The leaderboard evaluates" not in page
+    record = json.loads((report / "study_summary.provenance.json").read_text())
+    assert record["code_sha256"]["collecting"] == code_hash(*COLLECTING_CODE["collecting"])

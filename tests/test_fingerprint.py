@@ -33,6 +33,7 @@ from adabm.study.origin.fingerprint import (
     definitions_hash,
     package,
 )
+from adabm.study.origin.provenance import COLLECTING_CODE
 
 PACKAGE = Path(adabm.__file__).parent
 
@@ -209,6 +210,7 @@ BEYOND = (
     "study.running.simulation",
     "study.tables.network_board",
     "study.tables.presentation",
+    "study.tables.reference",
     "study.tables.study_summary",
     "wrapping",
 )
@@ -259,6 +261,10 @@ def test_what_is_neutral_exists_and_is_imported():
         ),
         (MEASURING, "engines.cost engines.metrics engines.tiles pictures.resize networks.describe"),
         (INTERVENING, "steps.deal_factors quantization.model"),
+        (
+            COLLECTING_CODE["collecting"],
+            "study.tables.summary study.tables.study_summary study.tables.leaderboard study.tables.times study.tables.schema",
+        ),
         (STUDYING, "study.running.bench study.running.timing study.running.traces study.tables.schema"),
     ],
 )

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from adabm.pictures.writing import write_image
 from helpers.cli_files import TINY, smooth, write_files
-from helpers.downloads import write_downloads, write_test_manifest
-from helpers.foreign_forwards import edsr_pytorch_weights
+from helpers.downloads import write_downloads, write_test_manifest, write_weights
 from helpers.forked import Forked
 from helpers.fuzzing import times, told
 from helpers.study_tables import write_results
@@ -128,9 +126,7 @@ def test_prepare_benchmarks(request, tmp_path):
 
 @pytest.mark.slow
 def test_prepare_weights(request, tmp_path):
-    (tmp_path / "downloads").mkdir()
-    torch.save(dict(edsr_pytorch_weights(4, 2, (2, 2))), tmp_path / "downloads" / "edsr_baseline_x4-6b446fab.pt")
-    words = "edsr_baseline_x4 --downloads downloads --output out".split()
+    words = ["edsr_baseline_x4", *"--downloads downloads --output out --manifest".split(), write_weights(tmp_path)]
     survives(request, Command(tmp_path, "pipelines.prepare.weights", *words), tmp_path / "out", kills=2)
 
 

@@ -172,9 +172,12 @@ def test_which_parameters_may_be_empty():
 
 
 def test_what_no_question_can_be_asked_with_is_refused():
-    kinds = "share: float\nside: int\nrate: float\nsets: list[str]\nsteps: list[int]\nbackbones: dict[str, dict]\nnetworks: dict[str, dict]\nplan: list[dict]\n"
+    kinds = "setting: str\nshare: float\nside: int\nrate: float\nsets: list[str]\nsteps: list[int]\n"
+    kinds += "backbones: dict[str, dict]\nnetworks: dict[str, dict]\nplan: list[dict]\n"
     declared = {line.target.id: line.annotation for line in ast.parse(kinds).body}
-    right = dict(share=0.1, side=1, rate=0.0, sets=["a"], steps=[1, 2], backbones={"x": {"seeds": [0]}})
+    right = dict(
+        setting="W4A4 FQ", share=0.1, side=1, rate=0.0, sets=["a"], steps=[1, 2], backbones={"x": {"seeds": [0]}}
+    )
     right |= dict(networks={"a": {"backbone": "x", "seeds": [0]}, "b": {"backbone": "x", "sets": ["c"], "seeds": [0]}})
     right |= dict(plan=[{"seeds": [0, 0]}])  # where a cell that is there twice is kept once
     assert check_parameters(declared, right, "n") == right
@@ -188,6 +191,8 @@ def test_what_no_question_can_be_asked_with_is_refused():
     wrong += [("backbones", {"x": {"seeds": [1, 1]}}), ("backbones", {"x": {"side": 0}})]
     wrong += [("backbones", {"x": {"seeds": [0]}, "weights/x.safetensors": {"seeds": [1]}})]
     wrong += [("networks", {name: {"backbone": "x", "seeds": [seed]} for seed, name in enumerate("ab")})]
+    wrong += [("backbones", {"x": {"seeds": seeds}}) for seeds in ([], [0.5], [1.0])]
+    wrong += [("setting", ""), ("sets", [""]), ("backbones", {"x": {"setting": ""}})]
     for key, value in wrong:
-        with pytest.raises(ConfigError, match=f"n: '{key}.*(cannot be|twice)"):
+        with pytest.raises(ConfigError, match=f"n: '{key}.*(cannot be|twice|is empty)"):
             check_parameters(declared, right | {key: value}, "n")

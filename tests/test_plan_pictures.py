@@ -36,6 +36,15 @@ def test_pairs_of_another_scale(root):
     )
 
 
+def test_one_picture_under_two_names_is_told(root, recwarn):
+    read_plan([part()], root, EFFORT)
+    assert not [warning for warning in recwarn if "are one picture" in str(warning.message)]
+    folder = root / "data" / "First" / "HR"
+    shutil.copy(folder / "a.png", folder / "z.png")
+    with pytest.warns(UserWarning, match="First: a.png and z.png are one picture, which counts 2 times; remove"):
+        read_plan([part()], root, EFFORT)
+
+
 def test_ground_truth_smaller_than_the_scale(root):
     write_image(root / "data" / "First" / "HR" / "c.png", np.zeros((9, 1, 3), np.uint8))
     refused(root, ImageError, "HR/c.png: 1x9 pixels are less than the scale 2")

@@ -189,6 +189,9 @@ def test_a_set_with_low_resolution_pictures_of_some_alone(prepare, capsys):
     some = {name: data for name, data in CONTENT["Set5_x4"].items() if name != "img_002_SRF_4_LR.png"}
     assert prepare("--sets", "Set5", content={**CONTENT, "Set5_x4": some}) == 1
     assert "Set5_x4: holds no low-resolution picture of img_002 at scale 4" in capsys.readouterr().err
+    more = CONTENT["Set5_x4"] | {f"img_00{i}_SRF_4_LR.png": png(picture(i, 8, 6)) for i in (3, 4)}
+    assert prepare("--sets", "Set5", content={**CONTENT, "Set5_x4": more}) == 1
+    assert "Set5_x4: holds no ground truth of img_003, img_004 at scale 4" in capsys.readouterr().err
 
 
 def test_every_real_file_counts_as_what_it_is():

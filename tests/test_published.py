@@ -134,6 +134,15 @@ def test_a_profile_without_any_record_is_not_passed_over(root, capsys):
     assert ".provenance.json is missing" in verify(capsys, status=1)
 
 
+def test_a_profile_of_which_nothing_is_left_is_told(root, capsys):
+    shutil.copytree(root / "results" / "test", root / "results" / "gone")
+    commit(root)
+    shutil.rmtree(root / "results" / "gone")
+    for folders in ((), ("results",)):
+        assert "problem (manifest): results/gone/manifest.json is missing; restore it" in verify(capsys, *folders)
+    verify(capsys, "results/test", status=0)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "other", "files": {}}', "[" * 100_000])
 def test_a_damaged_manifest_is_a_problem(root, capsys, text):
     (root / "results/test" / MANIFEST).write_text(text)
@@ -257,20 +266,26 @@ def test_changes_of_a_table(tmp_path, now, told):
 
 
 def test_pages_show_what_the_results_say(root, capsys):
-    for (page, marker), (name, _) in SHOWN.items():
+    table, other = "| a |\n| b |\n| c |\n", "\n### another network\n\n| a |\n| d |\n"
+    for (page, marker), (name, section) in SHOWN.items():
         source, target = root / name, root / page
         source.parent.mkdir(parents=True, exist_ok=True)
-        source.write_text("| a |\n| b |\n| c |\n")
+        headings = [heading for of, heading in SHOWN.values() if of == name and heading is not None]
+        source.write_text(("".join(f"{heading}\n\n{table}\n" for heading in headings) or table) + other)
         target.parent.mkdir(exist_ok=True)
-        rows = "| a |\n| c |\n" if marker == "short" else source.read_text()
+        rows = "| a |\n| c |\n" if marker == "short" else source.read_text() if section is None else table
         before = target.read_text() if target.exists() else "# Page\n"
         target.write_text(f"{before}\n<!-- {marker}:start -->\n{rows}<!-- {marker}:end -->\n")
     assert "19 published files and parts of pages compared, 0 problems" in verify(capsys, status=0)
-    for page, line, marker in (("README.md", 5, "short"), ("docs/results.md", 6, "results")):
+    for page, line, marker in (("README.md", 5, "short"), ("docs/results.md", 8, "results")):
         text = (root / page).read_text()
         replace(root / page, "| c |", "| d |")
         assert f"problem (page): {page}, line {line} ({marker}), is not what " in verify(capsys)
         (root / page).write_text(text)
+    page = (root / "README.md").read_text()
+    replace(root / "README.md", "| a |\n| c |\n", "| c |\n")  # a row that is no head
+    assert "problem (page): README.md, line 4 (short), is not what " in verify(capsys)
+    (root / "README.md").write_text(page)
     replace(root / "docs/results.md", "answers:end", "answer:end")
     assert "has no part between the markers answers:start and answers:end" in verify(capsys)
     replace(root / "docs/results.md", "answer:end", "answers:end")

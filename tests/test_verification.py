@@ -11,6 +11,7 @@ from adabm.cli import main
 from adabm.errors import DataError, TableError
 from adabm.study import write_provenance
 from adabm.study.origin import fingerprint, provenance, verification
+from adabm.study.origin.file_hashes import sha256
 from adabm.study.origin.provenance import input_names, notebook_code_hash, table_id
 from adabm.study.origin.verification import PROBLEM, verify_results
 from helpers.study_tables import write_results
@@ -43,7 +44,7 @@ def test_untouched_tables_verify(results):
         v.verified and v.findings == () for v in verdicts
     )
     record = record_of(results)
-    assert record["table"] == "test/set_size" and record["table_sha256"] == fingerprint.sha256(
+    assert record["table"] == "test/set_size" and record["table_sha256"] == sha256(
         results / "set_size" / "set_size.csv"
     )
     assert verdicts[0].version == record["version"] == f"{record['adabm_version']}+{record['table_sha256'][:8]}"
@@ -156,6 +157,15 @@ def test_a_changed_answer_is_found(results, tmp_path):
     assert problems()["test/set_size"] == ["code"]
 
 
+def test_changed_code_of_a_collected_table_is_found(results, tmp_path):
+    path = results / "set_size" / "set_size.csv"
+    code = provenance.CODE | provenance.COLLECTING_CODE
+    write_provenance(path, tmp_path, {}, [], 0, code=code, params_file="params.yaml", block="set_size")
+    assert problems()["test/set_size"] == []
+    record_of(results, lambda r: r["code_sha256"].update(collecting="0"))
+    assert problems()["test/set_size"] == ["code"]
+
+
 def test_another_torch_is_a_note_and_not_changed_code(results):
     def older(record):
         record["packages"]["torch"] = "1.0"
@@ -182,7 +192,14 @@ def test_a_table_that_was_carried_over_is_a_note(results, capsys):
 
 
 @pytest.mark.parametrize(
-    "told", [[], {}, dict(from_commit=None, reason="x"), dict(from_commit="0", reason="x", differing=[])]
+    "told",
+    [
+        [],
+        {},
+        dict(from_commit=None, reason="x"),
+        dict(from_commit="0", reason="x", differing=[]),
+        dict(from_commit="0", reason="x", earlier=dict(reason="y")),
+    ],
 )
 def test_a_note_that_tells_nothing_is_damage(results, told):
     record_of(results, lambda r: r.update(carried_over=told))

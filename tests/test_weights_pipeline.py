@@ -1,12 +1,10 @@
 """The stage that converts downloaded weights."""
 
 import pytest
-import torch
 
 from adabm.errors import DataError
 from adabm.networks import IMPORT_KINDS, load_network
-from helpers.foreign_forwards import edsr_pytorch_weights, esrgan_weights
-from helpers.weight_files import tensors_folder
+from helpers.downloads import write_weights
 from pipelines.downloads.sources import backbones, read_sources
 from pipelines.prepare import weights
 
@@ -30,11 +28,15 @@ def test_unknown_backbones_are_told_in_one_line(tmp_path, capsys):
 
 
 def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
-    torch.save(dict(edsr_pytorch_weights(4, 2, (2, 2))), tmp_path / "edsr_baseline_x4-6b446fab.pt")
-    folder = weights.location("rrdbnet_psnr_x4", tmp_path)
-    folder.parent.mkdir(parents=True)
-    tensors_folder(folder, esrgan_weights(4, 1, 2))
-    places = ["--downloads", str(tmp_path), "--output", str(tmp_path / "out")]
+    manifest = write_weights(tmp_path)
+    places = [
+        "--manifest",
+        str(manifest),
+        "--downloads",
+        str(tmp_path / "downloads"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     arguments = ["weights", "edsr_baseline_x4", "rrdbnet_psnr_x4", *places]
     monkeypatch.setattr("sys.argv", arguments)
     assert weights.main() == 0
@@ -42,6 +44,24 @@ def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
     assert load_network(tmp_path / "out" / "edsr_baseline_x4.safetensors").adabm_options["num_block"] == 2
     assert load_network(tmp_path / "out" / "rrdbnet_psnr_x4.safetensors").adabm_options["num_grow_ch"] == 2
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name, file", [("edsr_baseline_x4", "EDSR/edsr.pt"), ("rrdbnet_psnr_x4", "RRDBNet/*.bin")])
+def test_a_file_other_than_the_manifest_names_is_not_converted(tmp_path, capsys, name, file):
+    manifest = write_weights(tmp_path)
+    path = min((tmp_path / "downloads").glob(file))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    places = [
+        "--manifest",
+        str(manifest),
+        "--downloads",
+        str(tmp_path / "downloads"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert weights.main([name, *places]) == 1 and not (tmp_path / "out").exists()
+    told = capsys.readouterr().err
+    assert f"{path}: sha256 " in told and "run `python -m pipelines.downloads.fetch " in told
 
 
 @pytest.mark.parametrize("name", BACKBONES)

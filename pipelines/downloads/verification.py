@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from adabm.errors import DataError
 from adabm.files import file_sha256
 
-from .sources import SourceFile
+from .sources import Source, SourceFile
 
 
 def find_fault(path: str | Path, expected: SourceFile) -> str | None:
@@ -20,3 +21,19 @@ def find_fault(path: str | Path, expected: SourceFile) -> str | None:
     if not found.startswith(expected.sha256):
         return f"sha256 {found}, expected {expected.sha256}"
     return None
+
+
+def check_downloads(sources: list[Source], downloads: Path) -> None:
+    """Verify that all files are there and the expected ones.
+
+    Raises:
+        DataError: naming the first fault and the command that fetches what is missing.
+    """
+    for source in sources:
+        for file in source.files:
+            path = downloads / file.path
+            fault = find_fault(path, file) if path.is_file() else "missing"
+            if fault:
+                names = " ".join(s.id for s in sources)
+                command = f"python -m pipelines.downloads.fetch {names} --downloads {downloads}"
+                raise DataError(f"{path}: {fault}; run `{command}`")

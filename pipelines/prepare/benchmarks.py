@@ -24,7 +24,7 @@ from adabm.process import as_command, plain
 
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set
-from ..downloads.verification import find_fault
+from ..downloads.verification import check_downloads
 from .replaced import files_below, replaced_folder
 from .stored import StoredPicture, stored_pictures
 
@@ -81,7 +81,8 @@ def prepare_set(scale: int, source: Source, downloads: Path, output: Path, conte
     scale, they are made from the ground truth.
 
     Raises:
-        DataError: no ground truth, a pair of other sizes, or low-resolution pictures for some of the pictures alone.
+        DataError: no ground truth, a pair of other sizes, or low-resolution pictures for some of the pictures alone or
+            without ground truth.
     """
     name = source.pictures.name
     with stored_pictures(source, downloads) as stored:
@@ -91,6 +92,8 @@ def prepare_set(scale: int, source: Source, downloads: Path, output: Path, conte
         if lonely is not None or not highs:
             missing = f"no low-resolution picture of {lonely}" if highs else f"no ground truth {source.pictures.high}"
             raise DataError(f"{source.id}: holds {missing} at scale {scale}")
+        if unknown := [picture for picture in lows if picture not in highs]:
+            raise DataError(f"{source.id}: holds no ground truth of {', '.join(unknown)} at scale {scale}")
         for picture, high_file in highs.items():
             low_target, high_target = (output / name / kind / f"{picture}.png" for kind in ("LR", "HR"))
             if lows:
@@ -138,22 +141,6 @@ def _by_name(
         if name is not None and found.setdefault(name, file) is not file:
             raise DataError(f"{source.id}: two pictures would be called {name}")
     return found
-
-
-def check_downloads(sources: list[Source], downloads: Path) -> None:
-    """Verify that all files are there and the expected ones.
-
-    Raises:
-        DataError: naming the first fault and the command that fetches what is missing.
-    """
-    for source in sources:
-        for file in source.files:
-            path = downloads / file.path
-            fault = find_fault(path, file) if path.is_file() else "missing"
-            if fault:
-                names = " ".join(s.id for s in sources)
-                command = f"python -m pipelines.downloads.fetch {names} --downloads {downloads}"
-                raise DataError(f"{path}: {fault}; run `{command}`")
 
 
 def _is_of_earlier_version(folder: Path) -> bool:

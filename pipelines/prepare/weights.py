@@ -10,6 +10,7 @@ from adabm.process import as_command, plain
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 from ..downloads.uses import find_use
+from ..downloads.verification import check_downloads
 
 
 def location(name: str, downloads: Path, sources: dict[str, Source] | None = None) -> Path:
@@ -32,12 +33,13 @@ def convert(name: str, downloads: Path, output: Path, sources: dict[str, Source]
     """Write ``<output>/<name>.safetensors`` from a download folder or a mirror; return its path.
 
     Raises:
-        DataError: an unknown backbone, or the source was not downloaded.
-        CheckpointError: it is damaged or something else.
+        DataError: an unknown backbone, or the source was not downloaded or is not the one that the manifest names.
+        CheckpointError: it is something else.
     """
     source, place = _source(name, sources), location(name, downloads, sources)
     if not place.exists():
         raise DataError(f"{place}: not there; run `python -m pipelines.downloads.fetch {source.id}` first")
+    check_downloads([source], downloads)
     target = output / f"{name}.safetensors"
     # published tables name these files by their sha256, which is that of the bytes before files had a digest inside
     save_network(import_weights(place, source.backbone.format), target, digest=False)

@@ -3,8 +3,8 @@
 ``python -m pipelines.stages.carry_over [FOLDER ...]`` looks at each table whose provenance names other code than today's.
 Of the commit that it names and of the package as it is now it compares the definitions that each group of its code
 depends on: if every one has its equal on the other side, wherever it stands there, the provenance gets today's hashes and
-a note. Where that commit is gone and the table was carried over before, it is compared with the code of the commit that recorded
-this. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
+a note. Where that commit is gone and the table was carried over before, it is compared with the code of a commit that recorded
+this, if that has the recorded hashes. Otherwise the definitions that differ are listed and nothing is changed, unless ``--evidence`` tells how it is known
 that the numbers are the same all the same; this and how many differ is then recorded, the notebook as it is now counts as the
 table's, and its parameters get the names that settings have now.
 """
@@ -25,12 +25,13 @@ from adabm.process import as_command, plain
 from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
-from adabm.study.origin.fingerprint import NEUTRAL, code_hash, package
-from adabm.study.origin.history import tree_at
-from adabm.study.origin.provenance import SPEED_CODE, STUDY_CODE, notebook_code_hash, read_block_values, study_code
+from adabm.study.origin.fingerprint import NEUTRAL, code_hash, definitions_hash, package
+from adabm.study.origin.history import neutral_at, tree_at
+from adabm.study.origin.provenance import ALL_CODE, code_of, notebook_code_hash, read_block_values, table_id
 from adabm.study.origin.reading import read_provenance
 
 EQUAL = "equal syntax trees"
+_REMEDY = "fetch the whole history (git fetch --unshallow), or run the pipeline again"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Layout:
     neutral: tuple[str, ...]
 
 
-NOW = Layout(STUDY_CODE | SPEED_CODE, NEUTRAL)
+NOW = Layout(ALL_CODE, NEUTRAL)
 # All modules side by side, until the folders quantization, steps, pictures and engines.
 FLAT = Layout(
     {
@@ -112,45 +113,72 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
         raise TableError(f"it ran on Python {record['python']}, whose syntax trees are others; use the same Python")
     groups = record["code_sha256"]
-    roots = study_code(path.parent.name) | SPEED_CODE
+    roots = code_of(path.parent.name)
     today = {name: code_hash(*roots[name], torch_version=torch_version) for name in groups if name in roots}
     notebook = _notebook_hash(root, record)
     if today == groups and notebook == record.get("notebook_code_sha256"):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
-    then = _code_of(path, root, record)
+    then, commit = _code_of(path, root, record, roots)
     own = tuple(roots.get("answer", ()))
     changed = {name: found for name in groups if (found := differing(then, name, package(), own))}
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
     if changed and evidence is None:
         listed = "; ".join(f"{name}: {', '.join(found)}" for name, found in changed.items())
-        raise TableError(f"its code differs from that of commit {record['git_commit'][:10]}. {listed}")
-    told = {"from_commit": record["git_commit"], "reason": evidence if changed else EQUAL}
-    numbers = {name: len(found) for name, found in changed.items()}
-    record |= {"code_sha256": today, "carried_over": told | ({"differing": numbers} if changed else {})}
+        raise TableError(f"its code differs from that of commit {commit[:10]}. {listed}")
+    told: dict[str, object] = {"from_commit": commit, "reason": evidence if changed else EQUAL}
+    if changed:
+        told["differing"] = {name: len(found) for name, found in changed.items()}
+    if commit != record["git_commit"]:  # which did not measure: how its code was known to give the table still counts
+        told["earlier"] = record["carried_over"]
+    record |= {"code_sha256": today, "carried_over": told}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
     return "carried over"
 
 
-def _code_of(path: Path, root: Path, record: Mapping) -> CodeTree:
-    """Return the code of the commit that wrote a table; where that is gone, what it was carried over to when its provenance was committed.
+def _code_of(path: Path, root: Path, record: Mapping, roots: Mapping[str, tuple[str, ...]]) -> tuple[CodeTree, str]:
+    """Return the code of the commit that wrote a table, and the commit; where that is gone, one with the recorded code.
+
+    That is the latest commit that changed the provenance and holds the code that the table was carried over to.
 
     Raises:
         DataError: git has neither.
     """
+    written = record["git_commit"]
     try:
-        return tree_at(root, record["git_commit"])
-    except DataError:
+        return tree_at(root, written), written
+    except DataError as error:
         if "carried_over" not in record:
-            raise
+            raise DataError(f"{error}; {_REMEDY}") from None
     told = subprocess.run(
-        ["git", "log", "-1", "--format=%H", "--", str(path.resolve())], cwd=root, capture_output=True, text=True
+        ["git", "log", "--format=%H", "--", str(path.resolve())], cwd=root, capture_output=True, text=True
     )
-    return tree_at(root, told.stdout.strip() or record["git_commit"])
+    for commit in told.stdout.split():
+        if _holds_recorded_code(root, commit, record, roots):
+            return tree_at(root, commit), commit
+    table = table_id(path.with_name(path.name.removesuffix(".provenance.json") + ".csv"))
+    raise DataError(
+        f"{table}: commit {written[:10]}, which wrote it, is not in this clone, and no commit here holds the code that it was "
+        f"carried over to; {_REMEDY}"
+    )
+
+
+def _holds_recorded_code(root: Path, commit: str, record: Mapping, roots: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether every group of the code at a commit has the hash that a provenance records."""
+    torch_version = str(record["packages"].get("torch"))
+    try:
+        tree, neutral = tree_at(root, commit), neutral_at(root, commit)
+        hashes = {
+            name: definitions_hash(tree.definitions(tree.reached(roots[name], neutral)), torch_version)
+            for name in record["code_sha256"]
+        }
+    except (AdabmError, KeyError):  # no such package, module or group
+        return False
+    return hashes == record["code_sha256"]
 
 
 def _notebook_hash(root: Path, record: Mapping) -> str | None:
@@ -199,9 +227,10 @@ def main() -> int:
     try:
         root = find_root()
         folders = args.folders or [root / "results"]
-        paths = sorted({path for folder in folders for path in folder.rglob("*.provenance.json")})
-        if not paths:
-            raise DataError(f"{', '.join(map(str, folders))}: no table with a provenance there")
+        below = {folder: [*folder.rglob("*.provenance.json")] for folder in folders}
+        if empty := [str(folder) for folder, found in below.items() if not found]:
+            raise DataError(f"{', '.join(empty)}: no table with a provenance there; name folders of results")
+        paths = sorted({path for found in below.values() for path in found})
     except AdabmError as error:
         print(f"carry_over: {error}", file=sys.stderr)
         return 1

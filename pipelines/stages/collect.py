@@ -10,20 +10,23 @@ import pandas as pd
 from adabm.arguments import Parser
 from adabm.errors import AdabmError, TableError
 from adabm.files import write_atomically
-from adabm.full_precision import FULL_PRECISION
 from adabm.process import as_command, plain
-from adabm.study import comparison_markdown, evaluation_markdown, find_root, save_figure, write_provenance, write_table
+from adabm.study import comparison_markdown, evaluation_markdown
 from adabm.study.answers import questions
+from adabm.study.origin.provenance import table_id
+from adabm.study.origin.reading import check_unchanged
 from adabm.study.pages import evaluation_figures
 from adabm.study.pages.board_notes import TIMING, amounts_note, evaluated_steps, seconds_note, timed_pictures
+from adabm.study.pages.collected import Collected
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
-from adabm.study.pages.report import REPORT, write_report
+from adabm.study.pages.report import write_report
 from adabm.study.running.runs import MEASURED
 from adabm.study.tables.conclusion import is_table, paragraphs
 from adabm.study.tables.leaderboard import leaderboard, readable_board
 from adabm.study.tables.network_board import network_board
 from adabm.study.tables.presentation import readable
 from adabm.study.tables.question import Question
+from adabm.study.tables.reference import reference_table
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from adabm.study.tables.summary import read_summary
@@ -35,78 +38,73 @@ _REFERENCE_DIGITS = 2  # of the references
 _TEX_HEAD = "% Needs \\usepackage{booktabs, longtable}. Written by the stage collect.\n"
 
 
-def collect_evaluation(results: Path, references: Path | None) -> dict[str, dict]:
+def collect_evaluation(results: Path, references: Path | None, collected: Collected) -> dict[str, dict]:
     """Write what the evaluation's summary shows: Markdown, overview figures, and where there are any, comparisons.
 
     Returns:
         Its main numbers; none where it was not run.
+
+    Raises:
+        TableError: the summary is damaged, or not the one that was measured for this profile.
     """
-    source, report = results / "evaluation" / "evaluation_summary.csv", results / REPORT
+    source = results / "evaluation" / "evaluation_summary.csv"
     if not source.is_file():
         return {}
     summary = read_summary(source)
-    _write(report / "evaluation.md", evaluation_markdown(summary))
+    _check_origin(source, "evaluation")
+    collected.text("evaluation.md", evaluation_markdown(summary))
     first = summary[summary["backbone"] == summary["backbone"].iloc[0]]
-    save_figure(evaluation_figures.plot_losses(first), report / "loss")
+    collected.figure("loss", evaluation_figures.plot_losses(first))
     one_set = first[(first["dataset"] == first["dataset"].iloc[0]) & (first["tile"] == first["tile"].iloc[0])]
-    save_figure(
-        evaluation_figures.plot_psnr_bitops(one_set[one_set["status"] == MEASURED]), report / "psnr_versus_bitops"
-    )
-    collect_leaderboard(results, summary)
+    measured = one_set[one_set["status"] == MEASURED]
+    collected.figure("psnr_versus_bitops", evaluation_figures.plot_psnr_bitops(measured))
+    collect_leaderboard(results, summary, collected)
     comparison = comparison_markdown(summary)
     if comparison:
-        _write(report / "comparison.md", comparison)
+        collected.text("comparison.md", comparison)
     if references is not None:
         table = reference_table(summary, pd.read_csv(references, dtype={"network": str, "dataset": str}))
         if len(table):
-            write_table(table, report / "reference.csv")
-            write_provenance(report / "reference.csv", find_root(), {}, [source, references], [])
+            collected.table("reference", table, [source, references], [])
             digits = ("", "", "", "", ".3f", f".{_REFERENCE_DIGITS}f", "+.3f", "")
-            _write(report / "reference.md", f"{table.to_markdown(index=False, floatfmt=digits)}\n")
+            collected.text("reference.md", f"{table.to_markdown(index=False, floatfmt=digits)}\n")
     return {"evaluation": evaluation_numbers(first)}
 
 
-def collect_leaderboard(results: Path, summary: pd.DataFrame) -> None:
+def collect_leaderboard(results: Path, summary: pd.DataFrame, collected: Collected) -> None:
     """Write the leaderboard with its figures: all rows as CSV, the first network's as Markdown under a sentence."""
-    report, sources = results / REPORT, [results / "evaluation" / "evaluation_summary.csv"]
+    sources = [results / "evaluation" / "evaluation_summary.csv"]
     timed = next(q for q in questions() if q.id == TIMING).table(results)
     if timed.is_file():
         sources.append(timed)
     board = leaderboard(summary, read_study_table(timed) if timed.is_file() else None, evaluated_steps(results))
     if board.empty:
         return
-    write_table(board, report / "leaderboard.csv")
-    write_provenance(report / "leaderboard.csv", find_root(), {}, sources, [])
+    collected.table("leaderboard", board, sources, [])
     shown = readable_board(board, seconds_note(results), timed_pictures(results))
-    _write(report / "leaderboard.md", f"{verdict(board)}\n\n{shown.markdown()}")
+    collected.text("leaderboard.md", f"{verdict(board)}\n\n{shown.markdown()}")
     networks = network_board(board)
     if networks is not None:
-        _write(report / "networks.md", networks.markdown())
+        collected.text("networks.md", networks.markdown())
     for name, figure in (("seconds", plot_loss_seconds(board, amounts_note(results))), ("bits", plot_loss_bits(board))):
         if figure is not None:
-            save_figure(figure, report / f"leaderboard_{name}")
-
-
-def reference_table(summary: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """Compare full precision, where measured on whole pictures, with reference PSNR: one row a network and set."""
-    keys = ["network", "scale", "dataset"]
-    measured = summary[(summary["method"] == FULL_PRECISION) & (summary["status"] == MEASURED) & (summary["tile"] == 0)]
-    measured = measured.rename(columns={"backbone": "network", "psnr_y_db": "measured_db"})[
-        [*keys, "pictures", "measured_db"]
-    ]
-    table = measured.merge(references.rename(columns={"psnr_y_db": "reference_db"}), on=keys, how="inner")
-    table.insert(6, "difference_db", (table["measured_db"] - table["reference_db"]).round(3))
-    return table
+            collected.figure(f"leaderboard_{name}", figure)
 
 
 def collect_study(
-    results: Path, title: str, tables: dict[Question, pd.DataFrame], numbers: dict[str, dict], pictures: str = ""
+    results: Path,
+    title: str,
+    tables: dict[Question, pd.DataFrame],
+    numbers: dict[str, dict],
+    collected: Collected,
+    pictures: str = "",
 ) -> dict[str, dict]:
     """Merge the tables of questions and write them as CSV, Markdown and LaTeX, their conclusions, all main numbers, and the
     report, which links to what is there and therefore comes last.
 
     Args:
         numbers: main numbers of the evaluation.
+        collected: what was written of the evaluation.
         pictures: a sentence on those that models are calibrated on, for the report.
 
     Returns:
@@ -115,25 +113,23 @@ def collect_study(
     Raises:
         TableError: a question has a table and no conclusion.
     """
-    report = results / REPORT
     study = pd.concat(tables.values(), ignore_index=True) if tables else study_table([])
     summary, exact = summarize_study(study), summarize_study(study, rounded=False)
     if tables:
         parts = [question.table(results) for question in tables]
         seeds = sorted({int(seed) for seed in study["seed"]})
         for name, table in (("study", study), ("study_summary", summary)):
-            write_table(table, report / f"{name}.csv")
-            write_provenance(report / f"{name}.csv", find_root(), {}, parts, seeds)
+            collected.table(name, table, parts, seeds)
         shown = {q: readable(q, exact[exact["question"] == q.id]) for q in tables}
         left_out = ", ".join(q.id for q in questions() if q not in tables)
         text = "\n".join(f"## {q.id}\n\n{table.markdown()}" for q, table in shown.items())
-        _write(report / "study.md", text + (f"\nNot run: {left_out}.\n" if left_out else ""))
+        collected.text("study.md", text + (f"\nNot run: {left_out}.\n" if left_out else ""))
         latex = "\n".join(table.latex(f"tab:{q.id}") for q, table in shown.items())
-        _write(report / "study.tex", _TEX_HEAD + latex)
-        _write(report / "answers.md", answers(results, list(tables)))
+        collected.text("study.tex", _TEX_HEAD + latex)
+        collected.text("answers.md", answers(results, list(tables)))
         numbers = numbers | main_numbers(summary)
-    _write(results / "metrics.json", json.dumps(numbers, indent=2) + "\n")
-    write_report(results, study, exact, title, questions(), pictures)
+    write_atomically(results / "metrics.json", (json.dumps(numbers, indent=2) + "\n").encode())
+    write_report(results, study, exact, title, questions(), pictures, collected.earlier())
     return numbers
 
 
@@ -141,7 +137,7 @@ def read_tables(results: Path) -> dict[Question, pd.DataFrame]:
     """Return the table of each question that was run, in the order of the questions.
 
     Raises:
-        TableError: one does not fit the schema or holds another question.
+        TableError: one does not fit the schema, holds another question, or is not the one that was measured for this profile.
     """
     found = {q: read_study_table(q.table(results)) for q in questions() if q.table(results).is_file()}
     for question, table in found.items():
@@ -149,6 +145,7 @@ def read_tables(results: Path) -> dict[Question, pd.DataFrame]:
         if others:
             path = question.table(results)
             raise TableError(f"{path}: holds rows of {', '.join(others)}; run the stage question@{question.id} again")
+        _check_origin(question.table(results), question.id)
     return {question: table for question, table in found.items() if len(table)}
 
 
@@ -169,8 +166,14 @@ def answers(results: Path, of: Sequence[Question]) -> str:
     return "".join(items)
 
 
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, text.encode())
+def _check_origin(table: Path, question: str) -> None:
+    """Refuse a table that was changed since it was written, or that was written for another profile."""
+    remedy = f"restore both files (git checkout), or run the stage question@{question} again (dvc repro)"
+    record = check_unchanged(table, remedy)
+    if record.get("table") != table_id(table):
+        raise TableError(
+            f"{table}: its provenance is that of {record.get('table')}, not of {table_id(table)}; {remedy}"
+        )
 
 
 def main() -> int:
@@ -183,18 +186,22 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        tables = read_tables(args.results)
-        numbers = collect_evaluation(args.results, args.references)
+        tables, collected = read_tables(args.results), Collected(args.results)
+        numbers = collect_evaluation(args.results, args.references, collected)
         if not tables and not numbers:
             names = ", ".join(f"{name}.csv" for name in ("evaluation_summary", *(q.id for q in questions())))
             raise TableError(f"{args.results}: its folders hold none of {names}; run the stage of a question first")
-        numbers = collect_study(args.results, args.title, tables, numbers, args.pictures)
+        numbers = collect_study(args.results, args.title, tables, numbers, collected, args.pictures)
+        for path in (earlier := collected.earlier()):  # last, so that a run that fails takes nothing away
+            path.unlink()
     except (AdabmError, OSError) as error:
         print(f"collect: {plain(error)}", file=sys.stderr)
         return 1
-    collected = [*(["evaluation"] if "evaluation" in numbers else []), *(q.id for q in tables)]
-    left_out = [name for name in ("evaluation", *(q.id for q in questions())) if name not in collected]
-    print(f"collected {', '.join(collected)}" + (f"; not run: {', '.join(left_out)}" if left_out else ""))
+    found = [*(["evaluation"] if "evaluation" in numbers else []), *(q.id for q in tables)]
+    left_out = [name for name in ("evaluation", *(q.id for q in questions())) if name not in found]
+    print(f"collected {', '.join(found)}" + (f"; not run: {', '.join(left_out)}" if left_out else ""))
+    if earlier:
+        print(f"removed what an earlier collection left in {collected.folder}: {', '.join(p.name for p in earlier)}")
     return 0
 
 

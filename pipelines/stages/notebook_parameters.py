@@ -28,6 +28,7 @@ _COUNTED = {
     *("side", "patch_size", "patches", "repeats", "steps_per_round", "directions", "draws", "patience", "speed"),
 }
 _NETWORKS = {"backbones", "networks"}
+_SEEDS = {"seed", "seeds"}
 _SHARES = {"share", "shares"}
 _MOST = 1_000_000  # of what is counted
 
@@ -151,7 +152,7 @@ def check_parameters(
 
 
 def _faults(place: str, key: str, value: Any) -> Iterator[str]:
-    """Tell what no question can be asked with: numbers that are none, negative ones, and what a list names twice."""
+    """Tell what no question can be asked with: numbers that are none, negative ones, empty texts, and what a list names twice."""
     if key in _ELSEWHERE:
         return
     if isinstance(value, dict):
@@ -162,6 +163,10 @@ def _faults(place: str, key: str, value: Any) -> Iterator[str]:
                     yield f"'{place}' names the network of {shown(name)} twice, which would count twice or not at all; name it once, with all seeds"
         for inner, item in value.items():
             yield from _faults(f"{place}, {inner}", str(inner), item)
+    elif value == "":
+        yield f"'{place}' is empty ({shown(value)}); give it a value"
+    elif value == [] and key in _SEEDS:
+        yield f"'{place}' is empty ({shown(value)}), and nothing could be measured; name at least one"
     elif isinstance(value, list):
         for number, item in enumerate(value):
             if item in value[:number]:
@@ -169,6 +174,9 @@ def _faults(place: str, key: str, value: Any) -> Iterator[str]:
             if not isinstance(item, (list, dict)):
                 yield from _faults(place, key, item)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        if key in _SEEDS and not isinstance(value, int):
+            yield f"'{place}' cannot be {shown(value)}; it must be a whole number, 0 or more"
+            return
         part, counted = key in _SHARES, key in _COUNTED
         most = 1 if part else _MOST if counted else math.inf
         if not (value > 0 if part or counted else value >= 0) or not value < most:

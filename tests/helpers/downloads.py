@@ -6,10 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 import yaml
 
 from adabm.pictures.resize import downscale
 from helpers.file_server import write_manifest
+from helpers.foreign_forwards import edsr_pytorch_weights, esrgan_weights
+from helpers.weight_files import tensors_folder
 from pipelines.downloads.sources import MANIFEST
 from pipelines.downloads.uses import SET_KEYS
 
@@ -66,3 +69,18 @@ def write_downloads(folder: Path, content: dict = CONTENT) -> None:
         (folder / source).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (folder / source / name).write_bytes(data)
+
+
+def write_weights(root: Path) -> Path:
+    """Write made-up weights of two backbones into ``root/downloads``; return a manifest that names them."""
+    edsr, rrdbnet = (root / "downloads" / name for name in ("EDSR", "RRDBNet"))
+    edsr.mkdir(parents=True)
+    torch.save(dict(edsr_pytorch_weights(4, 2, (2, 2))), edsr / "edsr.pt")
+    tensors_folder(rrdbnet, esrgan_weights(4, 1, 2))
+    content = {folder.name: {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (edsr, rrdbnet)}
+    entry = dict(kind="weights")
+    uses = {
+        "EDSR": entry | dict(backbone="edsr_baseline_x4", format="edsr-pytorch"),
+        "RRDBNet": entry | dict(backbone="rrdbnet_psnr_x4", format="rrdbnet-esrgan"),
+    }
+    return write_manifest(root / "manifest", content, "http://127.0.0.1:9", uses=uses)

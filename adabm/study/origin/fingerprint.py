@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from ...errors import ConfigError
-from ...files import file_sha256
 from ...plugins import is_users, unedited
 from .cell_functions import values_told
 from .dependencies import CodeTree
+from .file_hashes import file_hash
 from .source import Source
 
 # Where the code begins that computes something; what it depends on is found from its imports.
@@ -217,23 +217,6 @@ def _in_file(defined: Callable) -> str | None:
 def key(**parts: object) -> str:
     """Hash named JSON-ready parts, whatever their order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """sha256 of a file, or of a folder's relative file names and contents in sorted order, as they are now."""
-    if not path.is_dir():
-        return file_sha256(path)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
-        digest.update(bytes.fromhex(file_sha256(file)))
-    return digest.hexdigest()
-
-
-@cache
-def file_hash(path: Path) -> str:
-    """sha256 of a file that does not change while the study runs."""
-    return sha256(path)
 
 
 def folder_hash(paths: list[Path]) -> str:

@@ -1,5 +1,6 @@
 """Which definitions of the code a table was computed with differ from those of today."""
 
+import ast
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -24,6 +25,20 @@ def tree_at(root: Path, commit: str) -> CodeTree:
     if not files:
         raise DataError(f"commit {commit[:10]} holds no package adabm")
     return CodeTree(files, lambda file: _git(root, "show", f"{commit}:./adabm/{file}"))
+
+
+def neutral_at(root: Path, commit: str) -> tuple[str, ...]:
+    """Return what counted as neutral at a commit, see :data:`.fingerprint.NEUTRAL`.
+
+    Raises:
+        DataError: git does not know the commit, or it has no such list.
+    """
+    statements = ast.parse(_git(root, "show", f"{commit}:./adabm/study/origin/fingerprint.py")).body
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="NEUTRAL")], value=value):
+                return tuple(ast.literal_eval(value))
+    raise DataError(f"commit {commit[:10]} does not tell what no number depends on")
 
 
 def code_state(groups: Mapping[str, Sequence[str]]) -> dict[str, object]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...files import read_bytes, read_text, write_atomically
-from .fingerprint import sha256
+from .file_hashes import sha256
 from .history import code_state
-from .provenance import SPEED_CODE, STUDY_CODE, answer_code
+from .provenance import ALL_CODE, answer_code
 from .table_changes import sums_of
 
 MANIFEST = "manifest.json"
@@ -31,7 +31,7 @@ def write_manifest(results: Path) -> Path:
     files = published_files(results)
     content = {"format": _FORMAT, "files": {name: sha256(results / name) for name in files}}
     content["tables"] = {name: _sums(results / name) for name in files if name.endswith(".csv")}
-    content |= code_state(STUDY_CODE | SPEED_CODE | answer_code())
+    content |= code_state(ALL_CODE | answer_code())
     write_atomically(results / MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return results / MANIFEST
 

@@ -17,7 +17,8 @@ from ...errors import TableError
 from ...files import read_text, real, write_atomically
 from ...yaml_files import read_yaml
 from ..variables import STAGE_VARIABLE
-from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash, sha256
+from .file_hashes import sha256
+from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash
 from .named_files import named_files, names_engine
 
 PACKAGES = (
@@ -45,6 +46,17 @@ SPEED_CODE = {
     "engines": ("engines.integer", "engines.simulated"),
     "tuning": ("steps.calibrate", "steps.clip", "steps.tuner"),
 }
+# What computes the tables that the stage collect makes of others; the labels of methods stand in them.
+COLLECTING_CODE = {
+    "collecting": (
+        "study.tables.leaderboard",
+        "study.tables.methods",
+        "study.tables.reference",
+        "study.tables.study_summary",
+        "study.tables.summary",
+    )
+}
+ALL_CODE = STUDY_CODE | SPEED_CODE | COLLECTING_CODE
 _PACKAGES = "site-packages"  # folder of installed packages
 OUTSIDE = "..."  # begins the names of inputs outside the repository; no file is looked for under them
 _TRACKED = (
@@ -80,7 +92,7 @@ def write_provenance(
         parameters: what the numbers were computed with, JSON-ready.
         inputs: files and folders that were read; the user's own files that ``parameters`` name are added, and what they import.
         device: where the networks were computed.
-        code: what the numbers depend on, groups of roots of ``STUDY_CODE`` or ``SPEED_CODE``; that of the engines is added
+        code: what the numbers depend on, groups of roots of ``ALL_CODE``; that of the engines is added
             where ``parameters`` name one other than the simulation.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
@@ -148,6 +160,11 @@ def study_code(question: str) -> dict[str, tuple[str, ...]]:
     """
     answered = (Path(__file__).parents[1] / "answers" / f"{question}.py").is_file()
     return STUDY_CODE | ({"answer": (f"study.answers.{question}",)} if answered else {})
+
+
+def code_of(question: str) -> dict[str, tuple[str, ...]]:
+    """Return all groups of modules that a table may depend on: of a question, of speed, or collected from others."""
+    return ALL_CODE | study_code(question)
 
 
 def answer_code() -> dict[str, tuple[str, ...]]:

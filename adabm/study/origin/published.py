@@ -6,29 +6,34 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 from ...errors import DataError
 from ...files import read_bytes, read_text, real
 from ...validation import shown as told
+from .file_hashes import sha256
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
-from .fingerprint import sha256
 from .manifest import MANIFEST, differing_files, published_files, read_manifest, read_sums
 from .table_changes import tell_changes
 
 _NAMED = 3  # files named with a manifest that is not the committed one
 
-# What stands between <!-- marker:start --> and <!-- marker:end --> of a page, and whether it is all of the file or rows of it.
+# What stands between <!-- marker:start --> and <!-- marker:end --> of a page: all of a file (None), or rows of the first
+# table below a heading of it.
 SHOWN = {
-    ("README.md", "short"): ("results/demo/report/evaluation.md", False),
-    ("docs/results.md", "results"): ("results/demo/report/evaluation.md", True),
-    ("docs/results.md", "reference"): ("results/paper/report/reference.md", True),
-    ("docs/results.md", "comparison"): ("results/paper/report/comparison.md", True),
-    ("docs/results.md", "networks"): ("results/paper/report/networks.md", True),
-    ("docs/results.md", "answers"): ("results/paper/report/answers.md", True),
-    ("docs/engines.md", "speed"): ("results/speed/engines/README.md", False),
-    ("docs/engines.md", "equality"): ("results/speed/engines/README.md", False),
-    ("docs/engines.md", "quantizing"): ("results/speed/quantizing/README.md", False),
+    ("README.md", "short"): ("results/demo/report/evaluation.md", "### edsr_f32b8_x4, demo-photos"),
+    ("docs/results.md", "results"): ("results/demo/report/evaluation.md", None),
+    ("docs/results.md", "reference"): ("results/paper/report/reference.md", None),
+    ("docs/results.md", "comparison"): ("results/paper/report/comparison.md", None),
+    ("docs/results.md", "networks"): ("results/paper/report/networks.md", None),
+    ("docs/results.md", "answers"): ("results/paper/report/answers.md", None),
+    ("docs/engines.md", "speed"): ("results/speed/engines/README.md", "## Speed"),
+    ("docs/engines.md", "equality"): ("results/speed/engines/README.md", "## Equality"),
+    ("docs/engines.md", "quantizing"): (
+        "results/speed/quantizing/README.md",
+        "# Quantizing: speed and memory against the released algorithm",
+    ),
 }
 
 
@@ -94,10 +99,10 @@ def verify_pages(root: Path, below: Sequence[Path]) -> list[Published]:
         below: only what stands in these folders of results is compared.
     """
     pages: dict[str, list[list[Finding]]] = {}
-    for (page, marker), (name, whole) in SHOWN.items():
+    for (page, marker), (name, section) in SHOWN.items():
         inside = any(real(root / name).is_relative_to(real(folder)) for folder in below)
         if inside and ((root / page).is_file() or _committed(root, page) is not None):
-            pages.setdefault(page, []).append([*_page(root, page, marker, name, whole)])
+            pages.setdefault(page, []).append([*_page(root, page, marker, name, section)])
     return [
         Published(root / page, len(parts), tuple(f for part in parts for f in part)) for page, parts in pages.items()
     ]
@@ -142,7 +147,7 @@ def _elsewhere(results: Path, names: Iterable[str]) -> Iterator[Finding]:
             )
 
 
-def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterator[Finding]:
+def _page(root: Path, page: str, marker: str, name: str, section: str | None) -> Iterator[Finding]:
     remedy = f"restore {page} or {name}, or show the one in the other again"
     try:
         text = read_text(root / page)
@@ -173,25 +178,41 @@ def _page(root: Path, page: str, marker: str, name: str, whole: bool) -> Iterato
     except (OSError, UnicodeDecodeError):
         yield Finding("page", PROBLEM, f"{name}, which {page} shows, is missing or damaged", remedy)
         return
-    if not (line := _foreign(shown, source, whole)):
+    if not (line := _foreign(shown, source, section)):
         return
     committed = _committed(root, name)
-    if committed is not None and not _foreign(shown, committed.decode("utf-8", "replace"), whole):
+    if committed is not None and not _foreign(shown, committed.decode("utf-8", "replace"), section):
         yield Finding("page", NOTE, f"{page} ({marker}) shows the committed {name}, which was made anew since")
         return
     number = text[: match.start(1)].count("\n") + line
-    yield Finding("page", PROBLEM, f"{page}, line {number} ({marker}), is not what {name} says", remedy)
+    below = f" below {section!r}" if section is not None else ""
+    yield Finding("page", PROBLEM, f"{page}, line {number} ({marker}), is not what {name} says{below}", remedy)
 
 
-def _foreign(shown: str, source: str, whole: bool) -> int:
-    """Return the number of the first line of ``shown`` that is not the source's, from 1; 0 where all are."""
+def _foreign(shown: str, source: str, section: str | None) -> int:
+    """Return the number of the first line of ``shown`` that is not the source's, from 1; 0 where all are.
+
+    Args:
+        section: heading of the table that rows are shown of; None: the whole source is shown.
+    """
     lines, expected = shown.splitlines(), source.splitlines()
-    if not whole:  # some rows, in their order
-        rest, lines = iter(expected), lines or [""]
-        return next((number for number, line in enumerate(lines, 1) if line not in rest), 0)
+    if section is not None:  # its head and some rows, in their order
+        head, *rows = _table_below(section, expected) or [""]
+        rest, (first, *others) = iter(rows), lines or [""]
+        if first != head or not head:
+            return 1
+        return next((number for number, line in enumerate(others, 2) if line not in rest), 0)
     pairs = zip(lines, expected)
     first = next((number for number, (line, other) in enumerate(pairs, 1) if line != other), 0)
     return first or (min(len(lines), len(expected)) + 1 if len(lines) != len(expected) else 0)
+
+
+def _table_below(heading: str, lines: Sequence[str]) -> list[str]:
+    """The first table between a heading and the next one; empty where there is none."""
+    if heading not in lines:
+        return []
+    section = takewhile(lambda line: not line.startswith("#"), lines[lines.index(heading) + 1 :])
+    return [*takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: not line.startswith("|"), section))]
 
 
 def _committed(root: Path, name: str) -> bytes | None:
@@ -199,6 +220,17 @@ def _committed(root: Path, name: str) -> bytes | None:
         return subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def committed_below(folder: Path, root: Path, name: str) -> list[Path]:
+    """Return where files of a name lie below a folder in the commit that is checked out; nowhere where there is no git."""
+    words = ["git", "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", f"{_relative(real(folder), root)}/"]
+    try:
+        done = subprocess.run(words, cwd=root, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    paths = [root / path for path in done.stdout.decode("utf-8", "surrogateescape").split("\0")]
+    return [path for path in paths if path.name == name]
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import TableError
-from ...files import read_text
+from ...files import file_sha256, read_text
+from .provenance import provenance_path
 
 _KINDS: dict[str, type | tuple] = {
     "table_sha256": str,
@@ -43,10 +44,27 @@ def read_provenance(path: Path) -> dict:
         digests = record.get(name)
         if isinstance(digests, dict) and not all(isinstance(digest, str) for digest in digests.values()):
             wrong.append(f"a sha256 of {name}")
-    if record.get("carried_over") is not None:
-        wrong += _wrong_carried_over(record["carried_over"])
+    told = record.get("carried_over")
+    while told is not None:
+        wrong += _wrong_carried_over(told)
+        told = told.get("earlier") if isinstance(told, dict) else None
     if wrong:
         raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
+    return record
+
+
+def check_unchanged(table: Path, remedy: str) -> dict:
+    """Compare a table with its provenance, and return that.
+
+    Raises:
+        TableError: the provenance is missing or damaged, or the table was changed; with the remedy.
+    """
+    try:
+        record = read_provenance(provenance_path(table))
+    except TableError as error:
+        raise TableError(f"{table}: {error}; {remedy}") from None
+    if file_sha256(table) != record["table_sha256"]:
+        raise TableError(f"{table}: was changed after it was written; {remedy}")
     return record
 
 

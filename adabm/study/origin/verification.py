@@ -13,20 +13,20 @@ from ... import __version__
 from ...errors import DataError, TableError
 from ...files import real
 from ..plan.root import find_root
+from .file_hashes import sha256
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
-from .fingerprint import code_hash, sha256
+from .fingerprint import code_hash
 from .history import tell_definitions
 from .manifest import MANIFEST, read_manifest
 from .provenance import (
     OUTSIDE,
-    SPEED_CODE,
+    code_of,
     notebook_code_hash,
     provenance_path,
     read_block_values,
-    study_code,
     table_id,
 )
-from .published import Published, verify_files, verify_pages
+from .published import Published, committed_below, verify_files, verify_pages
 from .reading import read_provenance, used_parameters
 from .table_changes import tell_changes
 
@@ -79,8 +79,8 @@ def verify_published(folders: Sequence[Path] = (), regenerated: bool = False) ->
     found = []
     for root, below in roots.items():
         records = sorted(path for folder in below for path in folder.rglob(f"*{_SUFFIX}"))
-        # a profile that lost all its records is still told of by its manifest
-        manifests = sorted(path for folder in below for path in folder.rglob(MANIFEST))
+        # a profile that lost all its records is still told of by its manifest, or by the committed one
+        manifests = sorted({path for f in below for path in (*f.rglob(MANIFEST), *committed_below(f, root, MANIFEST))})
         profiles = dict.fromkeys([real(p).parents[1] for p in records] + [real(p).parent for p in manifests])
         found += [verify_files(profile, root, below, _hashed, regenerated) for profile in profiles] + verify_pages(
             root, below
@@ -164,7 +164,7 @@ def _code(record: Mapping, root: Path, manifest: dict | None) -> list[Finding]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
         return [Finding("code", NOTE, what, "verify with the same Python")]
     found, commit = _carried_over(record), record["git_commit"]
-    groups = study_code(str(record.get("table")).rpartition("/")[2]) | SPEED_CODE
+    groups = code_of(str(record.get("table")).rpartition("/")[2])
     for name, then in record["code_sha256"].items():
         torch_version = str(record["packages"].get("torch"))
         if name not in groups or then != code_hash(*groups[name], torch_version=torch_version):
@@ -183,12 +183,13 @@ def _code(record: Mapping, root: Path, manifest: dict | None) -> list[Finding]:
 
 def _carried_over(record: Mapping) -> list[Finding]:
     """Tell why the table counts as one of the present code although an earlier one wrote it."""
-    told = record.get("carried_over")
-    if told is None:
-        return []
-    what = f"it was carried over from the code of commit {told['from_commit'][:10]}: {told['reason']}"
-    differing = ", ".join(f"{number} of {group}" for group, number in told.get("differing", {}).items())
-    return [Finding("code", NOTE, what + (f" (definitions that differ: {differing})" if differing else ""))]
+    told, texts = record.get("carried_over"), []
+    while told is not None:
+        differing = ", ".join(f"{number} of {group}" for group, number in told.get("differing", {}).items())
+        text = f"from the code of commit {told['from_commit'][:10]}: {told['reason']}"
+        texts.append(text + (f" (definitions that differ: {differing})" if differing else ""))
+        told = told.get("earlier")
+    return [Finding("code", NOTE, f"it was carried over {'; before that '.join(texts)}")] if texts else []
 
 
 def _notebook(root: Path, record: Mapping) -> list[Finding]:

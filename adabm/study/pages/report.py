@@ -4,7 +4,7 @@ Identical results give identical bytes: nothing of the page depends on when, whe
 Jinja2 and markdown-it-py come with the extra ``study``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -56,6 +56,7 @@ def write_report(
     title: str,
     questions: Sequence[Question],
     pictures: str = "",
+    earlier: Collection[Path] = (),
 ) -> None:
     """Write ``report/report.html`` into a folder of results.
 
@@ -64,11 +65,14 @@ def write_report(
         study, summary: the tables of all questions that were run, and what ``summarize_study`` makes of them.
         questions: all that there are, in the order of the page.
         pictures: a sentence on those that models are calibrated on.
+        earlier: files of the folder ``report`` that are of an earlier collection; nothing of them is shown.
 
     Raises:
         TableError: a conclusion, or the table of the main results, cannot be read.
     """
-    board = read_table(results / REPORT / "leaderboard.csv", "collect")
+    leaderboard = results / REPORT / "leaderboard.csv"
+    board = read_table(leaderboard, "collect") if leaderboard not in earlier else None
+    linked = lambda *candidates: links(results, *((text, path) for text, path in candidates if path not in earlier))
     summary_file = results / "evaluation" / "evaluation_summary.csv"
     sections = [*calibration_sections(results), evaluation_section(results, summary_file)]
     sections += [question_section(results, question, summary, study) for question in questions]
@@ -87,17 +91,15 @@ def write_report(
             networks=network_board(board) if board is not None else None,
             recurring=recurring(results, study),
             advice=advice(board, study, evaluated_steps(results), amounts_note(results)) if board is not None else [],
-            board_figures=_board_figures(results),
-            board_links=links(
-                results,
-                ("all networks, sets and settings", results / REPORT / "leaderboard.csv"),
+            board_figures=_board_figures(results, earlier),
+            board_links=linked(
+                ("all networks, sets and settings", leaderboard),
                 ("how fast engines in 8-bit integers are", results.parent / "speed" / "engines" / "README.md"),
                 ("how fast quantizing is", results.parent / "speed" / "quantizing" / "README.md"),
             ),
             together=_together(sections),
             sections=sections,
-            study_links=links(
-                results,
+            study_links=linked(
                 ("all rows", results / REPORT / "study.csv"),
                 ("summary", results / REPORT / "study_summary.csv"),
                 ("Markdown", results / REPORT / "study.md"),
@@ -137,10 +139,10 @@ def _together(sections: Sequence[Section]) -> list[tuple[str, Section]]:
     return found if len(found) > 1 else []
 
 
-def _board_figures(results: Path) -> tuple[tuple[str, str], ...]:
+def _board_figures(results: Path, earlier: Collection[Path]) -> tuple[tuple[str, str], ...]:
     told = {"seconds": "Loss against the time that quantizing takes", "bits": "Loss against bits"}
     paths = {text: results / REPORT / f"leaderboard_{name}.png" for name, text in told.items()}
-    return tuple((embedded(path), text) for text, path in paths.items() if path.is_file())
+    return tuple((embedded(path), text) for text, path in paths.items() if path.is_file() and path not in earlier)
 
 
 def _made_with(results: Path, tables: Sequence[Path]) -> list[dict[str, str]]:

@@ -8,9 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...errors import DataError, TableError
-from ...files import file_sha256, read_bytes
-from ..origin.provenance import provenance_path
-from ..origin.reading import read_provenance
+from ...files import read_bytes
+from ..origin.reading import check_unchanged
 from ..tables.schema import STUDY_COLUMNS, read_study_table
 from ..tables.writing import write_table
 from .publishing import save_figures, write_conclusion
@@ -25,12 +24,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise TableError(f"{path}: is missing, and nothing is measured here; run the notebook without --from-tables")
-    try:
-        record = read_provenance(provenance_path(path))
-    except TableError as error:
-        raise TableError(f"{path}: {error}") from None
-    if file_sha256(path) != record["table_sha256"]:
-        raise TableError(f"{path}: was changed after it was written; restore it (git checkout)")
+    check_unchanged(path, "restore it (git checkout)")
     table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     return read_study_table(path) if list(table) == list(STUDY_COLUMNS) else table
 

@@ -1,6 +1,8 @@
 """Which methods are measured on which networks and pictures: a list in order of value, from parameters."""
 
 import re
+import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from ...plugins import load_file
 from ...recipes import QuantizationConfig, preset, read_recipe
 from ...validation import Checked, Whole, check, shown
 from ...wrapping import check_wrapping
+from ..origin.fingerprint import file_hash
 from .effort import Effort
 from .named_functions import own_files
 from .part import check_part, is_path, place
@@ -167,9 +170,9 @@ def read_plan(parts: Sequence[Mapping], root: Path, effort: Effort) -> list[Cell
 
     Paths are relative to ``root``; ``~`` is the user's folder. Pictures are checked by their headers: that they can be
     read, that pairs have the network's scale, that calibration pictures hold a patch of the recipe and the network takes
-    it. Networks are compared with their wrapped copies where a user's file registers one. A cell named twice is kept once, at its
-    first place, and is run if one of them says so. In the tables networks and sets are known by the names of their files and
-    folders, so that one name cannot stand for two of them.
+    it. A picture that a set has under two names is warned of. Networks are compared with their wrapped copies where a user's
+    file registers one. A cell named twice is kept once, at its first place, and is run if one of them says so. In the tables
+    networks and sets are known by the names of their files and folders, so that one name cannot stand for two of them.
 
     Raises:
         ConfigError, DataError, CheckpointError, ImageError, NetworkError: naming the part and what is wrong with it,
@@ -238,11 +241,27 @@ def _cells(part: Mapping, root: Path, effort: Effort) -> Iterator[tuple[Cell, Pa
         pictures = EvaluationSet(folder.name, tuple(evaluation_files(folder, scale)), part.get("tile") or None)
         for files in pictures.files:
             files.check(scale)
+        _tell_copies(pictures)
         wanted = part.get("run", True)
         yield Cell(backbone, (), Run(FULL_PRECISION), pictures, wanted, imports), folder
         for run in quantized:
             with_engine, different = replace(pictures, engine=engine), own if own != effort else None
             yield Cell(backbone, calibration, run, with_engine, wanted, imports, different), folder
+
+
+def _tell_copies(pictures: EvaluationSet) -> None:
+    """Warn of a picture that a set has under several names."""
+    by_size = defaultdict(list)
+    for files in pictures.files:
+        by_size[files.high.stat().st_size].append(files.high)
+    named = defaultdict(list)
+    for paths in by_size.values():
+        for path in paths if len(paths) > 1 else ():
+            named[file_hash(path)].append(path.name)
+    for names in named.values():
+        if len(names) > 1:
+            what = f"{pictures.name}: {' and '.join(names)} are one picture, which counts {len(names)} times"
+            warnings.warn(f"{what}; remove all but one", stacklevel=2)
 
 
 def _check_patch_sizes(config: QuantizationConfig, effort: Effort, backbone: Path) -> None:

@@ -16,6 +16,7 @@ from ...errors import CheckpointError, DataError, KeptFileError
 from ...files import file_sha256, open_regular_file, read_kept, write_atomically, write_kept
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
+from ..origin.file_hashes import file_hash
 
 _MOST_RECORD = 2**26  # bytes of a kept measurement, which has some thousand
 _LONGEST_SECONDS = 100  # bytes of a kept duration
@@ -26,7 +27,7 @@ class ResultCache:
     """A folder of quantized models and measured pictures, each under the hash of all it depends on and with its own.
 
     It may be deleted at any time: what is missing or, with a warning, damaged is computed again. Several processes may
-    share it, since files appear complete or not at all.
+    share it, since files appear complete or not at all. Nothing is kept where a file of the study was replaced meanwhile.
     """
 
     folder: Path
@@ -96,7 +97,16 @@ class ResultCache:
             raise _unreadable(path, error) from error
 
     def keep_model(self, model_key: str, model: QuantizedSR, steps: list[TuningStep], seed: int) -> None:
-        """Keep a model that :func:`adabm.load_quantized` reads too."""
+        """Keep a model that :func:`adabm.load_quantized` reads too.
+
+        Raises:
+            DataError: a file that was hashed for a key was replaced since.
+        """
+        try:
+            file_hash.check_unchanged()
+        except DataError:
+            self.progress(model_key).unlink(missing_ok=True)  # of the same pictures
+            raise
         path = self._model(model_key)
         save_quantized(model, path, seed=seed)
         log = {"steps": [list(vars(step).values()) for step in steps], "model_sha256": file_sha256(path)}
@@ -118,7 +128,12 @@ class ResultCache:
         return self._kept(self._record(record_key), record_key)
 
     def keep_record(self, record_key: str, result: dict) -> None:
-        """Keep a JSON-ready measurement."""
+        """Keep a JSON-ready measurement.
+
+        Raises:
+            DataError: a file that was hashed for a key was replaced since.
+        """
+        file_hash.check_unchanged()
         self._keep(self._record(record_key), record_key, result)
 
     def _record(self, record_key: str) -> Path:
