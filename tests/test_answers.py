@@ -81,7 +81,12 @@ def committed(request) -> Committed:
     return Committed(request.param)
 
 
-@pytest.mark.parametrize("question", slow_among([q.id for q in questions()], ("complexity", "sensitivity", "bit_loss")))
+@pytest.mark.parametrize(
+    "question",
+    slow_among(
+        [q.id for q in questions()], ("complexity", "sensitivity", "bit_loss", "dynamic", "gradient", "clipping")
+    ),
+)
 def test_the_committed_conclusion_is_that_of_the_committed_table(committed, question):
     assert "\n\n".join(committed.conclusion(question)) + "\n" == committed.told(question)
 

@@ -28,7 +28,7 @@ def write(folder, name):
     return folder / "compact.pth", "SRVGGNetCompact", 2
 
 
-@pytest.mark.parametrize("name", slow_among(NAMES, ("RCAN", "ESRGAN", "SPAN", "SAFMN")))
+@pytest.mark.parametrize("name", slow_among(NAMES, ("RCAN", "ESRGAN", "SPAN", "SAFMN", "SwinIR")))
 def test_a_file_is_used_from_the_command_line(tmp_path, capsys, recwarn, name):
     path, title, scale = write(tmp_path, name)
     for index in range(2):

@@ -134,7 +134,7 @@ def made(name, recipe="fast"):
     return quantize(NETWORKS[name](), recipe)
 
 
-@pytest.mark.parametrize("name", slow_among(NETWORKS, ("RDN", "RCAN")))
+@pytest.mark.parametrize("name", slow_among(NETWORKS, ("RDN", "RCAN", "RRDBNet", "SRResNet")))
 def test_closer_to_full_precision_than_minmax_at_no_more_bits(name):
     model, minmax = made(name), made(name, "minmax")
     assert distance(model) < 0.6 * distance(minmax)

@@ -122,6 +122,7 @@ def test_a_scheduler_of_which_a_worker_dies(root, monkeypatch):
             process.wait()
 
 
+@pytest.mark.slow
 def test_a_lost_process_costs_its_task_alone(root, monkeypatch):
     fork_instead(monkeypatch)
     (root / "fatal.py").write_text(FATAL.format(times=1))

@@ -98,7 +98,7 @@ def write_mirror(folder: Path, photos: Path) -> None:
     write_image(folder / "Streets" / "map.png", picture)
 
 
-SLOW = ("A recipe from existing steps", "Per-channel weights")
+SLOW = ("A recipe from existing steps", "Per-channel weights", "Channel shift and equalization")
 
 
 @pytest.mark.parametrize("name", slow_among(ADDED, SLOW))

@@ -122,7 +122,7 @@ def test_files_of_earlier_versions_keep_their_weights():
 CHANNELS = {"calibrate.granularity": "channel", "calibrate.weight": "mse", "calibrate.activation": "mse"}
 
 
-@pytest.mark.parametrize("factor", [1e-6, 1e-10, 0.0])
+@pytest.mark.parametrize("factor", [1e-6, *[pytest.param(of, marks=pytest.mark.slow) for of in (1e-10, 0.0)]])
 @pytest.mark.parametrize(
     "recipe, settings, bits",
     [("minmax", CHANNELS | {"calibrate.weight_search": "own"}, (4, 4)), ("gptq", {}, (6, 8))],
