@@ -27,17 +27,14 @@ def test_unknown_backbones_are_told_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == "weights: unknown backbone 'srresnet_bn_x2'; did you mean 'srresnet_bn_x4'?\n"
 
 
+def written(folder) -> list[str]:
+    """Downloads of both formats in a folder, as arguments that name their places and where networks go."""
+    places = {"--manifest": write_weights(folder), "--downloads": folder / "downloads", "--output": folder / "out"}
+    return [str(part) for pair in places.items() for part in pair]
+
+
 def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
-    manifest = write_weights(tmp_path)
-    places = [
-        "--manifest",
-        str(manifest),
-        "--downloads",
-        str(tmp_path / "downloads"),
-        "--output",
-        str(tmp_path / "out"),
-    ]
-    arguments = ["weights", "edsr_baseline_x4", "rrdbnet_psnr_x4", *places]
+    arguments = ["weights", "edsr_baseline_x4", "rrdbnet_psnr_x4", *written(tmp_path)]
     monkeypatch.setattr("sys.argv", arguments)
     assert weights.main() == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{name}.safetensors") for name in arguments[1:3]]
@@ -48,17 +45,9 @@ def test_convert_writes_what_the_study_loads(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name, file", [("edsr_baseline_x4", "EDSR/edsr.pt"), ("rrdbnet_psnr_x4", "RRDBNet/*.bin")])
 def test_a_file_other_than_the_manifest_names_is_not_converted(tmp_path, capsys, name, file):
-    manifest = write_weights(tmp_path)
+    places = written(tmp_path)
     path = min((tmp_path / "downloads").glob(file))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    places = [
-        "--manifest",
-        str(manifest),
-        "--downloads",
-        str(tmp_path / "downloads"),
-        "--output",
-        str(tmp_path / "out"),
-    ]
     assert weights.main([name, *places]) == 1 and not (tmp_path / "out").exists()
     told = capsys.readouterr().err
     assert f"{path}: sha256 " in told and "run `python -m pipelines.downloads.fetch " in told
