@@ -143,7 +143,7 @@ def _ending(
 ) -> tuple[int | None, str | None]:
     """Exit status and line of what ended a command; no status where that is unknown."""
     if asked is not None or isinstance(error, KeyboardInterrupt):
-        return asked or 130, f"interrupted; {kept}" if kept else "interrupted"
+        return asked or getattr(error, "status", 130), f"interrupted; {kept}" if kept else "interrupted"
     if isinstance(error, BrokenPipeError):
         return 141, None  # what a shell reports for a command that SIGPIPE ended
     line = explain(error)

@@ -5,11 +5,12 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import FrameType
 from uuid import uuid4
 
 from tqdm import tqdm
@@ -42,13 +43,13 @@ def carry_out(graph: TaskGraph, executor: str | None, workers: int | None, devic
     if not graph.nodes:
         return
     request = Request(workers, len(graph.nodes), device, folder)
-    with _ended_by_sigterm(), open_workers(chosen(executor), request) as opened:
-        _Schedule(graph, opened).run()
+    with _noting_signals() as lost, open_workers(chosen(executor), request) as opened:
+        _Schedule(graph, opened, lost).run()
 
 
 class _Schedule:
-    def __init__(self, graph: TaskGraph, workers: Workers) -> None:
-        self._nodes, self._workers = graph.nodes, workers
+    def __init__(self, graph: TaskGraph, workers: Workers, raise_lost: Callable[[], None]) -> None:
+        self._nodes, self._workers, self._raise_lost = graph.nodes, workers, raise_lost
         self._study = Study(uuid4().hex, Path.cwd())
         self._sorter = TopologicalSorter({i: [] if n.after is None else [n.after] for i, n in enumerate(graph.nodes)})
         self._sorter.prepare()
@@ -60,6 +61,7 @@ class _Schedule:
     def run(self) -> None:
         with tqdm(total=len(self._nodes), unit="task", mininterval=1.0) as bar:
             while self._sorter.is_active():
+                self._raise_lost()
                 for place in self._sorter.get_ready():
                     heapq.heappush(self._ready, (self._nodes[place].order, place))
                 if self._skip_what_diverged(bar):
@@ -72,6 +74,7 @@ class _Schedule:
                         self._sorter.done(place)
                         bar.update()
                         bar.set_postfix_str(_name(self._nodes[place].task))
+            self._raise_lost()
 
     def _skip_what_diverged(self, bar: tqdm) -> bool:
         """Leave out what waited for a model that there will not be."""
@@ -133,13 +136,37 @@ def _name(task: Task) -> str:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """End as after Ctrl-C, so that no worker goes on, where SIGTERM would end this process on the spot."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
+def _noting_signals() -> Iterator[Callable[[], None]]:
+    """Let SIGINT and SIGTERM end the tasks, so that no worker goes on: SIGTERM as Ctrl-C does, where it would end this process on the spot.
+
+    Yields:
+        What raises the exception of such a signal again, where code that ran when it came has kept it to itself.
+    """
+    raised: list[BaseException] = []
+
+    def raise_lost() -> None:
+        if raised:
+            raise raised[0]
+
+    if threading.current_thread() is not threading.main_thread():
+        yield raise_lost
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        try:
+            if before[number] == signal.SIG_DFL:
+                sys.exit(128 + number)
+            before[number](number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    noted = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     try:
-        yield
+        for number in noted:
+            signal.signal(number, note)
+        yield raise_lost
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in noted:
+            signal.signal(number, before[number])
