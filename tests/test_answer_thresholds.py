@@ -336,3 +336,21 @@ def test_what_another_method_makes_of_the_same_starts():
     assert "span 1.50 dB for layers (untuned: 1.00): in no case less; at" in told(far)
     elsewhere = [each | dict(backbone="other") for each in tuned(near)]
     assert "fine-tuned" not in thresholds.conclusion(study_table([FULL, *rows(LAYERS, "layers"), *elsewhere]))[0]
+    table = study_table([FULL, *rows(LAYERS, "layers"), *tuned(near)])
+    assert (
+        'With the method "fine-tuned" (15 steps at a learning rate of 0.01) the same'
+        in thresholds.conclusion(
+            table,
+            {"untuned": "", "fine-tuned": thresholds.told_tuning({"method": "adabm"}, "W4A4 FQ", Effort(96, 1, 3, 5))},
+        )[0]
+    )
+
+
+def test_how_a_method_fine_tunes():
+    told = lambda changes, rounds: thresholds.told_tuning(
+        dict(method="adabm-own-bits", changes=changes), "W4A4 FQ", Effort(96, 1, rounds, 1)
+    )
+    assert told({"tune": None}, 3) == told({}, 0) == ""
+    assert told({"tune.lr_weight": 0.001}, 1) == (
+        "1 step at a learning rate of 0.001 of weights with 0.01 of activations"
+    )

@@ -1,6 +1,6 @@
 """The sentences and tables about where thresholds start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..tables.wording import least_to_most, several
 from .significance import Difference, paired_difference, share_seeds
@@ -191,8 +191,12 @@ def blind(dealt: Sequence[Dealt]) -> str:
     return f"{told}."
 
 
-def tuned(found: Sequence[Moved]) -> str:
-    """Tell of other methods than the first what they span with the same starts, and what they make of the released start."""
+def tuned(found: Sequence[Moved], tunings: Mapping[str, str]) -> str:
+    """Tell of other methods than the first what they span with the same starts, and what they make of the released start.
+
+    Args:
+        tunings: by method, how it fine-tunes.
+    """
     first = {(moved.network, moved.which): moved for moved in found if moved.name == found[0].name}
     texts = []
     for name in list(dict.fromkeys(moved.name for moved in found))[1:]:
@@ -220,8 +224,10 @@ def tuned(found: Sequence[Moved]) -> str:
         }
         changes = {network: paired_difference(*pair) for network, pair in at_released.items() if share_seeds(*pair)}
         changed = [change.told() + f" on {network}" * named for network, change in changes.items()]
+        how = f" ({tunings[name]})" if tunings.get(name) else ""
+        by_network = ", by network" * named
         texts.append(
-            f'With the method "{name}" the same starts span {several(parts)}{", by network" * named}: {cases}'
+            f'With the method "{name}"{how} the same starts span {several(parts)}{by_network}: {cases}'
             + (f"; at the released start it changes PSNR by {several(changed)}." if changed else ".")
         )
     return " ".join(texts)

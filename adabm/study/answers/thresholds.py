@@ -1,5 +1,7 @@
 """Where do the first thresholds come from, and does it matter?"""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,8 +14,9 @@ from .measured import measured
 from .threshold_gains import at_equal_fab, compared
 from .threshold_starts import CONSTANT, PERCENTILE, RANDOM, RELEASED, START, trials
 from .threshold_telling import advice, begun, blind, matters, rows, rows_blind, tuned, verdict
+from .tuning_rates import told_tuning
 
-__all__ = ["QUESTION", "conclusion", "figures", "trials"]
+__all__ = ["QUESTION", "conclusion", "figures", "told_tuning", "trials"]
 
 QUESTION = Question(
     "thresholds",
@@ -54,10 +57,13 @@ def _gained(swept: pd.DataFrame) -> pd.Series:
     return swept["psnr_y_db"] - own.reindex(pd.MultiIndex.from_frame(swept[["series", "seed"]])).to_numpy()
 
 
-def conclusion(table: pd.DataFrame) -> list[str]:
+def conclusion(table: pd.DataFrame, tunings: Mapping[str, str] | None = None) -> list[str]:
     """Tell, on the first set of each network, whether images' and layers' starts matter, and how the released ones compare with the others.
 
     The answer is of the first method; what the others change is told after it.
+
+    Args:
+        tunings: by method, how it fine-tunes, as :func:`.tuning_rates.told_tuning` tells it.
 
     Raises:
         StudyError: no model was measured.
@@ -65,7 +71,12 @@ def conclusion(table: pd.DataFrame) -> list[str]:
     check_measured(table)
     found, dealt = compared(named(table)), at_equal_fab(named(table))
     main = [moved for moved in found if moved.name == found[0].name]
-    told = [verdict(main), begun(main), blind([of for of in dealt if of.name == found[0].name]), tuned(found)]
+    told = [
+        verdict(main),
+        begun(main),
+        blind([of for of in dealt if of.name == found[0].name]),
+        tuned(found, tunings or {}),
+    ]
     return [
         " ".join([answer(matters(main)), *filter(None, told)]),
         *tell_diverged(named(table)),

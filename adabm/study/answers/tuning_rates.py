@@ -20,6 +20,18 @@ def learning_rate(options: Mapping, setting: str, effort: Effort) -> str:
     return f"{told} of the width" if tuning.relative_lr else told
 
 
+def told_tuning(options: Mapping, setting: str, effort: Effort) -> str:
+    """Return how long, and at which learning rate of ranges, a method fine-tunes; nothing where it does not.
+
+    >>> told_tuning({"method": "adabm"}, "W4A4 FQ", Effort(patch_size=96, rounds=3, steps_per_round=5))
+    '15 steps at a learning rate of 0.01'
+    """
+    tuning = Run.at(options["method"], setting, 0, options.get("changes")).config(effort).step("tune")
+    if tuning is None or not tuning.total_steps:
+        return ""
+    return f"{told_count(tuning.total_steps, 'step')} at a learning rate of {learning_rate(options, setting, effort)}"
+
+
 def told_rates(
     ended: Mapping[str, Mapping[str, Tuned]], runs: Mapping[str, Mapping], rates: Mapping[tuple[str, str], str]
 ) -> str:
