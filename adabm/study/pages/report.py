@@ -23,6 +23,7 @@ from ..tables.question import Question
 from .board_notes import amounts_note, evaluated_steps, looked_at_note, own_bits_note, seconds_note, timed_pictures
 from .embedding import embedded
 from .front import advice
+from .one_picture import one_picture_note
 from .recurring import recurring
 from .sections import (
     REPORT,
@@ -127,8 +128,8 @@ def _parser() -> MarkdownIt:
 
 
 def _short_board(board: pd.DataFrame, results: Path) -> ReadableTable:
-    """The first board's best recipes, and below them whence their seconds are and on which pictures recipes were found."""
-    notes = (seconds_note(results), looked_at_note(board))
+    """The first board's best recipes; below them whence their seconds are, and on which pictures losses rest and recipes were found."""
+    notes = (seconds_note(results), one_picture_note(board, results), looked_at_note(board))
     return shortened(board, " ".join(note for note in notes if note), timed_pictures(results))
 
 
