@@ -53,3 +53,13 @@ def test_the_first_set_of_each_network_is_shown():
 
 def test_none_where_no_recipe_was_measured_on_two():
     assert network_board(board(ONE)) is None
+
+
+def test_bits_that_are_not_those_of_the_setting_are_told():
+    bits = {("minmax", "W8A8 FQ"): 8.0, ("fast", "W4A4 FQ"): 3.96, ("minmax", "W4A4 FQ"): 3.94}
+    table = board(ONE, OTHER)
+    table["fab"] = [bits.get((row.method, row.setting), 4.0) for row in table.itertuples()]
+    told = network_board(table)
+    assert list(told.cells["MinMax"]) == ["0.10", "2.00 @ 3.9", "3.00 @ 3.9"] and "@" not in "".join(told.cells["Fast"])
+    assert "Behind @ FAB, where it is not the bits of the setting." in told.caption
+    assert "@" not in network_board(table.assign(fab=[8.0 if "8" in s else 4.0 for s in table["setting"]])).caption

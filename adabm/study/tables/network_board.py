@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from .leaderboard import loss_text
+from .leaderboard import bits_of, loss_text
 from .methods import in_order, label
 from .networks import network as network_name
 from .presentation import ReadableTable, by_bits
@@ -41,6 +41,8 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
             cells.append(place | {label(name): losses.get(name, "") for name in recipes})
     table = pd.DataFrame(cells)
     shared = "Loss in dB against the network's own full precision; in brackets the seeds, where more than one."
+    if rows.apply(_other_bits, axis=1).any():
+        shared += " Behind @ FAB, where it is not the bits of the setting."
     if table["setting"].str.endswith("FQ").nunique() > 1:
         shared += " Without FQ, first, upsampling and last layers stay in full precision."
     if table["set"].nunique() == 1:
@@ -50,6 +52,12 @@ def network_board(board: pd.DataFrame) -> ReadableTable | None:
 
 
 def _cell(row: pd.Series) -> str:
-    """The loss, behind it the seeds and the engine where it is another than the simulation."""
+    """The loss, behind it the seeds, FAB where it is not that of the setting, and the engine where it is another than the simulation."""
     engine = row["label"].removeprefix(label(row["method"]))
-    return loss_text(row) + (f" ({row['seeds']:.0f})" if row["seeds"] > 1 else "") + engine
+    seeds = f" ({row['seeds']:.0f})" if row["seeds"] > 1 else ""
+    return loss_text(row) + seeds + (f" @ {row['fab']:.1f}" if _other_bits(row) else "") + engine
+
+
+def _other_bits(row: pd.Series) -> bool:
+    """Whether a recipe has other bits in the mean than the setting names, to a tenth."""
+    return f"{row['fab']:.1f}" != f"{bits_of(row['setting']):.1f}"
