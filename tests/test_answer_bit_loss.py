@@ -6,7 +6,7 @@ import pytest
 
 from adabm.study import Run
 from adabm.study.answers import bit_loss, bit_loss_worth
-from adabm.study.answers.bit_loss import AS_CALIBRATED, MULTIPLIER, OWN_QUANTILES, QUANTILES, RELEASED, loss_of
+from adabm.study.answers.bit_loss import AS_CALIBRATED, MULTIPLIER, QUANTILES, RELEASED, loss_of
 from adabm.study.answers.bit_loss_measures import (
     CALIBRATION,
     Tuning,
@@ -21,6 +21,7 @@ from adabm.study.answers.bit_loss_measures import (
 )
 from adabm.study.answers.bit_loss_worth import gains
 from adabm.study.pages.figures import family_color
+from helpers.bit_losses import bits, units
 from helpers.evidence import cells
 from helpers.probed import probed
 
@@ -32,45 +33,6 @@ def test_thresholds_meet_a_change_of_the_average(change):
     assert factors.mean() == pytest.approx(change) and np.all(np.diff(factors[np.argsort(known)]) >= 0)
     if abs(change) <= 0.2:
         assert (factors != 0).sum() == 4  # a tenth on either side
-
-
-PATCHES = [f"p{place}" for place in range(10)]
-
-
-def units(psnr_of: dict | None = None, seeds=(0, 1), noise: float = 0.0) -> pd.DataFrame:
-    """Ten patches whose PSNR rises by 2 dB a bit, from 40 dB at 4 bits; models at 4 bits by method, 40 dB where not given."""
-    rng, rows = np.random.default_rng(0), []
-    values = {(AS_CALIBRATED, 4.0): 40.0, (MULTIPLIER, 4.0): 40.0, (MULTIPLIER, 3.5): 40.0}
-    values |= {(loss_of(0), 4.0): 40.0, (RELEASED, 4.0): 40.0, (RELEASED, 3.5): 40.0}
-    for seed in seeds:
-        for patch in PATCHES:
-            keys = dict(backbone="net", setting="W4A4 FQ", dataset="Set", patch=patch, seed=seed, full=5.0)
-            for (method, target), value in values.items():
-                value = (psnr_of or {}).get(method, value) + noise * rng.normal()
-                rows.append(keys | dict(method=method, target=target, fab=4.0, fp=error(value), truth=20.0))
-            for factor in (-1, 0, 1):
-                own = dict(method=f"factor {factor:+d}", target=4.0, fab=4.0 + factor, fp=error(40 + 2 * factor))
-                rows.append(keys | own | dict(truth=20.0, complexity=float(patch[1:])))
-    return pd.DataFrame(rows)
-
-
-def error(psnr: float) -> float:
-    return 255**2 / 10 ** (psnr / 10)
-
-
-def bits(off: dict, own: dict | None = None) -> pd.DataFrame:
-    """Bits off the target by method, on the calibration pictures and, where not given in ``own``, on the set."""
-    rows = []
-    for method in (loss_of(0), RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES):
-        for target in (4.0, 3.5):
-            for where in (CALIBRATION, "Set"):
-                missed = off.get(method, 0.0)
-                missed = missed.get(target, 0.0) if isinstance(missed, dict) else missed
-                missed = (own or {}).get(method, missed) if where == "Set" else missed
-                rows.append(
-                    dict(method=method, target=target, where=where, fab=target + missed, backbone="net", seed=0)
-                )
-    return pd.DataFrame(rows)
 
 
 def test_the_curve_and_gains_at_equal_bits():
@@ -104,7 +66,7 @@ def test_a_model_beyond_the_curve_has_no_gain():
 )
 def test_whether_the_target_is_met(off, told):
     first = bit_loss.conclusion(units({RELEASED: 38.5}), bits({RELEASED: off}))[0]
-    assert told in first and first.startswith("**") and "it uses 0.00 bits fewer on the patches." in first
+    assert told in first and first.startswith("**Tuned alone and faster than released, the bit loss ")
 
 
 def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_ones():
@@ -116,7 +78,7 @@ def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_
     assert (
         "aiming at 4 bits (wide: 6) it ends 0.70 bits below on the calibration pictures (0.70 to 0.70 by run);" in told
     )
-    assert others[:2] == rest[:2]
+    assert others[1] == rest[1]
     assert " wide aims at 6 bits; in the means bits are told as if it aimed at 4. " in told and "as if" not in first
 
 
@@ -176,33 +138,6 @@ def test_one_target_has_no_table_of_targets():
 
 
 @pytest.mark.parametrize(
-    "gain, own, told",
-    [
-        (
-            0.0,
-            {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5},
-            "*In practice:* To meet a budget of bits, tune with a multiplier: a set of whole pictures is then off the target by 0.20 bits in the "
-            "mean, by 0.50 with the released loss. Whether",
-        ),
-        (
-            0.5,
-            {QUANTILES: 0.3, MULTIPLIER: 0.2, RELEASED: 0.5},
-            "*In practice:* If bits are to follow images at all (page of complexity): to meet a budget of bits, tune with a multiplier: a set of "
-            "whole pictures is then off the target by 0.20 bits in the mean, by 0.50 with the released loss.",
-        ),
-        (
-            0.0,
-            {QUANTILES: 0.1, MULTIPLIER: 0.3, RELEASED: 0.5, OWN_QUANTILES: 0.4},
-            "To meet a budget of bits, set the thresholds by quantiles of the calibration pictures, which needs no tuning: a set of whole "
-            "pictures is then off the target by 0.10 bits",
-        ),
-    ],
-)
-def test_the_advice(gain, own, told):
-    assert told in bit_loss.conclusion(units({MULTIPLIER: 40.0 + gain}), bits({}, own))[1]
-
-
-@pytest.mark.parametrize(
     "psnr_of, told",
     [
         (
@@ -227,20 +162,6 @@ def test_what_tuning_gains_is_told_behind_the_answer(psnr_of, told):
     assert behind.startswith(told)
 
 
-def test_a_weight_that_ends_nearer_and_gains_is_named_beside_the_multiplier():
-    here = units({MULTIPLIER: 41.0})
-    light = here[(here["method"] == RELEASED) & (here["target"] == 4)].assign(method=loss_of(5), fp=error(41.5))
-    off = (
-        bits({RELEASED: -0.7, loss_of(0): 1.0}),
-        bits({RELEASED: -0.2}).query("method == @RELEASED").assign(method=loss_of(5)),
-    )
-    told = bit_loss.conclusion(pd.concat([here, light]), pd.concat(off))[1]
-    assert " The multiplier is recommended for meeting the budget, not for PSNR" in told and "quantiles" not in told
-    fewer = bit_loss.conclusion(pd.concat([here, light.assign(fab=light["fab"] - 0.1)]), pd.concat(off))[1]
-    assert ", not for PSNR, of which weight 5 has more, at fewer bits of the patches." in fewer
-    assert "weight 5" not in bit_loss.conclusion(pd.concat([here, light.assign(fp=error(40))]), pd.concat(off))[1]
-
-
 def test_networks_where_not_every_tuning_gains_are_told_apart():
     one, two = (units(psnr).assign(backbone=name) for name, psnr in NETWORKS.items())
     off = bits({RELEASED: -0.7})
@@ -252,7 +173,18 @@ def test_networks_where_not_every_tuning_gains_are_told_apart():
     ) in told[0]
     gained, by_set = told[3:5]
     same = "-0.5 to -0.5"
-    assert cells(gained, 2) == ["two", RELEASED, "-0.5", same, same, "yes", "+0.0 (+0.0 to +0.0)"]
+    assert cells(gained, 2) == [
+        "two",
+        RELEASED,
+        "-0.5",
+        same,
+        same,
+        "yes",
+        "+0.0 (+0.0 to +0.0)",
+        "+0.00",
+        "+0.00",
+        "0.70",
+    ]
     assert cells(by_set, 0) == ["one", RELEASED, "4", "3.30", "3.30", "4.00"]
 
 

@@ -1,19 +1,17 @@
 """What follows for who wants to meet a budget of bits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from .bit_loss_bits import farther_off, off_target, on_patches, quality, sets_off
-from .bit_loss_methods import AS_CALIBRATED, MULTIPLIER, QUANTILES, RELEASED, targeted, weighted
+from ..tables.wording import several
+from .bit_loss_bits import off_target, sets_off
+from .bit_loss_methods import AS_CALIBRATED, QUANTILES, RELEASED, targeted, weighted
 from .bit_loss_worth import Gain, short
+from .measured import signed
 
-_WAYS = {
-    RELEASED: "the released loss comes nearest",
-    MULTIPLIER: "tune with a multiplier",
-    QUANTILES: "set the thresholds by quantiles of the calibration pictures, which needs no tuning",
-}
-_CALLED = {RELEASED: "the released loss", MULTIPLIER: "a multiplier"}
+_NEAR = 0.1  # bits that a way may end farther off than the nearest
 
 
 def nearest_weight(bits: pd.DataFrame) -> str:
@@ -22,45 +20,84 @@ def nearest_weight(bits: pd.DataFrame) -> str:
     return min(methods, key=lambda method: off_target(bits, method, target).abs().mean())
 
 
-def advice(means: Mapping[str, Gain], units: pd.DataFrame, bits: pd.DataFrame) -> str:
-    """Tell how to meet a budget of bits, and whether the multiplier is for quality too; tables have the rest.
+def advice(found: Sequence[Gain], bits: pd.DataFrame) -> str:
+    """Tell by network how to meet a budget of bits: of the ways that end about as near as any, by the one that clearly gains most.
 
     Args:
-        means: gains at equal bits, in the mean of the networks.
-        units, bits: of patches and of pictures, moved as if all networks had the first one's target.
+        found: gains at equal bits; those to full precision and to ground truth count.
+        bits: of pictures, moved as if all networks had the first one's target.
     """
-    off = sets_off(bits)
-    near = off.reindex([RELEASED, MULTIPLIER, QUANTILES]).idxmin()
-    other = RELEASED if near != RELEASED else MULTIPLIER
-    budget = (
-        f"To meet a budget of bits, {_WAYS[near]}: a set of whole pictures is then off the target by {off[near]:.2f} bits in the mean, by "
-        f"{off[other]:.2f} with {_CALLED[other]}" + (f", {_untuned(bits, near, off)}." if AS_CALIBRATED in off else ".")
-    )
-    if MULTIPLIER not in means or not means[MULTIPLIER].helps:
-        return f"{budget} Whether bits should follow images at all is told on the page of complexity."
-    told = f"If bits are to follow images at all (page of complexity): {budget[:1].lower()}{budget[1:]}"
-    if near == MULTIPLIER and any(targeted(way) and one.fp > means[MULTIPLIER].fp for way, one in means.items()):
-        told += (
-            f" The multiplier is recommended for meeting the budget, not for PSNR{_on_the_patches(means, units, bits)}."
-        )
-    return told
-
-
-def _untuned(bits: pd.DataFrame, near: str, off: pd.Series) -> str:
-    """How far bits are off the target as calibrated, and whether that is clearly farther than by the nearest way."""
-    gap = farther_off(bits, AS_CALIBRATED, near)
-    told = f"by {off[AS_CALIBRATED]:.2f} as calibrated, without any tuning"
-    if gap.spread == 0:
-        return told
-    return f"{told}{', clearly more' if gap.sure else ', which is not clearly more: to stay at the base bits tune nothing'}"
-
-
-def _on_the_patches(means: Mapping[str, Gain], units: pd.DataFrame, bits: pd.DataFrame) -> str:
-    """Whether the weight nearest to the target has more PSNR than the multiplier, of fewer bits, on the patches."""
-    weight = nearest_weight(bits)
-    if weight not in means or weight == RELEASED or not means[weight].helps:
-        return ""
-    (own, fab), (other, other_fab) = ((quality(units, way), on_patches(units, way)) for way in (weight, MULTIPLIER))
+    ways: dict[str, list[_Way]] = {}
+    for name, here in bits.groupby("backbone", sort=False):
+        gained = {gain.method: gain.truth for gain in found if gain.network == name and gain.helps_both}
+        way = _way(name, sets_off(here), gained)
+        ways.setdefault(way.method, []).append(way)
+    told: list[str] = []
+    for of in ways.values():
+        told.append(_told(of, bits["backbone"].nunique() == 1, "; ".join(told)))
     return (
-        f", of which {short(weight)} has more, at fewer bits of the patches" if own > other and fab < other_fab else ""
+        f"To meet a budget of bits, {several(told)}: {_why([way for of in ways.values() for way in of])}.{_beside(bits, ways)} "
+        "Whether bits should follow images at all is told on the page of complexity."
     )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a network best meets its target: bits that a set of whole pictures is off it, and dB gained to ground truth, if clearly."""
+
+    network: str
+    method: str
+    off: float
+    gain: float | None
+
+
+def _way(network: str, off: pd.Series, gained: Mapping[str, float]) -> _Way:
+    off = off[[method for method in off.index if targeted(method) or method == QUANTILES]]
+    near = off[off <= off.min() + _NEAR]
+    helping = [method for method in near.index if method in gained and targeted(method)]
+    untuned = QUANTILES if QUANTILES in near else near.idxmin()
+    method = max(helping, key=lambda method: gained[method]) if helping else untuned
+    return _Way(network, method, float(off[method]), gained.get(method))
+
+
+def _told(of: Sequence[_Way], alone: bool, before: str) -> str:
+    """One way, on which networks, how far off it ends and what it gains; what numbers are is said where nothing ``before`` did."""
+    method = of[0].method
+    loss = "the bit loss of " if weighted(method) else ""
+    does = (
+        "set the thresholds by quantiles of the calibration pictures"
+        if method == QUANTILES
+        else f"tune with {loss}{short(method)}"
+    )
+    on = "" if alone else f" on {several([way.network for way in of])}"
+    off = f"{several(list(dict.fromkeys(f'{way.off:.2f}' for way in of)))} bits"
+    off = f"off by {off}" if before else f"a set of whole pictures is then off the target by {off}"
+    gains = [signed(way.gain) for way in of if way.gain is not None]
+    unit = "dB" if "dB" in before else "dB to ground truth over quantiles at equal bits, clearly"
+    return f"{does}{on} ({off}{f'; {several(gains)} {unit}' if gains else ''})"
+
+
+def _why(ways: Sequence[_Way]) -> str:
+    """Why these ways: what they have over others, that end about as near or do not."""
+    rest = [way for way in ways if way.gain is None]
+    told = [f"of what ends within {_NEAR:g} bits of the nearest, that gains most"] if len(rest) < len(ways) else []
+    near = [way.network for way in rest if way.method == QUANTILES]
+    far = [way.network for way in rest if way.method != QUANTILES]
+    on = lambda networks: f" on {several(networks)}" if len(ways) > 1 else ""
+    told += [f"no tuning that ends as near clearly gains{on(near)}"] if near else []
+    told += [f"quantiles end more than {_NEAR:g} bits farther off{on(far)}"] if far else []
+    return "; ".join(told)
+
+
+def _beside(bits: pd.DataFrame, ways: Mapping[str, Sequence[_Way]]) -> str:
+    """How far off the others end that need no choice, in the mean of the networks."""
+    off = sets_off(bits)
+    names = {RELEASED: "the released loss", AS_CALIBRATED: "mappings as calibrated"}
+    told = [
+        f"{name} by {off[method]:.2f} bits" for method, name in names.items() if method in off and method not in ways
+    ]
+    if not told:
+        return ""
+    are = "is" if told[0].startswith("the released") else "are"
+    text = several(told).replace(" by ", f" {are} off by ", 1)
+    return f" {text[0].upper()}{text[1:]}{' in the mean' * (bits['backbone'].nunique() > 1)}."

@@ -10,7 +10,6 @@ from .bit_loss_measures import CALIBRATION
 from .bit_loss_methods import MULTIPLIER, QUANTILES, RELEASED, targeted, weighted
 from .bit_loss_worth import Gain, short
 from .draws import with_ends
-from .significance import Difference, paired_difference
 
 
 def off_target(bits: pd.DataFrame, method: str, target: float | None = None) -> pd.Series:
@@ -31,19 +30,6 @@ def sets_off(bits: pd.DataFrame) -> pd.Series:
     """By method, how far the FAB of a set's whole pictures is from the first target, either way, in bits: mean of sets and runs."""
     sets = bits[(bits["where"] != CALIBRATION) & (bits["target"] == bits["target"].iloc[0])]
     return (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).mean()
-
-
-def farther_off(bits: pd.DataFrame, method: str, other: str) -> Difference:
-    """By how much farther from the first target one method is than another on a set of whole pictures, in bits, paired over runs."""
-    sets = bits[(bits["where"] != CALIBRATION) & (bits["target"] == bits["target"].iloc[0])]
-    off = (sets["fab"] - sets["target"]).abs().groupby([sets["method"], sets["backbone"], sets["seed"]]).mean()
-    return paired_difference(off[method], off[other])
-
-
-def quality(units: pd.DataFrame, method: str, kind: str = "fp") -> float:
-    """PSNR of the patches at the first target, to the full-precision output or to ground truth: mean of runs."""
-    found = at_equal_bits(units, kind)
-    return float(found.loc[(found["method"] == method) & (found["target"] == units["target"].iloc[0]), "psnr"].mean())
 
 
 def on_patches(units: pd.DataFrame, method: str) -> float:

@@ -1,10 +1,11 @@
-"""PSNR at equal bits: what a tuned mapping gains on thresholds that are set by quantiles, without any tuning."""
+"""PSNR at equal bits: what a tuned mapping gains on thresholds that are set by quantiles, without any tuning; and what it changes as bits end."""
 
 import numpy as np
 import pandas as pd
 
 from . import bit_loss_measures as measures
 from .bit_loss_measures import factors_at, thresholds
+from .bit_loss_methods import AS_CALIBRATED
 from .probing import psnr
 
 
@@ -44,3 +45,16 @@ def at_equal_bits(units: pd.DataFrame, kind: str) -> pd.DataFrame:
             row = dict(backbone=backbone, seed=seed, method=method, target=target, fab=fab, psnr=value)
             rows.append(row | dict(gain=value - reference))
     return pd.DataFrame(rows)
+
+
+def changes(units: pd.DataFrame) -> pd.DataFrame:
+    """Return how tuning towards each network's first target changed the patches against as calibrated, bits as they end.
+
+    Rows are ``backbone`` and ``method``, columns ``fab``, ``fp`` and ``truth`` (dB); means over seeds. None of networks of which
+    nothing as calibrated was measured.
+    """
+    values = units.assign(**{kind: psnr(units[kind].to_numpy()) for kind in ("fp", "truth")})
+    first = values["backbone"].map(values.groupby("backbone", sort=False)["target"].first())
+    means = values[values["target"] == first].groupby(["backbone", "method"], sort=False)[["fab", "fp", "truth"]].mean()
+    own = means[means.index.get_level_values("method") == AS_CALIBRATED].droplevel("method")
+    return means.sub(own, axis=0, level="backbone").dropna()

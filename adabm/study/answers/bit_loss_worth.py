@@ -10,7 +10,7 @@ from ..tables.wording import several
 from .bit_loss_gains import at_equal_bits
 from .bit_loss_measures import FACTORS, factors_at, thresholds
 from .bit_loss_methods import MULTIPLIER, targeted
-from .draws import DRAWN, drawn, from_to, one_sided, with_ends
+from .draws import drawn, one_sided
 from .measured import signed
 from .probing import psnr
 
@@ -44,6 +44,11 @@ class Gain:
     def helps(self) -> bool:
         """Whether it clearly gains."""
         return self.sure and self.fp > 0
+
+    @property
+    def helps_both(self) -> bool:
+        """Whether it clearly gains to full precision and to ground truth."""
+        return self.helps and one_sided(self.drawn_truth) and self.truth > 0
 
 
 def gains(units: pd.DataFrame) -> list[Gain]:
@@ -151,20 +156,3 @@ def _both(of: Sequence[Gain]) -> str:
 def _span(of: Sequence[Gain], kind: str) -> str:
     values = sorted(getattr(gain, kind) for gain in of)
     return " to ".join(dict.fromkeys(signed(value, 1) for value in (values[0], values[-1])))
-
-
-def gain_rows(found: Sequence[Gain]) -> list[dict[str, str]]:
-    """Rows by network and way of tuning towards the first target: the gain at equal bits with its draws, by run, and to ground truth."""
-    return [
-        {
-            "at equal bits, against quantiles": gain.network,
-            "method": gain.method,
-            "gain (dB to full precision)": signed(gain.fp, 1),
-            DRAWN: from_to(gain.drawn_fp, 1),
-            "from run to run": f"{signed(min(gain.runs), 1)} to {signed(max(gain.runs), 1)}",
-            "clearly": "yes" if gain.sure else "no",
-            "gain (dB to ground truth)": with_ends(gain.truth, gain.drawn_truth, 1),
-        }
-        for gain in found
-        if targeted(gain.method)
-    ]

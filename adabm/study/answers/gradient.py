@@ -18,8 +18,21 @@ from ..tables.question import Question
 from ..tables.wording import several
 from .draws import span
 from .gradient_bits import fab_along, fab_ended, slow, told_bits
-from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
-from .gradient_telling import advice, against, by_network, median_patch, of_few, of_networks, verdict
+from .gradient_gains import changes, compared, ends, gains
+from .gradient_probe import LAYER, agreement, tunings
+from .gradient_telling import (
+    UNTOLD,
+    advice,
+    against,
+    by_network,
+    median_patch,
+    of_few,
+    of_networks,
+    told_changes,
+    told_left_out,
+    told_signs,
+    verdict,
+)
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 from .surrogates import RELEASED, SURROGATES
@@ -28,16 +41,15 @@ QUESTION = Question(
     "gradient",
     14,
     "Which approximation of the gradient works?",
-    "The bits of images and layers are steps, whose gradient is made up: seven ways to do so, against finite differences of the loss and by what they tune "
-    "to. Gains are dB to ground truth over the calibrated mappings at the same mean bits (FAB, interpolated patch by patch between a bit "
-    "fewer and a bit more); networks count alike, however few their patches; brackets hold 95 % of draws of patches.",
+    "The bits of images and layers are steps, which have no gradient to tune by: seven approximations, against finite differences of the loss and by "
+    "what they tune to. Gains are dB to ground truth over the calibrated mappings at the same mean bits (FAB, interpolated patch by patch between a "
+    "bit fewer and a bit more); networks count alike, however few their patches; brackets hold 95 % of draws of patches.",
     "How each approximation of the gradient agrees with finite differences, and where tuning the bits with it ends",
     others={
         "steps": "Change of average bits (FAB) along the tuning, by approximation",
     },
 )
 TUNED = tuple(SURROGATES)
-_DRAWS = 2000
 _SIGNS = {"layers: right sign": "layer sign", "thresholds: right sign": "threshold sign"}
 _AGREEMENTS = {
     "layers: cosine": "layer cosine",
@@ -113,53 +125,11 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / lengths) if lengths else np.nan
 
 
-def ends(patches: pd.DataFrame) -> pd.DataFrame:
-    """Return what tuning gained on the mappings as calibrated at the FAB of that patch: a row a network, patch and surrogate.
-
-    What was calibrated has that FAB between a bit fewer and one more for all images, interpolated. Columns ``truth`` and
-    ``fp``: dB to ground truth and to full precision; ``fab``. Means over seeds.
-    """
-    keys, rows = ["backbone", "dataset", "patch"], []
-    for names, here in patches.groupby([*keys, "seed"], sort=False):
-        of = here.set_index("surrogate")
-        curve = of.loc[[FEWER, UNTUNED, MORE]]
-        for name in TUNED:
-            told = dict(zip(keys, names), surrogate=name, fab=of.loc[name, "fab"])
-            for kind in ("truth", "fp"):
-                equal = np.interp(told["fab"], curve["fab"], psnr(curve[kind].to_numpy()))
-                told[kind] = psnr(of.loc[name, kind]) - equal
-            rows.append(told)
-    return pd.DataFrame(rows).groupby([*keys, "surrogate"], sort=False, as_index=False).mean()
-
-
-def gains(ended: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
-    """Return by surrogate the mean gain to ground truth, with ``least`` and ``most`` of 95 % of 2,000 draws of patches.
-
-    Patches are drawn with replacement within their network; networks count alike. ``median``: that of a network's patches,
-    which one patch alone does not move, in the mean of the networks.
-
-    Args:
-        reference: surrogate that the gain is on; None: the mappings as calibrated.
-    """
-    wide = ended.pivot_table(index=["backbone", "dataset", "patch"], columns="surrogate", values="truth", sort=False)
-    wide = wide if reference is None else wide.sub(wide[reference], axis=0)
-    rng = np.random.default_rng(0)
-    networks = [here for _, here in wide.groupby("backbone", sort=False)]
-    places = [rng.integers(0, len(here), (_DRAWS, len(here))) for here in networks]
-    rows = {}
-    for name in TUNED:
-        drawn = np.mean([here[name].to_numpy()[place].mean(1) for here, place in zip(networks, places)], axis=0)
-        least, most = np.quantile(drawn, [0.025, 0.975])
-        median, mean = (np.mean([of(here[name]) for here in networks]) for of in (np.median, np.mean))
-        rows[name] = dict(mean=mean, least=least, most=most, median=median)
-    return pd.DataFrame(rows).T
-
-
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return agreement, and gain and FAB at the end, a row a network and surrogate."""
+    """Return agreement, and gain and FAB at the end, a row a network and surrogate; no gain where no patch is compared."""
     ended = ends(tables["patches"])
     means = ended.groupby(["backbone", "surrogate"], sort=False, as_index=False)[["truth", "fp", "fab"]].mean()
-    return agreements(tables["gradients"]).merge(means, on=["backbone", "surrogate"])
+    return agreements(tables["gradients"]).merge(means, on=["backbone", "surrogate"], how="left")
 
 
 def table(patches: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +148,7 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw gain and agreement of each surrogate; and, apart, FAB along the tuning."""
     titles = {
         "truth": "gain of tuning at equal\nFAB (dB to ground truth)",
-        "layer cosine": "gradients of layers: cosine\nwith finite differences",
+        "layer cosine": "layers: cosine with\nfinite differences",
     }
     tables = {name: named(table) for name, table in tables.items()}
     ranked = summary(tables).rename(columns={"surrogate": "measure"})
@@ -188,28 +158,35 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
 
 
 def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Tell which surrogate tunes the mappings best at equal FAB, and how its gradient agrees with finite differences."""
+    """Tell which surrogate tunes the mappings best at equal FAB, and how it agrees with finite differences."""
     tables = {name: named(table) for name, table in tables.items()}
-    ended = ends(tables["patches"])
-    gained, gaps = gains(ended), gains(ended, RELEASED)
-    steps = int(tables["steps"]["step"].max())
+    patches, steps = tables["patches"], int(tables["steps"]["step"].max())
+    ended, changed, known = ends(patches), changes(patches), compared(patches)
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
-    own = by_network(ended)
-    first = verdict(gained, gaps, slow(tables["steps"]), own.shape[1])
-    told = (
-        f"**{first}**{of_few(gained, gaps, own)}{of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
-        f"{told_bits(tables['steps'])} Most slopes agree on the sign of a layer's gradient, and Adam divides "
-        "its size out: against finite differences of the loss the gradient of a layer "
-        f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh (chance: 50%)."
+    behind = (
+        f"{told_changes(changed)}{told_left_out(known)} Each tunes the mappings for {steps} steps. "
+        f"{told_bits(tables['steps'])} {told_signs(found['layer sign'])}"
     )
-    rows = _rows(gained, gaps, own, found, fab_ended(tables["steps"]))
-    return [told, practice(advice(gained, gaps, own.shape[1])), *evidence(rows), *evidence(extents(tables["patches"]))]
+    columns = _columns(changed, fab_ended(tables["steps"]), found)
+    measured = [
+        row | {"compared at equal FAB": f"{of.sum()} of {len(of)} pairs of patch and seed"}
+        for row, (_, of) in zip(extents(patches), known.groupby("backbone", sort=False))
+    ]
+    if ended.empty:
+        return [f"**{UNTOLD}**{behind}", *evidence(list(columns.values())), *evidence(measured)]
+    gained, gaps, own = gains(ended), gains(ended, RELEASED), by_network(ended)
+    first = verdict(gained, gaps, slow(tables["steps"]), own.shape[1])
+    rows = [gain | columns[gain["approximation"]] for gain in _gains(gained, gaps, own)]
+    return [
+        f"**{first}**{of_few(gained, gaps, own)}{of_networks(own, ended)}{behind}",
+        practice(advice(gained, gaps, own.shape[1])),
+        *evidence(rows),
+        *evidence(measured),
+    ]
 
 
-def _rows(
-    gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame, found: pd.DataFrame, fab: pd.Series
-) -> list[dict[str, str]]:
-    """Rows by surrogate, that of the highest gain first."""
+def _gains(gained: pd.DataFrame, gaps: pd.DataFrame, own: pd.DataFrame) -> list[dict[str, str]]:
+    """Cells on gains, a row a surrogate, that of the highest first."""
     return [
         {
             "approximation": name,
@@ -220,9 +197,22 @@ def _rows(
             f"against tanh, {median_patch(own.shape[1]).rstrip(',')}": ""
             if name == RELEASED
             else signed(gaps.loc[name, "median"]),
-            "change of FAB": signed(fab[name]),
-            **{heading: f"{found.loc[name, column]:.0%}" for heading, column in _SIGNS.items()},
-            **{heading: f"{found.loc[name, column]:.2f}" for heading, column in _AGREEMENTS.items()},
         }
         for name, row in gained.sort_values("mean", ascending=False, kind="stable").iterrows()
     ]
+
+
+def _columns(changed: pd.DataFrame, fab: pd.Series, found: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Cells that need no equal FAB, by surrogate: what tuning changes, and how it agrees with finite differences."""
+    means = changed.mean()
+    return {
+        name: {
+            "approximation": name,
+            "change of PSNR by tuning (dB)": signed(means["truth", name]),
+            "of FAB": signed(means["fab", name]),
+            "of FAB, tuned patches": signed(fab[name]),
+            **{heading: f"{found.loc[name, column]:.0%}" for heading, column in _SIGNS.items()},
+            **{heading: f"{found.loc[name, column]:.2f}" for heading, column in _AGREEMENTS.items()},
+        }
+        for name in TUNED
+    }

@@ -1,16 +1,19 @@
-"""The sentences about gradients: which approximation tunes better, by how few patches, and on which network."""
+"""The sentences about approximations of the gradient: which tunes better, by how few patches, and on which network."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from ..tables.wording import several
+from ..tables.wording import least_to_most, several
 from .draws import with_span
 from .measured import signed
 from .surrogates import RELEASED
 
 _NOTICED = 0.05  # dB
 _FEW = 5  # patches
+UNTOLD = (
+    "Which works cannot be told: with no patch and seed all of them end at a FAB that the calibrated mappings have too."
+)
 
 
 def against(gap: pd.Series) -> str:
@@ -25,9 +28,9 @@ def clearly(gained: pd.DataFrame, sign: int) -> list[str]:
 
 
 def better_by_few(gaps: pd.DataFrame) -> list[str]:
-    """The surrogates that are better than AdaBM's in all draws, but hardly on the median patch; the best first."""
+    """The surrogates that are noticeably better than AdaBM's in all draws, but hardly on the median patch; the best first."""
     clear = clearly(gaps, 1)
-    better = [name for name in gaps.index if gaps.loc[name, "least"] > 0 and name not in clear]
+    better = [name for name in gaps.index[(gaps["least"] > 0) & (gaps["mean"] >= _NOTICED)] if name not in clear]
     return sorted(better, key=lambda name: -gaps.loc[name, "mean"])
 
 
@@ -44,7 +47,36 @@ def of_networks(own: pd.DataFrame, ended: pd.DataFrame) -> str:
     counts = ended[ended["surrogate"] == RELEASED].groupby("backbone").size()
     few = lambda name: f" ({counts[name]} patch{'es' if counts[name] > 1 else ''})" if counts[name] < _FEW else ""
     told = several([f"{signed(gain)} dB on {name}{few(name)}" for name, gain in own.loc[RELEASED].items()])
-    return f" Tanh itself gives {told}."
+    return f" Tanh itself gives {told} at equal FAB."
+
+
+def told_changes(changed: pd.DataFrame) -> str:
+    """Tell how tuning with AdaBM's surrogate changes PSNR and FAB, by network: gains at equal FAB are no rise of PSNR."""
+    truth, fab = changed["truth"][RELEASED], changed["fab"][RELEASED]
+    on = lambda name: f" on {name}" * (len(truth) > 1)
+    changes = several([f"{signed(change)} dB{on(name)}" for name, change in truth.items()])
+    return f" With tanh PSNR itself changes by {changes} against as calibrated, FAB by {several([signed(change) for change in fab])}."
+
+
+def told_left_out(known: pd.Series) -> str:
+    """Tell how many patches and seeds have no gain at equal FAB, and of which networks none has one."""
+    if known.all():
+        return ""
+    none = [name for name, of in known.groupby("backbone", sort=False) if not of.any()]
+    left = f" Nothing is left of {several(none)}." if none else ""
+    return (
+        f" Left out of gains are {(~known).sum()} of {len(known)} pairs of patch and seed, where with some approximation FAB ends outside a bit fewer to "
+        f"a bit more.{left}"
+    )
+
+
+def told_signs(right: pd.Series) -> str:
+    """Tell how often the sign that a layer gets is right: with AdaBM's surrogate and with the others."""
+    others = least_to_most(right.drop(RELEASED), ".0%")
+    return (
+        "Adam divides the size of a gradient out, so that its sign counts: against finite differences of the loss a layer has the right sign in "
+        f"{right[RELEASED]:.0%} of cases with tanh and in {others} with the others (chance: 50%)."
+    )
 
 
 def _mostly(gaps: pd.Series) -> str:
@@ -83,10 +115,16 @@ def advice(gained: pd.DataFrame, gaps: pd.DataFrame, networks: int = 1) -> str:
 
 
 def _kept(gaps: pd.DataFrame, networks: int) -> str:
-    """Why AdaBM's slope may stay."""
+    """Why AdaBM's surrogate may stay."""
     if better_by_few(gaps):
         return f"what is better in the mean is so by less than {_NOTICED} dB on {median_patch(networks).rstrip(',')}"
-    return "no other approximation is clearly better"
+    return _none_better(gaps).replace(" than AdaBM's tanh", "")
+
+
+def _none_better(gaps: pd.DataFrame) -> str:
+    """That no surrogate is clearly better than AdaBM's; or none noticeably, where one is by little."""
+    little = f" by {_NOTICED} dB or more" if (gaps["least"] > 0).any() else ""
+    return f"no approximation is clearly better than AdaBM's tanh{little}"
 
 
 def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = (), networks: int = 1) -> str:
@@ -113,13 +151,14 @@ def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = (), 
     )
     worse = clearly(gaps, -1)
     if worse:
-        told = told or "no approximation is clearly better than AdaBM's tanh"
+        told = told or _none_better(gaps)
         named = [name + (" (bits hardly moved: it may only be slow)" if name in slow else "") for name in worse]
         are = "is" if len(worse) == 1 else "are"
         if few:
             return f"It hardly matters which, but for {several(named)}, which {are} clearly worse: {told}."
         return f"{told[0].upper()}{told[1:]}; {several(named)} {are} clearly worse."
-    told = told or "no approximation ends clearly apart from AdaBM's tanh at equal FAB"
+    alike = "no approximation ends clearly apart from AdaBM's tanh at equal FAB"
+    told = told or (_none_better(gaps) if (gaps["least"] > 0).any() else alike)
     return f"It hardly matters: {told}."
 
 
