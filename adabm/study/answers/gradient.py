@@ -16,6 +16,7 @@ from ..tables.conclusion import evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
+from . import equal_fab
 from .draws import span
 from .gradient_bits import fab_along, fab_ended, slow, told_bits
 from .gradient_probe import FEWER, LAYER, MORE, UNTUNED, agreement, tunings
@@ -30,13 +31,15 @@ QUESTION = Question(
     "Which approximation of the gradient works?",
     "The bits of images and layers are steps, whose gradient is made up: seven ways to do so, against finite differences of the loss and by what they tune "
     "to. Gains are dB to ground truth over the calibrated mappings at the same mean bits (FAB, interpolated patch by patch between a bit "
-    "fewer and a bit more); networks count alike, however few their patches; brackets hold 95 % of draws of patches.",
+    "fewer and a bit more for all images; patches on which bits end beyond these are left out); networks count alike, however few their "
+    "patches; brackets hold 95 % of draws of patches.",
     "How each approximation of the gradient agrees with finite differences, and where tuning the bits with it ends",
     others={
         "steps": "Change of average bits (FAB) along the tuning, by approximation",
     },
 )
 TUNED = tuple(SURROGATES)
+_CURVE = (FEWER, UNTUNED, MORE)
 _DRAWS = 2000
 _SIGNS = {"layers: right sign": "layer sign", "thresholds: right sign": "threshold sign"}
 _AGREEMENTS = {
@@ -113,22 +116,21 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / lengths) if lengths else np.nan
 
 
+def _comparable(patches: pd.DataFrame) -> pd.DataFrame:
+    return equal_fab.reached(patches, "surrogate", TUNED, _CURVE)
+
+
 def ends(patches: pd.DataFrame) -> pd.DataFrame:
     """Return what tuning gained on the mappings as calibrated at the FAB of that patch: a row a network, patch and surrogate.
 
-    What was calibrated has that FAB between a bit fewer and one more for all images, interpolated. Columns ``truth`` and
-    ``fp``: dB to ground truth and to full precision; ``fab``. Means over seeds.
+    What was calibrated has that FAB between a bit fewer and one more for all images, interpolated; a patch and seed at which some
+    surrogate ends beyond these is left out. Columns ``truth`` and ``fp``: dB to ground truth and to full precision; ``fab``. Means
+    over seeds.
     """
     keys, rows = ["backbone", "dataset", "patch"], []
-    for names, here in patches.groupby([*keys, "seed"], sort=False):
+    for names, here in _comparable(patches).groupby([*keys, "seed"], sort=False):
         of = here.set_index("surrogate")
-        curve = of.loc[[FEWER, UNTUNED, MORE]]
-        for name in TUNED:
-            told = dict(zip(keys, names), surrogate=name, fab=of.loc[name, "fab"])
-            for kind in ("truth", "fp"):
-                equal = np.interp(told["fab"], curve["fab"], psnr(curve[kind].to_numpy()))
-                told[kind] = psnr(of.loc[name, kind]) - equal
-            rows.append(told)
+        rows += [dict(zip(keys, names), surrogate=name, **equal_fab.gains(of, name, _CURVE)) for name in TUNED]
     return pd.DataFrame(rows).groupby([*keys, "surrogate"], sort=False, as_index=False).mean()
 
 
@@ -190,20 +192,22 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
 def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Tell which surrogate tunes the mappings best at equal FAB, and how its gradient agrees with finite differences."""
     tables = {name: named(table) for name, table in tables.items()}
-    ended = ends(tables["patches"])
+    kept = _comparable(tables["patches"])
+    ended = ends(kept)
     gained, gaps = gains(ended), gains(ended, RELEASED)
     steps = int(tables["steps"]["step"].max())
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
     own = by_network(ended)
     first = verdict(gained, gaps, slow(tables["steps"]), own.shape[1])
     told = (
-        f"**{first}**{of_few(gained, gaps, own)}{of_networks(own, ended)} Each tunes the mappings for {steps} steps. "
+        f"**{first}**{of_few(gained, gaps, own)}{of_networks(own, ended)}{equal_fab.told_left_out(tables['patches'], kept)} "
+        f"Each tunes the mappings for {steps} steps. "
         f"{told_bits(tables['steps'])} Most slopes agree on the sign of a layer's gradient, and Adam divides "
         "its size out: against finite differences of the loss the gradient of a layer "
         f"has the right sign in {found.loc[RELEASED, 'layer sign']:.0%} of cases with tanh (chance: 50%)."
     )
     rows = _rows(gained, gaps, own, found, fab_ended(tables["steps"]))
-    return [told, practice(advice(gained, gaps, own.shape[1])), *evidence(rows), *evidence(extents(tables["patches"]))]
+    return [told, practice(advice(gained, gaps, own.shape[1])), *evidence(rows), *evidence(extents(kept))]
 
 
 def _rows(
