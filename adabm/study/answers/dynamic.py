@@ -14,6 +14,7 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import least_to_most, several
+from . import equal_fab
 from .asked import checked_units
 from .calibration import FULL_PRECISION
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
@@ -32,6 +33,7 @@ QUESTION = Question(
 )
 DYNAMIC = (OWN, THRESHOLDS)
 COMPARED = (*DYNAMIC, OTHER, SAME)  # with fixed factors
+_CURVE = (FEWER, FIXED, MORE)
 _DRAWS = 2000
 _NOTICED = 0.05  # dB
 _ELSEWHERE = "All factors here go by the standard deviation; whether another measure deals layers' bits better is told on the page of sensitivity."
@@ -79,19 +81,16 @@ def gains(units: pd.DataFrame) -> pd.DataFrame:
 
     Values are means over seeds.
 
-    Fixed factors at that FAB are interpolated between a bit fewer and a bit more for the whole image. Columns ``truth``
-    and ``fp``: dB to ground truth and to full precision; ``fab``; ``differ``: share of layers with another factor.
+    Fixed factors at that FAB are interpolated between a bit fewer and a bit more for the whole image; a patch and seed at which some
+    rule has other bits than these is left out. Columns ``truth`` and ``fp``: dB to ground truth and to full precision; ``fab``;
+    ``differ``: share of layers with another factor.
     """
     rows = []
     keys = ["series", "backbone", "dataset", "patch"]
-    for names, here in units.groupby([*keys, "seed"], sort=False):
+    for names, here in equal_fab.reached(units, "rule", COMPARED, _CURVE).groupby([*keys, "seed"], sort=False):
         of = here.set_index("rule")
-        curve = of.loc[[FEWER, FIXED, MORE]]
         for rule in COMPARED:
-            told = dict(zip(keys, names), rule=rule, fab=of.loc[rule, "fab"])
-            for kind in ("truth", "fp"):
-                equal = np.interp(of.loc[rule, "fab"], curve["fab"], psnr(curve[kind].to_numpy()))
-                told[kind] = psnr(of.loc[rule, kind]) - equal
+            told = dict(zip(keys, names), rule=rule, **equal_fab.gains(of, rule, _CURVE))
             pairs = zip(of.loc[rule, "factors"], of.loc[FIXED, "factors"], strict=True)
             rows.append(told | dict(differ=np.mean([one != other for one, other in pairs])))
     return pd.DataFrame(rows).groupby([*keys, "rule"], sort=False, as_index=False).mean()
@@ -151,7 +150,8 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
         seconds: what :func:`timed` gave, of all networks.
     """
     units = named(units)
-    everything = gains(units)
+    kept = equal_fab.reached(units, "rule", COMPARED, _CURVE)
+    everything = gains(kept)
     gained = main(everything)
     found, own = summary(gained), gained[gained["rule"] == OWN]
     told = (
@@ -159,7 +159,7 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
         f"A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
         f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. Percentiles "
         "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way. "
-        f"{_cost(named(seconds))}"
+        f"{_cost(named(seconds))}{equal_fab.told_left_out(units, kept)}"
     )
     rows = [_row(rule, found.loc[rule]) for rule in COMPARED]
     return [
@@ -167,7 +167,7 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
         practice(_advice(found, gained)),
         *evidence(rows),
         *evidence(_by_network(everything)),
-        *evidence(extents(main(units))),
+        *evidence(extents(main(kept))),
     ]
 
 
@@ -288,7 +288,8 @@ def _verdict(found: pd.DataFrame, gained: pd.DataFrame) -> str:
         return f"{worth} are worse than fixed ones at equal FAB."
     if dynamic.loc[best, "most"] < 0 or dynamic.loc[best, "truth"] <= 0:
         return f"{worth} gain nothing over fixed ones in the mean at equal FAB.{_gained_on_one(gained)}"
-    return f"{worth} gain no more over fixed ones at equal FAB than chance would."
+    alone = _gained_on_one(gained)
+    return f"{worth} gain no more over fixed ones{' in the mean' * bool(alone)} at equal FAB than chance would.{alone}"
 
 
 def _best_of(found: pd.DataFrame) -> str:

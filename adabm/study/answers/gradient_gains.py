@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from . import equal_fab
 from .gradient_probe import FEWER, MORE, UNTUNED
 from .probing import psnr
 from .surrogates import SURROGATES
 
 _DRAWS = 2000
+_CURVE = (FEWER, UNTUNED, MORE)
 _PATCH = ["backbone", "dataset", "patch"]
 
 
@@ -16,9 +18,7 @@ def compared(patches: pd.DataFrame) -> pd.Series:
 
     What was calibrated has no PSNR at such a FAB. It is left out for all surrogates, so that all are compared on the same.
     """
-    fab = patches.pivot_table(index=[*_PATCH, "seed"], columns="surrogate", values="fab", sort=False)
-    tuned = fab[list(SURROGATES)]
-    return tuned.ge(fab[FEWER], axis=0).all(axis=1) & tuned.le(fab[MORE], axis=0).all(axis=1)
+    return equal_fab.inside(patches, "surrogate", tuple(SURROGATES), _CURVE)
 
 
 def ends(patches: pd.DataFrame) -> pd.DataFrame:
@@ -31,13 +31,10 @@ def ends(patches: pd.DataFrame) -> pd.DataFrame:
     known, rows = compared(patches), []
     for names, here in patches.groupby([*_PATCH, "seed"], sort=False):
         of = here.set_index("surrogate")
-        curve = of.loc[[FEWER, UNTUNED, MORE]]
-        for name in SURROGATES if known[names] else ():
-            told = dict(zip(_PATCH, names), surrogate=name, fab=of.loc[name, "fab"])
-            for kind in ("truth", "fp"):
-                equal = np.interp(told["fab"], curve["fab"], psnr(curve[kind].to_numpy()))
-                told[kind] = psnr(of.loc[name, kind]) - equal
-            rows.append(told)
+        if known[names]:
+            rows += [
+                dict(zip(_PATCH, names), surrogate=name, **equal_fab.gains(of, name, _CURVE)) for name in SURROGATES
+            ]
     found = pd.DataFrame(rows, columns=[*_PATCH, "surrogate", "fab", "truth", "fp"])
     return found.groupby([*_PATCH, "surrogate"], sort=False, as_index=False).mean()
 

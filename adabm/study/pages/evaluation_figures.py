@@ -14,6 +14,7 @@ from ..tables.methods import in_order, label
 from ..tables.networks import network
 from ..tables.wording import several
 from .figures import family_colors, study_style
+from .loss_axis import LEAST_LOSS, drawn_at
 
 _ABREAST = 3  # panels beside each other at most: more cannot be read at the width of a page
 _TICKS = (0.01, 0.1, 1, 10)
@@ -24,7 +25,6 @@ _MARKS = {
     "x": "crosses",
     "p": "pentagons",
 }  # sets behind the first
-_LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
 
 
 def plot_losses(summary: pd.DataFrame) -> Figure:
@@ -91,12 +91,12 @@ def _draw_losses(
         )
     own = here[here["place"] == first]
     for _, row in own.iterrows():
-        y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], _LEAST_LOSS)
+        y, color, loss = methods.index(row["method"]), colors[row["method"]], max(row["loss_db"], LEAST_LOSS)
         spread = row["psnr_std_db"] if row["seeds"] > 1 else 0.0
-        axis.plot([max(loss - spread, _LEAST_LOSS), loss + spread], [y, y], color=color, lw=1.5)
+        axis.plot([max(loss - spread, LEAST_LOSS), loss + spread], [y, y], color=color, lw=1.5)
         axis.plot(loss, y, "o", color=color, ms=5.5)
         beside = dict(textcoords="offset points", ha="center", fontsize=6.5)
-        axis.annotate(f"{row['loss_db']:.2f}", (loss, y), (0, 4), **beside)
+        axis.annotate(f"{row['loss_db']:z.2f}", (loss, y), (0, 4), **beside)
     if published:
         known = own[own["published_loss_db"].notna()]
         axis.plot(*_points(known, "published_loss_db", methods), "D", mfc="none", mec="0.3", ms=5)
@@ -107,7 +107,7 @@ def _place(dataset: str, tile: int) -> str:
 
 
 def _points(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> tuple[list[float], list[int]]:
-    return list(rows[column].clip(lower=_LEAST_LOSS)), [methods.index(name) for name in rows["method"]]
+    return list(drawn_at(rows[column])), [methods.index(name) for name in rows["method"]]
 
 
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:

@@ -9,6 +9,7 @@ from ..tables.leaderboard import by_parts, first_board
 from ..tables.methods import in_order, label
 from ..tables.networks import network
 from .figures import family_colors, study_style
+from .loss_axis import LEAST_LOSS, drawn_at, tell_least
 from .series import name_lines
 
 _SHOWN_BEST = 2
@@ -40,7 +41,9 @@ def plot_loss_seconds(board: pd.DataFrame, amounts: str = "") -> Figure | None:
                 facecolor="white", edgecolor="none", pad=0.8, alpha=0.85
             )  # no line of the grid runs through a name
             axis.annotate(row["label"], point, (-7 if late else 7, 4), fontsize=8, color=color, bbox=behind, **away)
-        axis.set(xscale="log", ylim=(0, 1.08 * rows["loss_db"].max()))
+        axis.set(
+            xscale="log", ylim=(min(0.0, 1.08 * rows["loss_db"].min()), 1.08 * max(rows["loss_db"].max(), LEAST_LOSS))
+        )
         axis.set_xlim(rows["seconds"].min() / 1.4, rows["seconds"].max() * 1.4)
         told = "; open: put together from parts" if any(summed) else ""
         axis.set(
@@ -73,11 +76,13 @@ def plot_loss_bits(board: pd.DataFrame) -> Figure | None:
         ends = {}
         for name in several:
             line = rows[rows["method"] == name].sort_values("fab")
-            axis.plot(line["fab"], line["loss_db"], "o-", color=colors[name], ms=4, lw=1.3)
-            ends[label(name)] = (line["fab"].iloc[-1], line["loss_db"].iloc[-1])
+            losses = drawn_at(line["loss_db"])
+            axis.plot(line["fab"], losses, "o-", color=colors[name], ms=4, lw=1.3)
+            ends[label(name)] = (line["fab"].iloc[-1], losses.iloc[-1])
         axis.set(yscale="log", xlabel="FAB (simulated bits)", ylabel="loss of PSNR-Y (dB, logarithmic)")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        tell_least(axis, rows.loc[rows["method"].isin(several), "loss_db"])
         axis.set_title(f"{network(first['backbone'])}, {first['dataset']}, fully quantized: lower left is better")
         axis.autoscale_view()
         name_lines(axis, ends, {label(name): {"color": colors[name]} for name in several})

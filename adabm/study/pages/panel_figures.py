@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .figures import INK, study_style
-from .question_figures import LABELS, logarithmic_loss, shade
+from .loss_axis import bars, drawn_at, logarithmic_loss
+from .question_figures import LABELS, shade
 
 _COLUMNS = 4
 _NOTHING: Mapping = MappingProxyType({})
@@ -49,9 +50,10 @@ def plot_panels(
             axes = grid[top : top + rows[network]]
             top += rows[network]
             for axis, name in zip(axes.flat, grouped):
-                _panel(axis, name, grouped)
+                means = {run: rows.mean() for run, rows in grouped.items()}
+                _panel(axis, name, means, grouped[name].std().fillna(0.0), value == "loss_db")
                 if value == "loss_db":
-                    logarithmic_loss(axis)
+                    logarithmic_loss(axis, pd.concat(means))
                 shade(axis, shades.get((network, name), ()), labelled=True)
                 axis.set_title(
                     "\n".join([name, *[notes[place] for place in [(network, name)] if place in notes]]), fontsize=8
@@ -68,15 +70,16 @@ def plot_panels(
     return figure
 
 
-def _panel(axis: Axes, name: str, grouped: Mapping) -> None:
-    """Draw a series over the others of its network."""
-    for other in grouped:
+def _panel(axis: Axes, name: str, means: Mapping[str, pd.Series], spreads: pd.Series, losses: bool) -> None:
+    """Draw the means of a series, with its spreads, over those of the others of its network."""
+    places = {run: drawn_at(of) for run, of in means.items()} if losses else means
+    for other, place in places.items():
         if other != name:
-            means = grouped[other].mean()
-            axis.plot(means.index, means, color="0.8", lw=1)
-    means, spreads = grouped[name].mean(), grouped[name].std().fillna(0.0)
-    color = INK
-    axis.errorbar(means.index, means, spreads, color=color, marker="o", ms=3.5, lw=1.6, capsize=2, elinewidth=1)
+            axis.plot(place.index, place, color="0.8", lw=1)
+    ends = bars(means[name], spreads) if losses else spreads
+    axis.errorbar(
+        places[name].index, places[name], ends, color=INK, marker="o", ms=3.5, lw=1.6, capsize=2, elinewidth=1
+    )
 
 
 def _share(axes: Sequence[Axes], columns: int) -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from .figures import study_style
+from .loss_axis import bars as bars_of_losses
+from .loss_axis import drawn_at, logarithmic_loss
 from .series import UNTUNED, name_lines, series_styles
 
 LABELS = {
@@ -70,7 +72,7 @@ def plot_sweep(
                 if value in _FROM_ZERO:
                     axis.set_ylim(bottom=0)
                 if value == "loss_db":  # tenths of a dB matter beside a loss of ten
-                    logarithmic_loss(axis)
+                    logarithmic_loss(axis, here.groupby(["series", "x"])[value].mean())
                 shade(axis, shades, labelled=row == 0)
                 told = f"{label} (logarithmic)" if log else label
                 axis.set(xlabel=told if row == len(values) - 1 else "", ylabel=LABELS[value] if column == 0 else "")
@@ -97,6 +99,8 @@ def _lines(axis: Axes, data: pd.DataFrame, value: str, series: Sequence[str]) ->
             else grouped.std().fillna(0.0)
         )
         if len(middle):
+            if value == "loss_db":
+                bars, middle = bars_of_losses(middle, bars), drawn_at(middle)
             of_numbers = middle.index.isin(data.loc[~data["apart"], "x"])
             line = middle[of_numbers] if of_numbers.any() else middle
             ends[name] = (line.index[-1], line.iloc[-1])
@@ -124,14 +128,6 @@ def _name_apart(axis: Axes, numbers: Sequence[float], apart: Iterable[tuple[floa
     axis.set_xticks([*numbers, *places], [*(f"{number:g}" for number in numbers), *names])
     for label in axis.get_xticklabels()[len(numbers) :]:
         label.set(rotation=90, va="top")
-
-
-def logarithmic_loss(axis: Axes) -> None:
-    """Make the vertical axis logarithmic, with ticks that read as losses."""
-    axis.set_yscale("log", nonpositive="mask")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-    axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
-    axis.yaxis.set_minor_locator(NullLocator())
 
 
 def _ticks(axis: Axes, levels: Sequence[float], log: bool) -> None:
@@ -269,8 +265,8 @@ def plot_frontier(table: pd.DataFrame) -> Figure:
                     spreads = spreads.loc[means.index]
                     drawn = axis.errorbar(
                         means["fab"],
-                        means["loss_db"],
-                        spreads["loss_db"],
+                        drawn_at(means["loss_db"]),
+                        bars_of_losses(means["loss_db"], spreads["loss_db"]),
                         spreads["fab"],
                         **styles[name],
                         ms=5,
@@ -281,7 +277,8 @@ def plot_frontier(table: pd.DataFrame) -> Figure:
                     )
                     for part in (*drawn[1], *drawn[2]):
                         part.set_alpha(0.45)
-                logarithmic_loss(axis)
+                shown = table[(table["dataset"] == dataset) & table["series"].isin(names)]
+                logarithmic_loss(axis, shown.groupby(["series", "level"])["loss_db"].mean())
                 axis.set(title=dataset, xlabel="FAB (simulated bits)" if number == len(rows) else "")
             line[0].set_ylabel(LABELS["loss_db"])
         for column in range(len(datasets)):

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from .figures import BETTER, study_style
-from .question_figures import LABELS, logarithmic_loss
+from .loss_axis import bars, drawn_at, logarithmic_loss
+from .question_figures import LABELS
 from .series import series_styles
-
-_LEAST = 0.01  # dB; the axis is logarithmic
 
 
 def plot_sizes(swept: pd.DataFrame, needed: Mapping[tuple[str, str], tuple[int, str]]) -> Figure:
@@ -34,12 +33,12 @@ def plot_sizes(swept: pd.DataFrame, needed: Mapping[tuple[str, str], tuple[int, 
             _tell(axes, needed.get(place), max(here["x"]), sizes)
             axes[0].set_title("{}\n{}".format(*place), fontsize=9)
             _name(axes[0], list(dict.fromkeys(here["series"])), styles)
-        logarithmic_loss(grid[0, 0])
+        losses = data.groupby(["backbone", "dataset", "series", "x"])["loss_db"].mean()
+        logarithmic_loss(grid[0, 0], losses)
         grid[0, 0].yaxis.set_major_locator(
             LogLocator(subs=(1.0, 2.0, 5.0))
         )  # from the least to the most loss it is far
-        means = data.groupby(["backbone", "dataset", "series", "x"])["loss_db"].mean().clip(lower=_LEAST)
-        grid[0, 0].set_ylim(means.min() * 0.25, means.max() * 4)
+        grid[0, 0].set_ylim(drawn_at(losses).min() * 0.25, drawn_at(losses).max() * 4)
         for axis, value in zip(grid[:, 0], ("loss_db", "fab")):
             axis.set_ylabel(LABELS[value])
         grid[0, 0].set_xscale("log")
@@ -55,6 +54,8 @@ def _lines(axis: Axes, here: pd.DataFrame, value: str, styles: Mapping[str, Mapp
     for name, rows in here.groupby("series", sort=False):
         grouped = rows.groupby("x")[value]
         means, spreads = grouped.mean(), grouped.std().fillna(0.0)
+        if value == "loss_db":
+            means, spreads = drawn_at(means), bars(means, spreads)
         drawn = axis.errorbar(
             means.index, means, spreads, **styles[name], ms=4, lw=1.3, capsize=2, elinewidth=1, label=name
         )
