@@ -122,7 +122,8 @@ def test_the_answer_covers_all_networks():
     )
     assert "This is one network" not in rule
     assert advice == (
-        "*In practice:* take 5 steps on EDSR-baseline; leave fine-tuning out on SRResNet and DAT-light, at the learning rates that the page of fine-tuning has in a table."
+        "*In practice:* take 5 steps on EDSR-baseline; leave fine-tuning out on SRResNet and DAT-light, at the learning rates that the page "
+        "of fine-tuning has in a table."
     )
     assert [cells(advised, row)[:4] for row in range(3)] == [
         ["EDSR-baseline", "5 steps", "0.01", "+10.00 dB"],

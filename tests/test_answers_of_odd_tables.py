@@ -19,7 +19,7 @@ def test_runs_that_diverged_at_once_save_no_steps():
     traces = pd.DataFrame(
         of | looks | dict(seed=seed, truth_db=28.0 + seed, diverged=True, pictures=10) for seed in (0, 1)
     )
-    told, advice, *_ = stopping.conclusion(traces, 3)
+    told, _, advice, *_ = stopping.conclusion(traces, 3)
     assert "saves 0% of the steps in 2 runs" in told and "The loss never falls." in told
     assert "the kept state is step 0 with every seed" in advice and "nan%" not in told + advice
 
