@@ -20,6 +20,7 @@ from adabm.study.answers.tuning_outcomes import (
     share_of_first_round,
 )
 from adabm.study.tables.schema import study_table
+from helpers.evidence import cells
 from helpers.study_files import enter_study_of_two
 from helpers.study_tables import not_run, row
 
@@ -63,7 +64,7 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
     assert head == "**Fine-tuning gains +10.04 dB in the run that ends best (1 seed). 10 steps are enough.**"
     assert details == 'Runs end between 28.00 and 30.04 dB, best "long rounds".'
     assert turns == (
-        "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the change in runs that gain. "
+        "Groups of parameters take turns, a round each. The first round, of weight ranges, has 100% of the change in runs that gain 0.1 dB or more. "
         'PSNR rises up to the last step of "short" (step 5). '
         'How few steps do is told by plateaus that begin inside a round: "long rounds" (step 10).'
     )
@@ -73,12 +74,12 @@ def test_a_plateau_inside_a_round_tells_how_few_steps_do():
 
 
 def test_a_plateau_that_begins_with_the_end_of_a_turn_does_not_tell_how_many_steps_are_needed():
-    head, _, turns, _, advice, evidence = told(table({0: 20.0, 2: 24.0, 5: 29.0, 10: 29.5, 20: 29.51}))
+    head, turns, _, advice, evidence = told(table({0: 20.0, 2: 24.0, 5: 29.0, 10: 29.5, 20: 29.51}))
     assert head == (
         "**Fine-tuning gains +9.51 dB in the run that ends best (1 seed). All of it is there when the turn of activation ranges "
         "ends, after 10 steps.**"
     )
-    assert "The first round, of weight ranges, has 95% of the change in runs that gain." in turns
+    assert "The first round, of weight ranges, has 95% of the change in runs that gain 0.1 dB or more." in turns
     assert turns.endswith(
         'says that the turn was over, not that so many steps were needed: so with "released" (step 10).'
     )
@@ -103,7 +104,7 @@ def test_what_still_rises_at_its_last_step_is_told():
 
 def test_the_answer_covers_all_networks():
     """One gains, one loses with what ends best, one hardly changes; seeds differ."""
-    head, details, _, rule, advice, evidence = told(
+    head, details, _, rule, advice, advised, evidence = told(
         table({0: 20.0, 5: 30.0, 10: 30.0, 60: 30.0}, "long rounds", seeds=(0, 1, 2)),
         table({0: 20.0, 5: 22.0, 20: 22.0}, network="two"),
         table({0: 29.0, 5: 27.0, 60: 26.0}, "long rounds", network="two"),
@@ -111,19 +112,24 @@ def test_the_answer_covers_all_networks():
     )
     assert head == (
         "**Fine-tuning gains +10.00 dB on EDSR-baseline (3 seeds) and hardly anything on DAT-light (+0.05 dB, 1 seed) in the "
-        "runs that end best. 5 steps are enough on EDSR-baseline. Even what ends best is worse than not fine-tuned: "
+        'runs that end best. The released recipe changes PSNR by +2.00 dB on SRResNet, what ends best is "long rounds". '
+        "5 steps are enough on EDSR-baseline. Even what ends best is worse than not fine-tuned: "
         "-3.00 dB on SRResNet (1 seed).**"
     )
-    assert 'between 22.00 and 26.00 dB on SRResNet, best "long rounds"' in details
     assert (
         '"released" gains more on SRResNet, +2.00 dB, and ends lower: it starts at 20.00 dB instead of 29.00 and comes to '
         in details
     )
-    assert 'Where it worsens, fine-tuning changes PSNR by -3.00 dB with "long rounds" on SRResNet.' in details
     assert "This is one network" not in rule
     assert advice == (
-        "*In practice:* stop after about 5 steps on EDSR-baseline (learning rate 0.01); leave fine-tuning out on SRResNet and DAT-light."
+        "*In practice:* take 5 steps on EDSR-baseline; leave fine-tuning out on SRResNet and DAT-light, at the learning rates that the page "
+        "of fine-tuning has in a table."
     )
+    assert [cells(advised, row)[:4] for row in range(3)] == [
+        ["EDSR-baseline", "5 steps", "0.01", "+10.00 dB"],
+        ["SRResNet", "leave fine-tuning out", "", "-3.00 dB"],
+        ["DAT-light", "leave fine-tuning out", "", "+0.05 dB"],
+    ]
     assert [line.split("|")[1].strip() for line in evidence.splitlines()[2:]] == [
         "EDSR-baseline",
         "SRResNet",
@@ -135,18 +141,19 @@ def test_the_answer_covers_all_networks():
 def test_networks_whose_turns_end_are_told_together():
     rise = {0: 20.0, 2: 23.0, 5: 30.0, 20: 30.0}
     rows = [table(rise, network=name) for name in ("one", "two")]
-    head, *_, advice, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
+    head, *_, advice, advised, _ = told(*rows, table({0: 20.0, 2: 30.0, 20: 30.0}, network="three"))
     assert head.endswith(
         "2 steps are enough on DAT-light; on EDSR-baseline and SRResNet all of it is there when the turn of weight ranges ends, "
         "after 5 steps.**"
     )
-    assert "after the 5 steps of weight ranges on SRResNet" in advice
+    assert advice.startswith("*In practice:* take 2 to 5 steps on EDSR-baseline, SRResNet and DAT-light, at ")
+    assert cells(advised, 1)[:2] == ["SRResNet", "5 steps, the turn of weight ranges"]
 
 
 def test_few_runs_that_worsen_are_named_and_more_are_counted():
     better, worse = {0: 30.0, 2: 31.0, 20: 31.0}, {0: 30.0, 2: 29.0, 20: 29.0}
     few = told(table(better), table(worse, "long rounds"))[1]
-    assert few.startswith('Worse than not fine-tuned is "long rounds". ')
+    assert few.startswith('Worse than not fine-tuned is "long rounds" (-1.00 dB). ')
     many = [table(worse, name) for name in ("long rounds", "short", "weight ranges alone")]
     assert told(table(better), *many)[1].startswith("3 of 4 runs end worse than not fine-tuned. ")
 
@@ -159,7 +166,7 @@ def test_of_runs_that_end_alike_the_one_of_most_seeds_is_told():
 
 def test_what_harms_needs_no_step():
     rows = table({0: 30.0, 5: 29.9, 20: 29.0})
-    head, _, _, advice, _ = told(rows)
+    head, _, advice, _ = told(rows)
     assert head == "**Even what ends best is worse than not fine-tuned: -1.00 dB (1 seed).**"
     assert advice == "*In practice:* leave fine-tuning out."
     tuned = outcomes(rows, RUNS, EFFORT)["EDSR-baseline"]["released"]
@@ -375,12 +382,19 @@ def test_a_network_without_a_run_is_refused(root):
 def test_what_is_lost_again_by_the_last_step_is_told():
     falls = table({0: 20.0, 5: 20.4, 10: 20.05}, seeds=(0, 1))
     falls.loc[(falls["level"] == "5") & (falls["seed"] == 1), "psnr_y_db"] += 0.1
-    head, details, *_, advice, _ = told(falls, table({0: 20.0, 5: 24.0, 10: 25.0}, network="two"))
+    head, details, *_, advice, advised, _ = told(falls, table({0: 20.0, 5: 24.0, 10: 25.0}, network="two"))
     assert "hardly anything on EDSR-baseline (+0.05 dB, 2 seeds)" in head
-    assert details.startswith(
-        "What ends best on EDSR-baseline had gained more at step 5, chosen by looking: +0.45 ± 0.07 dB. Runs end "
+    assert details == (
+        "What ends best on EDSR-baseline had gained more at step 5, chosen by looking: +0.45 ± 0.07 dB, then -0.40 ± 0.07 dB in the turn of "
+        "activation ranges."
     )
-    assert "take at most 5 steps on EDSR-baseline, chosen by looking: by step 10 less of the gain is left." in advice
+    assert (
+        "take 10 steps on SRResNet; at most 5 on EDSR-baseline, at the learning rates that the page of fine-tuning has in a table."
+        in advice
+    )
+    assert cells(advised, 0)[:4] == ["EDSR-baseline", "at most 5 steps, chosen by looking", "0.01", "+0.45 ± 0.07 dB"]
+    alone = told(falls)
+    assert "take at most 5 steps, chosen by looking: by step 10 less of the gain is left." in alone[-2]
 
 
 def test_a_run_that_gains_more_from_a_lower_start_is_told():
@@ -415,15 +429,15 @@ def test_the_answer_tells_learning_rates_by_network_and_where_the_best_runs_star
     )
     found = fine_tuning.conclusion(rows, RATES, EFFORT)
     head, details = found[:2]
-    assert [text for text in found if text.startswith("*In practice:* from ranges at own bits stop after the 5 steps")]
+    assert [text for text in found if text.startswith("*In practice:* from ranges at own bits take 5 to 20 steps on")]
     assert "armful" not in head
     assert details.startswith(
         "Harmful is a learning rate of 0.01 on SRResNet (-2.00 dB in 20 steps). "
         "Learning rate: 0.01 and 0.001 end alike on EDSR-baseline (+0.50 dB and +0.52 dB in 20 steps, 1 seed), 0.0001 lower (+0.20 dB "
-        "in 5 steps, 1 seed); 0.001 ends best on SRResNet (+0.60 dB in 20 steps, 1 seed), 0.01 lower (-2.00 dB in 20 steps, 1 seed); only "
+        "in 5 steps, 1 seed); 0.001 ends best on SRResNet (+0.60 dB in 20 steps, 1 seed), 0.01 harms; only "
         "0.01 was tried on DAT-light and RRDBNet. Runs of unequal length are compared on EDSR-baseline. "
         "These runs start from weight ranges searched at own bits. Runs from the released ranges start and "
-        "end lower: by 10.05 and 0.46 dB on EDSR-baseline (both at 0.01). Runs end between "
+        "end lower: by 10.05 and 0.46 dB on EDSR-baseline (both at 0.01)."
     )
     assert not any("Learning rate" in text for text in told(table({0: 20.0, 5: 25.0, 20: 25.0}))), "one rate alone"
 
@@ -439,7 +453,7 @@ def test_a_rate_is_harmful_where_another_gains_and_it_does_not(runs):
     """Runs end after 10 steps, at 30 dB before."""
     tables = [table({0: 30.0, 5: end, 10: end}, name) for name, end in runs.items()]
     details = fine_tuning.conclusion(joined(*tables), RATES, EFFORT)[1]
-    assert details.startswith('Worse than not fine-tuned is "own". ') and "armful" not in details
+    assert details.startswith('Worse than not fine-tuned is "own" (-1.00 dB). ') and "armful" not in details
 
 
 def test_the_answer_has_three_sentences():

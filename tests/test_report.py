@@ -24,6 +24,7 @@ from adabm.study.pages.embedding import embedded
 from adabm.study.pages.report import write_report
 from adabm.study.pages.scope import calibrated_on, measured_on, patches_told, recipes_told
 from adabm.study.pages.sections import evaluated, studied
+from adabm.study.tables.conclusion import advised, evidence, practice
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from helpers.pages import ROOT
@@ -191,6 +192,16 @@ def test_a_page_has_the_answer_in_front_and_the_rest_folded_away(results):
     )
     assert "<p>Of 100.</p>" in folded and "<p>More do not harm.</p>" in folded and "0.03</td>" in folded
     assert "What follows for practice" not in text.partition('id="timing"')[2], "nothing is said where nothing follows"
+
+
+def test_a_table_of_advice_stands_in_the_open(results):
+    advice = "\n\n".join(
+        [practice("take few."), *advised([{"network": "net", "steps": "7"}]), *evidence([{"p": "0.03"}])]
+    )
+    (results / "set_size" / "conclusion.md").write_text(f"**Five.**\n\n{advice}\n")
+    text = render(results)
+    (open_to_all,) = re.findall('<div class="practice">(.*?)<details>', text, re.DOTALL)
+    assert "<td>7</td>" in open_to_all.replace(' style="text-align:left"', "") and "0.03" not in open_to_all
 
 
 def test_drawings_are_embedded_in_few_colours_and_no_pixel_of_a_picture_differs_by_more_than_two(tmp_path):

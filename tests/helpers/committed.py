@@ -29,6 +29,7 @@ from adabm.study.answers import (
 )
 from adabm.study.answers.asked import Asked
 from adabm.study.answers.estimates import tell_left_out
+from adabm.study.pages.scope import patch_sizes
 from adabm.study.tables.networks import named
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,11 @@ class Committed:
             )
             return separability.conclusion(units, policies)
         if question == "thresholds":
-            return thresholds.conclusion(table)
+            effort = self.effort(question)
+            tunings = {
+                name: thresholds.told_tuning(of, block["setting"], effort) for name, of in block["methods"].items()
+            }
+            return thresholds.conclusion(table, tunings)
         if question == "set_size":
             return set_size.conclusion(table, self.pool)
         if question == "sampling":
@@ -144,17 +149,21 @@ class Committed:
             return pool.conclusion(table, block["share"])
         if question == "stopping":
             traces = pd.read_csv(self.results / question / "stopping_traces.csv")
-            return stopping.conclusion(traces, block["patience"])
+            return stopping.conclusion(traces, block["patience"], self.patches(question))
         if question == "pictures":
             return pictures.conclusion(table, block["pictures"])
         steps = block["rounds"] * block["steps_per_round"]
         if question == "components":
             told = components.conclusion(table, steps)
         elif question == "fine_tuning":
-            told = fine_tuning.conclusion(table, block["runs"], self.effort(question))
+            told = fine_tuning.conclusion(table, block["runs"], self.effort(question), self.patches(question))
         else:
             told = timing.conclusion(table, block["sizes"], block["steps"], steps)
         return told + tell_left_out(table)
+
+    def patches(self, question: str) -> str:
+        """On patches of which size its models are calibrated."""
+        return patch_sizes({"effort": vars(self.effort(question)), "backbones": self.blocks[question]["backbones"]})
 
     def told(self, question: str) -> str:
         """The committed conclusion."""

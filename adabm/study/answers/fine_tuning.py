@@ -8,26 +8,27 @@ from matplotlib.figure import Figure
 from ..pages.panel_figures import plot_panels
 from ..plan.effort import Effort
 from ..running.bench import Trial
-from ..tables.conclusion import answer, evidence, practice
+from ..tables.conclusion import advised, answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
+from ..tables.wording import least_to_most, several
 from .asked import Asked
 from .measured import measured
-from .tuning_advice import advice
-from .tuning_outcomes import ENOUGH, WORTHWHILE, Tuned, outcomes
+from .tuning_advice import advice, rows_advised
+from .tuning_outcomes import ENOUGH, WORTHWHILE, Tuned, best_run, outcomes
 from .tuning_rates import learning_rate, told_rates
 from .tuning_telling import (
-    GROUPS,
     begun_at,
     divergences,
     ends,
     from_own_bits,
     harmful,
-    losses,
+    harming,
     peaks,
     turns,
     verdict,
 )
+from .tuning_turns import alone, group_name
 
 QUESTION = Question(
     "fine_tuning",
@@ -38,10 +39,10 @@ QUESTION = Question(
     "Quality along fine-tuning, by learning rate",
 )
 _OTHERS = (
-    "Steps that are enough were read off the evaluated pictures. Stopping without looking at them is asked on the page of stopping. There "
-    "PSNR stands at other levels: runs are tuned and measured on small patches. The mappings have turns of a "
-    "few steps here, in which bits hardly move; what tuning them alone, for longer and faster, gives is asked on the pages of the bit loss "
-    "and of the gradient."
+    "Steps that are enough were read off the evaluated pictures. The page of stopping asks when to stop without looking at them, along other "
+    "runs, tuned and measured on small patches: where it says otherwise, follow the page whose ranges, patches and steps are yours. The "
+    "mappings have turns of a few steps here, in which bits hardly move; what tuning them alone, for longer and faster, gives is asked on "
+    "the pages of the bit loss and of the gradient."
 )
 
 
@@ -91,11 +92,12 @@ def figures(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort) ->
     return {"": plot_panels(named(measured(table, "step")), "loss_db", label, shades, notes)}
 
 
-def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort) -> list[str]:
+def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort, patches: str = "") -> list[str]:
     """Tell by network what the run that ends best gains, how many steps of it are enough, and what worsens; then each run in a table.
 
     Args:
         runs, effort: as for :func:`.tuning_outcomes.outcomes`; what was not run is not told of.
+        patches: of which size models are calibrated and tuned on, as :func:`adabm.study.pages.scope.patch_sizes` tells it.
     """
     found = outcomes(table, runs, effort)
     ended = {
@@ -110,18 +112,32 @@ def conclusion(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort)
         f"less than {WORTHWHILE} dB, or than that spread, is hardly anything."
     )
     rates = _rates(table, runs, effort)
-    alone = [] if len(found) > 1 else [f"This is one network, {next(iter(found))}."]
-    told = [told_rates(ended, runs, rates), begun_at(ended, runs, rates), *peaks(ended)]
+    where = [_told_scope(ended, runs, patches, measured(table, "step"))]
+    where += [] if len(found) > 1 else [f"This is one network, {next(iter(found))}.", alone(next(iter(ended.values())))]
+    told = [told_rates(ended, runs, rates, harming(ended, rates)), begun_at(ended, runs, rates), *peaks(ended)]
+    own_bits = from_own_bits(ended, runs)
     return [
-        answer(verdict(found, ended)),
-        " ".join(
-            [*filter(None, [harmful(found, ended, rates), *told]), ends(ended), *losses(ended), *divergences(found)]
+        answer(verdict(found, ended, runs)),
+        *filter(
+            None, [" ".join(filter(None, [harmful(found, ended, rates), *told, ends(ended), *divergences(found)]))]
         ),
         *turns(ended),
-        " ".join([rule, *alone, _OTHERS]),
-        practice(advice(ended, rates, from_own_bits(ended, runs))),
+        " ".join(filter(None, [rule, *where, _OTHERS])),
+        practice(advice(ended, rates, own_bits)),
+        *(advised(rows_advised(ended, rates, own_bits)) if len(ended) > 1 else []),
         *evidence([_row(name, run, tuned) for name, of in ended.items() for run, tuned in of.items()]),
     ]
+
+
+def _told_scope(
+    ended: Mapping[str, Mapping[str, Tuned]], runs: Mapping[str, Mapping], patches: str, steps: pd.DataFrame
+) -> str:
+    """Which runs all of this is of: patches, steps, and the weight ranges that those start from that end best."""
+    best = [of[best_run(of)] for of in ended.values()]
+    start = " from weight ranges at own bits" if from_own_bits(ended, runs) else ""
+    sets = several(list(dict.fromkeys(steps["dataset"])))
+    on = f" on {patches} low-resolution pixels" if patches else ""
+    return f"What ends best are runs of {least_to_most([tuned.last for tuned in best], 'd')} steps{start}{on}, measured on whole pictures of {sets}."
 
 
 def _rates(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort) -> dict[tuple[str, str], str]:
@@ -142,7 +158,7 @@ def _row(name: str, run: str, tuned: Tuned) -> dict[str, str]:
         "fine-tuned (dB)": f"{tuned.end:.2f}",
         **tuned.total.cells("p (paired, not adjusted)"),
         "seeds": str(tuned.seeds),
-        "first round": f"{turns_of.steps_per_round} steps, {GROUPS.get(turns_of.groups[0], turns_of.groups[0])}",
+        "first round": f"{turns_of.steps_per_round} steps, {group_name(turns_of.groups[0])}",
         "of the difference in it": "" if tuned.share is None else f"{tuned.share:.0%}",
         "plateau from step": str(tuned.enough) + (" (turn over)" if tuned.over else ""),
         "best step": f"{tuned.best} ({tuned.peak:.2f} dB)",

@@ -10,20 +10,21 @@ from ..pages.stopping_figures import plot_stopping
 from ..plan.cells import Run
 from ..plan.options import check_keys
 from ..running.at_once import at_once
-from ..tables.conclusion import answer, evidence, practice
+from ..tables.conclusion import advised, answer, evidence, practice
 from ..tables.networks import named
 from ..tables.question import Question
 from .asked import Asked
 from .probing import mapping_table
-from .stopping_advice import advice
+from .stopping_advice import advice, rows_advised
 from .stopping_extents import RELEASED
 from .stopping_gains import certainties, networks, states
-from .stopping_telling import Start, also, details, verdict
+from .stopping_telling import Start, also, details, limits, verdict
 from .stopping_traces import trace
 from .tuning_rates import learning_rate
 
 _OTHER = "other_start"
 _NEAR = 0.95  # of the fall of the loss
+_DIGITS = 3  # as tables have them, so that a mean is not rounded otherwise there
 
 QUESTION = Question(
     "stopping",
@@ -140,6 +141,7 @@ def decisions(traces: pd.DataFrame, patience: int) -> pd.DataFrame:
         values |= dict(full_db=run["truth_fp_db"].iloc[0])
         fab = run["fab"]
         values |= dict(rule_fab=fab[kept], lowest_fab=fab[lowest], last_fab=fab.iloc[-1])
+        values = {name: round(value, _DIGITS) for name, value in values.items()}
         told = dict(backbone=backbone, series=series, seed=seed, method=run["method"].iloc[0])
         rows.append(told | steps | values | dict(diverged=bool(run["diverged"].any())))
     return pd.DataFrame(rows)
@@ -164,14 +166,23 @@ def figures(traces: pd.DataFrame, patience: int) -> dict[str, Figure]:
     return {suffix: plot_stopping(of, decisions(of, patience)) for suffix, of in zip(suffixes, starts)}
 
 
-def conclusion(traces: pd.DataFrame, patience: int) -> list[str]:
-    """Tell which state to keep and how sure that is, what stopping saves and costs, and each network's numbers."""
+def conclusion(traces: pd.DataFrame, patience: int, patches: str = "") -> list[str]:
+    """Tell which state to keep and how sure that is, what stopping saves and costs, and each network's numbers.
+
+    Args:
+        patience: as in :func:`decisions`.
+        patches: of which size models are tuned on, as :func:`adabm.study.pages.scope.patch_sizes` tells it.
+    """
     traces = named(traces)
     first, *others = [Start(name, decisions(of, patience), of) for name, of in traces.groupby("series", sort=False)]
-    told = " ".join(
-        [f"{answer(verdict(first))} {details(first, patience)}", *(also(start, patience, first) for start in others)]
-    )
-    parts = [told, practice(" ".join(advice(start, patience, bool(others)) for start in (first, *others)))]
+    parts = [
+        f"{answer(verdict(first))} {details(first, patience)}",
+        *(also(start, patience, first) for start in others),
+        limits(patches),
+        practice(" ".join(advice(start, patience, bool(others)) for start in (first, *others))),
+    ]
+    advice_of_each = rows_advised((first, *others), patience)
+    parts += advised(advice_of_each) if len(advice_of_each) > 1 else []
     for start in (first, *others):
         whose = f", from {start.name}" if others else ""
         parts += [

@@ -8,9 +8,31 @@ from ..plan.effort import Effort
 from ..tables.wording import several
 from .significance import Difference
 from .stopping_extents import more_bits, share_taken
-from .stopping_gains import LITTLE, compared, preferred, tells, untuned
+from .stopping_gains import FABS, LITTLE, compared, preferred, span, tells, untuned
 from .stopping_telling import Start, by_network, given, released
 from .tuning_rates import learning_rate
+
+# What to do on a network: keep the state of the lowest loss, keep the rule's to save steps alone, take the last step, leave it.
+_KEEP, _SAVE, _LAST, _NONE = "keep", "save", "last", "none"
+
+
+def choices(found: pd.DataFrame) -> dict[str, str]:
+    """Return by network what gains over not fine-tuned beyond doubt, and more than the last step or with fewer steps."""
+    column = preferred(found)
+    kept, last = (compared(found, name, "start_db") for name in (column, "last_db"))
+    over_last, ruled = (compared(found, name, "last_db") for name in (column, "rule_db"))
+    chosen = {}
+    for name in kept:
+        if _helps(last[name]) and (_falls(over_last[name]) or not _helps(kept[name])):
+            chosen[name] = _LAST
+        elif not _helps(kept[name]):
+            chosen[name] = _NONE
+        elif _helps(over_last[name]) or not _helps(last[name]):
+            chosen[name] = _KEEP
+        else:
+            saves = _saves(found[found["backbone"] == name]) and not _falls(ruled[name])
+            chosen[name] = _SAVE if saves else _LAST
+    return chosen
 
 
 def advice(start: Start, patience: int, among: bool) -> str:
@@ -20,26 +42,13 @@ def advice(start: Start, patience: int, among: bool) -> str:
         patience: rounds of fine-tuning without a lower loss, after which it stops.
         among: whether runs start elsewhere too.
     """
-    found = start.found
-    column = preferred(found)
-    kept, last = (compared(found, name, "start_db") for name in (column, "last_db"))
-    over_last = compared(found, column, "last_db")
-    fallen = [name for name, gap in over_last.items() if tells(gap) and gap.mean < -LITTLE]
-    ending = [name for name in last if _helps(last[name]) and (name in fallen or not _helps(kept[name]))]
-    left = [name for name in kept if name not in ending and not _helps(kept[name])]
-    others = [name for name in kept if name not in [*ending, *left]]
-    told = [_held_out(found, others, patience)] if others else []
-    if ending:
-        gains, rest = (
-            several(by_network({name: gaps[name] for name in ending}, len(ending) > 1)) for gaps in (last, kept)
-        )
-        where = f"{_on(ending, kept)} ".lstrip()
-        told.append(
-            f"{where}do not stop by held-out loss: over none the last step gains {gains}, the kept state {rest}."
-        )
-    if left:
-        told.append(_left_out(start, left, untuned(found, column)))
-    return _begun(start, among, told)
+    chosen = choices(start.found)
+    told = _alone(start, patience, *chosen.values()) if len(chosen) == 1 else _by_network(start, patience, chosen)
+    if among:
+        return f"Where fine-tuning starts from {start.name}, {told}"
+    if not released(start.found):
+        return f"{told[0].upper()}{told[1:]}"
+    return f"Where fine-tuning starts from the released weight ranges, {told} From others no rule was measured."
 
 
 def _helps(gap: Difference) -> bool:
@@ -47,62 +56,110 @@ def _helps(gap: Difference) -> bool:
     return tells(gap) and gap.mean > LITTLE
 
 
-def _on(names: Sequence[str], every: Mapping | Sequence) -> str:
-    """Where: nothing for the only network."""
-    return f" on {several(list(names))}" if len(every) > 1 else ""
+def _falls(gap: Difference) -> bool:
+    """Whether something is lost beyond doubt."""
+    return tells(gap) and gap.mean < -LITTLE
 
 
-def _held_out(found: pd.DataFrame, names: Sequence[str], patience: int) -> str:
-    """Whether holding pictures out gains on the last step, only saves steps, or does neither, on the networks that it is for."""
-    column, here = preferred(found), found[found["backbone"].isin(names)]
-    every = list(dict.fromkeys(found["backbone"]))
-    gaps = {name: gap for name, gap in compared(found, column, "last_db").items() if name in names}
-    share = share_taken(here)
-    saves = round(share, 2) < 1
+def _saves(found: pd.DataFrame) -> bool:
+    """Whether stopping early saves steps that are told as a percentage."""
+    return round(share_taken(found), 2) < 1
+
+
+def _by_network(start: Start, patience: int, chosen: Mapping[str, str]) -> str:
+    """What to do on several networks; a table tells what each gives."""
+    rule = f"stop after {patience} rounds without a lower held-out loss and keep the state of the lowest"
+    words = {
+        _KEEP: rule if preferred(start.found) == "rule_db" else "keep the state of the lowest held-out loss",
+        _SAVE: f"{rule}, to save steps alone",
+        _LAST: "take the last step",
+        _NONE: f"do not fine-tune at learning rate {_rate(start)}",
+    }
+    told = []
+    for choice, text in words.items():
+        names = [name for name, of in chosen.items() if of == choice]
+        told += [f"on {several(names)} {text}"] if names else []
+    return "; ".join(told) + "."
+
+
+def _alone(start: Start, patience: int, do: str) -> str:
+    """What to do on the only network, and what that gives."""
+    found = start.found
+    if do == _NONE:
+        seeds = " with every seed" * (found["seed"].nunique() > 1)
+        never = untuned(found, preferred(found))
+        why = (
+            f"the kept state is step 0{seeds}"
+            if never
+            else "neither the kept state nor the last step gains anything clear over none"
+        )
+        return f"do not fine-tune at learning rate {_rate(start)}: {why}."
+    if do == _LAST:
+        return _last(found)
+    return _held_out(found, do, patience)
+
+
+def _last(found: pd.DataFrame) -> str:
+    kept, last = (compared(found, name, "start_db") for name in (preferred(found), "last_db"))
+    over_last = compared(found, preferred(found), "last_db")
+    if any(_falls(gap) or not _helps(kept[name]) for name, gap in over_last.items()):
+        gains, rest = (several(by_network(gaps, False)) for gaps in (last, kept))
+        return f"do not stop by held-out loss: over none the last step gains {gains}, the kept state {rest}."
+    return "hold no calibration pictures out: the rule saves nothing within these steps, and no state is clearly better than the last."
+
+
+def _held_out(found: pd.DataFrame, do: str, patience: int) -> str:
+    """How to stop on the only network, and what that gives over the last step, or saves."""
+    column, share, saves = preferred(found), share_taken(found), _saves(found)
     rule = f"stop after {patience} rounds without a lower loss of theirs"
-    on = _on(names, every) * (len(names) < len(every))
-    if any(_helps(gap) for gap in gaps.values()):
-        early = column == "rule_db" and saves
-        how = rule if early else "fine-tune as long as their loss may still fall"
-        text = f"hold some calibration pictures out{on}, {how} and keep the state of the lowest: "
-        text += f"over the last step that gives {given(gaps)}{more_bits(here, column)}."
-        lost = (here["lowest_db"] - here["rule_db"]).mean()
-        if column == "lowest_db" and saves:
-            text += f" Stop early, after {patience} rounds without a lower loss, only to save steps: with {share:.0%} of them"
-            text += f" {lost:.2f} dB less in the mean." if lost > LITTLE else " as good in the mean."
-        return text
-    if not saves:
-        return f"hold no calibration pictures out{on}: the rule saves nothing within these steps, and no state is clearly better than the last."
-    gaps = {name: gap for name, gap in compared(found, "rule_db", "last_db").items() if name in names}
-    return (
-        f"hold calibration pictures out{on} only to save steps: {rule} and keep the state of the lowest; that takes {share:.0%} of the steps and "
-        f"gives {given(gaps)} against the last."
-    )
+    if do == _SAVE:
+        return (
+            f"hold calibration pictures out only to save steps: {rule} and keep the state of the lowest; that takes {share:.0%} of the steps "
+            f"and gives {given(compared(found, 'rule_db', 'last_db'))} against the last."
+        )
+    how = rule if column == "rule_db" and saves else "fine-tune as long as their loss may still fall"
+    text = f"hold some calibration pictures out, {how} and keep the state of the lowest: "
+    text += f"over the last step that gives {given(compared(found, column, 'last_db'))}{more_bits(found, column)}."
+    lost = (found["lowest_db"] - found["rule_db"]).mean()
+    if column == "lowest_db" and saves:
+        text += (
+            f" Stop early, after {patience} rounds without a lower loss, only to save steps: with {share:.0%} of them"
+        )
+        text += f" {lost:.2f} dB less in the mean." if lost > LITTLE else " as good in the mean."
+    return text
 
 
-def _left_out(start: Start, left: Sequence[str], never: Sequence[str]) -> str:
-    """Where not to fine-tune at this learning rate, and why."""
-    every, first = list(dict.fromkeys(start.found["backbone"])), start.traces.iloc[0]
-    rate = learning_rate({"method": first["method"]}, first["setting"], Effort())
-    seeds = " with every seed" * (start.found["seed"].nunique() > 1)
-    why = {
-        f"the kept state is step 0{seeds}": [name for name in left if name in never],
-        "neither the kept state nor the last step gains anything clear over none": [name for name in left if name not in never],
-    }  # fmt: skip
-    told = [(f"on {several(names)}" * (len(every) > 1), reason) for reason, names in why.items() if names]
-    text = f"do not fine-tune at learning rate {rate}"
-    if len(told) == 1:
-        on, reason = told[0]
-        return f"{text}{f' {on}' if on else ''}: {reason}."
-    return f"{text} {several([f'{on} ({reason})' for on, reason in told])}."
+def _rate(start: Start) -> str:
+    first = start.traces.iloc[0]
+    return learning_rate({"method": first["method"]}, first["setting"], Effort())
 
 
-def _begun(start: Start, among: bool, sentences: Sequence[str]) -> str:
-    """An advice, and from which weight ranges runs start that it is for."""
-    first, *others = sentences
-    rest = "".join(f" {text[0].upper()}{text[1:]}" for text in others)
-    if among:
-        return f"Where fine-tuning starts from {start.name}, {first}{rest}"
-    if not released(start.found):
-        return f"{first[0].upper()}{first[1:]}{rest}"
-    return f"Where fine-tuning starts from the released weight ranges, {first}{rest} From others no rule was measured."
+def rows_advised(starts: Sequence[Start], patience: int) -> list[dict[str, str]]:
+    """Return a row a network and start: what to do for how many steps, what the kept state and the last step give, and bits of both."""
+    rows = []
+    for start in starts:
+        found = start.found
+        column = preferred(found)
+        kept, last = (compared(found, name, "start_db") for name in (column, "last_db"))
+        for name, do in choices(found).items():
+            runs = found[found["backbone"] == name]
+            early = do == _SAVE or (do == _KEEP and column == "rule_db" and _saves(runs))
+            rows.append(
+                {
+                    "network": name,
+                    "weight ranges": start.name,
+                    "keep": {_NONE: "not fine-tuned", _LAST: "last step"}.get(
+                        do, "lowest loss" + ", stop early" * early
+                    ),
+                    "steps": "0" if do == _NONE else span(runs["stopped" if early else "steps"]),
+                    "kept by the loss, against not fine-tuned": _cell(kept[name]),
+                    "last step, against not fine-tuned": _cell(last[name]),
+                    "FAB, kept by the loss": f"{runs[FABS[column]].mean():.2f}",
+                    "FAB, last step": f"{runs['last_fab'].mean():.2f}",
+                }
+            )
+    return rows
+
+
+def _cell(gap: Difference) -> str:
+    return gap.told() + " (clearly)" * gap.sure

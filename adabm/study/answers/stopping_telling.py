@@ -11,12 +11,15 @@ from ..tables.wording import several
 from .measured import signed
 from .significance import Difference
 from .stopping_extents import best_steps, bits, how_many, scope, share_taken
-from .stopping_gains import LITTLE, compared, in_the_mean, preferred, tells, untuned
+from .stopping_gains import LITTLE, compared, preferred, tells, untuned
 
 _LIMITS = (
-    f"Groups of parameters take turns, a round each. As good is what is no more than {LITTLE} dB apart. Patches are small, so PSNR is not that "
-    "of other pages. What decides sees calibration pictures alone, never an evaluated one. The page of fine-tuning reads its numbers of steps off "
-    "evaluated pictures, along runs with patches, steps and learning rates of its own: they are none for these runs."
+    f"Groups of parameters take turns, a round each. As good is what is no more than {LITTLE} dB apart. What decides sees calibration pictures "
+    "alone, never an evaluated one."
+)
+_OTHERS = (
+    "The page of fine-tuning has other runs, measured on whole pictures, and reads its numbers of steps off them: where it says otherwise, follow "
+    "the page whose ranges, patches and steps are yours."
 )
 
 
@@ -31,14 +34,29 @@ class Start:
 
 def verdict(start: Start) -> str:
     """Tell what to keep, how sure that is on which network, and after how many steps."""
-    return " ".join(
-        filter(None, [_first(start.found), bits(start.found, preferred(start.found)), how_many(start.found)])
-    )
+    found = start.found
+    parts = [_first(found), bits(found, preferred(found)), "" if _many(found) else how_many(found)]
+    return " ".join(filter(None, parts))
+
+
+def _many(found: pd.DataFrame) -> bool:
+    """Whether there are several networks: what each needs and gains stands in tables."""
+    return found["backbone"].nunique() > 1
 
 
 def details(start: Start, patience: int) -> str:
     """Tell what the kept state gives, from where runs start, what harms, what each way of keeping a state gives and saves."""
-    return f"{_behind(start, patience)} {_LIMITS}"
+    return f"{_behind(start, patience)} {scope(start.traces)}"
+
+
+def limits(patches: str) -> str:
+    """Tell what all of this rests on.
+
+    Args:
+        patches: of which size models are tuned on, as :func:`adabm.study.pages.scope.patch_sizes` tells it; may be empty.
+    """
+    on = f"Runs are tuned on {patches} low-resolution pixels, and PSNR is that" if patches else "PSNR is that"
+    return f"{_LIMITS} {on} of small evaluated patches, not that of other pages. {_OTHERS}"
 
 
 def also(start: Start, patience: int, first: Start) -> str:
@@ -47,7 +65,9 @@ def also(start: Start, patience: int, first: Start) -> str:
     last = (
         f"From {start.name} the last step is, against the state of the lowest loss, {_last_step(found, 'lowest_db')}."
     )
-    parts = [last, bits(found, "lowest_db"), how_many(found), _behind(start, patience), _beside(start, first)]
+    fall = "" if _many(found) else how_many(found)
+    length = "" if (own := scope(start.traces)) == scope(first.traces) else own
+    parts = [last, bits(found, "lowest_db"), fall, _behind(start, patience), length, _beside(start, first)]
     return " ".join(filter(None, parts))
 
 
@@ -64,8 +84,9 @@ def _beside(start: Start, first: Start) -> str:
 def _behind(start: Start, patience: int) -> str:
     """What is told of runs from any weight ranges behind how many steps they need."""
     found = start.found
-    parts = [best_steps(found), _over_start(found), _start(found), _below(found), _saved(found, patience)]
-    return " ".join(filter(None, [*parts, _diverged(found), scope(start.traces)]))
+    parts = [] if _many(found) else [best_steps(found), _over_start(found), _start(found)]
+    parts += [_below(found), _saved(found, patience)]
+    return " ".join(filter(None, [*parts, _diverged(found)]))
 
 
 def _diverged(found: pd.DataFrame) -> str:
@@ -95,18 +116,10 @@ def given(gaps: Mapping[str, Difference]) -> str:
     return several([*by_network(told, True), *([f"nothing{clearly} on {several(others)}"] if others else [])])
 
 
-def _in_the_mean(found: pd.DataFrame, column: str) -> str:
-    """What a state gives over the last step: in the mean of several networks, of which a table tells how sure it is, or on the only one."""
-    if found["backbone"].nunique() == 1:
-        return given(compared(found, column, "last_db"))
-    gap = in_the_mean(found, column, "last_db")
-    return f"{signed(gap.mean)} dB in the mean of the networks{'' if gap.sure else ' (not clearly)'}"
-
-
 def _worst(found: pd.DataFrame, gain: pd.Series) -> str:
     """The run that a state is worst for, where it is worse than the last step."""
     where = f" on {found.loc[gain.idxmin(), 'backbone']}" if found["backbone"].nunique() > 1 else ""
-    return f"; the worst run{where} {signed(gain.min())} dB" if gain.min() < -LITTLE else ""
+    return f"the worst run{where} {signed(gain.min())} dB" if gain.min() < -LITTLE else ""
 
 
 def _state(column: str) -> str:
@@ -213,7 +226,7 @@ def _below(found: pd.DataFrame) -> str:
 
 
 def _over_start(found: pd.DataFrame) -> str:
-    """What the kept state gives against the model before fine-tuning, by network, and how sure that is."""
+    """What the kept state gives against the model before fine-tuning on the only network, and how sure that is."""
     kept = preferred(found)
     gaps, never = compared(found, kept, "start_db"), untuned(found, kept)
     told = f"Against not fine-tuned {_state(kept)} gives {several(by_network(gaps, len(gaps) > 1))}."
@@ -230,14 +243,15 @@ def by_network(gaps: Mapping[str, Difference], named: bool) -> list[str]:
 
 
 def _against_last(found: pd.DataFrame, column: str) -> str:
-    """What keeping a state gives over the last step, in the mean and in the worst run."""
-    worst = _worst(found, found[column] - found["last_db"]) or f"; no run loses more than {LITTLE} dB"
-    return f"{_in_the_mean(found, column)} against the last step{worst}"
+    """What keeping a state gives over the last step, by network and in the worst run."""
+    worst = _worst(found, found[column] - found["last_db"]) or f"no run loses more than {LITTLE} dB"
+    return f"{given(compared(found, column, 'last_db'))}; {worst}"
 
 
 def _saved(found: pd.DataFrame, patience: int) -> str:
     saved = 1 - share_taken(found)
+    lowest, ruled = (_against_last(found, column) for column in ("lowest_db", "rule_db"))
     return (
-        f"Keeping the lowest loss of all steps gives {_against_last(found, 'lowest_db')}. Stopping early, after {patience} rounds "
-        f"without a lower loss, saves {saved:.0%} of the steps in {len(found)} runs and gives {_against_last(found, 'rule_db')}."
+        f"Against the last step, keeping the lowest loss of all steps gives {lowest}. Stopping early, after {patience} rounds "
+        f"without a lower loss, saves {saved:.0%} of the steps in {len(found)} runs and gives {'the same' if ruled == lowest else ruled}."
     )

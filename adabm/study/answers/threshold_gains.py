@@ -28,6 +28,7 @@ class Moved:
         worth: released minus percentile 0, the extremes of what calibration saw.
         worst: the percentile but 0 of the lowest PSNR; ``most``: released minus it.
         starts: released minus a start that follows no percentile, by its name; ``start_fab``: its FAB.
+        base: released minus all images at the base bits, where that was measured; ``base_fab``: its FAB.
         dataset: the set that all of this was measured on.
     """
 
@@ -43,6 +44,8 @@ class Moved:
     most: Difference
     starts: Mapping[str, Difference]
     start_fab: Mapping[str, float]
+    base: Difference | None
+    base_fab: float
     dataset: str
 
     @property
@@ -58,24 +61,20 @@ class Moved:
     @property
     def span(self) -> float:
         """From the worst to the best percentile, in dB."""
-        return self.up_to(max(self.psnr.index))
+        return float(self.psnr.max() - self.psnr.min())
 
     @property
-    def ends(self) -> Difference | None:
-        """The best percentile against the worst, over seeds; positive by its making. None where they share no seed."""
-        pair = self.values[self.psnr.idxmax()], self.values[self.psnr.idxmin()]
-        return paired_difference(*pair) if share_seeds(*pair) else None
+    def against(self) -> dict[float, Difference]:
+        """The released percentile minus each other one, by that."""
+        released = self.values[RELEASED[self.which]]
+        others = [level for level in self.values if level != RELEASED[self.which]]
+        return {level: paired_difference(released, self.values[level]) for level in others}
 
     @property
     def advised(self) -> float:
         """The best percentile, or the extremes where they too are clearly better than the released one and not told from the best."""
         below = paired_difference(self.values[self.best], self.values[EXTREMES])
         return EXTREMES if self.worth.sure and self.worth.mean < 0 and not below.sure else self.best
-
-    def up_to(self, level: float) -> float:
-        """The same of percentiles up to one."""
-        psnr = self.psnr[self.psnr.index <= level]
-        return float(psnr.max() - psnr.min())
 
 
 def compared(table: pd.DataFrame) -> list[Moved]:
@@ -136,9 +135,14 @@ def _moved(network: str, series: str, here: pd.DataFrame) -> Moved:
     starts = {start: paired_difference(psnr[released], of["psnr_y_db"]) for start, of in others.items()}
     start_fab = {start: float(of["fab"].mean()) for start, of in others.items()}
     fab = swept.groupby("level")["fab"].mean()
-    return Moved(
-        network, which, name, psnr, fab, best, lost, worth, worst, most, starts, start_fab, here["dataset"].iloc[0]
+    even = begun[begun["level"] == ALIKE[0]].set_index("seed")
+    base = (
+        paired_difference(psnr[released], even["psnr_y_db"]) if share_seeds(psnr[released], even["psnr_y_db"]) else None
     )
+    return Moved(
+        network, which, name, psnr, fab, best, lost, worth, worst, most, starts, start_fab, base, float(even["fab"].mean()),
+        here["dataset"].iloc[0],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

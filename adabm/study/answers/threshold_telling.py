@@ -1,18 +1,18 @@
 """The sentences and tables about where thresholds start."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from ..tables.wording import least_to_most, several
-from .significance import Difference, paired_difference, share_seeds
+from .significance import Difference
 from .threshold_gains import EXTREMES, Dealt, Moved
 from .threshold_starts import CONSTANT, IMAGES, LAYERS, RANDOM, RELEASED, STARTS
 
-_NOTICEABLE = 0.1  # dB
+NOTICEABLE = 0.1  # dB
+_BIT = 0.05  # FAB; less is not told
 _WHETHER = {  # pages that ask more of both
     IMAGES: " (whether to map images at all: page of complexity)",
     LAYERS: " (of the standard deviation; whether another measure deals bits better: page of sensitivity)",
 }
-_SIGNED = {"difference (dB)": "released minus it (dB)"}
 _STARTS = {
     (IMAGES, RANDOM): "thresholds of images at random",
     (IMAGES, CONSTANT): "the same constants for all",
@@ -36,10 +36,21 @@ def advice(found: Sequence[Moved]) -> str:
             for of in _alike(better, lambda moved: moved.advised)
         ]
         rest = [moved for moved in here if moved not in better]
+        dear = [moved for moved in rest if _dear(moved)]
+        if dear:
+            texts.append(
+                f"give all images the base bits{_places(dear, found)}, {_bits(dear[0]).replace('more', 'fewer')} than the released thresholds "
+                f"give, which gain nothing clear ({several([moved.base.told() for moved in dear])})"
+            )
+        rest = [moved for moved in rest if moved not in dear]
         if rest:
-            place = _places(rest, found) if better else ""
-            texts.append(f"keep the released {RELEASED[which]} for {which}{place}{_WHETHER[which]}")
-        constant = [moved for moved in here if CONSTANT in moved.starts and _gains(moved.starts[CONSTANT])]
+            place = _places(rest, found) if better or dear else ""
+            texts.append(f"keep the released {RELEASED[which]} for {which}{place}{_worth(rest)}{_WHETHER[which]}")
+        constant = [
+            moved
+            for moved in here
+            if CONSTANT in moved.starts and moved.starts[CONSTANT].sure and moved.starts[CONSTANT].mean < 0
+        ]
         if constant:
             texts.append(f"constants do better{_places(constant, found)}")
     sets = list(dict.fromkeys(moved.dataset for moved in found))
@@ -47,6 +58,22 @@ def advice(found: Sequence[Moved]) -> str:
     return (
         f'{"; ".join(texts)}. Percentiles were compared on {several(sets)} {itself}, with the method "{found[0].name}".'
     )
+
+
+def _worth(here: Sequence[Moved]) -> str:
+    """What the released thresholds of images give over all images at the base bits; nothing where that was not measured."""
+    gains = [moved.base.mean for moved in here if moved.base is not None]
+    more = [moved.fab[RELEASED[moved.which]] - moved.base_fab for moved in here if moved.base is not None]
+    if not gains:
+        return ""
+    return f" (over all at the base bits {least_to_most(gains, '+z.2f')} dB for {least_to_most(more, '+z.2f')} bits)"
+
+
+def _dear(moved: Moved) -> bool:
+    """Whether the released thresholds of images have more bits than all at the base, and no more PSNR beyond doubt."""
+    if moved.base is None or moved.seeds == 1 or moved.fab[RELEASED[moved.which]] - moved.base_fab < _BIT:
+        return False
+    return not (moved.base.sure and moved.base.mean > 0)
 
 
 def _advised(moved: Moved) -> str:
@@ -59,10 +86,6 @@ def _as_good(here: Sequence[Moved], found: Sequence[Moved]) -> str:
     near = [moved for moved in here if moved.advised != moved.best]
     told = [f"{moved.best:g}{_places([moved], found)}" for moved in near]
     return f" (or {several(told)}, which cannot be told from it)" if near else ""
-
-
-def _gains(released_minus_it: Difference) -> bool:
-    return released_minus_it.sure and released_minus_it.mean < 0
 
 
 def _percentile(level: float) -> str:
@@ -91,24 +114,62 @@ def _doubt(difference: Difference, seeds: int) -> str:
 
 
 def matters(found: Sequence[Moved]) -> str:
-    """Whether percentiles matter for images and for layers, and up to which, beyond the released one, they hardly do."""
-    matters, hardly = [], []
+    """Whether percentiles matter for images and for layers: which are clearly worse or better than the released one."""
+    told = []
     for which, here in _parts(found).items():
-        widest = max(here, key=lambda moved: moved.span)
-        most = f"{widest.span:.2f} dB"
-        ends = widest.ends
-        doubt = "" if ends is not None and (ends.sure or ends.spread == 0) else ", the largest not clearly"
-        levels = sorted({level for moved in here for level in moved.psnr.index})
-        near = [level for level in levels if max(moved.up_to(level) for moved in here) <= _NOTICEABLE]
-        if near and near[-1] == levels[-1]:
-            hardly.append(f"for {which} (at most {most} between percentiles)")
-        elif near and near[-1] >= RELEASED[which]:
-            hardly.append(f"for {which} up to percentile {near[-1]:g} (beyond it up to {most}{doubt})")
+        most = f"{max(moved.span for moved in here):.2f} dB between percentiles"
+        clear = _clearest(which, here, found)
+        if max(moved.span for moved in here) <= NOTICEABLE:
+            told.append(("hardly matters", f"for {which} (at most {most})"))
+        elif clear:
+            told.append(("matters", f"for {which} ({several(clear)})"))
+        elif max(moved.seeds for moved in here) == 1:
+            told.append(("matters", f"for {which} (up to {most}, with one seed)"))
         else:
-            matters.append(f"for {which} (up to {most} between percentiles{doubt})")
-    told = [f"matters {several(matters)}"] if matters else []
-    told += [f"hardly {'' if matters else 'matters '}{several(hardly)}"] if hardly else []
-    return f"It {', '.join(told)}."
+            told.append(
+                ("does not clearly matter", f"for {which} (up to {most}, which the seeds cannot tell from nothing)")
+            )
+    words = [word for word in ("matters", "hardly matters", "does not clearly matter") if word in dict(told)]
+    return f"It {', '.join(f'{word} {several([text for of, text in told if of == word])}' for word in words)}."
+
+
+def _clearest(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> list[str]:
+    """The percentile that clearly loses most against the released one, and the one that clearly gains most, each where there is one."""
+    told = []
+    for verb, sign in (("loses", 1), ("gains", -1)):
+        sure = [
+            (moved, level, gap)
+            for moved in here
+            for level, gap in moved.against.items()
+            if gap.sure and sign * gap.mean >= NOTICEABLE
+        ]
+        if sure:
+            moved, level, gap = max(sure, key=lambda one: abs(one[2].mean))
+            against = "" if told else f" against the released {RELEASED[which]}"
+            told.append(f"{level:g} {verb} {gap.amount()}{_places([moved], found)}{against}")
+    return told
+
+
+def even(found: Sequence[Moved]) -> str:
+    """Tell of one method what the released thresholds of images give over all images at the base bits, and for how many bits."""
+    here = [moved for moved in found if moved.base is not None]
+    if not here:
+        return ""
+    told = []
+    for moved in here:
+        released = RELEASED[moved.which]
+        text = f"{moved.base.told()}{_places([moved], found)} with {_bits(moved)}{_doubt(moved.base, moved.seeds)}"
+        if len(here) == 1:
+            psnr = moved.psnr[released]
+            text += f": {psnr:.2f} dB at FAB {moved.fab[released]:.2f} instead of {psnr - moved.base.mean:.2f} dB at {moved.base_fab:.2f}"
+        told.append(text)
+    return f"Over all images at the base bits the released thresholds give {several(told)}."
+
+
+def _bits(moved: Moved) -> str:
+    """How many bits more the released thresholds of images have than all images at the base bits."""
+    more = moved.fab[RELEASED[moved.which]] - moved.base_fab
+    return f"{abs(more):.2f} bits {'more' if more >= 0 else 'fewer'}"
 
 
 def verdict(found: Sequence[Moved]) -> str:
@@ -135,7 +196,7 @@ def _told(which: str, here: Sequence[Moved], found: Sequence[Moved]) -> str:
         who = "one seed" if max(moved.seeds for moved in here) == 1 else "the seeds"
         texts[0] += f", which {who} cannot tell from {_percentile(0)}"
     worst = max(here, key=lambda moved: moved.most.mean)
-    if not better and worst.most.mean > _NOTICEABLE:
+    if not better and worst.most.mean > NOTICEABLE:
         lost = f"{worst.most.amount()}{_places([worst], found)}{_doubt(worst.most, worst.seeds)}"
         texts.append(f"of the others tried {worst.worst:g} loses most, {lost}")
     return "; ".join(texts)
@@ -189,105 +250,3 @@ def blind(dealt: Sequence[Dealt]) -> str:
             f"; the worst start, {start} on {worst.network}, gives {worst.gain.told()}{_doubt(worst.gain, worst.seeds)}"
         )
     return f"{told}."
-
-
-def tuned(found: Sequence[Moved], tunings: Mapping[str, str]) -> str:
-    """Tell of other methods than the first what they span with the same starts, and what they make of the released start.
-
-    Args:
-        tunings: by method, how it fine-tunes.
-    """
-    first = {(moved.network, moved.which): moved for moved in found if moved.name == found[0].name}
-    texts = []
-    for name in list(dict.fromkeys(moved.name for moved in found))[1:]:
-        pairs = [
-            (first[moved.network, moved.which], moved)
-            for moved in found
-            if moved.name == name and (moved.network, moved.which) in first
-        ]
-        spans = [(before.which, *_spans(before, after)) for before, after in pairs]
-        parts = [
-            f"{least_to_most([after for of, _, after in spans if of == which])} dB for {which} "
-            f"({found[0].name}: {least_to_most([before for of, before, _ in spans if of == which])})"
-            for which in dict.fromkeys(of for of, *_ in spans)
-        ]
-        if not parts:
-            continue
-        less = sum(after < before for _, before, after in spans)
-        cases = {0: "in no case less", len(spans): "less in every case"}.get(
-            less, f"less in {less} of {len(spans)} cases"
-        )
-        named = len({moved.network for _, moved in pairs}) > 1
-        at_released = {
-            after.network: (after.values[RELEASED[after.which]], before.values[RELEASED[before.which]])
-            for before, after in pairs
-        }
-        changes = {network: paired_difference(*pair) for network, pair in at_released.items() if share_seeds(*pair)}
-        changed = [change.told() + f" on {network}" * named for network, change in changes.items()]
-        how = f" ({tunings[name]})" if tunings.get(name) else ""
-        by_network = ", by network" * named
-        texts.append(
-            f'With the method "{name}"{how} the same starts span {several(parts)}{by_network}: {cases}'
-            + (f"; at the released start it changes PSNR by {several(changed)}." if changed else ".")
-        )
-    return " ".join(texts)
-
-
-def _spans(before: Moved, after: Moved) -> tuple[float, float]:
-    """From the worst to the best of the starts that both have, in dB."""
-    levels = before.psnr.index.intersection(after.psnr.index)
-    starts = [start for start in before.starts if start in after.starts]
-    values = [
-        [*(moved.psnr[RELEASED[moved.which]] - moved.psnr[levels]), *(moved.starts[start].mean for start in starts)]
-        for moved in (before, after)
-    ]
-    return tuple(max(lost) - min(lost) for lost in values)
-
-
-def rows(moved: Moved) -> list[dict[str, str]]:
-    """Return rows of evidence: the released start against the best percentile, the extremes, and starts that follow none."""
-    released = RELEASED[moved.which]
-    others: dict[str, tuple[Difference, float]] = {
-        f"the best, {moved.best:g}": (moved.lost, moved.fab[moved.best]),
-        "the extremes, 0": (moved.worth, moved.fab[0]),
-    }
-    if moved.best == 0:
-        others = {"the best, the extremes, 0": (moved.worth, moved.fab[0])}
-    elif moved.best == released:
-        others = {f"the best, itself, {released}": others.pop(f"the best, {moved.best:g}")} | others
-    if moved.worst not in (moved.best, released):
-        others[f"the worst but 0, {moved.worst:g}"] = moved.most, moved.fab[moved.worst]
-    others |= {start: (lost, moved.start_fab[start]) for start, lost in moved.starts.items()}
-    return [
-        {
-            "network": moved.network,
-            "start of": f"{moved.which}, {moved.name}",
-            "released": str(released),
-            "PSNR-Y (dB)": f"{moved.psnr[released]:.2f}",
-            "FAB": f"{moved.fab[released]:.2f}",
-            "against": name,
-            "its FAB": f"{fab:.2f}",
-            **{_SIGNED.get(key, key): cell for key, cell in difference.cells("p (paired, not adjusted)").items()},
-            "all percentiles span (dB)": f"{moved.span:.2f}",
-            "seeds": str(moved.seeds),
-        }
-        for name, (difference, fab) in others.items()
-    ]
-
-
-def rows_blind(dealt: Sequence[Dealt]) -> list[dict[str, str]]:
-    """Return rows of evidence: each start of images' thresholds against the same FAB dealt blindly."""
-    return [
-        {
-            "network": of.network,
-            "thresholds of images": f"{of.start}, {of.name}",
-            "FAB": f"{of.fab:.2f}",
-            "PSNR-Y (dB)": f"{of.psnr:.2f}",
-            **{
-                ("minus the same FAB dealt blindly (dB)" if key == "difference (dB)" else key): cell
-                for key, cell in of.gain.cells("p (paired, not adjusted)").items()
-            },
-            "seeds": str(of.seeds),
-        }
-        for of in dealt
-    ]

@@ -12,8 +12,10 @@ from ..tables.question import Question
 from .diverged import check_measured, tell_diverged
 from .measured import measured
 from .threshold_gains import at_equal_fab, compared
+from .threshold_rows import rows, rows_blind
 from .threshold_starts import CONSTANT, PERCENTILE, RANDOM, RELEASED, START, trials
-from .threshold_telling import advice, begun, blind, matters, rows, rows_blind, tuned, verdict
+from .threshold_telling import advice, begun, blind, even, matters, verdict
+from .threshold_tuned import tuned
 from .tuning_rates import told_tuning
 
 __all__ = ["QUESTION", "conclusion", "figures", "told_tuning", "trials"]
@@ -74,6 +76,7 @@ def conclusion(table: pd.DataFrame, tunings: Mapping[str, str] | None = None) ->
     told = [
         verdict(main),
         begun(main),
+        even(main),
         blind([of for of in dealt if of.name == found[0].name]),
         tuned(found, tunings or {}),
     ]

@@ -1,50 +1,83 @@
 """What follows of fine-tuning for practice: where to stop, at which learning rate, and where to leave it out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from ..tables.wording import several, told_count
-from .tuning_outcomes import best_run
-from .tuning_telling import GROUPS, Ended
+from ..tables.wording import least_to_most, several, told_count
+from .tuning_outcomes import Tuned, best_run
+from .tuning_telling import Ended
+from .tuning_turns import group_name, trains_one_group
 
 
 def advice(ended: Ended, rates: Mapping[tuple[str, str], str], own_bits: bool = False) -> str:
-    """Where to stop, at which learning rate, and where to leave fine-tuning out.
+    """Where to stop, at which learning rate, and where to leave fine-tuning out; of several networks a table tells steps and rates.
 
     Args:
         rates: the learning rate of each network and run.
         own_bits: what :func:`from_own_bits` says.
     """
-    stop, leave = [], []
+    start = "from ranges at own bits " if own_bits else ""
+    best = {name: of[best_run(of)] for name, of in ended.items()}
+    if len(ended) == 1:
+        ((name, of),) = ended.items()
+        return f"{start}{_alone(of, rates[name, best_run(of)])}."
+    helping = {name: tuned for name, tuned in best.items() if tuned.helps}
+    falling = [name for name, tuned in best.items() if tuned.falls]
+    leave = [name for name in best if name not in helping and name not in falling]
+    texts = []
+    if helping:
+        steps = least_to_most([_steps(tuned) for tuned in helping.values()], "d")
+        texts.append(f"take {steps} steps on {several(list(helping))}")
+    if falling:
+        steps = least_to_most([best[name].best for name in falling], "d")
+        texts.append(
+            f"at most {steps} on {several(falling)}" if helping else f"take at most {steps} steps on {several(falling)}"
+        )
+    if leave:
+        texts.append(f"leave fine-tuning out on {several(leave)}")
+    rate = ", at the learning rates that the page of fine-tuning has in a table" * bool(helping or falling)
+    return f"{start}{'; '.join(texts)}{rate}."
+
+
+def _alone(of: Mapping[str, Tuned], rate: str) -> str:
+    """What to do on the only network."""
+    best = of[best_run(of)]
+    if best.helps:
+        steps = told_count(_steps(best), "step")
+        told = f"the {steps} of {group_name(best.over)}" if best.over else f"about {steps}"
+        return f"stop after {told} (learning rate {rate})"
+    if best.falls:
+        return f"take at most {told_count(best.best, 'step')}, chosen by looking: by step {best.last} less of the gain is left"
+    group = trains_one_group(of)
+    return f"leave fine-tuning out, or train {group} alone ({best.total.told()})" if group else "leave fine-tuning out"
+
+
+def _steps(tuned: Tuned) -> int:
+    return max(1, tuned.enough)
+
+
+def rows_advised(ended: Ended, rates: Mapping[tuple[str, str], str], own_bits: bool) -> list[dict[str, str]]:
+    """Return a row a network: what to do, from which ranges, and what that gains."""
+    rows = []
     for name, of in ended.items():
-        run, on = best_run(of), _on([name], ended)
-        if not of[run].helps:
-            leave.append(name)
-        else:
-            over = of[run].over
-            steps = told_count(max(1, of[run].enough), "step")
-            told = f"after the {steps} of {GROUPS.get(over, over)}" if over else f"after about {steps}"
-            stop.append(f"{told}{on} (learning rate {rates[name, run]})")
-    falling = {name: ended[name][best_run(ended[name])] for name in leave}
-    falling = {name: tuned for name, tuned in falling.items() if tuned.falls}
-    leave = [name for name in leave if name not in falling]
-    texts = [f"stop {several(stop)}"] if stop else []
-    texts += [f"leave fine-tuning out{_left_out(leave, ended, bool(stop))}"] if leave else []
-    texts += [
-        f"take at most {told_count(tuned.best, 'step')}{_on([name], ended)}, chosen by looking: by step {tuned.last} less of the gain is left"
-        for name, tuned in falling.items()
-    ]
-    return f"{'from ranges at own bits ' if own_bits else ''}{'; '.join(texts)}."
-
-
-def _left_out(leave: Sequence[str], ended: Ended, tuned_elsewhere: bool) -> str:
-    """On which networks, and where only for its time: where it is on none worth it, and does not lose."""
-    losing = [name for name in leave if ended[name][best_run(ended[name])].loses]
-    flat = [name for name in leave if name not in losing]
-    if tuned_elsewhere or not flat:
-        return _on(leave, ended)
-    also = f"{_on(losing, ended)}, and" if losing else ""
-    return f"{also}{_on(flat, ended)} where time matters"
-
-
-def _on(names: Sequence[str], ended: Ended) -> str:
-    return f" on {several(names)}" if len(ended) > 1 else ""
+        run = best_run(of)
+        best = of[run]
+        row = {
+            "network": name,
+            "do": "leave fine-tuning out",
+            "learning rate": "",
+            "gain (dB)": best.total.told(),
+            "FAB": "",
+        }
+        if best.helps:
+            over = f", the turn of {group_name(best.over)}" if best.over else ""
+            row |= {
+                "do": f"{told_count(_steps(best), 'step')}{over}",
+                "gain (dB)": best.gained.told(),
+                "FAB": f"{best.fab:.2f}",
+            }
+        elif best.falls:
+            row |= {"do": f"at most {told_count(best.best, 'step')}, chosen by looking", "gain (dB)": best.risen.told()}
+        if row["do"] != "leave fine-tuning out":
+            row["learning rate"] = rates[name, run]
+        rows.append(row)
+    return rows

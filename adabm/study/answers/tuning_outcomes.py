@@ -56,7 +56,9 @@ class Tuned:
         last, enough, best: steps; ``enough`` is the first that is as good as the last.
         start, end, peak: PSNR in dB before, after ``last`` and after ``best`` steps.
         total: the difference of end and start; ``risen`` that of peak and start.
-        reached, fab: PSNR in dB and FAB after ``enough`` steps.
+        reached, fab: PSNR in dB and FAB after ``enough`` steps; ``gained``: what PSNR has risen by then.
+        by_turn: what the turns of each group change; nothing where that was not measured.
+        moved: FAB before and after all steps.
         share: of it, what the first round has; None where that was not measured, is all of the run, or would mislead.
         diverged: seeds that did not come to its end.
     """
@@ -72,7 +74,10 @@ class Tuned:
     risen: Difference
     reached: float
     fab: float
+    gained: Difference
     share: float | None
+    by_turn: Mapping[str, Difference]
+    moved: tuple[float, float]
     seeds: int
     diverged: int = 0
 
@@ -135,12 +140,13 @@ def _outcome(rows: pd.DataFrame, turns: Turns) -> Tuned | int:
         return last
     here = here[here["seed"].isin(ended)]
     at = {int(level): group.set_index("seed")["psnr_y_db"] for level, group in here.groupby("level")}
+    bits = here.groupby("level")["fab"].mean()
     best, enough = max(at, key=lambda step: at[step].mean()), first_as_good(at, last)
     return Tuned(
         turns, last, enough, best, at[0].mean(), at[last].mean(), at[best].mean(),
         paired_difference(at[last], at[0]), paired_difference(at[best], at[0]),
-        at[enough].mean(), here.loc[here["level"] == enough, "fab"].mean(), share_of_first_round(at, last, turns.steps_per_round),
-        len(ended), rows["seed"].nunique() - len(ended),
+        at[enough].mean(), bits[enough], paired_difference(at[enough], at[0]), share_of_first_round(at, last, turns.steps_per_round),
+        changes_by_turn(at, turns, last), (bits[0], bits[last]), len(ended), rows["seed"].nunique() - len(ended),
     )  # fmt: skip
 
 
@@ -165,6 +171,26 @@ def share_of_first_round(at: Mapping[int, pd.Series], last: int, steps_per_round
         return None
     share = (at[steps_per_round].mean() - at[0].mean()) / total.mean
     return share if 0 <= share <= 1.2 else None
+
+
+def changes_by_turn(at: Mapping[int, pd.Series], turns: Turns, last: int) -> dict[str, Difference]:
+    """Return what the turns of each group change up to the last step, over seeds.
+
+    Nothing where one group has all turns, or a round was not measured at both its ends.
+
+    Args:
+        at: PSNR in dB by seed, by step.
+    """
+    rounds = [one for one in turns.rounds_of if one[1] <= last]
+    whole = bool(rounds) and rounds[-1][1] == last and all(begin in at and end in at for begin, end, _ in rounds)
+    if len(turns.groups) == 1 or not whole:
+        return {}
+    changes: dict[str, pd.Series] = {}
+    for begin, end, group in rounds:
+        changes[group] = changes.get(group, 0.0) + (at[end] - at[begin])
+    if any(change.dropna().empty for change in changes.values()):
+        return {}
+    return {group: paired_difference(change, 0.0 * change) for group, change in changes.items()}
 
 
 def best_run(ended: Mapping[str, Tuned]) -> str:

@@ -1,6 +1,7 @@
 """Sentences on fine-tuning: at which learning rates it ends alike, or lower."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from ..plan.cells import Run
 from ..plan.effort import Effort
@@ -33,12 +34,16 @@ def told_tuning(options: Mapping, setting: str, effort: Effort) -> str:
 
 
 def told_rates(
-    ended: Mapping[str, Mapping[str, Tuned]], runs: Mapping[str, Mapping], rates: Mapping[tuple[str, str], str]
+    ended: Mapping[str, Mapping[str, Tuned]],
+    runs: Mapping[str, Mapping],
+    rates: Mapping[tuple[str, str], str],
+    harming: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
     """Tell by network which learning rate ends best, of the runs that start as the best does; nothing where none has several.
 
     Args:
         rates: of each network and run.
+        harming: rates by network whose losses are told elsewhere.
     """
     texts, unequal, alone = [], [], {}
     for name, of in ended.items():
@@ -49,7 +54,7 @@ def told_rates(
             alone.setdefault(next(iter(by_rate)), []).append(name)
             continue
         unequal += [name] if len({tuned.last for tuned in by_rate.values()}) > 1 else []
-        texts.append(_told(by_rate, f" on {name}" if len(ended) > 1 else ""))
+        texts.append(_told(by_rate, f" on {name}" if len(ended) > 1 else "", harming.get(name, ())))
     if not texts:
         return ""
     texts += [f"only {rate} was tried on {several(names)}" for rate, names in alone.items()]
@@ -93,12 +98,14 @@ def _largest_first(rate: str) -> float:
     return -float(rate.split()[0])
 
 
-def _told(by_rate: Mapping[str, Tuned], on: str) -> str:
+def _told(by_rate: Mapping[str, Tuned], on: str, harming: Collection[str]) -> str:
     """Which rates end within 0.05 dB of the best, and which lower: with what each changes, after how many steps."""
     highest = max(tuned.end for tuned in by_rate.values())
     best = {rate: tuned for rate, tuned in by_rate.items() if tuned.end >= highest - ENOUGH}
     lower = [
-        f"{rate} lower ({tuned.total.told()} {_after(tuned)})" for rate, tuned in by_rate.items() if rate not in best
+        f"{rate} harms" if rate in harming else f"{rate} lower ({tuned.total.told()} {_after(tuned)})"
+        for rate, tuned in by_rate.items()
+        if rate not in best
     ]
     verb = "ends best" if len(best) == 1 else "end alike"
     return ", ".join([f"{several(list(best))} {verb}{on} ({_changes(list(best.values()))})", *lower])

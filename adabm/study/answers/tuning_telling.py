@@ -1,21 +1,22 @@
 """Sentences on fine-tuning: what it gains and worsens, how many steps are enough, and what a plateau does not tell."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..tables.methods import OWN_BITS_RECIPE, RELEASED_RECIPE
 from ..tables.wording import least_to_most, several, told_count
 from .tuning_outcomes import WORTHWHILE, Tuned, best_run
 from .tuning_rates import harmful_rates
+from .tuning_turns import group_name, lost_in
 
-GROUPS = {"weight": "weight ranges", "activation": "activation ranges", "mapping": "the bit mapping"}
 _NAMED = 2  # runs that get worse are named in the verdict up to so many, else counted
 # By network and run; a number where all seeds diverged before that step.
 Found = Mapping[str, Mapping[str, Tuned | int]]
 Ended = Mapping[str, Mapping[str, Tuned]]
 
 
-def verdict(found: Found, ended: Ended) -> str:
-    """Tell in up to three sentences what the runs that end best gain, how many of their steps are enough, and where all lose."""
+def verdict(found: Found, ended: Ended, runs: Mapping[str, Mapping]) -> str:
+    """Tell in a few sentences what the runs that end best gain, what the released recipe does, how many steps are enough, where all lose."""
     best = {name: of[best_run(of)] for name, of in ended.items()}
     lost = [
         f"{tuned.total.told()}{_on(name, found)} ({told_count(tuned.seeds, 'seed')})"
@@ -25,7 +26,20 @@ def verdict(found: Found, ended: Ended) -> str:
     worse = [f"even what ends best is worse than not fine-tuned: {several(lost)}"] if lost else []
     diverged = [name for name in found if name not in ended]
     worse += [f"on {several(diverged)} every run diverged"] if diverged else []
-    return _sentences(*_gains(best, found), "; ".join(_enough(best, found)), "; ".join(worse))
+    return _sentences(*_gains(best, found), _recipe(ended, runs), "; ".join(_enough(best, found)), "; ".join(worse))
+
+
+def _recipe(ended: Ended, runs: Mapping[str, Mapping]) -> str:
+    """What the released recipe, with nothing changed, does where another run ends better."""
+    told = []
+    for name, of in ended.items():
+        best = best_run(of)
+        whole = [run for run in of if runs[run]["method"] == RELEASED_RECIPE and not runs[run].get("changes")]
+        if whole and best not in whole:
+            change = of[whole[0]].total
+            sure = "" if math.isnan(change.p_value) else f" ({change.certainty})"
+            told.append(f"{change.told()}{sure}{_on(name, ended)}, what ends best is {quoted([best])}")
+    return f"the released recipe changes PSNR by {'; by '.join(told)}" if told else ""
 
 
 def harmful(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) -> str:
@@ -34,22 +48,38 @@ def harmful(found: Found, ended: Ended, rates: Mapping[tuple[str, str], str]) ->
     Args:
         rates: the learning rate of each network and run.
     """
-    others = {name: of for name, of in ended.items() if not of[best_run(of)].harms}
-    harming = harmful_rates(others, rates)
+    others = _not_harmed(ended)
+    harmed = harming(ended, rates)
     rate = [
-        f"{rate}{_on(name, found)} ({ended[name][run].total.told()} in {told_count(ended[name][run].last, 'step')})"
-        for name, of in harming.items()
+        f"{rate}{_on(name, found)} ({_lost(ended[name][run], (rates[name, best_run(ended[name])], ended[name][best_run(ended[name])]))})"
+        for name, of in harmed.items()
         for rate, run in of.items()
     ]
     worse = [f"harmful is a learning rate of {several(rate)}"] if rate else []
     worse += _worsened(
         {
-            name: {run: tuned for run, tuned in of.items() if rates[name, run] not in harming.get(name, ())}
+            name: {run: tuned for run, tuned in of.items() if rates[name, run] not in harmed.get(name, ())}
             for name, of in others.items()
         },
         found,
     )
     return _sentences("; ".join(worse))
+
+
+def _not_harmed(ended: Ended) -> dict[str, Mapping[str, Tuned]]:
+    """The networks on which not even what ends best harms."""
+    return {name: of for name, of in ended.items() if not of[best_run(of)].harms}
+
+
+def harming(ended: Ended, rates: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
+    """Return the learning rates that harm, by network with the run that loses most, where not all does."""
+    return harmful_rates(_not_harmed(ended), rates)
+
+
+def _lost(tuned: Tuned, best: tuple[str, Tuned]) -> str:
+    """What a run loses, in how many steps, and in whose turn."""
+    turn = lost_in(tuned, best)
+    return f"{tuned.total.told()} in {told_count(tuned.last, 'step')}" + (f": {turn}" if turn else "")
 
 
 def _sentences(*texts: str) -> str:
@@ -104,7 +134,7 @@ def _enough(best: Mapping[str, Tuned], found: Found) -> list[str]:
         on = f"on {several([name for name, _ in places])} " if len(found) > 1 else ""
         ended = [str(step) for _, step in places]
         steps = ended[0] if len(set(ended)) == 1 else several(ended)
-        texts.insert(0, f"{on}all of it is there when the turn of {GROUPS.get(group, group)} ends, after {steps} steps")
+        texts.insert(0, f"{on}all of it is there when the turn of {group_name(group)} ends, after {steps} steps")
     if by_steps:
         on = lambda names: f" on {several(names)}" if len(found) > 1 else ""
         first, *others = by_steps.items()
@@ -150,42 +180,32 @@ def _worsened(ended: Ended, found: Found) -> list[str]:
     if not worse:
         return []
     if sum(len(runs) for runs in worse.values()) <= _NAMED:
-        return [
-            f"worse than not fine-tuned {several([f'{_are(runs)} {quoted(runs)}{_on(name, found)}' for name, runs in worse.items()])}"
+        told = [
+            f'"{run}"{_on(name, found)} ({ended[name][run].total.told()})'
+            for name, runs in worse.items()
+            for run in runs
         ]
+        return [f"worse than not fine-tuned {'is' if len(told) == 1 else 'are'} {several(told)}"]
     counts = [f"{len(runs)} of {len(ended[name])} runs{_on(name, found)}" for name, runs in worse.items()]
     return [f"{several(counts)} end worse than not fine-tuned"]
 
 
-def _are(runs: Sequence[str]) -> str:
-    return "is" if len(runs) == 1 else "are"
-
-
 def ends(ended: Ended) -> str:
-    """Between which values the runs of each network end, which ends best, and whether another gains more from a worse start."""
+    """Between which values the runs of the only network end, which ends best, and whether another gains more from a worse start."""
     texts, others = [], []
     for name, of in ended.items():
         values, run, on = [tuned.end for tuned in of.values()], best_run(of), _on(name, ended)
-        span = f"between {min(values):.2f} and {max(values):.2f} dB" if len(of) > 1 else f"at {values[0]:.2f} dB"
-        texts.append(f"{span}{on}, best {quoted([run])}")
+        if len(of) > 1 and len(ended) == 1:
+            texts.append(f"Runs end between {min(values):.2f} and {max(values):.2f} dB, best {quoted([run])}.")
         if most := gaining_more(of):
             start = f"starts at {of[most].start:.2f} dB instead of {of[run].start:.2f} and comes to {_reached(of[most])} instead of {_reached(of[run])}"
             others.append(f"{quoted([most])} gains more{on}, {of[most].total.told()}, and ends lower: it {start}.")
-    return " ".join([f"Runs end {'; '.join(texts)}.", *others])
+    return " ".join([*texts, *others])
 
 
 def _reached(tuned: Tuned) -> str:
     """``31.21 dB (FAB 4.3) in 5 steps``: after as many as are enough."""
     return f"{tuned.reached:.2f} dB (FAB {tuned.fab:.1f}) in {told_count(tuned.enough, 'step')}"
-
-
-def losses(ended: Ended) -> list[str]:
-    """By how much runs lose."""
-    texts = []
-    for name, of in ended.items():
-        lost = [f"{tuned.total.told()} with {quoted([run])}" for run, tuned in of.items() if tuned.harms]
-        texts += [several(lost) + _on(name, ended)] if lost else []
-    return [f"Where it worsens, fine-tuning changes PSNR by {'; '.join(texts)}."] if texts else []
 
 
 def divergences(found: Found) -> list[str]:
@@ -219,7 +239,9 @@ def turns(ended: Ended) -> list[str]:
     texts = ["Groups of parameters take turns, a round each."]
     for group, shares in by_group.items():
         span = least_to_most(shares, ".0%")
-        texts.append(f"The first round, of {GROUPS.get(group, group)}, has {span} of the change in runs that gain.")
+        texts.append(
+            f"The first round, of {group_name(group)}, has {span} of the change in runs that gain {WORTHWHILE} dB or more."
+        )
     over = [place for place in rotating if place[2].over]
     rising = [place for place in rotating if place[2].rising]
     inside = [place for place in rotating if not place[2].over and not place[2].rising]
@@ -253,10 +275,16 @@ def peaks(ended: Ended) -> list[str]:
     """What runs that hardly gain had gained before, at a step that was chosen by looking."""
     best = {name: of[best_run(of)] for name, of in ended.items()}
     return [
-        f"What ends best{_on(name, ended)} had gained more at step {tuned.best}, chosen by looking: {tuned.risen.told()}."
+        f"What ends best{_on(name, ended)} had gained more at step {tuned.best}, chosen by looking: {tuned.risen.told()}{_again(tuned)}."
         for name, tuned in best.items()
         if tuned.falls
     ]
+
+
+def _again(tuned: Tuned) -> str:
+    """In whose turn that is lost again."""
+    turn = lost_in(tuned)
+    return f", then {turn}" if turn else ""
 
 
 def quoted(runs: Sequence[str]) -> str:

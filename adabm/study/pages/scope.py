@@ -92,6 +92,16 @@ def _sides(parameters: Mapping) -> dict[str, int]:
 
 def _patches_of_calibration(parameters: Mapping) -> list[str]:
     """On patches of which size a question's models are calibrated, in LR pixels, where its effort tells."""
+    told = patch_sizes(parameters)
+    return [f"calibrated on {told}"] if told else []
+
+
+def patch_sizes(parameters: Mapping) -> str:
+    """Return on patches of which size, in LR pixels, a question's models are calibrated; nothing where its effort does not tell.
+
+    >>> patch_sizes({"effort": {"patch_size": 96}, "backbones": {"dat_light_x4": {"patch_size": 48}}})
+    'patches of 96x96, DAT-light of 48x48'
+    """
     effort, given = parameters.get("effort"), parameters.get("backbones")
     usual = effort.get("patch_size") if isinstance(effort, Mapping) else None
     own: dict[int, list[str]] = {}
@@ -99,7 +109,7 @@ def _patches_of_calibration(parameters: Mapping) -> list[str]:
         if (side := options.get("patch_size", usual)) != usual:
             own.setdefault(side, []).append(network(PurePosixPath(file).name.removesuffix(".safetensors")))
     others = "".join(f", {several(names)} of {side}x{side}" for side, names in own.items())
-    return [f"calibrated on patches of {usual}x{usual}{others}"] if usual else []
+    return f"patches of {usual}x{usual}{others}" if usual else ""
 
 
 def _counted_on(parameters: Mapping) -> str:

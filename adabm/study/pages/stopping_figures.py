@@ -2,16 +2,18 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .figures import INK, SLATE, study_style
 
-# what is kept, by column of the decisions: marker, its inside, its size, and what it is
+# what is kept, by column of the decisions: marker, whether it is filled, its size, what it is, and how titles call it
 _KEPT = {
-    "lowest": ("o", INK, 6.5, "lowest loss of all steps"),
-    "kept": ("s", "white", 3.5, "kept when stopping early, which saves the shaded steps"),
+    "lowest": ("o", True, 6.5, "lowest loss of all steps", "lowest"),
+    "kept": ("s", False, 3.5, "kept when stopping early, which saves the shaded steps", "early"),
 }
+_SHADES = LinearSegmentedColormap.from_list("seeds", [INK, SLATE, "#a9bccb"])
 _GAINS = {"lowest": "lowest_db", "kept": "rule_db"}
 _ROWS = {"truth_db": "PSNR-Y (dB),\nevaluated patches", "held_out": "teacher loss,\nheld-out patches"}
 
@@ -19,7 +21,8 @@ _ROWS = {"truth_db": "PSNR-Y (dB),\nevaluated patches", "held_out": "teacher los
 def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
     """Draw a line a seed; dots mark the states of the lowest loss, squares those that a rule keeps, the shade the steps that it saves.
 
-    The legend tells what each gives against the last step, in the mean of the runs.
+    A seed has one shade in both panels. The legend tells what each state gives against the last step, in the mean of the runs; of several
+    networks their titles do.
 
     Args:
         traces: ``backbone``, ``seed``, ``step`` and the values above; ``truth_fp_db``, of full precision.
@@ -34,24 +37,31 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
             here, found = traces[traces["backbone"] == network], decisions[decisions["backbone"] == network]
             for row, value in enumerate(_ROWS):
                 _draw(axes[row, column], here, found, value)
-            axes[0, column].set_title(network)
+            many = len(networks) > 1
+            axes[0, column].set_title(network + _gains(found) * many, fontsize=8.5 if many else None)
             _label_full(axes[0, column], here)
             axes[1, column].set_xlabel("step")
         for axis, title in zip(axes[:, 0], _ROWS.values()):
             axis.set_ylabel(title)
         figure.legend(
-            handles=[_handle(decisions, column) for column in _KEPT], loc="outside lower center", fontsize=8.5
+            handles=[_handle(decisions, column) for column in _KEPT],
+            title="in titles: PSNR against the last step, mean of the runs" * (len(networks) > 1) or None,
+            title_fontsize=8.5,
+            loc="outside lower center",
+            fontsize=8.5,
         )
     return figure
 
 
 def _draw(axis: Axes, here: pd.DataFrame, found: pd.DataFrame, value: str) -> None:
-    for seed, run in here.groupby("seed"):
-        axis.plot(run["step"], run[value], color=SLATE, lw=1.2, alpha=0.9)
-        for column, (marker, color, size, _) in _KEPT.items():
+    seeds = sorted(here["seed"].unique())
+    for place, seed in enumerate(seeds):
+        run, shade = here[here["seed"] == seed], _SHADES(place / max(len(seeds) - 1, 1))
+        axis.plot(run["step"], run[value], color=shade, lw=1.2)
+        for column, (marker, filled, size, *_) in _KEPT.items():
             step = found.loc[found["seed"] == seed, column].item()
             at = run.loc[run["step"] == step, value].item()
-            axis.plot(step, at, marker, mfc=color, ms=size, mec=INK, mew=0.8, zorder=3)
+            axis.plot(step, at, marker, mfc=shade if filled else "white", ms=size, mec=shade, mew=0.9, zorder=3)
     last = here["step"].max()
     if (stopped := found["stopped"].mean()) < last:
         axis.axvspan(stopped, last, color="0.9", lw=0, zorder=0)
@@ -74,9 +84,22 @@ def _label_full(axis: Axes, here: pd.DataFrame) -> None:
     )
 
 
+def _gain(decisions: pd.DataFrame, column: str) -> str:
+    return f"{(decisions[_GAINS[column]] - decisions['last_db']).mean():+z.2f}"
+
+
+def _gains(decisions: pd.DataFrame) -> str:
+    """What each state gives on a network: the second line of its title."""
+    return "\n" + ", ".join(f"{short} {_gain(decisions, column)}" for column, (*_, short) in _KEPT.items()) + " dB"
+
+
 def _handle(decisions: pd.DataFrame, column: str) -> Line2D:
-    marker, color, size, name = _KEPT[column]
-    gain = (decisions[_GAINS[column]] - decisions["last_db"]).mean()
-    told = f"{name}: {gain:+z.2f} dB against the last step, mean of the runs"
-    look = dict(marker=marker, mfc=color, ms=size, mec=INK, mew=0.8, ls="")
+    marker, filled, size, name, short = _KEPT[column]
+    alone = decisions["backbone"].nunique() == 1
+    told = (
+        f"{name}: {_gain(decisions, column)} dB against the last step, mean of the runs"
+        if alone
+        else f"{short}: {name}"
+    )
+    look = dict(marker=marker, mfc=INK if filled else "white", ms=size, mec=INK, mew=0.8, ls="")
     return Line2D([], [], label=told, **look)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 PRACTICE = "In practice:"
+ADVISED = "in practice"  # heads the first column of a table of advice
 _ANSWER = re.compile(r"\*\*(.+?[.!?])\*\*\s*", re.DOTALL)
 _PRACTICE = re.compile(r"[*_]*in practice\b[:,*_ ]*", re.IGNORECASE)
 _TABLE = re.compile(r"\|")
+_ADVISED = re.compile(rf"\|\s*{ADVISED}\b")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Told:
     practice: str = ""
     details: str = ""
     evidence: str = ""  # tables
+    advised: str = ""  # the table of advice
 
 
 def answer(sentence: str) -> str:
@@ -48,6 +51,22 @@ def evidence(rows: list[dict]) -> list[str]:
     return [pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)] if rows else []
 
 
+def advised(rows: list[dict]) -> list[str]:
+    """Return a table of advice, which follows what is told for practice; its first column is headed as such.
+
+    >>> print(*advised([{"network": "a", "steps": "5"}]))
+    | in practice, network   | steps   |
+    |:-----------------------|:--------|
+    | a                      | 5       |
+    """
+    return evidence(
+        [
+            {f"{ADVISED}, {name}" * (not place) or name: cell for place, (name, cell) in enumerate(row.items())}
+            for row in rows
+        ]
+    )
+
+
 def paragraphs(conclusion: str) -> list[str]:
     """Return the paragraphs of a conclusion, tables included."""
     return [part for part in re.split(r"\n{2,}", conclusion.strip()) if part]
@@ -59,12 +78,12 @@ def is_table(paragraph: str) -> bool:
 
 
 def take_apart(conclusion: str) -> Told:
-    """Find answer, practice, details and evidence in a conclusion.
+    """Find answer, practice, details, evidence and the table of advice in a conclusion.
 
     Where the first paragraph does not begin with a bold sentence, all of it is the answer.
 
     >>> take_apart("**Yes.** By 2 dB.\\n\\n*In practice:* do it.")
-    Told(answer='Yes.', practice='Do it.', details='By 2 dB.', evidence='')
+    Told(answer='Yes.', practice='Do it.', details='By 2 dB.', evidence='', advised='')
     """
     first, *others = paragraphs(conclusion) or [""]
     bold = _ANSWER.match(first)
@@ -73,7 +92,11 @@ def take_apart(conclusion: str) -> Told:
     practices = [part for part in others if _PRACTICE.match(part)]
     details += [part for part in others if part not in practices and not is_table(part)]
     told = " ".join(_capitalized(_PRACTICE.sub("", part, count=1)) for part in practices)
-    return Told(found.answer, told, "\n\n".join(details), "\n\n".join(part for part in others if is_table(part)))
+    tables, advice = (
+        [part for part in others if is_table(part) and bool(_ADVISED.match(part)) is is_advice]
+        for is_advice in (False, True)
+    )
+    return Told(found.answer, told, *("\n\n".join(parts) for parts in (details, tables, advice)))
 
 
 def _capitalized(text: str) -> str:
