@@ -9,14 +9,27 @@ from ..plan.cells import Run
 from ..running.bench import Bench
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.question import Question
-from .complexity_draws import ORACLE, RANDOM, Spreads, errors_of, gains_of
+from .complexity_draws import (
+    DECIBELS,
+    ELSEWHERE,
+    GAINS,
+    ORACLE,
+    RANDOM,
+    SHOWN,
+    Spreads,
+    decibel_factors,
+    errors_of,
+    gains_of,
+    with_elsewhere,
+)
 from .complexity_flat import flat_told
 from .complexity_gains import UNIFORM
 from .complexity_measures import FACTORS, OWN, errors
 from .complexity_predicted import ALL_MEASURES, predictions
-from .complexity_telling import advice, gained, measure_told, networks_told, ranked
+from .complexity_telling import advice, gained, measure_told, networks_told, pictures_told, ranked
 from .complexity_whole import rows_of, whole_told
 from .dealing import factors_by, known_factors, worth
+from .draws import ends
 from .measured import extents, told_extents
 from .probing import Probe, mapping_table, psnr
 
@@ -31,8 +44,8 @@ QUESTION = Question(
     "patch's squared error (rank correlation: 1 is the same order, 0 none). Then some patches get a bit more and as many one fewer, at "
     "the same mean bits (FAB), against the same bits for all; models are not fine-tuned. Gains to the full-precision output are PSNR of "
     "the error of all patches together, to which what bits are worth adds up; gains to ground truth are of mean PSNR, as benchmarks tell it. "
-    "Brackets hold 95 % of draws of patches and seeds.",
-    "How well each measure of complexity ranks patches by the worth of a bit, and what bits by it gain to the full-precision output",
+    "Brackets and whiskers hold 95 % of draws of patches and seeds. Where the worth in dB is known it is that of the other seeds.",
+    "How well each measure of complexity ranks patches by the worth of a bit, and what bits by it gain to the full-precision output and to ground truth",
 )
 _DRAWS = 20
 
@@ -82,14 +95,20 @@ def _choices(units: pd.DataFrame, share: float) -> dict[str, list[np.ndarray]]:
 def rules(units: pd.DataFrame, share: float) -> pd.DataFrame:
     """Return what a bit more for ``share`` of a network's patches and one fewer for as many gives, by each measure.
 
-    Columns ``to_fp_db`` and ``truth_db``: gain over the same bits for all, of the PSNR of the pooled error to the
-    full-precision output, and of the mean PSNR to ground truth; means over seeds. Chance is the mean of many draws.
+    Columns as ``GAINS``: gain over the same bits for all, of the PSNR of the pooled error to the full-precision output
+    (``to_fp_db``) and of the mean PSNR to ground truth (``truth_db``), and each the other way; means over seeds. Chance is
+    the mean of many draws. Where all networks have several seeds the worth of bits in dB to ground truth, as the other
+    seeds tell it, is a measure, too.
     """
-    rows = []
+    rows, units = [], with_elsewhere(units)
+    several_seeds = units[ELSEWHERE].notna().all(axis=None)
     for (backbone, _), here in units.groupby(["backbone", "seed"], sort=False):
-        for name, choices in _choices(here, share).items():
-            gains = np.mean([gains_of(errors_of(here), factors) for factors in choices], axis=0)
-            rows.append(dict(backbone=backbone, measure=name, to_fp_db=gains[0], truth_db=gains[1]))
+        choices = _choices(here, share)
+        if several_seeds:
+            choices[DECIBELS] = [decibel_factors(here[ELSEWHERE].to_numpy(), share)]
+        for name, of in choices.items():
+            gains = np.mean([gains_of(errors_of(here), factors) for factors in of], axis=0)
+            rows.append(dict(backbone=backbone, measure=name) | dict(zip(GAINS, gains)))
     return _mean_of_seeds(rows)
 
 
@@ -117,13 +136,21 @@ def table(units: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def figures(units: pd.DataFrame, share: float) -> dict[str, Figure]:
-    """Draw the rank correlations beside what each measure gains."""
-    both = agreements(units).merge(rules(units, share), how="right", on=["backbone", "measure"])
+    """Draw the rank correlations beside what each measure gains, with whiskers between what draws of patches and seeds lie."""
+    gained = rules(units, share)
+    both = agreements(units).merge(gained, how="right", on=["backbone", "measure"])
+    spreads = Spreads.of(units, share, [name for name in gained["measure"].unique() if name != RANDOM])
     titles = {
         "benefit": "rank correlation with\nthe benefit of one more bit",
-        "to_fp_db": "gain at equal FAB (dB,\nto the full-precision output)",
+        "to_fp_db": "gain at equal FAB (dB of the\npooled error to full precision)",
+        "truth_db": "gain at equal FAB (dB of mean\nPSNR to ground truth)",
     }
-    return {"": plot_ranking(both, titles, OWN, (ORACLE, RANDOM))}
+    drawn = dict(zip(titles, (spreads.benefit, spreads.to_fp, spreads.truth)))
+    whiskers = {
+        value: {SHOWN.get(name, name): ends(draws.mean(1)) for name, draws in of.items()} for value, of in drawn.items()
+    }
+    references = [SHOWN[ORACLE], SHOWN[DECIBELS], RANDOM]
+    return {"": plot_ranking(both.replace({"measure": SHOWN}), titles, OWN, references, whiskers)}
 
 
 def conclusion(units: pd.DataFrame, whole: pd.DataFrame, share: float) -> list[str]:
@@ -135,22 +162,22 @@ def conclusion(units: pd.DataFrame, whole: pd.DataFrame, share: float) -> list[s
     agreed, by_network = agreements(units), rules(units, share)
     mean = agreed.groupby("measure", sort=False)[["benefit", "harm"]].mean()
     ranks = agreed.pivot(index="measure", columns="backbone", values="benefit")[list(dict.fromkeys(agreed["backbone"]))]
-    gains = by_network.groupby("measure", sort=False)[["to_fp_db", "truth_db"]].mean()
-    best, paid = mean["benefit"].idxmax(), gains.drop(index=[ORACLE, RANDOM])["to_fp_db"].idxmax()
-    spreads = Spreads.of(units, share, list(dict.fromkeys([OWN, paid, ORACLE])))
+    gains = by_network.groupby("measure", sort=False)[[*GAINS]].mean()
+    known = [name for name in (ORACLE, DECIBELS) if name in gains.index]
+    best, paid = mean["benefit"].idxmax(), gains.drop(index=[RANDOM, *known])["to_fp_db"].idxmax()
+    spreads = Spreads.of(units, share, list(dict.fromkeys([OWN, paid, *known])))
     told = f"{ranked(ranks, best, spreads)}. {gained(mean.loc[OWN, 'benefit'], gains.loc[OWN], spreads)}"
     why = (
         "A measure is judged by how it ranks patches beside what one more bit takes from the squared error. Bits by each: one more for "
-        f"{share:.0%} of the patches, one fewer for as many. {len(ranks) - 1} measures are compared with the gradient, without adjustment for "
-        "their number."
+        f"{share:.0%} of the patches, one fewer for as many."
     )
     if gains.loc[OWN, "truth_db"] < min(0, gains.loc[RANDOM, "truth_db"]):
         why += " The mean PSNR to ground truth falls more than by chance."
     return [
-        f"{answer(told)} {why} {whole_told(whole)} {flat_told(units)}",
-        f"This rests on {told_extents(units)}.",
+        f"{answer(told)} {why} {whole_told(whole)} {flat_told(units, share)}",
+        f"This rests on {told_extents(units)}{pictures_told(units)}.",
         practice(advice(gains, spreads, share)),
-        *evidence([measure_told(name, mean, ranks, gains, spreads) for name in [*mean.index, RANDOM, ORACLE]]),
+        *evidence([measure_told(name, mean, ranks, gains, spreads) for name in [*mean.index, RANDOM, *known]]),
         *evidence(networks_told(by_network, spreads)),
         *evidence(rows_of(whole)),
         *evidence(extents(units)),

@@ -14,6 +14,10 @@ from .probing import psnr
 from .ranking import correlations
 
 ORACLE, RANDOM = "if the worth were known", "chance"
+DECIBELS = "if the worth in dB were known"
+SHOWN = {ORACLE: "worth known, squared error", DECIBELS: "worth known, dB to ground truth"}  # how pages call them
+GAINS = ("to_fp_db", "to_fp_mean_db", "truth_pooled_db", "truth_db")  # of :func:`gains_of`
+ELSEWHERE = ["benefit elsewhere", "harm elsewhere"]
 
 
 def errors_of(units: pd.DataFrame) -> np.ndarray:
@@ -22,11 +26,35 @@ def errors_of(units: pd.DataFrame) -> np.ndarray:
     return units[names].to_numpy(float).reshape(len(units), 2, len(FACTORS))
 
 
-def gains_of(errors: np.ndarray, factors: np.ndarray) -> tuple[float, float]:
-    """What factors give over none, in dB: of the pooled error to full precision, and of the mean PSNR to ground truth."""
-    fp, truth = np.moveaxis(errors[np.arange(len(errors)), :, factors + 1], 1, 0)
-    fp_same, truth_same = np.moveaxis(errors[:, :, FACTORS.index(0)], 1, 0)
-    return psnr(fp.mean()) - psnr(fp_same.mean()), (psnr(truth) - psnr(truth_same)).mean()
+def gains_of(errors: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """What factors give over none, in dB, as ``GAINS``: PSNR of the pooled error and mean PSNR, to full precision and to ground truth.
+
+    Args:
+        errors: (..., patches, 2, factors).
+        factors: (..., patches).
+    """
+    chosen = np.take_along_axis(errors, (factors + 1)[..., None, None], axis=-1)[..., 0]
+    same = errors[..., FACTORS.index(0)]
+    pooled = psnr(chosen.mean(-2)) - psnr(same.mean(-2))
+    found = np.stack([pooled, (psnr(chosen) - psnr(same)).mean(-2)], axis=-1)
+    return found.reshape(*pooled.shape[:-1], len(GAINS))
+
+
+def with_elsewhere(units: pd.DataFrame) -> pd.DataFrame:
+    """Add what a bit is worth to each patch in dB to ground truth, in the mean of its network's other seeds: NaN where there is none.
+
+    Bits that are dealt out by what other seeds measured do not owe their gain to having been chosen on the errors they are judged by.
+    """
+    less, same, more = (psnr(units[f"truth {factor:+d}"].to_numpy(float)) for factor in FACTORS)
+    own = units[["backbone", "dataset", "patch"]].assign(**dict(zip(ELSEWHERE, (more - same, same - less))))
+    patches = own.groupby(["backbone", "dataset", "patch"])[ELSEWHERE]
+    others = (patches.transform("sum") - own[ELSEWHERE]) / (patches.transform("count") - 1)
+    return units.assign(**{name: others[name].to_numpy() for name in ELSEWHERE})
+
+
+def decibel_factors(elsewhere: np.ndarray, share: float) -> np.ndarray:
+    """Factors by the worth of bits in dB, a row of ``ELSEWHERE`` a patch."""
+    return known_factors(pd.DataFrame(elsewhere, columns=["benefit", "harm"]), share)
 
 
 @dataclass(frozen=True)
@@ -35,7 +63,8 @@ class Spreads:
 
     Attributes:
         benefit: the rank correlation.
-        to_fp, truth: gains in dB, of some measures; bits are dealt out anew in each draw.
+        to_fp, truth: gains in dB, of some measures: of the pooled error to full precision, and of mean PSNR to ground truth; bits are
+            dealt out anew in each draw.
     """
 
     benefit: dict[str, np.ndarray]
@@ -44,13 +73,12 @@ class Spreads:
 
     @classmethod
     def of(cls, units: pd.DataFrame, share: float, names: Sequence[str]) -> "Spreads":
-        """Draw from the patches of all networks; ``names`` are of the measures whose gains are wanted, or the known worth."""
-        arrays = lambda here: np.hstack(
-            [here[list(ALL_MEASURES)].to_numpy(float), errors_of(here).reshape(len(here), -1)]
-        )
+        """Draw from the patches of all networks; ``names`` are of the measures whose gains are wanted, or of a known worth."""
+        columns = [*ALL_MEASURES, *ELSEWHERE]
+        arrays = lambda here: np.hstack([here[columns].to_numpy(float), errors_of(here).reshape(len(here), -1)])
         networks = [
             np.stack([arrays(here) for _, here in network.groupby("seed")])
-            for _, network in units.groupby("backbone", sort=False)
+            for _, network in with_elsewhere(units).groupby("backbone", sort=False)
         ]
         values = np.moveaxis(drawn(networks, lambda rows: _numbers(rows, share, names)), 2, 0)
         gains = values[len(ALL_MEASURES) :].reshape(len(names), 2, *values.shape[1:])
@@ -60,15 +88,21 @@ class Spreads:
 
 def _numbers(rows: np.ndarray, share: float, names: Sequence[str]) -> np.ndarray:
     """Mean over seeds of drawn (seeds, patches, measures and errors): a rank correlation a measure, two gains a name."""
-    count, found = len(ALL_MEASURES), []
-    scores, errors = rows[..., :count], rows[..., count:].reshape(*rows.shape[:2], 2, len(FACTORS))
+    count = len(ALL_MEASURES)
+    scores, elsewhere, errors = np.split(rows, [count, count + len(ELSEWHERE)], axis=2)
+    errors = errors.reshape(*rows.shape[:2], 2, len(FACTORS))
     less, same, more = np.moveaxis(errors[:, :, 0], 2, 0)
     ranks = correlations(np.concatenate([scores, (same - more)[..., None]], axis=2), count).mean(0)[:, 0]
     ranks = ranks if rows.shape[1] > 1 else np.zeros(count)  # one patch has no order
-    place = {name: index for index, name in enumerate(ALL_MEASURES)}
-    for seed, own in enumerate(errors):
-        truth = pd.DataFrame({"benefit": same[seed] - more[seed], "harm": less[seed] - same[seed]})
-        known = known_factors(truth, share)
-        factors = [known if name == ORACLE else factors_by(scores[seed, :, place[name]], share) for name in names]
-        found.append([gain for chosen in factors for gain in gains_of(own, chosen)])
-    return np.concatenate([ranks, np.mean(found, axis=0)])
+
+    def factors(seed: int, name: str) -> np.ndarray:
+        if name == DECIBELS:
+            return decibel_factors(elsewhere[seed], share)
+        if name == ORACLE:
+            truth = {"benefit": same[seed] - more[seed], "harm": less[seed] - same[seed]}
+            return known_factors(pd.DataFrame(truth), share)
+        return factors_by(scores[seed, :, ALL_MEASURES.index(name)], share)
+
+    chosen = np.array([[factors(seed, name) for name in names] for seed in range(len(errors))], dtype=int)
+    gained = gains_of(errors[:, None], chosen.reshape(len(errors), len(names), -1)).mean(0)
+    return np.concatenate([ranks, gained[:, [GAINS.index("to_fp_db"), GAINS.index("truth_db")]].ravel()])

@@ -9,11 +9,12 @@ from .probing import psnr
 _SHARE = 4  # a quarter of the patches of a network
 
 
-def flat_told(units: pd.DataFrame) -> str:
+def flat_told(units: pd.DataFrame, share: float) -> str:
     """Tell what PSNR to ground truth the flattest and the busiest quarter of the patches lose by a bit fewer, and who loses most.
 
     Args:
         units: of :func:`.complexity.measure`, of all networks and seeds; networks by the names that readers see.
+        share: of the patches from which the rule takes a bit.
     """
     lost = units.assign(loss=psnr(units["truth +0"].to_numpy()) - psnr(units["truth -1"].to_numpy()))
     patches = lost.groupby(["backbone", "dataset", "patch"], sort=False)[["loss", OWN]].mean().reset_index()
@@ -24,10 +25,10 @@ def flat_told(units: pd.DataFrame) -> str:
     place = int(worst["loss"].idxmax())
     most = worst.loc[place]
     told = (
-        f"the quarter of least gradient loses {least_to_most(flat)} dB of PSNR to ground truth, the quarter of greatest {least_to_most(busy)}"
-        f"{' (by network)' if len(networks) > 1 else ''}; the most that a patch loses is {most['loss']:.2f} dB ({most['patch']} of "
-        f"{most['dataset']} on {most['backbone']}, number {place + 1} of {len(worst)} from the flattest)"
+        f"with one bit fewer for all of them the quarter of least gradient loses {least_to_most(flat)} dB of PSNR to ground truth, the quarter "
+        f"of greatest {least_to_most(busy)}{' (by network)' if len(networks) > 1 else ''}; the most that a patch loses is {most['loss']:.2f} dB "
+        f"({most['patch']} of {most['dataset']} on {most['backbone']}, number {place + 1} of {len(worst)} from the flattest)"
     )
     if all(one > other for one, other in zip(flat, busy)):
-        return f"Flat patches, from which the rule takes a bit, lose most by it: {told}."
-    return f"By a bit fewer {told}."
+        return f"Flat patches, of which the rule takes a bit from {share:.0%}, lose most by it: {told}."
+    return f"{told[0].upper()}{told[1:]}."

@@ -41,7 +41,7 @@ def image_worth(table: pd.DataFrame) -> str:
     spans += [f"{of_seeds.min():+.2f} to {of_seeds.max():+.2f} by seed"] if len(of_seeds) > 1 else []
     spread = f" ({', '.join(spans)})" if spans else ""
     worth = np.nan if known is None else float(known.mean().mean())
-    by_worth = "" if np.isnan(worth) else f", {'even ' if worth < 0 else ''}by their measured worth {worth:+z.2f} dB"
+    by_worth = "" if np.isnan(worth) else f", by their measured worth in squared error {worth:+z.2f} dB"
     return (
         f"At equal FAB, moving some patches by one bit as it says changes PSNR to ground truth by {means.mean():+.2f} dB{spread}"
         f"{by_worth}, not fine-tuned, on {told_count(len(means), 'network')}; more on the page of complexity."

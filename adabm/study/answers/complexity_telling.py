@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from ..tables.wording import several
-from .complexity_draws import ORACLE, Spreads
+from .complexity_draws import DECIBELS, ORACLE, SHOWN, Spreads
 from .complexity_measures import OWN
+from .complexity_predicted import ALL_MEASURES
 from .draws import DRAWN, from_to, one_sided, with_ends
 from .measured import signed
 
@@ -17,7 +18,7 @@ def measure_told(
     name: str, mean: pd.DataFrame, ranks: pd.DataFrame, gains: pd.DataFrame, spreads: Spreads
 ) -> dict[str, str]:
     """Return a row of evidence: how a measure, chance or the known worth ranks patches, and what bits by it gain (dB)."""
-    row = {"bits by": name}
+    row = {"bits by": SHOWN.get(name, name)}
     if name in mean.index:
         own = [f"{rank:.2f}" for rank in ranks.loc[name]]
         row |= {
@@ -44,7 +45,7 @@ def networks_told(by_network: pd.DataFrame, spreads: Spreads) -> list[dict[str, 
             places = {"all, in the mean": (own, list(range(len(networks))))} | places
         for network, (here, place) in places.items():
             rows.append(
-                {"bits by": name, "network": network}
+                {"bits by": SHOWN.get(name, name), "network": network}
                 | {
                     f"gain to {side} (dB), {DRAWN}": with_ends(here[column].mean(), of[name][:, place].mean(1))
                     for side, (column, of) in columns.items()
@@ -78,7 +79,7 @@ def ranked(ranks: pd.DataFrame, best: str, spreads: Spreads) -> str:
         return f"AdaBM's gradient {told}, best of all measures"
     better = "clearly better" if one_sided(_above(spreads, best)) else "better, but not clearly"
     reached = f"{mean[best]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(alike) > 1 else "")
-    return f"AdaBM's gradient {told}; {best} does {better} ({reached})"
+    return f"AdaBM's gradient {told}; {best}, best of {len(ranks) - 1} others, does {better} ({reached}, not adjusted for that choice)"
 
 
 def _how_well(rank: float) -> str:
@@ -91,47 +92,82 @@ def _listed(ranks: pd.Series) -> str:
 
 def gained(rank: float, own: pd.Series, spreads: Spreads) -> str:
     """What moving bits by the gradient brings (dB); ``rank``: its rank correlation with the worth of bits."""
-    fp, truth = own["to_fp_db"], own["truth_db"]
-    if min(fp, truth) >= _NOTHING:
-        how = "gains"
-    elif max(fp, truth) >= _NOTHING:
-        how = "gains on one side alone"
-    else:
-        how = "changes nothing" if min(fp, truth) > -_NOTHING else "loses"
-    but = "But moving" if rank >= _LITTLE and max(fp, truth) < _NOTHING else "Moving"
-    told = _lost if how == "loses" else _certain
-    sides = f"{told(fp, spreads.to_fp[OWN])} to the full-precision output, {told(truth, spreads.truth[OWN])} to ground truth"
-    return f"{but} bits by the gradient {how}{' ' if told is _lost else ': '}{sides}."
+    sides = {
+        "of the pooled error to the full-precision output": (own["to_fp_db"], spreads.to_fp[OWN].mean(1)),
+        "of mean PSNR to ground truth": (own["truth_db"], spreads.truth[OWN].mean(1)),
+    }
+    verbs = [_verb(*of) for of in sides.values()]
+    told = [_moved(verb, *of, side) for verb, (side, of) in zip(verbs, sides.items())]
+    if verbs[0] == verbs[1]:
+        told[1] = told[1].removeprefix(f"{verbs[1]} ")
+    but = "But moving" if rank >= _LITTLE and "gains" not in verbs else "Moving"
+    return f"{but} bits by the gradient {' and '.join(told)}."
 
 
-def _lost(value: float, values: np.ndarray) -> str:
-    """What is lost in dB, without a sign, with the ends of its draws, and whether they have one sign."""
-    told = _certain(-value, -values)
-    return told.replace("+", "") if one_sided(values.mean(1)) else told.removeprefix("+")
+def _verb(value: float, draws: np.ndarray) -> str:
+    """What a difference in dB, with what draws make of it, is called."""
+    if abs(value) < _NOTHING:
+        return "changes nothing"
+    if not one_sided(draws):
+        return "gains nothing clear" if value > 0 else "loses nothing clear"
+    return "gains" if value > 0 else "loses"
 
 
-def _certain(value: float, values: np.ndarray) -> str:
-    """A difference in dB with the ends of its draws, and whether they have one sign."""
-    means = values.mean(1)
-    return f"{signed(value)} dB ({'' if one_sided(means) else 'not clearly, '}{from_to(means)})"
+def _moved(verb: str, value: float, draws: np.ndarray, side: str) -> str:
+    """Tell a difference in dB with the ends of its draws: without a sign where the verb has it."""
+    if verb == "gains":
+        return f"{verb} {value:.2f} dB ({from_to(draws).replace('+', '')}) {side}"
+    if verb == "loses":
+        return f"{verb} {-value:.2f} dB ({from_to(-draws).replace('+', '')}) {side}"
+    return f"{verb} {side} ({signed(value)} dB, {from_to(draws)})"
 
 
 def advice(gains: pd.DataFrame, spreads: Spreads, share: float) -> str:
-    """What follows from the gains to the full-precision output and to ground truth (dB), by measure."""
+    """What follows from the gains of the pooled error and of mean PSNR, to the full-precision output and to ground truth (dB), by measure."""
     fp, truth = gains.loc[OWN, "to_fp_db"], gains.loc[OWN, "truth_db"]
     if min(fp, truth) >= _NOTHING:
         return "let bits follow the gradient." + ("" if _clear(spreads) else " What that gains is not clear.")
-    known = gains.loc[ORACLE]
-    by_worth = "even by" if known["truth_db"] <= -_NOTHING else "by"
-    told = (
-        f"give all images the same bits. Moving {share:.0%} of the patches up and {share:.0%} down by one bit, {by_worth} their measured "
-        f"worth, changes PSNR by {signed(known['to_fp_db'])} dB to the full-precision output and {signed(known['truth_db'])} dB to ground truth."
+    tried = gains.loc[list(ALL_MEASURES), "truth_db"]
+    best, known = tried.idxmax(), gains.loc[ORACLE]
+    found = (
+        f"{best} gains most mean PSNR to ground truth of {len(tried)} measures, {signed(tried[best])} dB"
+        if tried[best] >= _NOTHING
+        else f"moved by none of {len(tried)} measures do they gain mean PSNR to ground truth (at best {signed(tried[best])} dB)"
     )
-    if truth <= -_NOTHING:
-        told += " The patches that give up a bit lose more decibels than those that get one gain."
+    told = (
+        f"give all images the same bits: {found}. Moving {share:.0%} of the patches up and {share:.0%} down by one bit by their worth in squared "
+        f"error, were it known, changes PSNR of the pooled error by {signed(known['to_fp_db'])} dB (to ground truth "
+        f"{signed(known['truth_pooled_db'])}) and the mean of the patches' PSNR by {signed(known['to_fp_mean_db'])} dB (to ground truth "
+        f"{signed(known['truth_db'])})"
+    )
+    if max(known["to_fp_mean_db"], known["truth_db"]) <= -_NOTHING:
+        told += ": those that give up a bit lose more decibels than those that get one gain"
+    told += f".{_by_decibels(gains, spreads, tried[best])}"
     if fp >= _NOTHING and one_sided(spreads.to_fp[OWN].mean(1)):
         told += " Let them follow the gradient only where the largest errors count, not the mean PSNR."
     return told
+
+
+def _by_decibels(gains: pd.DataFrame, spreads: Spreads, tried: float) -> str:
+    """What bits by their worth in dB, as other seeds tell it, give to ground truth, and whether what was ``tried`` finds it; nothing of one seed."""
+    if DECIBELS not in gains.index:
+        return ""
+    gain, draws = gains.loc[DECIBELS, "truth_db"], spreads.truth[DECIBELS].mean(1)
+    doubt = "" if one_sided(draws) else "not clearly, "
+    told = f" By their worth in dB to ground truth, as the other seeds tell it, the mean there changes by {signed(gain)} dB ({doubt}{from_to(draws)})"
+    found = ": there is something to find, and no measure finds it" if gain >= _NOTHING > tried and not doubt else ""
+    return f"{told}{found}."
+
+
+def pictures_told(units: pd.DataFrame) -> str:
+    """Tell of how many pictures the patches are, where these are fewer: draws take patches one by one."""
+    patches = units.drop_duplicates(["dataset", "patch"])
+    pictures = len(set(zip(patches["dataset"], patches["patch"].str.rsplit(" ", n=1).str[0])))
+    if pictures >= len(patches):
+        return ""
+    return (
+        f"; patches are of {pictures} picture{'s' * (pictures > 1)}, and draws take those of one picture as independent"
+    )
 
 
 def _clear(spreads: Spreads) -> bool:

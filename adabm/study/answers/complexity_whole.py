@@ -8,10 +8,12 @@ import pandas as pd
 from ..plan.cells import Run
 from ..plan.options import check_choices
 from ..running.bench import Bench
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .complexity_measures import MEASURES, OWN, errors
 from .dealing import worth
 from .probing import Probe
+
+_SAME = 1e-9  # rank correlation; less is rounding
 
 
 def measure_whole(bench: Bench, run: Run, pictures: int, own: Mapping[str, object]) -> pd.DataFrame:
@@ -49,13 +51,28 @@ def whole_told(whole: pd.DataFrame) -> str:
     """Tell how well the gradient ranks whole pictures, and which measure does best in the mean of the networks."""
     ranks = ranks_of(whole)
     mean, own = ranks.mean(axis=1), ranks.loc[OWN]
-    best = mean.idxmax()
+    best = [name for name in ranks.index if mean[name] > mean.max() - _SAME]
     listed = several([f"{rank:.2f} on {name} ({_extent(whole, name)})" for name, rank in own.items()])
     told = f"Of whole pictures the gradient's rank correlation is {listed}"
-    if best == OWN:
-        return f"{told}; no other measure's is higher{' in the mean' * (len(own) > 1)}."
-    reached = f"{mean[best]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(own) > 1 else "")
-    return f"{told}; {best} has the highest ({reached})."
+    if OWN in best:
+        alike = _alike(whole)
+        order = (
+            f", and {told_count(len(alike), 'other')} put{'s' * (len(alike) == 1)} them in the same order"
+            if alike
+            else ""
+        )
+        return f"{told}; no other measure's is higher{' in the mean' * (len(own) > 1)}{order}."
+    reached = f"{mean[best[0]]:.2f}" + (f" against {mean[OWN]:.2f} in the mean" if len(own) > 1 else "")
+    named = several(best) if len(best) < 3 else f"{best[0]} and {len(best) - 1} others"
+    return f"{told}; {named} {'has' if len(best) == 1 else 'have'} the highest ({reached})."
+
+
+def _alike(whole: pd.DataFrame) -> list[str]:
+    """The other measures that put the pictures of every network in the gradient's order."""
+    networks = [
+        here.groupby(["dataset", "patch"])[list(MEASURES)].mean().rank() for _, here in whole.groupby("backbone")
+    ]
+    return [name for name in MEASURES if name != OWN and all(ranks[name].equals(ranks[OWN]) for ranks in networks)]
 
 
 def _extent(whole: pd.DataFrame, network: str) -> str:

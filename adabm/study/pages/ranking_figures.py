@@ -1,6 +1,7 @@
 """Figure of a ranking: candidates as rows, what each is worth as points, a marker a network."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,7 +10,13 @@ from ..tables.networks import network as network_name
 from .figures import SLATE, family_color, network_styles, study_style
 
 
-def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, references: Sequence[str] = ()) -> Figure:
+def plot_ranking(
+    table: pd.DataFrame,
+    titles: Mapping[str, str],
+    own: str,
+    references: Sequence[str] = (),
+    whiskers: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType({}),
+) -> Figure:
     """Draw a panel a value, best candidate on top; bars are means over networks, points the networks.
 
     Args:
@@ -17,6 +24,7 @@ def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, refer
         titles: heading of each value's panel.
         own: the candidate that the method uses, in a colour of its own.
         references: candidates that are no measures, in gray, below the others.
+        whiskers: of each value and candidate between what it lies, where that is known.
     """
     mean = table.groupby("measure")[list(titles)].mean()
     order = [name for name in mean.sort_values(next(iter(titles)), ascending=False).index if name not in references]
@@ -28,6 +36,8 @@ def plot_ranking(table: pd.DataFrame, titles: Mapping[str, str], own: str, refer
         axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         for axis, (value, title) in zip(axes, titles.items()):
             axis.barh(range(len(order)), mean.loc[order, value].fillna(0), color=colors, height=0.62)
+            for name, between in whiskers.get(value, {}).items():
+                axis.plot(between, [order.index(name)] * 2, color="0.25", lw=1, marker="|", ms=5)
             for network, style in network_styles(networks).items():
                 here = table[table["backbone"] == network].set_index("measure")[value].reindex(order)
                 axis.plot(
