@@ -13,6 +13,7 @@ from ..tables.networks import named
 from ..tables.question import Question
 from ..tables.wording import several
 from . import clipping_measures
+from .clipping_bits import LITTLE, costly, told_costly, told_good
 from .clipping_measures import EVERY, MINMAX
 from .clipping_searches import by_network, searched, told_searches
 from .clipping_values import clear, gaps, matrix, pivoted, searches, told_gap
@@ -34,7 +35,7 @@ QUESTION = Question(
         "layers": "Which layers owe the cost of a range found for other bits",
     },
 )
-_LITTLE, _MOST = 0.1, 0.8  # dB; of what all layers owe
+_MOST = 0.8  # of what all layers owe
 
 
 def measure(
@@ -141,21 +142,21 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
 def _first(units: pd.DataFrame, method: str) -> str:
     cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
     low, high = cost.index.min(), cost.index.max()
-    costly = {of: _costly(cost, values, of) for of in (low, high)}
+    clearly = {of: costly(units, of, "fp") for of in (low, high)}
     truth = -gaps(units, "truth")
     told_cost = lambda of, used, first=True: f"{of} bits {_costs(cost, truth, values, of, used, first)}"
     wide, up, narrow = told_cost(high, low), told_cost(low, high), told_cost(low, high, False)
-    better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -_LITTLE}
-    if low in costly[high] and high in costly[low]:
+    better = {used: of for used, of in cost.idxmin().items() if cost.loc[of, used] < -LITTLE}
+    if low in clearly[high] and high in clearly[low]:
         head = f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, the range for {narrow}."
-    elif low in costly[high]:
+    elif low in clearly[high]:
         head = f"Clipping should follow the bits down, not up: the range for {wide}; the range for {low} bits does at {high} too."
-    elif high in costly[low]:
+    elif high in clearly[low]:
         head = f"Clipping should follow the bits up, not down: the range for {up}; the range for {high} bits does at {low} too."
     else:
         head = f"Clipping need not follow the bits here: the range for {wide}, the range for {narrow}."
-    told = f"{answer(head + told_weights(units, method))}{_better(cost, better)}{_where(costly)}"
-    told += f"{_of_networks(values, high, low)}{_of_runs(values, high, low)}{_good_from(cost, high)}"
+    told = f"{answer(head + told_weights(units, method))}{_better(cost, better)}{told_costly(units)}"
+    told += f"{_of_networks(values, high, low)}{_of_runs(values, high, low)}{told_good(units)}"
     if better:
         told += " Where the range of other bits is better, the search, which looks at the layer's input, clips more than is best for the output."
     return f"{told} What clipping adds to AdaBM's other parts is asked on the page of components."
@@ -168,26 +169,6 @@ def _better(cost: pd.DataFrame, better: Mapping[int, int]) -> str:
     more = "more" if all(of > used for used, of in better.items()) else "other"
     used = max(better, key=lambda used: -cost.loc[better[used], used])
     return f" The range for {more} bits can be better: at {used}, that of {better[used]} by {-cost.loc[better[used], used]:.1f} dB."
-
-
-def _where(costly: Mapping[int, Sequence[int]]) -> str:
-    """At which bits ranges clearly cost something."""
-    told = [
-        f"the range found for {of} bits at {several([str(used) for used in at])}"
-        for of, at in sorted(costly.items(), reverse=True)
-        if at
-    ]
-    return f" Clearly worse than the matched range is {several(told)} bits." if told else ""
-
-
-def _costly(cost: pd.DataFrame, values: pd.DataFrame, of: int) -> list[int]:
-    """At how many bits a range found for some costs more than 0.1 dB, clearly."""
-    return [
-        int(used)
-        for used in cost.columns
-        if cost.loc[of, used] > _LITTLE
-        and clear(values, (f"found for {used} bits", str(used)), (f"found for {of} bits", str(used)))
-    ]
 
 
 def _lost(values: pd.DataFrame, of: int, used: int) -> pd.Series:
@@ -205,8 +186,8 @@ def _costs(
         first: whether both are named.
     """
     lost = cost.loc[of, used]
-    sure = bool(abs(lost) > _LITTLE) and clear(values, *((f"found for {bits} bits", str(used)) for bits in (used, of)))
-    gains = lost < -_LITTLE
+    sure = bool(abs(lost) > LITTLE) and clear(values, *((f"found for {bits} bits", str(used)) for bits in (used, of)))
+    gains = lost < -LITTLE
     amounts = [f"{-one.loc[of, used] if gains else one.loc[of, used]:z.1f}" for one in (cost, truth)]
     sides = (" to the full-precision output", " to ground truth") if first else ("", "")
     told = f"{'clearly ' * sure}{'gains' if gains else 'costs'} {amounts[0]} dB{sides[0]} at {used} ({amounts[1]}{sides[1]})"
@@ -231,14 +212,6 @@ def _of_runs(values: pd.DataFrame, high: int, low: int) -> str:
     return f" In single runs (a network and seed) the cost is {several(told)}."
 
 
-def _good_from(cost: pd.DataFrame, high: int) -> str:
-    """From how many bits up the range of the most bits costs nothing, if it costs something below."""
-    good = [int(used) for used in cost.columns if (cost.loc[high, cost.columns[cost.columns >= used]] <= _LITTLE).all()]
-    if not good or min(good) in (high, cost.columns.min()):
-        return ""
-    return f" From {min(good)} bits up the range found for {high} bits is as good as that of the bits used."
-
-
 def _of_layers(layers: pd.DataFrame) -> str:
     kept = _kept(layers)
     low, high = kept.columns.min(), kept.columns.max()
@@ -261,8 +234,10 @@ def _kept(layers: pd.DataFrame) -> pd.DataFrame:
 
 def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by bits used: what the ranges of most, fewest and the best bits give against the matched one, and what is kept."""
-    gain, truth, values = gaps(units, "fp"), gaps(units, "truth"), pivoted(matrix(units), "fp")
-    of_bits = lambda of, used: told_gap(values, (f"found for {of} bits", used), (f"found for {used} bits", used))
+    gain, values = gaps(units, "fp"), {kind: pivoted(matrix(units), kind) for kind in ("fp", "truth")}
+    of_bits = lambda of, used, kind="fp": told_gap(
+        values[kind], (f"found for {of} bits", used), (f"found for {used} bits", used)
+    )
     ends, kept = (gain.index.max(), gain.index.min()), _kept(layers).mean()
     rows = []
     for used in gain:
@@ -271,7 +246,7 @@ def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
         for of in ends:
             row[f"range of {of} bits (dB)"] = of_bits(of, str(used)) if of != used else "matched"
             row[f"range of {of} bits (dB to ground truth)"] = (
-                signed(truth.loc[of, used], 1) if of != used else "matched"
+                of_bits(of, str(used), "truth") if of != used else "matched"
             )
         rows.append(row | {"best range": f"of {best} bits" if best != used else "matched"})
         rows[-1] |= {"best range (dB)": of_bits(best, str(used)) if best != used else signed(0, 1)}

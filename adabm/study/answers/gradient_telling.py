@@ -132,7 +132,7 @@ def verdict(gained: pd.DataFrame, gaps: pd.DataFrame, slow: Sequence[str] = (), 
     clear, harm = clearly(gained, 1), clearly(gained, -1)
     if not clear:
         if not harm:
-            return "None helps: tuned with any approximation, the mappings gain nothing clear on those of calibration."
+            return "None helps: tuned with any approximation, the mappings gain nothing clear on those of calibration at equal FAB."
         return f"None helps: no approximation tunes the mappings to clearly more than calibration, and {several(harm)} to less."
     better = [name for name in clearly(gaps, 1) if name in clear]
     if better:
