@@ -199,7 +199,10 @@ def test_table_and_figure():
     )
     assert len(separability.figures(units(), policies)[""].axes) == 2
     of_each = lambda frame: pd.concat([frame.assign(backbone=name) for name in ("net", "wide", "deep")])
-    assert len(separability.figures(of_each(units()), of_each(policies))[""].axes) == 4
+    axes = separability.figures(of_each(units()), of_each(policies))[""].axes
+    assert len(axes) == 4 and [len(axis.texts) for axis in axes[:3]] == [0, 0, 3], (
+        "parts are named beside the last panel"
+    )
 
 
 def test_on_a_tiny_network(tmp_path):
