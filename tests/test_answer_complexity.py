@@ -186,7 +186,7 @@ def test_bits_that_change_nothing():
         in head
     )
     assert advice.startswith(
-        "*In practice:* give all images the same bits: moved by none of 11 measures do they gain mean PSNR"
+        "*In practice:* give all images the same bits: by none of 11 measures does moving them gain mean PSNR"
     )
 
 

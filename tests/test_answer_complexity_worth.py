@@ -61,7 +61,7 @@ def test_the_worth_in_decibels_is_that_of_the_other_seeds():
 def test_what_no_measure_finds_is_told():
     advice, rows = (concluded(decibels())[place] for place in (2, 3))
     assert advice.startswith(
-        "*In practice:* give all images the same bits: moved by none of 11 measures do they gain mean PSNR to ground truth (at"
+        "*In practice:* give all images the same bits: by none of 11 measures does moving them gain mean PSNR to ground truth (at"
     )
     assert (
         "By their worth in dB to ground truth, as the other seeds tell it, the mean there changes by +1.00 dB ("

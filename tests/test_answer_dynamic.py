@@ -236,6 +236,20 @@ def test_a_gain_on_one_network_is_told_where_the_mean_of_all_gains_nothing():
     assert "alone they gain" not in concluded(units(1.6, 3.0, noise=1.0))[0]
 
 
+def test_another_pictures_percentiles_tell_what_is_due_to_the_picture():
+    """The own ones halve the error, the other's double it; and nothing is clear where they are alike but for noise."""
+    assert (
+        "They are clearly better than another picture's (+3.01 against -3.01 dB). Percentiles"
+        in concluded(units(0.5))[0]
+    )
+    assert "They are clearly worse than another picture's (-6.02 against -3.01 dB)." in concluded(units(4.0))[0]
+    told = concluded(units(2.0, noise=1.0))[0]
+    assert (
+        "They are not clearly different from another picture's (" in told
+        and "none of what they change is clearly due to the picture." in told
+    )
+
+
 def test_where_the_same_bits_are_clearly_better_no_factors_are_advised():
     same = units()
     same.loc[same["rule"] == SAME, "truth"] /= 1000

@@ -9,6 +9,7 @@ import torch
 
 from adabm.study.answers import sensitivity
 from adabm.study.answers.layer_probes import Views, adaptive_layers
+from adabm.study.answers.measured import few_patches
 from adabm.study.answers.probing import patches as cut_patches
 from adabm.study.answers.sensitivity_gains import drawn_gains
 from adabm.study.answers.sensitivity_measures import (
@@ -22,7 +23,7 @@ from adabm.study.answers.sensitivity_measures import (
     look,
     measures,
 )
-from adabm.study.answers.sensitivity_telling import told_hardly, told_not_most
+from adabm.study.answers.sensitivity_telling import told_hardly, told_not_most, told_practice
 from helpers.evidence import cells
 from helpers.probed import probed
 
@@ -127,7 +128,8 @@ def test_networks_that_differ_are_told_apart():
     )
     assert (
         "Deal the bits of layers by Fisher (which needs backward passes): over the same bits for all it gives +0.97 dB (+0.97 to +0.97 by "
-        "network). The standard deviation does on net (+0.46 dB), not on other (-0.41 dB). This" in practice
+        "network), on net from 2 patches alone and on other from 2 patches alone. The standard deviation does on net (+0.46 dB), not on other (-0.41 dB). This"
+        in practice
     )
     nothing = "+0.00 (+0.00 to +0.00)"
     assert practice.endswith(f"to ground truth it is {nothing} and {nothing} dB (95 % of draws of patches and seeds).")
@@ -173,7 +175,7 @@ def test_a_network_whose_layers_nothing_ranks_is_named():
         pd.concat([layers(), mixed]), pd.concat([patches(), patches().assign(backbone="mixed")]), 0.3
     )[0]
     assert re.search(
-        r"^ On mixed even the standard deviation hardly ranks them \(-?0\.\d\d\), and bits dealt by it give \+0\.00 dB there\. A measure is",
+        r"^ On mixed even the standard deviation hardly ranks them \(-?0\.\d\d\), and bits dealt by it give \+0\.00 dB there \(on 2 patches\)\. A measure is",
         told.split("**")[2],
     )
 
@@ -184,9 +186,31 @@ def test_why_the_known_worth_need_not_gain_most_is_told():
 
 
 def test_gains_where_ranks_fail_are_told_as_surprising():
-    told = lambda gain: told_hardly("range", pd.Series({"a": 0.5, "b": 0.1}), pd.Series({"a": 1.0, "b": gain}))
-    assert told(1.09) == " On b even range hardly ranks them (0.10), and yet bits dealt by it give +1.09 dB there."
-    assert told(-1.0) == " On b even range hardly ranks them (0.10), and bits dealt by it give -1.00 dB there."
+    told = lambda gain, few={}: told_hardly(
+        "range", pd.Series({"a": 0.5, "b": 0.1}), pd.Series({"a": 1.0, "b": gain}), few
+    )
+    head = " On b even range hardly ranks them (0.10), "
+    assert told(1.09) == f"{head}and yet bits dealt by it give +1.09 dB there; why is not explained."
+    assert told(1.09, {"b": "one patch"}).endswith("give +1.09 dB there (on one patch); why is not explained.")
+    assert told(-1.0) == f"{head}and bits dealt by it give -1.00 dB there."
+
+
+def test_several_measures_are_advised_only_where_each_clearly_gains_on_every_network():
+    """Range gains on the second network in draws that hold patch b alone."""
+    good = patches(**{OWN: 10.1, FISHER: 8.0, "range": 8.05})
+    doubtful = good.copy()
+    for patch, error in (("a", 12.0), ("b", 4.05)):
+        doubtful.loc[(good["measure"] == "range") & (good["patch"] == patch), "fp"] = error
+
+    def advised(other: pd.DataFrame) -> str:
+        both = pd.concat([good, other.assign(backbone="other")])
+        draws = drawn_gains(both, [OWN, "range", FISHER])
+        return told_practice(sensitivity.gains(both), draws, "range", [FISHER], few_patches(both))
+
+    assert advised(good).startswith("Deal the bits of layers by range or Fisher (")
+    told = advised(doubtful)
+    assert told.startswith("Deal the bits of layers by range: over the same bits for all it gives")
+    assert "by network), on other not clearly, on net from 2 patches alone and on other" in told
 
 
 def test_a_model_is_looked_into_and_left_as_it_was(tmp_path):

@@ -25,7 +25,9 @@ def test_what_ends_beyond_the_curve_is_left_out_for_all_ways_alike():
         " (a patch counts once a seed): 1 of 2 on net and 1 of 1 on other."
     )
     assert equal_fab.told_left_out(units, units) == ""
-    with pytest.raises(StudyError, match="on no patch all ways of choosing bits have a FAB between those of 'a bit fewer' and"):
+    with pytest.raises(
+        StudyError, match="on no patch all ways of choosing bits have a FAB between those of 'a bit fewer' and"
+    ):
         equal_fab.reached(told(2.9, 2.9, 2.9), "way", ("one", "another"), ends)
 
 

@@ -130,9 +130,9 @@ def advice(gains: pd.DataFrame, spreads: Spreads, share: float) -> str:
     tried = gains.loc[list(ALL_MEASURES), "truth_db"]
     best, known = tried.idxmax(), gains.loc[ORACLE]
     found = (
-        f"{best} gains most mean PSNR to ground truth of {len(tried)} measures, {signed(tried[best])} dB"
+        f"{best} gains most mean PSNR to ground truth of {len(tried)} measures, {signed(tried[best])} dB, chosen by looking"
         if tried[best] >= _NOTHING
-        else f"moved by none of {len(tried)} measures do they gain mean PSNR to ground truth (at best {signed(tried[best])} dB)"
+        else f"by none of {len(tried)} measures does moving them gain mean PSNR to ground truth (at best {signed(tried[best])} dB)"
     )
     told = (
         f"give all images the same bits: {found}. Moving {share:.0%} of the patches up and {share:.0%} down by one bit by their worth in squared "

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -17,7 +16,8 @@ from ..tables.wording import least_to_most, several
 from . import equal_fab
 from .asked import checked_units
 from .calibration import FULL_PRECISION
-from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS, outcomes, times
+from .dynamic_gains import COMPARED, DYNAMIC, comparable, drawn_ends, gains, summary
+from .layer_factors import FIXED, OTHER, OWN, SAME, outcomes, times
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
 
@@ -31,10 +31,6 @@ QUESTION = Question(
     "Above are patches of all networks and the mean of the networks, below the layers of the first network.",
     "What layer factors of each picture's own gain at equal FAB, and how many of them differ from the fixed ones",
 )
-DYNAMIC = (OWN, THRESHOLDS)
-COMPARED = (*DYNAMIC, OTHER, SAME)  # with fixed factors
-_CURVE = (FEWER, FIXED, MORE)
-_DRAWS = 2000
 _NOTICED = 0.05  # dB
 _ELSEWHERE = "All factors here go by the standard deviation; whether another measure deals layers' bits better is told on the page of sensitivity."
 
@@ -76,45 +72,6 @@ def timed(
     return pd.DataFrame(rows["rows"]).assign(backbone=bench.backbone.stem, seed=run.seed)
 
 
-def gains(units: pd.DataFrame) -> pd.DataFrame:
-    """Return what each rule gains on fixed factors at the FAB of that patch: a row a method, network, patch and rule.
-
-    Values are means over seeds.
-
-    Fixed factors at that FAB are interpolated between a bit fewer and a bit more for the whole image; a patch and seed at which some
-    rule has other bits than these is left out. Columns ``truth`` and ``fp``: dB to ground truth and to full precision; ``fab``;
-    ``differ``: share of layers with another factor.
-    """
-    rows = []
-    keys = ["series", "backbone", "dataset", "patch"]
-    for names, here in equal_fab.reached(units, "rule", COMPARED, _CURVE).groupby([*keys, "seed"], sort=False):
-        of = here.set_index("rule")
-        for rule in COMPARED:
-            told = dict(zip(keys, names), rule=rule, **equal_fab.gains(of, rule, _CURVE))
-            pairs = zip(of.loc[rule, "factors"], of.loc[FIXED, "factors"], strict=True)
-            rows.append(told | dict(differ=np.mean([one != other for one, other in pairs])))
-    return pd.DataFrame(rows).groupby([*keys, "rule"], sort=False, as_index=False).mean()
-
-
-def summary(gained: pd.DataFrame) -> pd.DataFrame:
-    """Return for each rule, in the mean over networks, the gain with ``least`` and ``most`` of 95 % of draws, and the rest.
-
-    ``gained`` are those of one method. Patches are drawn with replacement within their network, 2,000 times, to see what chance does.
-    """
-    rows = {}
-    for rule, here in gained.groupby("rule", sort=False):
-        networks = [network for _, network in here.groupby("backbone", sort=False)]
-        rng = np.random.default_rng(0)
-        drawn = [
-            network["truth"].to_numpy()[rng.integers(0, len(network), (_DRAWS, len(network)))].mean(1)
-            for network in networks
-        ]
-        means = pd.DataFrame([network[["truth", "fp", "fab", "differ"]].mean() for network in networks]).mean()
-        least, most = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
-        rows[rule] = dict(means) | dict(least=least, most=most)
-    return pd.DataFrame(rows).T
-
-
 def table(units: pd.DataFrame) -> pd.DataFrame:
     """Return the question's table: PSNR to ground truth and FAB of each rule, on each set and by seed."""
     rows, full = [], {}
@@ -150,14 +107,15 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
         seconds: what :func:`timed` gave, of all networks.
     """
     units = named(units)
-    kept = equal_fab.reached(units, "rule", COMPARED, _CURVE)
+    kept = comparable(units)
     everything = gains(kept)
     gained = main(everything)
     found, own = summary(gained), gained[gained["rule"] == OWN]
     told = (
         f"{answer(_verdict(found, gained) + _same_is_better(found, gained))} {_best_of(found)}{_same_for_all(found, gained)} "
         f"A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
-        f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. Percentiles "
+        f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. "
+        f"{_control(found, gained)} Percentiles "
         "need all layers of a picture before its bits are known, so a pass in full precision comes first; thresholds decide on the way. "
         f"{_cost(named(seconds))}{equal_fab.told_left_out(units, kept)}"
     )
@@ -179,6 +137,19 @@ def _cost(seconds: pd.DataFrame) -> str:
         told.append(f"{least_to_most(medians[rule] / medians[FIXED])} times as long by {rule}")
     networks = ", by network" if len(medians) > 1 else ""
     return f"Measured, a patch takes {several(told)} as with fixed factors (medians{networks}; simulated bits, on one thread)."
+
+
+def _control(found: pd.DataFrame, gained: pd.DataFrame) -> str:
+    """Tell whether what a picture's own percentiles change is due to the picture: whether another's do otherwise."""
+    wide = gained.pivot_table(index=["backbone", "dataset", "patch"], columns="rule", values="truth", sort=False)
+    apart = wide[OWN] - wide[OTHER]
+    least, most = drawn_ends([values.to_numpy() for _, values in apart.groupby(level="backbone", sort=False)])
+    own, other = (signed(found.loc[rule, "truth"]) for rule in (OWN, OTHER))
+    if least > 0 or most < 0:
+        return (
+            f"They are clearly {'better' if least > 0 else 'worse'} than another picture's ({own} against {other} dB)."
+        )
+    return f"They are not clearly different from another picture's ({own} against {other} dB): none of what they change is clearly due to the picture."
 
 
 def _same_is_better(found: pd.DataFrame, gained: pd.DataFrame) -> str:

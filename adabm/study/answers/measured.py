@@ -5,6 +5,8 @@ import pandas as pd
 from ..running.runs import MEASURED
 from ..tables.wording import several
 
+_FEW = 5  # patches
+
 
 def full_precision(table: pd.DataFrame) -> pd.Series:
     """Return the PSNR on Y of full precision in dB, by set."""
@@ -50,6 +52,12 @@ def told_extents(units: pd.DataFrame) -> str:
         for count, names in networks.items()
     ]
     return f"{several(counts)}, with {told_seeds(units)}{' each' * (units['backbone'].nunique() > 1)}"
+
+
+def few_patches(units: pd.DataFrame) -> dict[str, str]:
+    """Return the networks of a table that rest on fewer than five patches, and on how many: ``2 patches``."""
+    counts = {row["measured on"]: int(row["patches"]) for row in extents(units)}
+    return {name: f"{count} patch{'es' * (count > 1)}" for name, count in counts.items() if count < _FEW}
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -18,7 +18,7 @@ from ..tables.question import Question
 from ..tables.wording import several
 from .asked import check_all_asked, check_backbones, check_known, check_seeds, union
 from .diverged import check_measured, tell_diverged
-from .pool_hurt import advice, by, told_hurt
+from .pool_hurt import advice, blamed, by, told_hurt
 from .pool_losses import Lost, clear, compared, variable
 from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration
@@ -32,7 +32,6 @@ QUESTION = Question(
     "(drawings and text); and photographs chosen by the adaptive strategy. What is upscaled are photographs always. No model is fine-tuned.",
     "PSNR lost against a pool of photographs alone, by what else the pool holds",
 )
-_MOSTLY = 0.75  # of a loss
 
 
 def measure(
@@ -173,10 +172,24 @@ def _sizes(pools: Sequence[Lost]) -> list[str]:
             if of:
                 most = max(of, key=lambda lost: lost.loss.mean)
                 worst.append(f"{most.loss.mean:.2f} dB with {kind} ({most.pool} on {most.backbone})")
+        told += _harmless(series, here)
         told.append(f"{series} loses at worst {several(worst)}.")
     better = [f"{lost.pool} for {lost.series} on {lost.backbone}" for lost in pools if lost.gains]
     told += [f"Clearly better than photographs alone: {several(better)}."] if better else []
     return [*told, *_side_by_side(pools)]
+
+
+def _harmless(series: str, here: Sequence[Lost]) -> list[str]:
+    """Which outliers clearly hurt one method nowhere, though others do: neither at its own bits nor at the same for all."""
+    outliers = by([lost for lost in here if lost.pool in OUTLIERS], "pool")
+    hurt = {pool for pool, of in outliers.items() if any(lost.hurts or lost.hurts_alike for lost in of)}
+    names = [pool for pool, of in outliers.items() if pool not in hurt and not all(lost.alone for lost in of)]
+    if not hurt or not names:
+        return []
+    told = several(names)
+    return [
+        f"{told[0].upper()}{told[1:]} among the photographs {'does' if len(names) == 1 else 'do'} {series} no clear harm."
+    ]
 
 
 def _side_by_side(pools: Sequence[Lost]) -> list[str]:
@@ -223,16 +236,9 @@ def _parts(pools: Sequence[Lost]) -> list[str]:
 def _part(hurt: Sequence[Lost]) -> str:
     """The mean of clear losses at the same bits for all, with the least and the most by pool and network."""
     pools, at_equal = list(dict.fromkeys(lost.pool for lost in hurt)), [lost.alike.mean for lost in hurt]
-    loss, ranges = (sum(values) / len(hurt) for values in ([lost.loss.mean for lost in hurt], at_equal))
-    if ranges >= _MOSTLY * loss:
-        blamed = "mostly ranges"
-    elif ranges <= (1 - _MOSTLY) * loss:
-        blamed = "mostly bits"
-    else:
-        blamed = "ranges and bits"
     by = " and ".join(["pool"] * (len(pools) > 1) + ["network"] * (len({lost.backbone for lost in hurt}) > 1))
     span = f"{min(at_equal):z.2f} to {max(at_equal):z.2f} by {by}; " if by else ""
-    return f"{ranges:z.2f} dB with {several(pools)} ({span}{blamed})"
+    return f"{sum(at_equal) / len(hurt):z.2f} dB with {several(pools)} ({span}{blamed(hurt)})"
 
 
 def _adaptive(adaptive: Sequence[Lost], number: int) -> list[str]:

@@ -6,6 +6,9 @@ from ..tables.wording import several
 from .pool_losses import Lost
 from .pool_outliers import ALONE, OUTLIERS, POOLS
 
+_MOSTLY = 0.75  # of a loss
+_RANGES = "mostly ranges"
+
 
 def by(pools: Sequence[Lost], value: str) -> dict[str, list[Lost]]:
     """Sort pools out by an attribute, in their order."""
@@ -109,6 +112,14 @@ def _hurting(pools: Sequence[Lost]) -> list[str]:
     return [several(some) + where for where, some in names.items()]
 
 
+def blamed(hurt: Sequence[Lost]) -> str:
+    """Whether clear losses come from ranges, from bits or from both, by what remains of their mean at the same bits for all."""
+    loss, ranges = (sum(values) for values in zip(*[(lost.loss.mean, lost.alike.mean) for lost in hurt]))
+    if ranges >= _MOSTLY * loss:
+        return _RANGES
+    return "mostly bits" if ranges <= (1 - _MOSTLY) * loss else "ranges and bits"
+
+
 def advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
     """Which pools to keep out, what bears them, and whether the adaptive strategy is needed."""
     hurt = {series: {lost.pool for lost in here if lost.hurts} for series, here in by(pools, "series").items()}
@@ -121,16 +132,34 @@ def advice(pools: Sequence[Lost], adaptive: Sequence[Lost]) -> str:
     elif not any_hurt and better:
         told = f"calibrate with {' or '.join(better)}."
     elif not any_hurt:
-        told = "take the pictures that are at hand."
+        told = f"take the pictures that are at hand.{_at_equal_bits(pools, any_hurt).replace(', too', '')}"
     else:
         mixed, alone = ([name for name in kinds if name in any_hurt] for kinds in (OUTLIERS, ALONE))
         keep = [f"keep {several(mixed)} out of the calibration set"] if mixed else []
-        keep += [f"to upscale photographs calibrate on photographs, not on {' or '.join(alone)}"] if alone else []
-        told = f"{', and '.join(keep)}."
+        listed = " or ".join(f"{name}{_why(name, pools)}" for name in alone)
+        keep += [f"to upscale photographs calibrate on photographs, not on {listed}"] if alone else []
+        told = f"{', and '.join(keep)}.{_at_equal_bits(pools, any_hurt)}"
         for series, pool_names in hurt.items():
             borne = any_hurt & {lost.pool for lost in pools if lost.series == series}
             if borne and not pool_names and not all(lost.alone for lost in pools if lost.series == series):
                 told += f" {series} bears {several([p for p in POOLS if p in borne])}."
     if adaptive and not any(lost.gains for lost in adaptive) and not all(lost.alone for lost in adaptive):
         told += " A fixed number of random photographs does; the adaptive strategy is not needed."
+    return told
+
+
+def _why(pool: str, pools: Sequence[Lost]) -> str:
+    """Why dark pictures alone hurt, where that is by ranges."""
+    hurt = [lost for lost in pools if lost.pool == pool and lost.hurts and lost.alike is not None]
+    dark = ALONE[pool] == ("night",) and hurt and blamed(hurt) == _RANGES
+    return " (ranges of dark pictures are too narrow)" if dark else ""
+
+
+def _at_equal_bits(pools: Sequence[Lost], any_hurt: set[str]) -> str:
+    """Which further pools clearly hurt at the same bits for all alone, where ranges do it."""
+    found = by([lost for lost in pools if lost.pool not in any_hurt and lost.hurts_alike], "pool")
+    told = ""
+    for pool, of in found.items():
+        places = several([f"{lost.alike.mean:.2f} dB on {lost.backbone}" for lost in of])
+        told += f" Keep {pool} out, too: with the same bits for all that clearly costs {places}."
     return told

@@ -61,6 +61,11 @@ class Lost:
         return clear(self.loss)
 
     @property
+    def hurts_alike(self) -> bool:
+        """Whether the loss is clear at the same bits for all images and layers."""
+        return self.alike is not None and clear(self.alike)
+
+    @property
     def gains(self) -> bool:
         """Whether a gain is clear."""
         return self.loss.sure and self.loss.mean < -_LITTLE

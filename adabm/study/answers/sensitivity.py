@@ -14,7 +14,7 @@ from ..tables.networks import named
 from ..tables.question import Question
 from .dealing import worth
 from .draws import DRAWN, from_to, with_ends
-from .measured import extents, signed, told_extents
+from .measured import extents, few_patches, signed, told_extents
 from .probing import Probe, mapping_table, psnr
 from .ranking import advantages, clearly_better
 from .sensitivity_gains import SIDES, Drawn, as_good, by_network, drawn_gains, gains, mean_of_networks
@@ -113,12 +113,13 @@ def conclusion(layers: pd.DataFrame, patches: pd.DataFrame, share: float) -> lis
     rivals = _rivals(layers, mean["both"], fp, best)
     more = advantages(layers, [name for name in MEASURES if name != OWN], OWN)
     first = told_ranks([best, *rivals], mean["both"], by_network(agreed, OWN, "both"), more)
-    hardly = told_hardly(best, by_network(agreed, best, "both"), by_network(gained, best, "to_fp_db"))
+    few = few_patches(patches)
+    hardly = told_hardly(best, by_network(agreed, best, "both"), by_network(gained, best, "to_fp_db"), few)
     drawn = drawn_gains(patches, list(dict.fromkeys([OWN, winner, *rivals])))
     return [
         f"{answer(first)}{hardly} A measure is judged by how it agrees with what a bit more or fewer in one layer does to the output. Bits by each: "
         f"one more for {share:.0%} of the layers, one fewer for as many. Gains rest on {told_extents(patches)}.{told_not_most(fp, winner)}",
-        practice(told_practice(gained, drawn, winner, rivals if winner == best else [])),
+        practice(told_practice(gained, drawn, winner, rivals if winner == best else [], few)),
         *evidence(_rows(mean, gained, more)),
         *evidence(_listed(gained, drawn)),
         *evidence(extents(layers)),

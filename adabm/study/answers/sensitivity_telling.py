@@ -47,11 +47,12 @@ def told_ranks(names: list[str], agreed: pd.Series, own: pd.Series, more: Mappin
     )
 
 
-def told_hardly(name: str, ranks: pd.Series, gains: pd.Series) -> str:
+def told_hardly(name: str, ranks: pd.Series, gains: pd.Series, few: Mapping[str, str]) -> str:
     """Tell on which networks even the best measure hardly ranks layers, where it does on others, and what bits by it gain there.
 
     Args:
         ranks, gains: rank correlations of that measure and what it gives over equal bits (dB to full precision), by network.
+        few: of networks that rest on few patches, how many.
     """
     weak = list(ranks.index[ranks < _LITTLE])
     if not weak or len(weak) == len(ranks):
@@ -60,9 +61,13 @@ def told_hardly(name: str, ranks: pd.Series, gains: pd.Series) -> str:
         several([form(network) for network in weak])
         for form in (lambda network: f"{ranks[network]:.2f}", lambda network: signed(gains[network]))
     )
-    linked = "and yet" if min(gains[network] for network in weak) > 0 else "and"
+    surprising = min(gains[network] for network in weak) > 0
     told = "the standard deviation" if name == OWN else name
-    return f" On {several(weak)} even {told} hardly ranks them ({reached}), {linked} bits dealt by it give {paid} dB there."
+    linked, unexplained = ("and yet", "; why is not explained") if surprising else ("and", "")
+    resting = "".join(
+        f" (on {few[network]}{' of ' + network if len(weak) > 1 else ''})" for network in weak if network in few
+    )
+    return f" On {several(weak)} even {told} hardly ranks them ({reached}), {linked} bits dealt by it give {paid} dB there{resting}{unexplained}."
 
 
 def told_not_most(fp: pd.Series, winner: str) -> str:
@@ -76,13 +81,17 @@ def told_not_most(fp: pd.Series, winner: str) -> str:
     )
 
 
-def told_practice(gained: pd.DataFrame, drawn: Drawn, winner: str, rivals: Sequence[str]) -> str:
+def told_practice(
+    gained: pd.DataFrame, drawn: Drawn, winner: str, rivals: Sequence[str], few: Mapping[str, str]
+) -> str:
     """By what to deal the bits of layers, and what that gains over the same bits for all.
 
     Args:
         gained, drawn: what measures give; of the standard deviation and the advised ones, what draws make of it.
-        rivals: as good as the winner.
+        rivals: as good as the winner; advised beside it where each of them clearly gains on every network.
+        few: of networks that rest on few patches, how many.
     """
+    rivals = rivals if all(_gains_everywhere(drawn[way]) for way in [winner, *rivals]) else []
     fp, ways = mean_of_networks(gained, ["to_fp_db"])["to_fp_db"], [winner, *rivals]
     if fp[winner] <= 0:
         told = f"Give all layers the same bits: {winner} does best, and against them gives {_over_same(gained, winner, fp)}"
@@ -99,7 +108,7 @@ def told_practice(gained: pd.DataFrame, drawn: Drawn, winner: str, rivals: Seque
     else:
         told, does = f"Deal the bits of layers by {' or '.join(ways)}{_price(ways)}", _where_it_does(gained, drawn)
         told += f"{'' if does else ', not by the standard deviation'}: over the same bits for all {'they give' if rivals else 'it gives'} "
-        told += f"{several([_over_same(gained, way, fp) for way in ways])}{_doubt(drawn, ways)}"
+        told += f"{several([_over_same(gained, way, fp) for way in ways])}{_doubt(drawn, ways, few)}"
         told += does or f", the standard deviation {_over_same(gained, OWN, fp)}"
         ways = [*ways, OWN]
     return f"{told}. This is PSNR to the full-precision output; to ground truth it is {_to_truth(gained, drawn, ways)}."
@@ -114,11 +123,18 @@ def _price(ways: Sequence[str]) -> str:
     return f" ({'which' if costly == list(ways) else several(costly)} {need})"
 
 
-def _doubt(drawn: Drawn, ways: Sequence[str]) -> str:
-    """On which networks what some measures give is not clear."""
+def _gains_everywhere(draws: Mapping[str, np.ndarray]) -> bool:
+    """Whether bits by a measure clearly gain to the full-precision output on every network."""
+    return all(is_clear(values[:, 0]) for values in draws.values())
+
+
+def _doubt(drawn: Drawn, ways: Sequence[str], few: Mapping[str, str]) -> str:
+    """On which networks what some measures give is not clear, and which of several rest on few patches."""
     networks = drawn[ways[0]]
     doubtful = [name for name in networks if not all(one_sided(drawn[way][name][:, 0]) for way in ways)]
-    return f",{f' on {several(doubtful)}' if len(networks) > 1 else ''} not clearly" if doubtful else ""
+    told = f",{f' on {several(doubtful)}' if len(networks) > 1 else ''} not clearly" if doubtful else ""
+    resting = [f"on {name} from {few[name]} alone" for name in networks if name in few and len(networks) > 1]
+    return told + (f", {several(resting)}" if resting else "")
 
 
 def _where_it_does(gained: pd.DataFrame, drawn: Drawn) -> str:

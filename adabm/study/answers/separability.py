@@ -14,8 +14,8 @@ from ..tables.networks import named
 from ..tables.question import Question
 from . import separability_measures
 from .dealing import factors_by
-from .draws import DRAWN, from_to, with_ends
-from .measured import extents, told_extents
+from .draws import DRAWN, with_ends
+from .measured import extents, few_patches, told_extents
 from .probing import Probe, mapping_table, psnr
 from .separability_gains import ADABM, JOINT, SAME, SEPARATE, between, gains, mean_gains, spreads
 from .separability_measures import best_joint, best_separate
@@ -143,15 +143,11 @@ def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
         "picture costs a separate policy one comparison, a joint one a search."
     )
     sums = 1 - _by_seed(units).groupby(["backbone", "seed"])["interaction"].mean()
-    sure = (
-        f"This rests on {told_extents(units)}. From network to network and seed to seed a sum explains {sums.min():.0%} to {sums.max():.0%}. "
-        f"In {DRAWN} AdaBM's mappings give {from_to(drawn_gains[ADABM][..., 0].mean(1))} dB over the same bits for all."
-    )
-    patches = [int(row["patches"]) for row in extents(policies)]
+    sure = f"This rests on {told_extents(units)}. From network to network and seed to seed a sum explains {sums.min():.0%} to {sums.max():.0%}."
     return [
         told,
         sure,
-        practice(told_practice(gained, drawn_gains, patches) + told_larger(shares)),
+        practice(told_practice(gained, drawn_gains, few_patches(policies)) + told_larger(shares)),
         *evidence(_rows(gained, drawn_gains)),
         *evidence(_parts(units, shares)),
         *evidence(extents(units)),

@@ -92,7 +92,7 @@ def conclusion(table: pd.DataFrame, pool: int | Mapping[str, int]) -> list[str]:
         *[remaining(networks) + few for few in told_of_few(found, networks)],
         f"{_pools(pool)}; {tried(networks)}. Needed is the least number from which on two things hold. First, PSNR "
         f"is below that of the most pictures by at most {ENOUGH} dB, or not clearly. Second, the standard deviation over seeds, "
-        f"which draw the pictures, is at most {LUCK} dB. After a difference ± is the standard deviation of PSNR over seeds: the root "
+        f"which draw the pictures, is at most {LUCK} dB. Both bounds are choices. After a difference ± is the standard deviation of PSNR over seeds: the root "
         "mean square of both. p is adjusted for the number of sizes.",
         *tell_diverged(table),
         practice(advice(networks)),

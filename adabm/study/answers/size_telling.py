@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ..tables.wording import several
+from ..tables.wording import least_to_most, several
 from .significance import Difference
 from .size_gaps import ENOUGH, LUCK, Needed, Swept, above, below, needed
+
+_BITS = 0.1  # FAB; less is not told
 
 
 def pictures_of(count: int) -> str:
@@ -121,15 +123,30 @@ def _may_gain(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) ->
 
 
 def _luck(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) -> str:
-    """How much it still matters which pictures are drawn, where the spread did not decide and is noticeable."""
-    apart = {
-        name: one.deviation(needed(networks[name]).count) for name, one in _farthest(networks).items() if name in told
-    }
-    most = max(apart, key=lambda name: apart[name], default=None)
-    if most is None or apart[most] <= 2 * ENOUGH:
+    """How much it still matters which pictures are drawn, to quality and to bits, where the spread did not decide and is noticeable."""
+    apart = {name: one for name, one in _luckiest(networks).items() if name in told}
+    deviations = {name: one.deviation(needed(networks[name]).count) for name, one in apart.items()}
+    most = max(deviations, key=lambda name: deviations[name], default=None)
+    if most is None or deviations[most] <= 2 * ENOUGH:
         return ""
-    on = f", on {most}" if len(networks) > 1 else ""
-    return f"; which ones are drawn still moves it by up to {apart[most]:.2f} dB (standard deviation{on})"
+    one, count = apart[most], needed(networks[most]).count
+    place = [f"on {most}"] if len(networks) > 1 else []
+    place += [one.series] if len(networks[most]) > 1 else []
+    bits = float(one.rows[count]["fab"].std())
+    also = f" and FAB by {bits:.2f}" if bits >= _BITS else ""
+    which = "which one is" if count == 1 else "which ones are"
+    return f"; {which} drawn still moves PSNR by {deviations[most]:.2f} dB{also} ({', '.join(['standard deviation', *place])})"
+
+
+def _luckiest(networks: Mapping[str, Sequence[Swept]]) -> dict[str, Swept]:
+    """Of each network the method whose seeds are farthest apart with as many pictures as are needed there, if there are several seeds."""
+    found = {}
+    for name, swept in networks.items():
+        count = needed(swept).count
+        drawn = [one for one in swept if count in one.rows and len(one.rows[count]) > 1]
+        if drawn:
+            found[name] = max(drawn, key=lambda one: one.deviation(count))
+    return found
 
 
 def _on(name: str, networks: Mapping, text: str) -> str:
@@ -214,13 +231,13 @@ def _worst(found: Sequence[Swept]) -> str:
 
 
 def _still_apart(networks: Mapping[str, Sequence[Swept]]) -> str:
-    """How far seeds are apart with as many pictures as are needed, by network, for the same methods as what remains."""
+    """How far seeds are apart with as many pictures as are needed, by network, for the method where that is most."""
     texts = []
-    for name, one in _farthest(networks).items():
+    for name, one in _luckiest(networks).items():
         count = needed(networks[name]).count
-        if len(one.rows[count]) > 1:
-            on = f" on {name}" if len(networks) > 1 else ""
-            texts.append(f"{one.deviation(count):.2f} dB{on} ({pictures_of(count)})")
+        on = f" on {name}" if len(networks) > 1 else ""
+        series = f", {one.series}" if len(networks[name]) > 1 else ""
+        texts.append(f"{one.deviation(count):.2f} dB{on} ({pictures_of(count)}{series})")
     return f" With as many as are needed the standard deviation over seeds is {several(texts)}." if texts else ""
 
 
@@ -251,9 +268,25 @@ def advice(networks: Mapping[str, Sequence[Swept]]) -> str:
     ]
     told = [f"use {pictures_of(least)}" + ("" if costs else " or more")]
     gap, few, one = min(fewer, key=lambda of: of[0].mean, default=(None, 0, None))
-    if gap is not None and gap.mean < 0:
+    if gap is not None and gap.spread > 0 and not gap.sure:
+        told[0] += _at_worst([networks[name] for name in compared], few, least)
+    elif gap is not None and gap.mean < 0:
         where = f" on {one.network}" if len(networks) > 1 else ""
-        doubt = f", {gap.certainty}" if gap.spread > 0 and not gap.sure else ""
         loses = "loses" if few == 1 else "lose"
-        told.append(f"{pictures_of(few)} {loses} {gap.amount()} against {one.most}{where}{doubt}")
+        told.append(f"{pictures_of(few)} {loses} {gap.amount()} against {one.most}{where}")
     return f"{'; '.join([*told, *costs])}."
+
+
+def _at_worst(networks: Sequence[Sequence[Swept]], few: int, enough: int) -> str:
+    """What the worst seed loses with few pictures and with enough, on the networks that were tried with both, and how far seeds are then apart."""
+    both = [[one for one in swept if {few, enough} <= one.rows.keys()] for swept in networks]
+    both = [swept for swept in both if swept]
+    if not both:
+        return ""
+    worst = lambda size: least_to_most([max(one.rows[size]["loss_db"].max() for one in swept) for swept in both])
+    apart = max(one.deviation(enough) for swept in both for one in swept)
+    by = ", by network" if len(both) > 1 else ""
+    return (
+        f": with {pictures_of(few)} the worst seed loses {worst(few)} dB against full precision, with {enough} {worst(enough)} dB{by}; the standard "
+        f"deviation over seeds is then at most {apart:.2f} dB"
+    )

@@ -25,25 +25,30 @@ def plot_separability(shares: pd.DataFrame, gains: pd.DataFrame) -> Figure:
             _stack(axis, shares[shares["backbone"] == network])
             axis.set_title(network)
         axes[0].set_ylabel("variance of the log error")
+        _name_parts(axes[-1], shares[shares["backbone"] == networks[-1]])
         _bars(below.subplots(), gains, networks, policies)
     return figure
 
 
 def _stack(axis: Axes, here: pd.DataFrame) -> None:
-    below, middles = pd.Series(0.0, index=here.index), {}
+    below = pd.Series(0.0, index=here.index)
     for part, color in _PARTS.items():
         axis.bar(here["added"], here[part], bottom=below, color=color, width=0.8)
-        middles[part] = below.iloc[-1] + here[part].iloc[-1] / 2
         below = below + here[part]
-    highest = 0.97  # labels one below the other, where shares are small
-    for part in reversed(_PARTS):
-        highest = min(middles[part], highest)
-        axis.text(here["added"].iloc[-1] + 0.5, highest, part, va="center", color=_PARTS[part], fontsize=8)
-        highest -= 0.09
     axis.set(xlabel="bits beside the base", ylim=(0, 1))
-    axis.set_xlim(here["added"].iloc[0] - 0.6, here["added"].iloc[-1] + 3.6)
     axis.set_xticks(list(here["added"]), [f"{more:+d}" if more else "0" for more in here["added"]])
     axis.grid(visible=False)
+
+
+def _name_parts(axis: Axes, here: pd.DataFrame) -> None:
+    """Name the parts beside the last bar, one below the other where shares are small."""
+    last, highest = here.iloc[-1], 0.97
+    ends = last[list(_PARTS)].cumsum()
+    for part in reversed(_PARTS):
+        highest = min(ends[part] - last[part] / 2, highest)
+        axis.annotate(part, (1.0, highest), (4, 0), xycoords="axes fraction", textcoords="offset points", va="center",
+                      color=_PARTS[part], fontsize=8, annotation_clip=False)  # fmt: skip
+        highest -= 0.09
 
 
 def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[str]) -> None:
