@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..tables.methods import RELEASED_RECIPE
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .measured import signed
 from .significance import Difference
 from .stopping_extents import best_steps, bits, how_many, scope, share_taken
@@ -239,5 +239,5 @@ def _saved(found: pd.DataFrame, patience: int) -> str:
     saved = 1 - share_taken(found)
     return (
         f"Keeping the lowest loss of all steps gives {_against_last(found, 'lowest_db')}. Stopping early, after {patience} rounds "
-        f"without a lower loss, saves {saved:.0%} of the steps in {len(found)} runs and gives {_against_last(found, 'rule_db')}."
+        f"without a lower loss, saves {saved:.0%} of the steps in {told_count(len(found), 'run')} and gives {_against_last(found, 'rule_db')}."
     )
