@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 from test_answer_clipping import units as clipped
 from test_answer_dynamic import concluded, units
+from test_answer_pool import table as pools
 
-from adabm.study.answers import components, dynamic
+from adabm.study.answers import components, dynamic, pool
 from adabm.study.answers.clipping import _first
 from adabm.study.answers.complexity_gains import UNIFORM, image_worth
 from adabm.study.answers.complexity_measures import OWN
 from adabm.study.answers.component_trials import WHOLE
 from adabm.study.answers.sensitivity_gains import as_good, mean_of_networks
 from adabm.study.answers.significance import Difference
+from adabm.study.pages.figures import BETTER, WORSE
 from adabm.study.pages.strategy_figure import plot_strategies
 from adabm.study.pages.timing_figure import plot_parts, plot_recipes
 from adabm.study.tables.schema import study_table
@@ -116,6 +118,16 @@ def test_the_median_of_an_even_number_of_times_lies_between_them():
     assert axis.lines[1].get_xdata() == 2.0 and "2 s" in [text.get_text() for text in axis.texts]
     axis = plot_recipes({"minmax": [4.0, 1.0, 2.0, 9.0]}).axes[0]
     assert axis.lines[1].get_xdata() == 3.0 and [text.get_text() for text in axis.texts] == ["3 s"]
+
+
+def test_a_pool_that_is_clearly_better_is_coloured_as_the_answer_says():
+    found = pools({"noise": -1.0, "text": 2.0, "night": -0.01})
+    assert "Clearly better than photographs alone: noise for AdaBM on net." in " ".join(pool.conclusion(found, 0.2))
+    axis = pool.figures(found)[""].axes[0]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    colors = {names[round(bar.get_y() + bar.get_height() / 2)]: bar.get_facecolor()[:3] for bar in axis.patches}
+    assert colors["noise"] == pytest.approx(BETTER) and colors["text"] == pytest.approx(WORSE)
+    assert colors["night"] == colors["photographs"] == pytest.approx((0.75, 0.75, 0.75))
 
 
 def test_nothing_has_no_minus():
