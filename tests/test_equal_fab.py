@@ -1,10 +1,13 @@
 """Gains at equal FAB: patches whose bits lie beyond the curve that is interpolated on count for nothing, and are told of."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from adabm.errors import StudyError
 from adabm.study.answers import dynamic, equal_fab
+from adabm.study.answers.bit_loss_methods import RELEASED as RELEASED_LOSS
+from adabm.study.answers.bit_loss_worth import gains as bit_loss_gains
 from adabm.study.answers.calibration import FULL_PRECISION
 from adabm.study.answers.layer_factors import FEWER as FIXED_FEWER
 from adabm.study.answers.layer_factors import FIXED, OTHER, OWN, SAME, THRESHOLDS
@@ -46,3 +49,19 @@ def test_a_rule_beyond_the_curve_counts_on_no_patch():
     assert set(dynamic.gains(units)["patch"]) == {"a"}
     seconds = pd.DataFrame([dict(backbone="net", rule=rule, seconds=1.0) for rule in (FIXED, OWN, THRESHOLDS)])
     assert ": 1 of 2." in dynamic.conclusion(units, seconds)[0]
+
+
+def test_draws_whose_bits_no_quantiles_have_are_left_out():
+    """What a tuning gives lies on the line of quantiles, and on its continuation below the fewest bits that these have."""
+    rows = []
+    for place in range(6):
+        ways = {f"factor {more:+d}": 4.0 + more for more in (-1, 0, 1)} | {RELEASED_LOSS: 2.6 if place % 2 else 3.5}
+        for method, fab in ways.items():
+            error = 255**2 / 10 ** ((40 + 2 * (fab - 4)) / 10)
+            rows.append(dict(method=method, patch=str(place), fab=fab, fp=error, truth=error, complexity=float(place)))
+    units = pd.DataFrame(rows).assign(backbone="net", dataset="Set", setting="W4A4 FQ", seed=0, target=4.0)
+    (gain,) = bit_loss_gains(units)
+    known = gain.drawn_fp[~np.isnan(gain.drawn_fp)]
+    assert gain.fp == pytest.approx(0) and known == pytest.approx(0, abs=1e-9)
+    assert 100 < len(known) < 350, "some draws of patches have fewer bits than any quantiles"
+    assert not gain.sure

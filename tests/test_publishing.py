@@ -8,8 +8,11 @@ import pytest
 
 from adabm.errors import DataError
 from adabm.study import publish, read_study_table
+from adabm.study.pages import publishing
 from adabm.study.pages.question_figures import plot_levels, plot_sweep
+from adabm.study.pages.telling import tell_anew
 from adabm.study.tables.schema import study_table
+from adabm.study.tables.writing import write_table
 from helpers.study_tables import row
 
 TABLE = study_table(row(level=level, seed=seed, psnr_y_db=30 + 0.1 * seed) for level in ("5", "20") for seed in (3, 1))
@@ -44,6 +47,57 @@ def test_every_file_is_written(tmp_path):
     record = json.loads(written["set_size/set_size.provenance.json"])
     assert (record["table"], record["seed"], record["device"]) == ("test/set_size", [1, 3], "cuda")
     assert record["parameters"] == {"sizes": [5, 20]} and list(record["inputs_sha256"]) == ["input.txt"]
+
+
+@pytest.fixture
+def earlier(tmp_path, monkeypatch) -> Path:
+    """The folder of a question that was told before, with figures of two suffixes and one of the user's; nothing is recorded or drawn."""
+    folder = tmp_path / "results" / "test" / "set_size"
+    write_table(TABLE, folder / "set_size.csv")
+    for name in (
+        "conclusion.md",
+        "set_size.png",
+        "set_size.svg",
+        "set_size_levels.png",
+        "set_size_levels.svg",
+        "set_sizes.png",
+    ):
+        (folder / name).write_bytes(b"earlier")
+    for name in ("write_provenance", "study_code"):
+        monkeypatch.setattr(publishing, name, lambda *_, **__: None)
+    monkeypatch.setattr(
+        publishing, "save_figure", lambda _, path: [path.with_suffix(s).write_bytes(b"") for s in (".png", ".svg")]
+    )
+    return folder
+
+
+def tell(how: str, folder: Path, figures: dict | None) -> str:
+    given = folder.parent, "set_size", TABLE, figures, ["**Six** are."]
+    return publish(*given, folder, {}, []) if how == "publish" else tell_anew(*given)
+
+
+@pytest.mark.parametrize("how", ["publish", "anew"])
+def test_what_is_interrupted_has_no_conclusion_of_before(earlier, how, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "save_figure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tell(how, earlier, {"": None})
+    assert not (earlier / "conclusion.md").exists(), "nothing is collected without"
+
+
+@pytest.mark.parametrize("how", ["publish", "anew"])
+def test_figures_that_are_drawn_no_more_go(earlier, how):
+    tell(how, earlier, {"": None})
+    pictures = {path.name for path in earlier.iterdir() if path.suffix in (".png", ".svg")}
+    assert pictures == {"set_size.png", "set_size.svg", "set_sizes.png"}
+
+
+def test_figures_that_cannot_be_told_anew_stay(earlier):
+    assert tell("anew", earlier, None) == "**Six** are."
+    assert (earlier / "set_size_levels.png").read_bytes() == (earlier / "set_size.png").read_bytes() == b"earlier"
+    assert (earlier / "conclusion.md").read_text() == "**Six** are.\n"
 
 
 @pytest.mark.slow

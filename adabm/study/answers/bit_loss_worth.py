@@ -17,6 +17,7 @@ from .probing import psnr
 _KINDS = ("fp", "truth")
 _ALONE = " (which leave layers alone)"
 MEAN = "mean of networks"
+_ROUNDING = 1e-9  # bits
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,15 @@ def _dealt(number: int) -> np.ndarray:
 
 
 def _gains(rows: np.ndarray, dealt: np.ndarray, width: int) -> np.ndarray:
-    """Gains on quantiles of the drawn patches, (methods, kinds), mean over seeds."""
+    """Gains on quantiles of the drawn patches, (methods, kinds), mean over seeds; NaN where a seed has bits that no quantiles have."""
     count, found = len(FACTORS), []
     for own in rows:
         own = own[np.argsort(own[:, 0], kind="stable"), 1:].reshape(len(own), 3, width)
         fab, *values = (np.tensordot(dealt, own[:, kind, :count], 2) / len(own) for kind in range(3))
         means = own[:, :, count:].mean(0)
-        found.append([means[1 + kind] - np.interp(means[0], fab, value) for kind, value in enumerate(values)])
+        reached = means[0].clip(fab[0], fab[-1])
+        beyond = np.where(np.abs(reached - means[0]) > _ROUNDING, np.nan, 0.0)  # no quantiles have these bits
+        found.append([means[1 + kind] - np.interp(reached, fab, value) + beyond for kind, value in enumerate(values)])
     return np.mean(found, axis=0).T
 
 

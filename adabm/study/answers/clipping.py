@@ -150,9 +150,11 @@ def _first(units: pd.DataFrame, method: str) -> str:
     if low in clearly[high] and high in clearly[low]:
         head = f"Clipping should {'roughly ' if better else ''}follow the bits: the range for {wide}, the range for {narrow}."
     elif low in clearly[high]:
-        head = f"Clipping should follow the bits down, not up: the range for {wide}; the range for {low} bits does at {high} too."
+        does, told = _does(cost, low, high, narrow)
+        head = f"Clipping should follow the bits down{', not up' * does}: the range for {wide}; the range for {told}."
     elif high in clearly[low]:
-        head = f"Clipping should follow the bits up, not down: the range for {up}; the range for {high} bits does at {low} too."
+        does, told = _does(cost, high, low, told_cost(high, low, False))
+        head = f"Clipping should follow the bits up{', not down' * does}: the range for {up}; the range for {told}."
     else:
         head = f"Clipping need not follow the bits here: the range for {wide}, the range for {narrow}."
     told = f"{answer(head + told_weights(units, method))}{_better(cost, better)}{told_costly(units)}"
@@ -160,6 +162,12 @@ def _first(units: pd.DataFrame, method: str) -> str:
     if better:
         told += " Where the range of other bits is better, the search, which looks at the layer's input, clips more than is best for the output."
     return f"{told} What clipping adds to AdaBM's other parts is asked on the page of components."
+
+
+def _does(cost: pd.DataFrame, of: int, used: int, costs: str) -> tuple[bool, str]:
+    """Whether a range does at other bits too, and what is told of it: that, or what it costs there, which is not clear."""
+    does = bool(cost.loc[of, used] <= LITTLE)
+    return does, f"{of} bits does at {used} too" if does else costs
 
 
 def _better(cost: pd.DataFrame, better: Mapping[int, int]) -> str:

@@ -51,7 +51,7 @@ def told_searches(units: pd.DataFrame, method: str) -> list[str]:
     sure = clear(pivoted(here, "fp"), ("search", RELEASED), ("search", MINMAX))
     told = (
         f"At AdaBM's mapped bits, without fine-tuning ({method}), the released search (one batch, at the layer's bits, half-way) gives "
-        f"{worth:+.1f} dB against no clipping{'' if sure else ', not clearly'} ({signed(truth, 1)} to ground truth). "
+        f"{worth:+z.1f} dB against no clipping{'' if sure else ', not clearly'} ({signed(truth, 1)} to ground truth). "
         f'"Clearly" is said where {DRAWN} have one sign, not adjusted for the number of comparisons; tables give the range of these draws.'
     )
     return [told, practice(f"{advised_bits(units)}{_advice(_against_released(here))}{advised_weights(units, method)}")]

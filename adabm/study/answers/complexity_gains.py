@@ -36,13 +36,13 @@ def image_worth(table: pd.DataFrame) -> str:
     by_seed, known = image_gain(table), image_gain(table, ORACLE)
     if by_seed is None:
         return ""
-    means, of_seeds = by_seed.mean(), by_seed.mean(axis=1)
+    means, of_seeds = by_seed.mean(), by_seed.dropna().mean(axis=1)  # seeds that all networks have
     spans = [f"{means.min():+.2f} to {means.max():+.2f} by network"] if len(means) > 1 else []
     spans += [f"{of_seeds.min():+.2f} to {of_seeds.max():+.2f} by seed"] if len(of_seeds) > 1 else []
     spread = f" ({', '.join(spans)})" if spans else ""
     worth = np.nan if known is None else float(known.mean().mean())
     by_worth = "" if np.isnan(worth) else f", by their measured worth in squared error {worth:+z.2f} dB"
     return (
-        f"At equal FAB, moving some patches by one bit as it says changes PSNR to ground truth by {means.mean():+.2f} dB{spread}"
+        f"At equal FAB, moving some patches by one bit as it says changes PSNR to ground truth by {means.mean():+z.2f} dB{spread}"
         f"{by_worth}, not fine-tuned, on {told_count(len(means), 'network')}; more on the page of complexity."
     )

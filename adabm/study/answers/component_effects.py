@@ -9,6 +9,7 @@ from .component_trials import PARTS, WHOLE
 from .measured import measured
 from .significance import Difference, adjust, paired_difference, share_seeds
 
+NO_EFFECT = 0.005  # dB, and bits: tables tell hundredths
 PART = {"image": "image mapping", "layer": "layer mapping", "clipping": "clipping"}  # in words
 RESTS = {part: "+".join(other for other in PARTS if other != part) for part in PARTS}  # what each is added to
 
@@ -46,11 +47,15 @@ def best_elsewhere(parts: pd.DataFrame, others: Mapping[str, pd.DataFrame], seri
 
 
 def most(parts: pd.DataFrame, series: str) -> str:
-    """The combination of most PSNR beside AdaBM, seed by seed; those that share no seed with it cannot be compared."""
+    """The combination of most PSNR beside AdaBM, seed by seed; AdaBM itself where none has more as it is told.
+
+    Those that share no seed with it cannot be compared.
+    """
     names = list(dict.fromkeys(parts.loc[parts["series"] == series, "level"]))
     whole, values = psnr_by_seed(parts, series, WHOLE), {name: psnr_by_seed(parts, series, name) for name in names}
     gains = {name: paired_difference(of, whole).mean for name, of in values.items() if share_seeds(of, whole)}
-    return max(gains, key=lambda name: gains[name])
+    best = max(gains, key=lambda name: gains[name])
+    return best if gains[best] >= NO_EFFECT else WHOLE
 
 
 def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
@@ -66,5 +71,16 @@ def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
 
 def psnr_by_seed(rows: pd.DataFrame, series: str, level: str) -> pd.Series:
     """PSNR by seed."""
+    return _by_seed(rows, series, level, "psnr_y_db")
+
+
+def bits_added(rows: pd.DataFrame, series: str) -> dict[str, float]:
+    """How each part changes FAB beside the other two, seed by seed, as :func:`part_effects` compares PSNR."""
+    whole = _by_seed(rows, series, WHOLE, "fab")
+    others = {part: _by_seed(rows, series, rest, "fab") for part, rest in RESTS.items()}
+    return {part: paired_difference(whole, of).mean for part, of in others.items() if share_seeds(whole, of)}
+
+
+def _by_seed(rows: pd.DataFrame, series: str, level: str, column: str) -> pd.Series:
     here = rows[(rows["series"] == series) & (rows["level"] == level)]
-    return here.set_index("seed")["psnr_y_db"].sort_index()
+    return here.set_index("seed")[column].sort_index()

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ..tables.wording import told_count
-from .component_effects import psnr_by_seed
+from .component_effects import NO_EFFECT, psnr_by_seed
 from .component_trials import UNTUNED
 from .significance import Difference, adjust, paired_difference, share_seeds
 
 LAYERS = f"layer mapping{UNTUNED}"
 RIVALS = tuple(f"{name}{UNTUNED}" for name in ("random layer factors", "opposite layer factors", "uniform bits"))
-_NO_EFFECT = 0.005  # dB
 
 
 def told_at_equal_fab(gaps: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
@@ -45,7 +44,7 @@ def equal_rows(equal: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, 
         {
             "at equal FAB": name,
             "FAB": f"{values[:, 0].mean():.2f}",
-            "against uniform bits (dB)": f"{values[:, 1].mean():+.2f}",
+            "against uniform bits (dB)": f"{values[:, 1].mean():+z.2f}",
             "spread over seeds (dB)": f"{values[:, 1].std(ddof=1) if len(values) > 1 else 0:.2f}",
             "seeds": str(len(values)),
         }
@@ -60,8 +59,8 @@ def worth_of_sensitivity(front: pd.DataFrame, rivals: Sequence[str]) -> list[str
     for other in rivals:
         found = adjust(by_bits(front, LAYERS, other)).values()
         if found:
-            better = sum(d.mean > _NO_EFFECT for d in found)
-            clearly, worse = (sum(d.sure and d.mean * sign > _NO_EFFECT for d in found) for sign in (1, -1))
+            better = sum(d.mean > NO_EFFECT for d in found)
+            clearly, worse = (sum(d.sure and d.mean * sign > NO_EFFECT for d in found) for sign in (1, -1))
             how = f", clearly at {clearly or 'none'}" if clearly < better else ", clearly" if better else ""
             harm = f" and clearly worse at {worse}" if worse else ""
             told.append(f"than {other.removesuffix(UNTUNED)} at {_of_all(better, len(found))} base bits{how}{harm}")

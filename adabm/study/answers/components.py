@@ -10,7 +10,18 @@ from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named, network
 from ..tables.question import Question
 from ..tables.wording import several, told_count
-from .component_effects import PART, RESTS, best_elsewhere, most, other_sets, part_effects, psnr_by_seed, told_elsewhere
+from .component_effects import (
+    NO_EFFECT,
+    PART,
+    RESTS,
+    best_elsewhere,
+    bits_added,
+    most,
+    other_sets,
+    part_effects,
+    psnr_by_seed,
+    told_elsewhere,
+)
 from .component_frontier import (
     LAYERS,
     RIVALS,
@@ -39,7 +50,6 @@ QUESTION = Question(
         "frontier": "Loss of PSNR against average bits (FAB), a line a way to choose bits",
     },
 )
-_NO_EFFECT = 0.005  # dB, and bits
 _NO_IMAGE = RESTS["image"]
 
 
@@ -92,7 +102,7 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else series
     cleared = _cleared(effects[series], others, series) if series else {}
     head = (
-        f"{_verdict(effects[series], _bits_added(parts, series), where, cleared)} ({tuned})."
+        f"{_verdict(effects[series], bits_added(parts, series), where, cleared)} ({tuned})."
         if series
         else "The parts of AdaBM were not compared with each other."
     )
@@ -170,8 +180,8 @@ def _advice(
         gain = paired_difference(psnr_by_seed(parts, series, best), psnr_by_seed(parts, series, WHOLE))
         told = f"{gain.told()} against all of AdaBM"
         return f"on {where} use {best}, the best combination: {told} (chosen by looking, out of {len(names)})."
-    bits = _bits_added(parts, series)
-    dear = [part for part, d in effects.items() if not d.sure and bits[part] > _NO_EFFECT]
+    bits = bits_added(parts, series)
+    dear = [part for part, d in effects.items() if not d.sure and bits[part] > NO_EFFECT]
     if not dear:
         return f"keep all of AdaBM, which has the most PSNR in the mean on {where}."
     kept = []
@@ -186,12 +196,6 @@ def _advice(
         (f"on {where} keep {several(kept)}, and " if kept else f"on {where} ")
         + f"do without {several([PART[part] for part in dear])}: {several(prices)}, which the seeds cannot tell from nothing{evenly}."
     )
-
-
-def _bits_added(parts: pd.DataFrame, series: str) -> dict[str, float]:
-    """How each part changes FAB beside the other two."""
-    here = parts[parts["series"] == series].groupby("level")["fab"].mean()
-    return {part: here[WHOLE] - here[rest] for part, rest in RESTS.items() if rest in here}
 
 
 def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> list[str]:
@@ -219,7 +223,7 @@ def _told_of_weights(weights: pd.DataFrame) -> list[str]:
     if means.empty:
         return []
     spans = means.max() - means.min()
-    if spans.max() < _NO_EFFECT:
+    if spans.max() < NO_EFFECT:
         return [
             "The weight of the bit loss changes nothing in so few steps; the question on the bit loss gives it enough to act."
         ]
@@ -263,9 +267,9 @@ def image_worth(table: pd.DataFrame) -> str:
     if compared is None:
         return ""
     rows, found = compared
-    fab = rows.groupby("level")["fab"].mean()
+    series = rows["series"].iloc[0]
     return (
         f"Beside layer mapping and clipping it changes PSNR by {found.told()} "
         f"({'clearly' if found.sure else 'not clearly'}, {told_count(found.seeds, 'seed')}) and FAB by "
-        f"{fab[WHOLE] - fab[_NO_IMAGE]:+z.2f} bits, {rows['series'].iloc[0]}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
+        f"{bits_added(rows, series)['image']:+z.2f} bits, {series}, on {network(rows['backbone'].iloc[0])} and {rows['dataset'].iloc[0]}."
     )

@@ -19,7 +19,7 @@ from ..tables.wording import several
 from .asked import check_all_asked, check_backbones, check_known, check_seeds, union
 from .diverged import check_measured, tell_diverged
 from .pool_hurt import advice, blamed, by, told_hurt
-from .pool_losses import Lost, clear, compared, variable
+from .pool_losses import Lost, clear, compared, differs, variable
 from .pool_measures import ALIKE, quality
 from .pool_outliers import ADAPTIVE, ALONE, CLEAN, OUTLIERS, POOLS, calibration
 from .probing import Probe, mapping_table
@@ -123,7 +123,7 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
             if loss is not None:
                 fab = f"FAB {lost.fab:.2f}" if loss is lost.loss else ""
                 told = dict(network=lost.backbone, column=column, pool=pool, loss=loss.mean, spread=loss.spread)
-                rows.append(told | dict(sure=clear(loss), fab=fab))
+                rows.append(told | dict(sure=differs(loss), fab=fab))
     return {"": plot_pools(pd.DataFrame(rows))}
 
 

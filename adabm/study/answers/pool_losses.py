@@ -21,7 +21,12 @@ def variable(bits: str) -> str:
 
 def clear(loss: Difference) -> bool:
     """Whether a loss in dB is sure and not too small to matter."""
-    return loss.sure and loss.mean > _LITTLE
+    return differs(loss) and loss.mean > 0
+
+
+def differs(loss: Difference) -> bool:
+    """Whether a loss or a gain in dB is sure and not too small to matter."""
+    return loss.sure and abs(loss.mean) > _LITTLE
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Lost:
     @property
     def gains(self) -> bool:
         """Whether a gain is clear."""
-        return self.loss.sure and self.loss.mean < -_LITTLE
+        return differs(self.loss) and self.loss.mean < 0
 
 
 def compared(table: pd.DataFrame) -> list[Lost]:

@@ -58,7 +58,7 @@ class Difference:
     def cells(self, test: str = "p") -> dict[str, str]:
         """Return the cells of a row of evidence; ``test`` heads the p value, which is empty where there is none."""
         p_value = "" if np.isnan(self.p_value) else f"{self.p_value:.2g}"
-        return {"difference (dB)": f"{self.mean:+.2f}", "spread over seeds (dB)": f"{self.spread:.2f}", test: p_value}
+        return {"difference (dB)": f"{self.mean:+z.2f}", "spread over seeds (dB)": f"{self.spread:.2f}", test: p_value}
 
     def told(self, sign: int = 1) -> str:
         """Return ``+0.12 ± 0.03 dB``, without a spread where there is none; ``sign`` -1 is of the other against this one."""

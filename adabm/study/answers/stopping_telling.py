@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..tables.methods import RELEASED_RECIPE
-from ..tables.wording import several
+from ..tables.wording import several, told_count
 from .measured import signed
 from .significance import Difference
 from .stopping_extents import best_steps, bits, how_many, scope, share_taken
@@ -253,5 +253,5 @@ def _saved(found: pd.DataFrame, patience: int) -> str:
     lowest, ruled = (_against_last(found, column) for column in ("lowest_db", "rule_db"))
     return (
         f"Against the last step, keeping the lowest loss of all steps gives {lowest}. Stopping early, after {patience} rounds "
-        f"without a lower loss, saves {saved:.0%} of the steps in {len(found)} runs and gives {'the same' if ruled == lowest else ruled}."
+        f"without a lower loss, saves {saved:.0%} of the steps in {told_count(len(found), 'run')} and gives {'the same' if ruled == lowest else ruled}."
     )

@@ -38,7 +38,7 @@ def _strip(axis: Axes, gained: pd.DataFrame, summary: pd.DataFrame) -> None:
         axis.plot([row["least"], row["most"]], [place, place], color="black", lw=2)
         axis.plot(row["truth"], place, "D", color="white", mec="black", ms=6, zorder=3)
         axis.annotate(
-            f"{row['truth']:+.2f} dB", (1.01, place), xycoords=axis.get_yaxis_transform(), va="center", fontsize=8
+            f"{row['truth']:+z.2f} dB", (1.01, place), xycoords=axis.get_yaxis_transform(), va="center", fontsize=8
         )
     axis.axvline(0, color="0.3", lw=0.8)
     axis.set_xscale("symlog", linthresh=_LINEAR)

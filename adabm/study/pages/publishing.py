@@ -27,6 +27,8 @@ def publish(
 ) -> str:
     """Write ``<question>/<question>.csv`` with provenance, ``<question>[_<suffix>].png`` and ``.svg``, and ``conclusion.md``.
 
+    The conclusion comes last, and that of before goes first: what was interrupted has none, and is not collected.
+
     Args:
         results: folder of the profile, such as ``results/demo``.
         figures: by suffix; the empty suffix is the main figure.
@@ -41,6 +43,7 @@ def publish(
     if not figures or not conclusion:
         raise DataError(f"{question}: a question needs a figure and a conclusion")
     path = results / question / f"{question}.csv"
+    withdraw_conclusion(results, question)
     write_table(table, path)
     write_provenance(
         path,
@@ -70,9 +73,18 @@ def write_tables(
 
 
 def save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:
-    """Write figures by suffix into the question's folder, as PNG and SVG."""
+    """Write figures by suffix into the question's folder, as PNG and SVG; figures of other suffixes there are of an earlier run, and go."""
+    names = {suffix: f"{question}_{suffix}" if suffix else question for suffix in figures}
+    for path in (path for kind in ("png", "svg") for path in (results / question).glob(f"{question}_*.{kind}")):
+        if path.stem not in names.values():
+            path.unlink()
     for suffix, figure in figures.items():
-        save_figure(figure, results / question / (f"{question}_{suffix}" if suffix else question))
+        save_figure(figure, results / question / names[suffix])
+
+
+def withdraw_conclusion(results: Path, question: str) -> None:
+    """Delete ``conclusion.md`` of a question's folder, if it is there, before what it tells of is written anew."""
+    (results / question / CONCLUSION).unlink(missing_ok=True)
 
 
 def write_conclusion(results: Path, question: str, conclusion: Sequence[str]) -> str:

@@ -67,7 +67,7 @@ def _bars(axis: Axes, gains: pd.DataFrame, networks: list[str], policies: list[s
             capsize=2,
         )
         for row, value in zip(rows, here["to_fp_db"]):
-            axis.annotate(f"{value:+.2f}", (1.0, row), (4, 0), xycoords=("axes fraction", "data"),
+            axis.annotate(f"{value:+z.2f}", (1.0, row), (4, 0), xycoords=("axes fraction", "data"),
                           textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False)  # fmt: skip
         ticks |= {row: f"{policy}, {network}" if len(networks) > 1 else policy for row, policy in zip(rows, policies)}
     axis.axvline(0, color="0.3", lw=0.8)

@@ -53,7 +53,7 @@ def _draw(axis: Axes, here: pd.DataFrame, means: pd.DataFrame, strategies: list[
         axis.plot(mean, place, "o", color=color, ms=6)
         weight, told = (
             "bold" if clear else "normal",
-            "reference" if pd.isna(means.loc[strategy, "against random"]) else f"{mean:+.2f}",
+            "reference" if pd.isna(means.loc[strategy, "against random"]) else f"{mean:+z.2f}",
         )
         axis.annotate(told, (1.0, place), xytext=(3, 0), color=color, weight=weight, annotation_clip=False, **beside)
     axis.tick_params(axis="y", length=0)

@@ -12,7 +12,7 @@ from ...files import read_bytes
 from ..origin.reading import check_unchanged
 from ..tables.schema import STUDY_COLUMNS, read_study_table
 from ..tables.writing import write_table
-from .publishing import save_figures, write_conclusion
+from .publishing import save_figures, withdraw_conclusion, write_conclusion
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -81,5 +81,7 @@ def tell_anew(
     if (figures is not None and not figures) or not conclusion:
         raise DataError(f"{question}: a question needs a figure and a conclusion")
     check_tables(results / question, {question: table})
-    save_figures(results, question, figures or {})
+    withdraw_conclusion(results, question)
+    if figures is not None:
+        save_figures(results, question, figures)
     return write_conclusion(results, question, conclusion)

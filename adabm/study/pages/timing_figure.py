@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from matplotlib.figure import Figure
 
@@ -27,7 +28,7 @@ def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
             )
             for place, (name, samples) in enumerate(timed.items()):
                 names[y := head + 1 + place] = name
-                middle = sorted(samples)[len(samples) // 2]
+                middle = median(samples)
                 axis.plot(samples, [y] * len(samples), "o", color=color, ms=3, alpha=0.5, mew=0)
                 axis.plot(middle, y, "o", color=color, ms=6)
                 told = f"{middle:.2g} s" if middle < 10 else f"{middle:.0f} s"
@@ -43,7 +44,7 @@ def plot_parts(parts: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 def plot_recipes(times: Mapping[str, Sequence[float]]) -> Figure:
     """Draw a row a recipe, the fastest on top: its samples in seconds as open dots, their median as a large one, told beside it."""
-    medians = {name: sorted(samples)[len(samples) // 2] for name, samples in times.items()}
+    medians = {name: median(samples) for name, samples in times.items()}
     order = sorted(medians, key=lambda name: medians[name])
     with study_style():
         figure = Figure(figsize=(6.4, 0.8 + 0.3 * len(order)))
