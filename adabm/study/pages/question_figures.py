@@ -21,6 +21,7 @@ LABELS = {
     "peak_mib": "peak memory (MiB)",
 }
 _WIDEST = 7.0  # inches of all panels of a row: text on the page is as large as it is drawn
+_NEAR = 6.0  # times the least loss of an axis
 _FROM_ZERO = ("seconds", "peak_mib")  # lengths are compared by eye
 
 
@@ -139,7 +140,10 @@ def _name_apart(axis: Axes, numbers: Sequence[float], apart: Iterable[tuple[floa
 def logarithmic_loss(axis: Axes) -> None:
     """Make the vertical axis logarithmic, with ticks that read as losses."""
     axis.set_yscale("log", nonpositive="mask")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    low, high = sorted(axis.get_ylim())
+    near = high < _NEAR * low  # few ticks would lie between
+    ticks = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0) if near else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    axis.yaxis.set_major_locator(LogLocator(subs=ticks))
     axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
     axis.yaxis.set_minor_locator(NullLocator())
 
