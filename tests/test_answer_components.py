@@ -126,7 +126,7 @@ def test_what_holds_on_the_first_set_alone_is_said_to():
         if each["dataset"] == "Set14" and each["level"] == "layer+clipping":
             each["psnr_y_db"] -= 0.198 * each["seed"]
     assert components.conclusion(study_table(rows), steps=30)[0].endswith(
-        "does is not clear with so few seeds; on Set14 image mapping (-0.20 ± 0.00 dB) is clear (fine-tuned for 30 steps).**"
+        "does is not clear with so few seeds; on Set14 image mapping (-0.20 ± 0.00 dB) is clear (fine-tuned for 30 steps; over 2 seeds, not over pictures).**"
     )
 
 
@@ -135,10 +135,11 @@ def test_effects_are_of_a_part_beside_the_other_two():
     head, told, advice, evidence = components.conclusion(study_table(rows), steps=30)
     assert head == (
         "**On net_x4 layer mapping (+1.00 dB at +0.00 bits) clearly adds quality; image mapping (-0.20 dB at +0.00 bits) "
-        "clearly costs it (not fine-tuned).**"
+        "clearly costs it (not fine-tuned; over 2 seeds, not over pictures).**"
     ), "differences that are the same with every seed need no test"
     assert told.startswith(
-        "A part's effect is what it adds to the other two at the same base bits, on Set5. This is one network, net_x4:"
+        "A part's effect is what it adds to the other two at the same base bits, on Set5. Seeds draw what models are calibrated on, not the "
+        "pictures that they are measured on. This is one network, net_x4:"
     )
     assert advice == (
         "*In practice:* on net_x4 use layer+clipping, the best combination: +0.20 dB against all of AdaBM (chosen by looking, out of 3)."
@@ -295,4 +296,6 @@ def test_figures_are_those_of_what_was_measured():
         "bits beside PSNR"
     )
     rows += of("bits", {"4": 31.0}, "AdaBM") + of("bit_weight", {"5": 31.0}, "AdaBM")
+    assert list(components.figures(study_table(rows))) == ["", "frontier"], "one weight moves nothing"
+    rows += of("bit_weight", {"50": 30.0}, "AdaBM")
     assert list(components.figures(study_table(rows))) == ["", "frontier", "bit_weight"]

@@ -62,7 +62,7 @@ def test_the_best_combination_is_that_of_the_most_gain_with_equal_seeds():
 def test_a_part_that_all_seeds_agree_on_is_clear():
     rows = [*measured(WHOLE, [0, 1, 2], 25.0), *measured("image+clipping", [0, 1, 2], 24.0)]
     assert components.conclusion(study_table(rows), 10)[0] == (
-        "**On net_x4 layer mapping (+1.00 dB at +0.00 bits) clearly adds quality (fine-tuned for 10 steps).**"
+        "**On net_x4 layer mapping (+1.00 dB at +0.00 bits) clearly adds quality (fine-tuned for 10 steps; over 3 seeds, not over pictures).**"
     )
     idle = measured("image+layer", [0, 1, 2], 25.0)
     assert (

@@ -294,9 +294,9 @@ def test_figures_name_the_groups_in_turn_of_each_run():
     (figure,) = fine_tuning.figures(rows, RUNS, EFFORT).values()
     panels = {axis.get_title(): [text.get_text() for text in axis.texts] for axis in figure.axes if axis.axison}
     assert panels == {
-        "released\n+6.00 dB": ["w", "a", "m", "w"],
-        "weight ranges alone\n+1.00 dB": ["w", "w", "w", "w"],
-        "long rounds\n-5.00 dB": ["w", "a", "m"],
+        "released\nPSNR +6.00 dB": ["w", "a", "m", "w"],
+        "weight ranges alone\nPSNR +1.00 dB": ["w", "w", "w", "w"],
+        "long rounds\nPSNR -5.00 dB": ["w", "a", "m"],
         "short\ndiverged before step 5": [],
     }
     assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()] == [

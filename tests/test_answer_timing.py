@@ -41,7 +41,7 @@ def memory() -> list[dict]:
 
 
 def test_conclusion():
-    told = timing.conclusion(study_table(parts() + memory()), [1, 11], [1, 3], whole_steps=15)
+    told = timing.conclusion(study_table(parts() + memory()), [1, 11], whole_steps=15)
     assert told[:-1] == [
         "**AdaBM takes about 40 s of one thread (11 pictures, 15 steps, extrapolated along a straight line fitted to 0, 1 and 3 steps), 75% of "
         "them fine-tuning; upscaling in simulated low bits takes 2.0 times as long as in full precision.**",
@@ -55,7 +55,7 @@ def test_conclusion():
 
 
 def test_what_fewer_steps_take_is_told():
-    told = timing.conclusion(study_table(parts() + memory()), [1, 11], [1, 3], whole_steps=500)
+    told = timing.conclusion(study_table(parts() + memory()), [1, 11], whole_steps=500)
     assert "**AdaBM takes about 1010 s" in told[0]
     assert told[3].endswith("save steps, not pictures. With 15 steps AdaBM takes about 40 s (11 pictures).")
 
@@ -68,8 +68,17 @@ def test_whole_recipes_are_told_where_they_were_timed():
         for name, seconds in {"fast": 7.0, "minmax": 2.0, "omse": 3.0}.items()
         for sample in range(3)
     ]
-    told = timing.conclusion(study_table(parts() + memory() + whole), [1, 11], [1, 3], whole_steps=15)[0]
-    assert "75% of them fine-tuning; MinMax 2 s and Fast 7 s; upscaling" in told
+    told = timing.conclusion(study_table(parts() + memory() + whole), [1, 11], whole_steps=15)[0]
+    assert "75% of them fine-tuning; MinMax 2.0 s and Fast 7.0 s; upscaling" in told
+
+
+def test_the_released_recipe_is_told_as_measured_where_it_was():
+    """Put together from its parts it would take 40 s."""
+    whole = lambda name, seconds: row(question="timing", series=WHOLE, variable="recipe", level=name, seconds=seconds, **NO_QUALITY)  # fmt: skip
+    both = [whole("adabm", 50.0), whole("adabm-notune", 5.0)]
+    told = lambda rows: timing.conclusion(study_table(parts() + memory() + rows), [1, 11], whole_steps=15)[0]
+    assert told(both).startswith("**AdaBM takes 50 s of one thread (11 pictures, 15 steps), 90% of them fine-tuning; ")
+    assert "80% of them fine-tuning" in told(both[:1]), "calibration and clipping take 10 s"
 
 
 def test_a_ratio_within_the_noise_is_none():
@@ -77,7 +86,7 @@ def test_a_ratio_within_the_noise_is_none():
     rows.loc[rows["level"] == "adaptive bits, simulated", "seconds"] = rows.loc[
         rows["level"] == "uniform bits, simulated", "seconds"
     ].to_numpy()
-    assert timing.conclusion(rows, [1, 11], [1, 3], whole_steps=15)[1].startswith("Adaptive bits take as long as")
+    assert timing.conclusion(rows, [1, 11], whole_steps=15)[1].startswith("Adaptive bits take as long as")
 
 
 def test_figures():

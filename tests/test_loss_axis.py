@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+from adabm.study.pages.frontier_figure import plot_frontier
 from adabm.study.pages.leaderboard import plot_loss_bits, plot_loss_seconds
 from adabm.study.pages.loss_axis import LEAST_LOSS
 from adabm.study.pages.panel_figures import plot_panels
-from adabm.study.pages.question_figures import plot_frontier, plot_sweep
+from adabm.study.pages.question_figures import plot_sweep
 from adabm.study.pages.size_figure import plot_sizes
 
 NOTE = "losses below 0.005 dB, and gains, stand there"

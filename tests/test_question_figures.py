@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from adabm.recipes import PRESETS
 from adabm.study.pages.figures import IMAGES, INK, LAYERS, SLATE, WORSE, family_colors, network_styles
+from adabm.study.pages.frontier_figure import plot_frontier
 from adabm.study.pages.panel_figures import plot_panels
-from adabm.study.pages.question_figures import plot_frontier, plot_levels, plot_sweep
+from adabm.study.pages.question_figures import plot_levels, plot_sweep
 from adabm.study.pages.series import apart, series_styles
 from adabm.study.tables.schema import study_table
 from helpers.study_tables import row
@@ -278,7 +279,11 @@ def test_the_frontier_goes_through_the_means_in_order_of_bits():
     figure = plot_frontier(table)
     assert len(figure.axes) == 2 and legend(figure) == ["AdaBM", "uniform"]
     for axis, dataset in zip(figure.axes, ("Set5", "Set14")):
-        assert axis.get_title() == dataset and axis.yaxis_inverted() and axis.get_yscale() == "log"
+        assert (
+            axis.get_title().split(", ")[1:] == [dataset, "fine-tuned"]
+            and axis.yaxis_inverted()
+            and axis.get_yscale() == "log"
+        )
         for name, container in errorbars(axis).items():
             grouped = table[(table["dataset"] == dataset) & (table["series"] == name)].groupby("level")[
                 ["fab", "loss_db"]
@@ -296,3 +301,17 @@ def test_what_is_fine_tuned_has_a_row_of_its_own():
     figure = plot_frontier(sweep(["3", "4"], ["AdaBM", "uniform bits", "AdaBM, not fine-tuned"], ["Set5"]))
     assert [list(errorbars(axis)) for axis in figure.axes] == [["AdaBM", "uniform bits"], ["AdaBM, not fine-tuned"]]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim() and figure.axes[0].yaxis_inverted()
+    assert [axis.get_title().rpartition("Set5, ")[2] for axis in figure.axes] == ["fine-tuned", "not fine-tuned"]
+    assert all("less above" in axis.get_ylabel() for axis in figure.axes)
+
+
+def test_columns_may_have_axes_of_their_own_and_a_legend_above():
+    table = sweep()
+    table.loc[table["dataset"] == "Set14", "fab"] += 2.0
+    shared, own = (
+        plot_sweep(table, ["psnr_y_db", "fab"], "step", log=False, own=of, legend=bool(of)) for of in ((), ["fab"])
+    )
+    limits = lambda figure, row: [axis.get_ylim() for axis in figure.axes[2 * row : 2 * row + 2]]
+    assert len(set(limits(shared, 0))) == len(set(limits(shared, 1))) == len(set(limits(own, 0))) == 1
+    assert len(set(limits(own, 1))) == 2
+    assert named(own) == [] and [text.get_text() for text in own.legends[0].get_texts()] == ["AdaBM", "uniform"]

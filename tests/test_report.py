@@ -332,8 +332,14 @@ def test_the_page_of_one_calibration_tells_what_it_was_measured_on_and_what_foll
     layers = pd.DataFrame(
         dict(policy=["fixed", "adaptive", "adaptive"], initial_factor=[0, 1, -1], tuned_factor=[1, 1, -1])
     )
-    assert calibration.advice(layers) == "Look at the bits of layers before fine-tuning: it kept those of all 2 layers."
-    assert calibration.advice(layers.assign(tuned_factor=0)).endswith("it changed those of 2 of 2 layers.")
+    layers["layer"] = ["first", "a", "b"]
+    assert calibration.advice(layers) == (
+        "To see which layers get other bits than the base, calibrate without fine-tuning: here it kept those of all 2 layers. a gets more; "
+        "b gets fewer."
+    )
+    assert calibration.advice(layers.assign(tuned_factor=0)).endswith(
+        "here it changed those of 2 of 2 layers. All layers get the base bits."
+    )
 
 
 def test_a_page_says_by_which_other_version_its_table_was_measured(results):

@@ -158,7 +158,7 @@ class Committed:
         elif question == "fine_tuning":
             told = fine_tuning.conclusion(table, block["runs"], self.effort(question), self.patches(question))
         else:
-            told = timing.conclusion(table, block["sizes"], block["steps"], steps)
+            told = timing.conclusion(table, block["sizes"], steps)
         return told + tell_left_out(table)
 
     def patches(self, question: str) -> str:

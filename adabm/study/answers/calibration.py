@@ -15,9 +15,11 @@ from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord, TuningStep
 from ..pages import comparison as figures
 from ..tables.conclusion import answer
+from ..tables.wording import several
 from ..tables.writing import layer_table
 
 FULL_PRECISION = "full precision"
+_NAMED = 5  # layers; more are counted
 
 
 def step_table(steps: Sequence[TuningStep]) -> pd.DataFrame:
@@ -93,8 +95,23 @@ def advice(layers: pd.DataFrame) -> str:
     adaptive = layers[layers["policy"] == "adaptive"]
     moved, total = int((adaptive["initial_factor"] != adaptive["tuned_factor"]).sum()), len(adaptive)
     if moved == 0:
-        return f"Look at the bits of layers before fine-tuning: it kept those of all {total} layers."
-    return f"Look at the bits of layers after fine-tuning: it changed those of {moved} of {total} layers."
+        return (
+            f"To see which layers get other bits than the base, calibrate without fine-tuning: here it kept those of all {total} layers. "
+            f"{_dealt(adaptive)}"
+        )
+    return f"Fine-tune before you look at the bits of layers: here it changed those of {moved} of {total} layers. {_dealt(adaptive)}"
+
+
+def _dealt(adaptive: pd.DataFrame) -> str:
+    """Which layers get more bits, and which fewer."""
+    told = []
+    for word, sign in (("more", 1), ("fewer", -1)):
+        names = list(adaptive.loc[sign * adaptive["tuned_factor"] > 0, "layer"])
+        if not names:
+            continue
+        which = several(names) if len(names) <= _NAMED else f"{len(names)} layers"
+        told.append(f"{which} {'get' if len(names) > 1 else 'gets'} {word}")
+    return f"{'; '.join(told) or 'All layers get the base bits'}."
 
 
 def conclusion(bits: float, base: int, pictures: int, name: str, quality: Mapping[str, float]) -> list[str]:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..pages import question_figures
+from ..pages.frontier_figure import plot_frontier
 from ..tables.conclusion import answer, evidence, practice
 from ..tables.networks import named, network
 from ..tables.question import Question
@@ -60,8 +61,8 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     full = full_precision(table)
     drawn = {"": question_figures.plot_levels(parts, "psnr_y_db", "PSNR-Y (dB)", full, ("fab", "FAB"))}
     if len(front):
-        drawn["frontier"] = question_figures.plot_frontier(front)
-    if len(weights):
+        drawn["frontier"] = plot_frontier(named(front))
+    if len(weights) and _spans(weights).max() >= NO_EFFECT:  # where nothing moves a sentence says so
         label = "weight of the bit loss"
         drawn["bit_weight"] = question_figures.plot_sweep(weights, ["psnr_y_db", "fab"], label, full=full)
     return drawn
@@ -99,7 +100,9 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     if not told:
         return left_out
     where = table["backbone"].iloc[0]
-    tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else series
+    tuned = f"fine-tuned for {steps} steps" if series == "fine-tuned" else f"{series}"
+    seeds = parts.loc[parts["series"] == series, "seed"].nunique()
+    tuned += f"; over {seeds} seeds, not over pictures" * (seeds > 1)
     cleared = _cleared(effects[series], others, series) if series else {}
     head = (
         f"{_verdict(effects[series], bits_added(parts, series), where, cleared)} ({tuned})."
@@ -204,7 +207,8 @@ def _scope(parts: pd.DataFrame, effects: Mapping[str, Mapping], steps: int) -> l
         return []
     tuned = f"; fine-tuning takes {steps} steps" if "fine-tuned" in effects else ""
     return [
-        f"A part's effect is what it adds to the other two at the same base bits, on {parts['dataset'].iloc[0]}{tuned}. This is one "
+        f"A part's effect is what it adds to the other two at the same base bits, on {parts['dataset'].iloc[0]}{tuned}. Seeds draw what models are "
+        f"calibrated on, not the pictures that they are measured on. This is one "
         f"network, {parts['backbone'].iloc[0]}: whether layers should follow their deviation, and images their gradient, on others too "
         "is asked on the pages of sensitivity, of dynamic factors and of complexity."
     ]
@@ -218,11 +222,16 @@ def _weights(weights: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
+def _spans(weights: pd.DataFrame) -> pd.Series:
+    """From least to most over weights of the bit loss, of the means over seeds: PSNR in dB and FAB, on the set where that is most."""
+    means = weights.groupby(["dataset", "level"])[["psnr_y_db", "fab"]].mean().groupby("dataset")
+    return (means.max() - means.min()).max()
+
+
 def _told_of_weights(weights: pd.DataFrame) -> list[str]:
-    means = weights.groupby("level")[["psnr_y_db", "fab"]].mean()
-    if means.empty:
+    if weights.empty:
         return []
-    spans = means.max() - means.min()
+    spans = _spans(weights)
     if spans.max() < NO_EFFECT:
         return [
             "The weight of the bit loss changes nothing in so few steps; the question on the bit loss gives it enough to act."

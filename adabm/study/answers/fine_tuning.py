@@ -83,7 +83,7 @@ def figures(table: pd.DataFrame, runs: Mapping[str, Mapping], effort: Effort) ->
         for run, tuned in of_network.items():
             if isinstance(tuned, Tuned):
                 shades[name, run] = [(begin, end, group[0]) for begin, end, group in tuned.turns.rounds_of]
-                notes[name, run] = tuned.total.told() + (
+                notes[name, run] = f"PSNR {tuned.total.told()}" + (
                     f" ({tuned.diverged} seeds diverged)" if tuned.diverged else ""
                 )
             else:

@@ -170,12 +170,15 @@ def _best_left_out(table: pd.DataFrame) -> str:
 
 def _advice(losses: pd.DataFrame, seeds: int) -> str:
     """What was seen; which recipe to use is told by what was measured with more seeds and on more pictures."""
-    nearest: dict[tuple[str, str], list[str]] = {}
+    nearest: dict[tuple[str, str], dict[str, float]] = {}
     for setting, best in losses.idxmin().items():
-        how = "looks like full precision" if losses.loc[best, setting] < _HARDLY else "comes nearest to full precision"
-        nearest.setdefault((best, how), []).append(setting)
-    seen = several([f"{name} {how} at {several(settings)}" for (name, how), settings in nearest.items()])
-    told = [f"{seen} ({told_count(seeds, 'seed')}); which recipe to use is told on the page of what each method loses."]
+        loss = losses.loc[best, setting]
+        how = "is hardly told from full precision" if loss < _HARDLY else "comes nearest to full precision"
+        nearest.setdefault((best, how), {})[setting] = loss
+    seen = several([f"{name} {how} at {_with_losses(of)}" for (name, how), of in nearest.items()])
+    told = [
+        f"in the blocks drawn {seen} ({told_count(seeds, 'seed')}); which recipe to use is told on the page of what each method loses."
+    ]
     for setting, best in losses.idxmin().items():
         apart = (losses[setting] - losses.loc[best, setting]).drop(best)
         close = apart[apart < _HARDLY]
@@ -185,6 +188,11 @@ def _advice(losses: pd.DataFrame, seeds: int) -> str:
     plain = {setting: list(here.index[here > _SEEN]) for setting, here in losses.items()}
     seen = [f"{several(names)} at {setting}" for setting, names in plain.items() if names]
     return " ".join(told + ([f"The noise of {several(seen)} is seen at once."] if seen else []))
+
+
+def _with_losses(losses: Mapping[str, float]) -> str:
+    """Settings, with what is lost at each in the mean of the photographs."""
+    return several([f"{setting} ({loss:.2f} dB lost in the mean)" for setting, loss in losses.items()])
 
 
 def _losses(rows: pd.DataFrame) -> list[dict[str, str]]:

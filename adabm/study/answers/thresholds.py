@@ -47,7 +47,13 @@ def figures(table: pd.DataFrame) -> dict[str, Figure]:
     ]
     starts = {start: place for start, place in _APART.items() if start in set(swept["level"])}
     drawn = question_figures.plot_sweep(
-        pd.concat(shown), ["gained_db", "fab"], "percentile of the thresholds", log=False, apart=starts
+        pd.concat(shown),
+        ["gained_db", "fab"],
+        "percentile of the thresholds",
+        log=False,
+        apart=starts,
+        own=["fab"],
+        legend=True,
     )
     return {"": drawn}
 

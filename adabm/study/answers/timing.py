@@ -11,9 +11,10 @@ from ..pages.timing_figure import plot_parts, plot_recipes
 from ..running.runs import MEASURED
 from ..running.timing import LOADED, WHOLE, Part, Workload, linear_fit, peak_memory, time_parts
 from ..tables.conclusion import answer, evidence, practice
-from ..tables.methods import label
+from ..tables.methods import RELEASED_RECIPE, UNTUNED_RECIPE, label
 from ..tables.question import Question
 from ..tables.schema import study_table
+from ..tables.times import Parts
 from ..tables.times import parts as timed_parts
 from ..tables.wording import several
 
@@ -127,15 +128,32 @@ def _part(row: pd.Series) -> str:
 
 def _others(medians: pd.Series) -> str:
     """What the recipes take that stand beside AdaBM on the leaderboard, those that were timed."""
-    told = [f"{label(name)} {medians[name]:.0f} s" for name in _BESIDE if name in medians.index]
+    told = [f"{label(name)} {_seconds(medians[name])} s" for name in _BESIDE if name in medians.index]
     return f"; {several(told)}" if told else ""
 
 
-def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], whole_steps: int) -> list[str]:
+def _seconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _whole(medians: pd.Series, timed: Parts, pictures: int, steps: int) -> str:
+    """What the released recipe takes, measured where it was timed as a whole, else put together from its parts; and what is fine-tuning of it."""
+    if RELEASED_RECIPE not in medians.index:
+        whole = timed.whole(steps)
+        return (
+            f"about {_seconds(whole)} s of one thread ({pictures} pictures, {steps} steps, extrapolated along a straight line fitted to "
+            f"{timed.fitted_to}), {1 - (timed.calibration + timed.clipping) / whole:.0%} of them fine-tuning"
+        )
+    whole = medians[RELEASED_RECIPE]
+    untuned = medians.get(UNTUNED_RECIPE, timed.calibration + timed.clipping)
+    return f"{_seconds(whole)} s of one thread ({pictures} pictures, {steps} steps), {1 - untuned / whole:.0%} of them fine-tuning"
+
+
+def conclusion(table: pd.DataFrame, sizes: Sequence[int], whole_steps: int) -> list[str]:
     """Tell the time of calibration, clipping and fine-tuning, of simulated inference, and the memory.
 
     Args:
-        sizes, steps: numbers of calibration pictures and of fine-tuning steps that were timed.
+        sizes: numbers of calibration pictures that were timed.
         whole_steps: of the recipe whose whole duration is told.
     """
 
@@ -144,7 +162,7 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
 
     _, per_picture = linear_fit(sizes, [median("calibration", n) for n in sizes])
     timed = timed_parts(table)
-    most, clipping, step, whole = timed.calibration, timed.clipping, timed.step, timed.whole(whole_steps)
+    most, clipping, step = timed.calibration, timed.clipping, timed.step
     full, uniform, adaptive, image2bit = (
         median("upscale", name)
         for name in ("full precision", "uniform bits, simulated", "adaptive bits, simulated", _IMAGE2BIT)
@@ -157,9 +175,7 @@ def conclusion(table: pd.DataFrame, sizes: Sequence[int], steps: Sequence[int], 
     medians = recipes.groupby("level", sort=False)["seconds"].median().sort_values()
     told = [
         answer(
-            f"AdaBM takes about {whole:.0f} s of one thread ({max(sizes)} pictures, {whole_steps} steps, extrapolated along a straight line "
-            f"fitted to {several([str(n) for n in (0, *steps)])} steps), {1 - (most + clipping) / whole:.0%} of them "
-            f"fine-tuning{_others(medians)}; upscaling in simulated low bits takes "
+            f"AdaBM takes {_whole(medians, timed, max(sizes), whole_steps)}{_others(medians)}; upscaling in simulated low bits takes "
             f"{adaptive / full:.1f} times as long as in full precision."
         ),
         f"Adaptive bits take {_times(adaptive / uniform)} uniform simulated bits; Image2Bit itself is "

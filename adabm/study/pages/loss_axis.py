@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
 LEAST_LOSS = 0.005  # dB; smaller losses and gains are drawn here, a logarithmic axis has no zero
+_NEAR = 6.0  # times the least loss of an axis
 
 
 def drawn_at(losses: pd.Series) -> pd.Series:
@@ -27,7 +28,10 @@ def logarithmic_loss(axis: Axes, losses: Iterable[float]) -> None:
         losses: the points, in dB; where some do not stand at their value, a note in the panel tells so.
     """
     axis.set_yscale("log", nonpositive="clip")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    low, high = sorted(axis.get_ylim())
+    near = high < _NEAR * low  # few ticks would lie between
+    ticks = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0) if near else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    axis.yaxis.set_major_locator(LogLocator(subs=ticks))
     axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
     axis.yaxis.set_minor_locator(NullLocator())
     tell_least(axis, losses)

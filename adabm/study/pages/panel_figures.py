@@ -66,7 +66,8 @@ def plot_panels(
                 axes[0][0].set_ylabel(f"{network}\n{setting}", fontsize=8.5, weight="bold")
         sets = ", ".join(dict.fromkeys(first))
         figure.supxlabel(f"{label}; gray: the other runs ({sets})", fontsize=9)
-        figure.supylabel(LABELS[value].replace("\n", " "), fontsize=9)
+        hint = ", logarithmic, less below" * (value == "loss_db")
+        figure.supylabel(LABELS[value].replace("\n", " ") + hint, fontsize=9)
     return figure
 
 

@@ -1,6 +1,6 @@
 """Figures that answer the study's questions, from tables of :mod:`adabm.study.tables.schema`. One style, colour-blind safe."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from .figures import study_style
 from .loss_axis import bars as bars_of_losses
 from .loss_axis import drawn_at, logarithmic_loss
-from .series import UNTUNED, name_lines, series_styles
+from .series import name_lines, series_styles
 
 LABELS = {
     "psnr_y_db": "PSNR-Y (dB)",
@@ -34,6 +34,8 @@ def plot_sweep(
     full: Mapping[str, float] | None = None,
     shades: Sequence[tuple[float, float, str]] = (),
     apart: Mapping[str, tuple[float, str]] = MappingProxyType({}),
+    own: Collection[str] = (),
+    legend: bool = False,
 ) -> Figure:
     """Draw values against a numeric level: a row a value, a column a set, a line a series.
 
@@ -46,6 +48,8 @@ def plot_sweep(
         full: PSNR of full precision by set, drawn as a dotted line.
         shades: (begin, end, name) stretches of the axis to be told apart.
         apart: levels that are no numbers: where on the axis, which is not logarithmic, and how it calls them; no line leads there.
+        own: values of which each column has an axis of its own: sets differ by more than what is to be seen.
+        legend: name series above all panels, not beside the lines.
     """
     numbers = table["level"].map(lambda level: apart[level][0] if level in apart else level)
     data = table.assign(x=pd.to_numeric(numbers), apart=table["level"].isin(list(apart)))
@@ -53,7 +57,11 @@ def plot_sweep(
     series = list(dict.fromkeys(data["series"]))
     with study_style():
         figure = Figure(figsize=(1.2 + min(3.3 * max(len(datasets), 1.4), _WIDEST), 0.7 + 2.1 * len(values)))
-        axes = figure.subplots(len(values), len(datasets), squeeze=False, sharex=True, sharey="row")
+        axes = figure.subplots(len(values), len(datasets), squeeze=False, sharex=True)
+        for value, line in zip(values, axes):
+            for axis in line[1:] if value not in own else ():
+                axis.sharey(line[0])
+                axis.tick_params(labelleft=False)
         for column, dataset in enumerate(datasets):
             here = data[data["dataset"] == dataset]
             for row, value in enumerate(values):
@@ -80,9 +88,11 @@ def plot_sweep(
                 if apart:
                     _name_apart(axis, sorted(data.loc[~data["apart"], "x"].unique()), apart.values())
                 axis.autoscale_view(scaley=False)
-                if column == len(datasets) - 1 and row == 0 and len(series) > 1:
+                if column == len(datasets) - 1 and row == 0 and len(series) > 1 and not legend:
                     name_lines(axis, ends, series_styles(series))
             axes[0][column].set_title(dataset)
+        if legend:
+            _legend(figure, series)
     return figure
 
 
@@ -239,55 +249,3 @@ def _numbers(axis: Axes, values: pd.Series, levels: Sequence[str], offset: float
         axis.text(
             *place, f"{number:.2f}", transform=axis.get_yaxis_transform(), fontsize=6.5, color=colour, va="center"
         )
-
-
-def plot_frontier(table: pd.DataFrame) -> Figure:
-    """Draw the loss, logarithmic and least at the top, against FAB: a column a set, a line a series through the means of its levels.
-
-    Bars are one standard deviation over seeds both ways. Where there are both, what is fine-tuned has a row of its own.
-    """
-    datasets = list(dict.fromkeys(table["dataset"]))
-    series = list(dict.fromkeys(table["series"]))
-    untuned = [name for name in series if name.endswith(UNTUNED)]
-    rows = [names for names in ([name for name in series if name not in untuned], untuned) if names]
-    with study_style():
-        figure = Figure(figsize=(2.4 + 3.3 * max(len(datasets), 1.2), 0.9 + 2.4 * len(rows)))
-        axes = figure.subplots(len(rows), len(datasets), squeeze=False, sharex=True, sharey="col")
-        for number, (line, names) in enumerate(zip(axes, rows), 1):
-            styles = series_styles(names)
-            for axis, dataset in zip(line, datasets):
-                for name in names:
-                    here = table[(table["dataset"] == dataset) & (table["series"] == name)]
-                    grouped = here.groupby("level", sort=False)[["fab", "loss_db"]]
-                    means, spreads = grouped.mean().sort_values("fab"), grouped.std().fillna(0.0)
-                    if means.empty:
-                        continue
-                    spreads = spreads.loc[means.index]
-                    drawn = axis.errorbar(
-                        means["fab"],
-                        drawn_at(means["loss_db"]),
-                        bars_of_losses(means["loss_db"], spreads["loss_db"]),
-                        spreads["fab"],
-                        **styles[name],
-                        ms=5,
-                        lw=1.2,
-                        capsize=2,
-                        elinewidth=1,
-                        label=name,
-                    )
-                    for part in (*drawn[1], *drawn[2]):
-                        part.set_alpha(0.45)
-                shown = table[(table["dataset"] == dataset) & table["series"].isin(names)]
-                logarithmic_loss(axis, shown.groupby(["series", "level"])["loss_db"].mean())
-                axis.set(title=dataset, xlabel="FAB (simulated bits)" if number == len(rows) else "")
-            line[0].set_ylabel(LABELS["loss_db"])
-        for column in range(len(datasets)):
-            axes[0][column].invert_yaxis()
-        for line in axes:
-            _own_legend(line[-1])
-    return figure
-
-
-def _own_legend(axis: Axes) -> None:
-    """Name the lines of a row beside its last panel."""
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
