@@ -200,6 +200,7 @@ BEYOND = (
     "networks.sameness",
     "networks.saving",
     "networks.steadiness",
+    "networks.untouched",
     "pictures.bundled",
     "pictures.orientation",
     "pictures.telling",
