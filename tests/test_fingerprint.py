@@ -202,6 +202,7 @@ BEYOND = (
     "networks.steadiness",
     "networks.untouched",
     "pictures.bundled",
+    "pictures.contrast",
     "pictures.orientation",
     "pictures.telling",
     "pictures.writing",

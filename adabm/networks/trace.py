@@ -124,7 +124,7 @@ def _run(network: nn.Module, pictures: Tensor) -> Trace:
     if not isinstance(output, Tensor) or output.dim() != 4:
         raise NetworkError(
             f"{type(network).__name__}: its forward returns {_kind(output)}, not one (N, C, H, W) tensor; "
-            "wrap it in a module that returns the picture alone"
+            "wrap it in a module that returns the picture, or pass a NetworkDescriptor by hand"
         )
     trace.factors = (output.shape[2] / pictures.shape[2], output.shape[3] / pictures.shape[3])
     return trace
