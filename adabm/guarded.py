@@ -17,6 +17,7 @@ from torch.utils.checkpoint import CheckpointError
 from .api import quantize as _quantize
 from .errors import DataError, ImageError, NetworkError
 from .networks import load_network as _load_network
+from .networks.likeness import check_value_range
 from .networks.steadiness import check_steady
 from .networks.usable import check_finite_weights, check_network
 from .pictures.contrast import check_contrast
@@ -106,8 +107,9 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
     """The same of one that takes a network of any kind.
 
     Raises:
-        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, keeps no graph
-            of what it computes where gradients are asked for, or cannot be counted where its multiplications are.
+        NetworkError: it gives another picture each time for the same one, takes pictures of 0 to 255 where 0 to 1 is guessed,
+            computes past its quantized layers, keeps no graph of what it computes where gradients are asked for, or cannot be
+            counted where its multiplications are.
         DataError: the calibration pictures show nothing.
     """
 
@@ -117,7 +119,10 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
             check_network(network)
             check_finite_weights(network)
         check_steady(network)
-        check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
+        descriptor = kwargs.get("descriptor", args[2] if len(args) > 2 else None)
+        check_wrapping(network, descriptor)
+        if descriptor is None:
+            check_value_range(network)
         check_contrast(kwargs.get("images", args[0] if args else None))
         if isinstance(kwargs.get("progress"), (str, Path, Progress)):
             _tell_of_no_progress(kwargs.get("config", args[1] if len(args) > 1 else None))

@@ -194,6 +194,7 @@ BEYOND = (
     "telling_bits",
     "turns",
     "guarded",
+    "networks.likeness",
     "networks.mxnet_params",
     "networks.raw_tensors",
     "networks.reach",

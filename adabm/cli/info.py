@@ -136,10 +136,11 @@ def _full_precision(path: Path, console: Console) -> int:
     from ..metadata import has_digest
     from ..networks import describe
     from ..serialization import file_metadata
-    from .models import load_full_precision
+    from .models import load_full_precision, note_unlike
 
     network = load_full_precision(path)
     descriptor = describe(network)
+    note_unlike(console, path, network, descriptor)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     size = parameters * 4 / 1024
     digest = network_hash(network.state_dict())

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..networks import describe
     from ..networks.backbones import default_backbone, weight_file
     from ..networks.placing import placed
-    from .models import check_channels, computing, load_full_precision
+    from .models import check_channels, computing, load_full_precision, note_unlike
     from .settings import configuration
 
     config, name = configuration(args)
@@ -121,6 +121,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         descriptor = describe(network)
         check_channels(source, descriptor)
         console.say(descriptor.summary())
+        note_unlike(console, source, network, descriptor)
         size = args.patch_size or 96
         sizes = [size, *(s for step in config.recipe.steps if (s := getattr(step, "patch_size", None)))]
         pictures = _read_images(args.images, descriptor.scale if args.high_resolution else None, max(sizes))

@@ -90,7 +90,10 @@ def _recognized(path: Path, state: State, options: dict[str, object]) -> nn.Modu
             "by adabm.networks.register_architecture, with a Reader of such files"
         )
     if options:
-        raise CheckpointError(f"{path}: {network.adabm_facts.name} takes no options; the tensors tell them all")
+        raise CheckpointError(
+            f"{path}: {network.adabm_facts.name} takes no options: {SOURCE} reads them off the tensors, and takes those of its published "
+            "networks that no tensor tells"
+        )
     check_finite(state, path)
     return network
 
