@@ -12,6 +12,7 @@ import adabm
 from adabm.cli import main
 from adabm.errors import NetworkError
 from adabm.networks.likeness import likeness, told_unlike
+from adabm.pictures.writing import write_image
 from helpers.cli_files import smooth
 from helpers.tiny_networks import tiny
 
@@ -69,7 +70,22 @@ def test_networks_that_are_not_trained_are_told():
 def test_the_command_line_warns_of_them(tmp_path, capsys):
     weights, imported = tmp_path / "x.pth", tmp_path / "x.safetensors"
     torch.save(tiny("RRDBNet").state_dict(), weights)
-    for command in (["info", weights], ["import", weights, imported], ["info", "edsr_f32b8_x4"]):
+    picture, made = tmp_path / "LR" / "a.png", tmp_path / "q.safetensors"
+    write_image(picture, smooth(0))
+    quantizing = [
+        "quantize",
+        "--network",
+        weights,
+        "--images",
+        picture.parent,
+        "--output",
+        made,
+        "--recipe",
+        "minmax",
+        "--patch-size",
+        16,
+    ]
+    for command in (quantizing, ["info", weights], ["import", weights, imported], ["info", "edsr_f32b8_x4"]):
         assert main([*map(str, command), "--quiet"]) == 0
         warned = f"adabm: warning: {weights}: what it makes of a smooth picture" in capsys.readouterr().err
-        assert warned == (command[1] == weights)
+        assert warned == (weights in command)

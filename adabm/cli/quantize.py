@@ -121,7 +121,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
         descriptor = describe(network)
         check_channels(source, descriptor)
         console.say(descriptor.summary())
-        note_unlike(console, source, network, descriptor)
         size = args.patch_size or 96
         sizes = [size, *(s for step in config.recipe.steps if (s := getattr(step, "patch_size", None)))]
         pictures = _read_images(args.images, descriptor.scale if args.high_resolution else None, max(sizes))
@@ -165,6 +164,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             check_output(args.output, args.overwrite)  # again: another run may have written it meanwhile
             console.stage(f"writing {args.output}")
             save_quantized(model, args.output, preset=name, seed=args.seed)
+            note_unlike(console, source, network, descriptor)
     report = _report(model, record, steps)
     _show(console, model, report, args.output, seconds)
     console.document(
