@@ -124,3 +124,11 @@ def test_an_output_that_is_no_picture_is_told_as_such():
         adabm.quantize(
             Both("picture").eval(), pictures(), "minmax", dataclasses.replace(described, name="Both"), patch_size=16
         )
+
+
+def test_a_network_that_is_refused_is_left_as_it_was():
+    network = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 12, 3, padding=1))
+    network = nn.Sequential(network, nn.Conv2d(12, 12, 3, padding=1), nn.PixelShuffle(2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    adabm.networks.usable.check_network(network)
+    assert network.training and all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
