@@ -89,3 +89,14 @@ def test_the_command_line_warns_of_them(tmp_path, capsys):
         assert main([*map(str, command), "--quiet"]) == 0
         warned = f"adabm: warning: {weights}: what it makes of a smooth picture" in capsys.readouterr().err
         assert warned == (weights in command)
+
+
+def test_info_tells_the_numbers_that_no_tensor_tells(tmp_path, capsys):
+    torch.save(tiny("EDSR").state_dict(), tmp_path / "x.pth")
+    assert main(["import", str(tmp_path / "x.pth"), str(tmp_path / "x.safetensors"), "--set", "res_scale=0.25"]) == 0
+    assert main(["info", str(tmp_path / "x.safetensors")]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "res_scale = 0.25, img_range = 255.0, rgb_mean = [0.4488, 0.4371, 0.404]\nfull precision, not quantized"
+        in shown
+    )

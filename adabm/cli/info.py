@@ -147,7 +147,7 @@ def _full_precision(path: Path, console: Console) -> int:
     verified = has_digest(file_metadata(path))
     console.result(descriptor.summary())
     console.result(
-        f"full precision, not quantized; {descriptor.channels} channels, {parameters} parameters, size {size:.1f} KiB\n"
+        f"{_built(descriptor)}full precision, not quantized; {descriptor.channels} channels, {parameters} parameters, size {size:.1f} KiB\n"
         f"network sha256 {digest}"
         + ("" if verified else "\nthe file records no sha256 of its content, by which an edit could be told")
     )
@@ -160,6 +160,12 @@ def _full_precision(path: Path, console: Console) -> int:
         }
     )
     return 0
+
+
+def _built(descriptor) -> str:
+    """A line of the network's options, among which are numbers that no tensor tells; none where there are none."""
+    options = ", ".join(f"{name} = {value}" for name, value in descriptor.options.items())
+    return f"built with {options}\n" if options else ""
 
 
 def _identity(descriptor) -> dict:
