@@ -36,6 +36,7 @@ _EXPORTS = {
     "open_engine": "engines.checked",
     "preset": "recipes",
     "quantize": "guarded",
+    "read_pictures": "guarded",
     "read_recipe": "recipes",
     "round_to_uint8": "engines.tiles",
     "save_network": "networks",

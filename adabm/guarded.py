@@ -17,8 +17,12 @@ from torch.utils.checkpoint import CheckpointError
 from .api import quantize as _quantize
 from .errors import DataError, ImageError, NetworkError
 from .networks import load_network as _load_network
+from .networks.likeness import check_value_range
 from .networks.steadiness import check_steady
 from .networks.usable import check_finite_weights, check_network
+from .pictures.contrast import check_contrast
+from .pictures.folders import read_pictures as _read_pictures
+from .pictures.picture import Picture
 from .quantization.complexity import image_complexity as _image_complexity
 from .quantization.model import QuantizedSR
 from .recipes import QuantizationConfig, preset
@@ -28,7 +32,7 @@ from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
 from .surroundings import as_usual
 from .telling_bits import bits_untold, tell_bits
-from .validation import Positive, check_all
+from .validation import Count, File, Positive, check_all
 from .wrapping import called_as_functions, check_wrapping
 
 P = ParamSpec("P")
@@ -103,8 +107,10 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
     """The same of one that takes a network of any kind.
 
     Raises:
-        NetworkError: it gives another picture each time for the same one, computes past its quantized layers, keeps no graph
-            of what it computes where gradients are asked for, or cannot be counted where its multiplications are.
+        NetworkError: it gives another picture each time for the same one, takes pictures of 0 to 255 where 0 to 1 is guessed,
+            computes past its quantized layers, keeps no graph of what it computes where gradients are asked for, or cannot be
+            counted where its multiplications are.
+        DataError: the calibration pictures show nothing.
     """
 
     @functools.wraps(function)
@@ -113,7 +119,11 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
             check_network(network)
             check_finite_weights(network)
         check_steady(network)
-        check_wrapping(network, kwargs.get("descriptor", args[2] if len(args) > 2 else None))
+        descriptor = kwargs.get("descriptor", args[2] if len(args) > 2 else None)
+        check_wrapping(network, descriptor)
+        if descriptor is None:
+            check_value_range(network)
+        check_contrast(kwargs.get("images", args[0] if args else None))
         if isinstance(kwargs.get("progress"), (str, Path, Progress)):
             _tell_of_no_progress(kwargs.get("config", args[1] if len(args) > 1 else None))
         try:
@@ -157,6 +167,18 @@ def _tell_of_no_progress(config: object) -> None:
         config = preset(config if config is not None else "fast")
     if isinstance(config, QuantizationConfig) and (told := config.recipe.nothing_kept) is not None:
         warnings.warn(f"progress: {told}; leave it out", stacklevel=4)
+
+
+def read_pictures(high_folder: str | Path, scale: int, low_folder: str | Path | None = None) -> list[Picture]:
+    """Read the pictures of a folder with ground truth, for :func:`adabm.evaluate`; see :func:`adabm.pictures.folders.read_pictures`.
+
+    Raises:
+        ConfigError: folders that are no paths, or a scale that is no whole number >= 1.
+        ImageError: a picture without partner, of another scale, or unreadable.
+        DataError: two pictures of one name.
+    """
+    check_all(high_folder=(high_folder, File), scale=(scale, Count), low_folder=(low_folder, File | None))
+    return _read_pictures(Path(high_folder), None if low_folder is None else Path(low_folder), scale)
 
 
 def image_complexity(images: Tensor, value_range: float = 255.0) -> Tensor:

@@ -14,9 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from .errors import NetworkError, out_of_memory
 from .networks import NetworkDescriptor, describe
-from .networks.architecture import architecture_of
-from .networks.community import facts_of
 from .networks.trace import SIDE, evaluation_mode
+from .networks.untouched import is_untouched
 from .pictures.padding import fitting_side
 from .quantization.model import QuantizedSR
 from .recipes import preset
@@ -34,8 +33,7 @@ def check_wrapping(network: nn.Module, descriptor: NetworkDescriptor | None = No
         NetworkError: it changes the picture that it is given, returns whole numbers, gives another picture in full precision
             once it is wrapped, passes some of its quantized layers by, or reaches its own where it is copied.
     """
-    known = architecture_of(network)
-    if facts_of(network) is not None or (known is not None and known.file is None):
+    if is_untouched(network):
         return
     try:
         copied = copy.deepcopy(network)
@@ -153,6 +151,10 @@ def _compare(network: nn.Module, descriptor: NetworkDescriptor | None) -> None:
             "it gives another picture, in full precision, once its layers are replaced by ones that can quantize; its code may ask "
             "for their exact class (use isinstance), or read what was set on a layer (set it on the module around it)"
         )
+    if not seen:
+        raise _Refused(
+            "its forward runs none of its layers, so that nothing would be quantized; put back what was replaced"
+        )
     passed = [name for name in model.layers if name in ran and name not in seen]
     if passed:
         raise _Refused(
@@ -184,7 +186,11 @@ def _check_output(output: object, picture: Tensor, given: Tensor) -> None:
             "its forward changes the picture that it is given, which is computed with again; copy it first (x = x - mean in place of "
             "x.sub_(mean))"
         )
-    if isinstance(output, Tensor) and not output.is_floating_point():
+    if not isinstance(output, Tensor):
+        raise _Refused(
+            f"its forward returns a {type(output).__name__}, not a picture; wrap it in a module that returns the picture alone"
+        )
+    if not output.is_floating_point():
         raise _Refused(
             f"its forward returns {str(output.dtype).removeprefix('torch.')}, not floating point; let it return the picture as "
             "it was before rounding"

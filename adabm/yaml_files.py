@@ -108,12 +108,12 @@ class _Check:
 
 
 def _check_number(node: yaml.ScalarNode) -> None:
-    """Refuse numbers that mean something else in YAML 1.1 than to a reader: 010 is 8 there, and 1:30 is 90."""
+    """Refuse numbers that mean something else in YAML 1.1 than to a reader: 010 is 8 there, 1:30 is 90, and 1_0 is 10."""
     if node.tag not in _NUMBERS:
         return
-    digits = re.fullmatch(r"[-+]?0[0-7_]+", node.value)
+    digits = re.fullmatch(r"[-+]?0[0-7]+", node.value)
     read = yaml.safe_load(node.value)
-    if ":" in node.value or (digits and int(node.value.replace("_", "")) != read):
+    if ":" in node.value or "_" in node.value or (digits and int(node.value) != read):
         raise ConfigError(
             f'line {_line(node)}: {node.value} would be read as {read}; write the number that is meant, or "{node.value}" for text'
         )

@@ -132,6 +132,15 @@ def test_a_network_that_was_changed_after_it_was_built_comes_back_as_it_was_or_n
     assert torch.equal(load_quantized(path, network)(pictures(model)), model(pictures(model)))
 
 
+def test_a_block_that_differs_little_in_full_precision_counts_as_changed(path):
+    network = tiny("EDSR")
+    network.body[0].relu = nn.GELU()
+    model = quantized(network)
+    with pytest.warns(UserWarning, match="this EDSR was changed after it was built"):
+        save_quantized(model, path)
+    assert torch.equal(load_quantized(path, network)(pictures(model)), model(pictures(model)))
+
+
 def test_a_model_that_was_changed_after_quantizing_does_not_come_back_without_a_word(path):
     model = quantized()
     model.network.mean = model.network.mean + 0.1

@@ -172,3 +172,12 @@ def test_evaluate_refuses(files, tmp_path, capsys):
     )
     assert "cut.safetensors" in message
     assert run("evaluate", tmp_path / "cut.safetensors", "x.safetensors", "--hr", files / "HR") == 2
+
+
+@pytest.mark.parametrize("name", ["a_x2", "aX2", "a-x2"])
+def test_two_inputs_that_may_be_meant_are_refused(files, tmp_path, capsys, name):
+    write_image(tmp_path / "HR" / "a.png", read_raw(files / "HR" / "p0.png"))
+    for each in ("a", name):
+        write_image(tmp_path / "LR" / f"{each}.png", read_raw(files / "LR" / "p0.png"))
+    line = fails(capsys, "evaluate", files / "q.safetensors", "--hr", tmp_path)
+    assert f"{tmp_path}/LR: a.png and {name}.png may both be the x2 input of a.png; keep one" in line

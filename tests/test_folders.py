@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from adabm.errors import DataError, ImageError
+import adabm
+from adabm.errors import ConfigError, DataError, ImageError
 from adabm.pictures.folders import calibration_images, evaluation_files, evaluation_pictures, read_pictures
 from adabm.pictures.pairs import pair
 from adabm.pictures.resize import downscale
@@ -135,3 +136,13 @@ def test_gray_pictures_are_repeated(tmp_path):
     gray = picture(0)[..., 0]
     write_image(tmp_path / "x.png", gray)
     assert np.array_equal(calibration_images(tmp_path)["x"], np.repeat(gray[..., None], 3, 2))
+
+
+def test_folders_may_be_named_by_texts(tmp_path):
+    write_image(tmp_path / "HR" / "a.png", picture(0))
+    (read,) = adabm.read_pictures(str(tmp_path), 2)
+    assert read.name == "a" and read.scale == 2
+    with pytest.raises(ConfigError, match="scale = '2'"):
+        adabm.read_pictures(tmp_path, "2")
+    with pytest.raises(ConfigError, match="high_folder"):
+        adabm.read_pictures(None, 2)

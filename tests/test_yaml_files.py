@@ -40,6 +40,8 @@ BAD = {
     "? [a]\n: b": "line 1: a key must be text",
     "x:\n  a: 010": "line 2: 010 would be read as 8; write the number that is meant",
     "x: 1:30": "line 1: 1:30 would be read as 90",
+    "x: 1_0": "line 1: 1_0 would be read as 10",
+    "x: [0.0_5]": "line 1: 0.0_5 would be read as 0.05",
     "x: [-0_17]": "line 1: -0_17 would be read as -15",
 }
 

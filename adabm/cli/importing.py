@@ -55,6 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..errors import ConfigError
     from ..networks import describe, import_weights, save_network
     from ..networks.backbones import weight_file
+    from .models import note_unlike
 
     if args.output.suffix != ".safetensors":
         raise ConfigError(f"OUTPUT {args.output}: the name must end in .safetensors")
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     descriptor = describe(network)
     save_network(network, args.output)
     console.say(descriptor.summary())
+    note_unlike(console, source, network, descriptor)
     console.result(f"{args.output}: {descriptor.title} x{descriptor.scale}, full precision")
     console.document(
         {

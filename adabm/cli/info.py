@@ -136,17 +136,18 @@ def _full_precision(path: Path, console: Console) -> int:
     from ..metadata import has_digest
     from ..networks import describe
     from ..serialization import file_metadata
-    from .models import load_full_precision
+    from .models import load_full_precision, note_unlike
 
     network = load_full_precision(path)
     descriptor = describe(network)
+    note_unlike(console, path, network, descriptor)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     size = parameters * 4 / 1024
     digest = network_hash(network.state_dict())
     verified = has_digest(file_metadata(path))
     console.result(descriptor.summary())
     console.result(
-        f"full precision, not quantized; {descriptor.channels} channels, {parameters} parameters, size {size:.1f} KiB\n"
+        f"{_built(descriptor)}full precision, not quantized; {descriptor.channels} channels, {parameters} parameters, size {size:.1f} KiB\n"
         f"network sha256 {digest}"
         + ("" if verified else "\nthe file records no sha256 of its content, by which an edit could be told")
     )
@@ -159,6 +160,12 @@ def _full_precision(path: Path, console: Console) -> int:
         }
     )
     return 0
+
+
+def _built(descriptor) -> str:
+    """A line of the network's options, among which are numbers that no tensor tells; none where there are none."""
+    options = ", ".join(f"{name} = {value}" for name, value in descriptor.options.items())
+    return f"built with {options}\n" if options else ""
 
 
 def _identity(descriptor) -> dict:

@@ -14,8 +14,10 @@ from ..engines.integer.exported import is_exported, read_exported
 from ..engines.simulated import SIMULATED
 from ..errors import ConfigError, EngineError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
+from ..networks.likeness import told_unlike
 from ..quantization.model import QuantizedSR
 from ..serialization import file_metadata
+from .console import Console
 
 
 @contextmanager
@@ -80,6 +82,12 @@ def maps_no_images(engine: Engine) -> bool:
     if (model := shown_model(engine)) is not None:
         return model.image2bit is None
     return isinstance(engine, IntegerEngine) and engine.card["image2bit"] is None
+
+
+def note_unlike(console: Console, path: Path, network: nn.Module, descriptor: NetworkDescriptor) -> None:
+    """Warn of a network in full precision that makes something else of pictures than larger ones."""
+    if (told := told_unlike(network, descriptor)) is not None:
+        console.note(f"warning: {path}: {told} (`adabm import --help` tells which can be given)")
 
 
 def check_channels(path: Path, descriptor: NetworkDescriptor) -> None:

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from ..networks import describe
     from ..networks.backbones import default_backbone, weight_file
     from ..networks.placing import placed
-    from .models import check_channels, computing, load_full_precision
+    from .models import check_channels, computing, load_full_precision, note_unlike
     from .settings import configuration
 
     config, name = configuration(args)
@@ -164,6 +164,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             check_output(args.output, args.overwrite)  # again: another run may have written it meanwhile
             console.stage(f"writing {args.output}")
             save_quantized(model, args.output, preset=name, seed=args.seed)
+            note_unlike(console, source, network, descriptor)
     report = _report(model, record, steps)
     _show(console, model, report, args.output, seconds)
     console.document(

@@ -1,6 +1,7 @@
 """Import weights of other implementations and other file formats."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from .mxnet_params import LIST_MAGIC, read_mxnet_params
 from .raw_tensors import read_raw_tensors
 from .registry import build_network, check_finite, load_weights
 
-_CONTAINERS = ("model_state_dict", "params_ema", "params-ema", "params", "state_dict", "model", "net")
+_CONTAINERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
+_PREFERRED = {"params_ema", "params-ema", "params"}  # BasicSR's, of which the first has precedence
 _MOST_UNPACKED = 100  # times the size of the file
 _PACKED = {getattr(torch, "float4_e2m1fn_x2", None)}  # two numbers a byte, which torch turns into no other type
 _PREFIXES = ("module.", "netG.")  # of nn.DataParallel and of BSRGAN's training code
@@ -41,7 +43,8 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
     Args:
         path: a PyTorch state dict (possibly under ``params_ema``, ``params`` or ``state_dict``, in this
             order of preference; read without running pickled code), a safetensors or MXNet .params file,
-            or a folder of raw tensors (see :func:`read_raw_tensors`).
+            or a folder of raw tensors (see :func:`read_raw_tensors`). Weights of the same network under another
+            name beside them, such as averaged ones, are refused, but ``params`` beside ``params_ema``.
         kind: one of :func:`import_kinds`; guessed from the tensors' names if None.
         options: constructor arguments that take precedence over what the tensors' shapes tell, such as
             ``res_scale`` or ``img_range``.
@@ -87,7 +90,10 @@ def _recognized(path: Path, state: State, options: dict[str, object]) -> nn.Modu
             "by adabm.networks.register_architecture, with a Reader of such files"
         )
     if options:
-        raise CheckpointError(f"{path}: {network.adabm_facts.name} takes no options; the tensors tell them all")
+        raise CheckpointError(
+            f"{path}: {network.adabm_facts.name} takes no options: {SOURCE} reads them off the tensors, and takes those of its published "
+            "networks that no tensor tells"
+        )
     check_finite(state, path)
     return network
 
@@ -158,17 +164,55 @@ def _unwrap(path: Path, found: object) -> dict[str, Tensor]:
     """Return the state dict inside what training code saves around it."""
     for key in _CONTAINERS:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
+            _check_alone(path, key, found)
             found = found[key]
     if not isinstance(found, dict) or not found:
         raise CheckpointError(f"{path}: holds no named tensors but a {type(found).__name__}")
     foreign_entry = next((name for name, value in found.items() if not isinstance(value, Tensor)), None)
     if foreign_entry is not None:
         raise CheckpointError(f"{path}: its entry {foreign_entry!r} is no tensor, so this is not a state dict")
-    state = {str(name): value for name, value in found.items()}
+    return _without_prefix({str(name): value for name, value in found.items()})
+
+
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
+
+
+def _check_alone(path: Path, taken: str, parts: Mapping[object, object]) -> None:
+    """Refuse a file that holds other weights of the same network beside those that would be taken, such as averaged ones.
+
+    ``params`` beside ``params_ema`` pass: which of them is meant is known.
+    """
+    own = _tensors(parts[taken])
+    for name, part in parts.items():
+        if name == taken or {name, taken} <= _PREFERRED or not own:
+            continue
+        other = _tensors(part)
+        alike = own.keys() <= other.keys() and all(own[key].shape == other[key].shape for key in own)
+        if alike and not all(_equal(own[key], other[key]) for key in own):
+            raise CheckpointError(
+                f"{path}: holds two sets of weights of one network, {taken!r} and {name!r}; save the one that is meant alone: "
+                f"torch.save(torch.load({path.name!r})[{name!r}], ...)"
+            )
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    try:
+        return one.dtype == other.dtype and one.equal(other)
+    except (RuntimeError, NotImplementedError):  # of tensors that are not there, or of an odd layout
+        return False
+
+
+def _tensors(part: object) -> dict[str, Tensor]:
+    """The tensors in a part of a file by name, without what the name of a wrapper puts before them."""
+    if not isinstance(part, Mapping):
+        return {}
+    named = {str(name): value for name, value in part.items() if isinstance(value, Tensor)}
+    wrapped = {name: value for name, value in named.items() if name.startswith(_PREFIXES)}
+    return _without_prefix(wrapped or named)  # an averaged model counts what it averaged beside its module
 
 
 def _float32(value: Tensor | np.ndarray) -> Tensor:

@@ -70,7 +70,8 @@ def check_network(network: object) -> None:
                 f"{name_of_all}: {name} has {added}, which quantization would lose; remove it (of weight_norm, spectral_norm and "
                 "prune with the function of torch that removes them), or put it around the layer"
             )
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        # not a weight that is computed, which may count how often it was asked for (spectral_norm)
+        weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
         if isinstance(weight, Tensor) and isinstance(bias, Tensor) and weight.dtype != bias.dtype:
             raise NetworkError(
                 f"{name_of_all}: weight and bias of {name} are {weight.dtype} and {bias.dtype}; give them one type, such as "

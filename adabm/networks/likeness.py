@@ -1,0 +1,89 @@
+"""Whether a network enlarges pictures: what it makes of a smooth one looks like it, unless a number that no tensor tells is wrong."""
+
+import copy
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import NetworkError, out_of_memory
+from ..pictures.padding import fitting_side
+from .describe import describe
+from .descriptor import NetworkDescriptor
+from .trace import evaluation_mode
+from .untouched import is_untouched
+
+UNLIKE = 15.0  # dB; of trained networks 58 to 65 were seen, with a wrong img_range 27
+_ALIKE = 20.0
+_SIDE = 48  # pixels
+_WAVE = 24  # pixels
+_WIDE = 255.0
+
+
+def likeness(network: nn.Module, descriptor: NetworkDescriptor) -> float | None:
+    """Return the PSNR in dB between a smooth picture and the network's output for it, averaged to its size.
+
+    None where its forward fails, or makes pictures of other channels.
+    """
+    like = next(network.parameters(), torch.zeros(()))
+    picture = _waves(descriptor.channels, fitting_side(_SIDE, descriptor.size_multiple, descriptor.minimum_size))
+    try:
+        with evaluation_mode(network), torch.no_grad():
+            output = network((picture * descriptor.value_range).to(like.device, like.dtype))
+            made = F.avg_pool2d(output.float().cpu(), descriptor.scale) / descriptor.value_range
+    except Exception as error:  # whatever foreign code raises
+        if out_of_memory(error):
+            raise
+        return None
+    if made.shape != picture.shape or not made.isfinite().all():
+        return None
+    error = (made - picture).square().mean().item()
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def told_unlike(network: nn.Module, descriptor: NetworkDescriptor) -> str | None:
+    """Say that what a network makes does not look like what it is given, or return None."""
+    found = likeness(network, descriptor)
+    if found is None or found >= UNLIKE:
+        return None
+    return (
+        f"what it makes of a smooth picture of 0 to {descriptor.value_range:g} does not look like it ({found:.1f} dB): its weights are not "
+        "trained, or a number that no tensor tells, such as res_scale, img_range or a mean, is another one than its kind of file has"
+    )
+
+
+def check_value_range(network: nn.Module) -> None:
+    """Refuse a network that this package does not know whose pictures go from 0 to 255, where describing it guesses 0 to 1.
+
+    One that cannot be run passes, since quantizing tells why.
+
+    Raises:
+        NetworkError: with the remedy.
+    """
+    if is_untouched(network):
+        return
+    try:
+        copied = copy.deepcopy(network)
+        with torch.random.fork_rng(devices=[]):
+            described = describe(copied)
+            found = likeness(copied, described)
+            wide = likeness(copied, replace(described, value_range=_WIDE))
+    except Exception as error:  # whatever foreign code raises
+        if out_of_memory(error):
+            raise
+        return
+    if described.value_range < _WIDE and None not in (found, wide) and found < UNLIKE and wide >= _ALIKE:
+        raise NetworkError(
+            f"{described.name}: takes pictures of 0 to 255, not of 0 to {described.value_range:g} as is guessed: only then what it makes looks "
+            f"like what it is given ({wide:.0f} dB, else {found:.0f}); pass adabm.describe(network, value_range=255.0) as the descriptor, or "
+            "register it with a Layout of that value_range"
+        )
+
+
+def _waves(channels: int, side: int) -> Tensor:
+    """A (1, C, side, side) picture from 0.25 to 0.75 of slow waves."""
+    places = torch.arange(side) * (2 * math.pi / _WAVE)
+    phases = torch.arange(channels).view(-1, 1, 1)
+    return (0.5 + 0.25 * torch.sin(places[:, None] + 0.5 * places + phases))[None]
