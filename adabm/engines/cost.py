@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ..errors import NetworkError
 from ..full_precision import FULL_PRECISION_BITS
 from ..quantization.channel_weights import ChannelWeightQuantizer
 from ..quantization.layers import QuantizedLayer, WeightedLayer
@@ -44,13 +45,17 @@ def cost(
 
     Args:
         layer_bits: mean activation bits of each quantized layer as used, e.g. from
-            :func:`adabm.evaluate`; None or an empty mapping counts the network in full precision.
+            :func:`adabm.evaluate`; None or an empty mapping counts the network in full precision. Layers that do not multiply
+            at this output need none.
         macs: of this output, where :func:`macs_for` has counted them, for the same network quantized in the same places.
+
+    Raises:
+        NetworkError: a layer multiplies at this output and has no bits, since no picture reached it.
     """
     macs = macs_for(model, output) if macs is None else macs
     full = FULL_PRECISION_BITS**2
     bitops = sum(
-        count * (_bit_product(model, name, layer_bits) if layer_bits else full) for name, count in macs.items()
+        count * (_bit_product(model, name, layer_bits) if layer_bits else full) for name, count in macs.items() if count
     )
     total = sum(macs.values())
     return Cost(total, float(bitops), bitops / (total * full), size_bits(model, quantized=bool(layer_bits)))
@@ -68,8 +73,17 @@ def _bit_product(model: QuantizedSR, name: str, layer_bits: Mapping[str, float])
         return FULL_PRECISION_BITS**2
     module = model.network.get_submodule(name)
     if isinstance(module, QuantizedProduct):
-        return layer_bits[module.left.name] * layer_bits[module.right.name]
-    return module.weight_bits * layer_bits[module.name]
+        return _used(layer_bits, module.left.name) * _used(layer_bits, module.right.name)
+    return module.weight_bits * _used(layer_bits, module.name)
+
+
+def _used(layer_bits: Mapping[str, float], name: str) -> float:
+    if name not in layer_bits:
+        raise NetworkError(
+            f"{name}: multiplies at the size for which the cost is counted, but in none of the pictures, so that its bits are not known; "
+            "give the bits of a picture that reaches it, such as a larger one"
+        )
+    return layer_bits[name]
 
 
 def size_bits(model: QuantizedSR, quantized: bool = True) -> int:

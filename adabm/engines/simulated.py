@@ -14,6 +14,7 @@ from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
 from ..recipes import preset
 from ..serialization import file_metadata
+from .given import check_pictures
 from .protocol import Engine, EngineOutput, lacking
 from .registry import engine
 
@@ -54,8 +55,10 @@ class SimulatedEngine:
         """See :class:`adabm.engines.protocol.Engine`.
 
         Raises:
-            NetworkError: the model is not calibrated.
+            ImageError: no such pictures.
+            NetworkError: the model is not calibrated, or another thread is using it.
         """
+        check_pictures(pictures, self.channels)
         value_range = self.model.descriptor.value_range
         batch = to_batch(pictures, value_range, next(self.model.parameters()))
         with self.model.full_precision() if self.full_precision else nullcontext():

@@ -6,15 +6,18 @@ from torch import Tensor
 from ..errors import ConfigError
 
 _SAMPLE = 1 << 14  # values that candidates are compared on
+LEAST_WIDTH = 1e-30  # whose parts, the steps of 16 bits, are still told apart in single precision
 _COUNTED = 1 << 24  # as far as single precision, in which histograms are counted, counts by ones
 
 
 def end_above(lower: Tensor, upper: Tensor, least: float = 1e-6) -> Tensor:
     """Return the upper end of a range, raised if it collapsed (a constant input) so that the range can divide.
 
+    It has collapsed where its width is lost beside its ends; small values alone, which a later layer may enlarge, are none.
+
     Args:
         lower, upper: (1,) ends.
-        least: width, as a share of the upper end's size, of 1 at least.
+        least: width, as a share of the greater end's size; a range that collapsed gets as much of its upper end's, of 1 at least.
 
     Raises:
         ConfigError: the upper end lies below the lower one.
@@ -22,7 +25,8 @@ def end_above(lower: Tensor, upper: Tensor, least: float = 1e-6) -> Tensor:
     smallest = least * torch.maximum(upper.abs(), torch.ones_like(upper))
     if (lower > upper + smallest).any():
         raise ConfigError(f"a range from {lower.item():g} to {upper.item():g} is empty; give the lower end first")
-    return torch.maximum(upper, lower + smallest)
+    lost = (least * torch.maximum(lower.abs(), upper.abs())).clamp_min(max(LEAST_WIDTH, torch.finfo(upper.dtype).tiny))
+    return torch.where(upper - lower > lost, upper, torch.maximum(upper, lower + smallest))
 
 
 @torch.no_grad()
@@ -37,6 +41,8 @@ def least_error(
         bits: of the grid, 2^bits levels from one end to the other.
         some: look at every so many of the values, always the same; else at all, so that few great ones are not missed.
     """
+    if lowers.dtype in (torch.float16, torch.bfloat16):  # the square of a step would be lost there
+        lowers, uppers = lowers.float(), uppers.float()
     seen = sampled(values) if some else values.detach().flatten().float()
     steps = 2.0**bits - 1
     errors = []

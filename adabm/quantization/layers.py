@@ -11,6 +11,7 @@ from ..errors import NetworkError
 from ..networks import Role
 from .bit_mapping import Layer2Bit
 from .bit_rule import Policy, bits_for
+from .one_thread import OneThread
 from .quantizers import ActivationQuantizer, Scratch, WeightQuantizer
 
 
@@ -26,6 +27,7 @@ class BitContext:
         scratch: memory for the quantized input of one convolution after the other, where no gradients are asked for.
         visitor: called with (layer, input as its quantizer sees it) before a layer computes; calibration and clipping.
         bits: activation bits used by each layer in the pass, (N,) or (1,), by layer name.
+        threads: lets one thread at a time make a pass, or change how passes are made.
     """
 
     quantizing: bool = True
@@ -35,6 +37,7 @@ class BitContext:
     scratch: Scratch = field(default_factory=Scratch)
     visitor: Callable[["QuantizedLayer", Tensor], None] | None = None
     bits: dict[str, Tensor] = field(default_factory=dict)
+    threads: OneThread = field(default_factory=OneThread)
 
 
 @dataclass(frozen=True)

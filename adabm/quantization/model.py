@@ -18,6 +18,7 @@ from ..networks.usable import check_network
 from .bit_mapping import Image2Bit
 from .bit_rule import Policy, counts_in_average, feature_average_bits, policy_of
 from .complexity import image_complexity
+from .given import check_images
 from .layers import BitContext, Bits, QuantizedConv2d, QuantizedLayer, QuantizedLinear
 from .products import QuantizedAttention, QuantizedProduct, quantize_products, quantized_layers
 
@@ -165,6 +166,7 @@ class QuantizedSR(nn.Module):
     @contextmanager
     def full_precision(self) -> Iterator[None]:
         """Run the wrapped network in full precision inside the ``with`` block."""
+        self.context.threads.check()
         before, self.context.quantizing = self.context.quantizing, False
         try:
             yield
@@ -174,6 +176,7 @@ class QuantizedSR(nn.Module):
     @contextmanager
     def computing(self, kind: torch.dtype | None) -> Iterator[None]:
         """Let convolutions but the first and last compute in the type ``kind`` inside the block; None: as features come."""
+        self.context.threads.check()
         before, self.context.computing = self.context.computing, kind
         try:
             yield
@@ -183,6 +186,7 @@ class QuantizedSR(nn.Module):
     @contextmanager
     def visiting(self, visitor: Callable[[QuantizedLayer, Tensor], None]) -> Iterator[None]:
         """Call ``visitor(layer, input)`` before each quantized layer inside the ``with`` block."""
+        self.context.threads.check()
         before, self.context.visitor = self.context.visitor, visitor
         try:
             yield
@@ -194,7 +198,17 @@ class QuantizedSR(nn.Module):
         return self.infer(images).image
 
     def infer(self, images: Tensor, blocks: bool = False) -> SROutput:
-        """Upscale images and tell the bits that were used; with ``blocks`` also block outputs."""
+        """Upscale images and tell the bits that were used; with ``blocks`` also block outputs.
+
+        Raises:
+            ImageError: images of another shape or type than the network takes.
+            NetworkError: the model is not calibrated, or another thread is using it.
+        """
+        with self.context.threads.alone():
+            return self._inferred(images, blocks)
+
+    def _inferred(self, images: Tensor, blocks: bool) -> SROutput:
+        check_images(images, self.descriptor.channels, self.dtype)
         if self.context.quantizing and not self.calibrated:
             raise NetworkError("the model is not calibrated: call adabm.calibrate(model, batches) first")
         captured: list[Tensor] = []

@@ -39,6 +39,8 @@ class PiecewiseQuantizer(nn.Module):
         return self.domain.inverse(self._rounded(self.domain(x), bits))
 
     def _rounded(self, x: Tensor, bits: float) -> Tensor:
+        if x.dtype in (torch.float16, torch.bfloat16):  # the grids themselves need more precision than these have
+            return self._rounded(x.float(), bits).to(x.dtype)
         (least, greatest), (low, high) = self.ends.split(1), self.dense.split(1)
         below = low - least
         # the dense region cut out, so that the rest is one range, with one grid

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..full_precision import FULL_PRECISION_BITS
-from .bounds import end_above
+from .bounds import LEAST_WIDTH, end_above
 from .memory import dense_format
 from .tunable import Tunable, keep_apart
 
@@ -241,7 +241,8 @@ class WeightQuantizer(nn.Module):
     @torch.no_grad()
     def set_scale(self, scale: Tensor) -> None:
         """Set the half-width; an all-zero weight gets a tiny one so that it can divide."""
-        self.scale.copy_(scale.clamp_min(max(1e-12, torch.finfo(self.scale.dtype).tiny)))
+        scale, tiny = scale.to(self.scale), torch.finfo(self.scale.dtype).tiny
+        self.scale.copy_(torch.where(scale > max(LEAST_WIDTH, tiny), scale, max(1e-12, tiny)))
 
     def tunables(self) -> Iterator[Tunable]:
         """s, which must stay positive."""

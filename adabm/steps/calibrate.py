@@ -1,5 +1,6 @@
 """Step ``calibrate``: ranges of activations and weights (method section 3)."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -99,4 +100,11 @@ class _Ranges(Watcher):
             layer.weight_quantizer.set_scale(observe_weight(weight, settings.weight, bits, settings.percentile))
 
     def finish(self, record: CalibrationRecord) -> None:
+        if missed := [name for name in self.model.layers if name not in self.seen]:
+            more = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+            warnings.warn(
+                f"no calibration patch reached the layer {missed[0]!r}{more}, whose range nothing was measured for: pictures that reach it "
+                "come out wrong; take patches that do, or give it the role 'skip' in a NetworkDescriptor",
+                stacklevel=2,
+            )
         self.model.calibrated, self.model.clipped = True, False

@@ -108,7 +108,8 @@ class _Mappings(Watcher):
             self.model.image2bit.set_thresholds(*(t.view(1) for t in self.thresholds))
         sigma = {name: float(torch.stack(values).mean()) for name, values in self.sensitivities.items()}
         record.sensitivities.update(sigma)
-        adaptive = [layer for layer in self.model.layers.values() if layer.layer2bit is not None]
+        # a layer that no patch reached, of which the step that sets ranges warns, gets neither a bit more nor less
+        adaptive = [layer for name, layer in self.model.layers.items() if layer.layer2bit is not None and name in sigma]
         if not adaptive:
             return
         of_adaptive = torch.tensor([sigma[layer.name] for layer in adaptive], dtype=torch.float64)

@@ -75,8 +75,8 @@ class _Bounds(Watcher):
 
 def searched(x: Tensor, bits: int, settings: SearchBounds) -> tuple[Tensor, Tensor]:
     """Return the bounds (lower, upper) of values of any shape, one-element tensors."""
-    least, greatest = torch.aminmax(x)
-    width, shares = greatest - least, _shares(settings.points).to(x)
+    least, greatest = (end if x.dtype == torch.float64 else end.float() for end in torch.aminmax(x))
+    width, shares = greatest - least, _shares(settings.points).to(least)
     if least >= -settings.one_sided * greatest:
         return least_error(x, least.expand(len(shares)), least + width * shares, bits)
     middle = (least + greatest) / 2

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,7 @@ from .workspace import TuningStep
 _IsSettings = Annotated[TuningSettings | None, "settings such as adabm.FineTuningConfig(), or null"]
 _IsProgress = Annotated[str | Path | Progress | None, "the path of a file, or null"]
 _WINDOW = 10  # steps over which a loss is averaged before it is called diverging
+_WORSE = 2  # times the loss before the first step: what is told at the end
 
 
 class FineTuner:
@@ -187,7 +189,8 @@ def fine_tune(
     begin = 0
     if state is not None:
         begin, steps = state["round"], [TuningStep(*values) for values in state["steps"]]
-        for _ in steps:
+        first = _next(stream)
+        for _ in steps[1:]:
             _next(stream)
         kept.check_batches()
         model.load_state_dict(state["model"])
@@ -226,7 +229,24 @@ def fine_tune(
                     round=index + 1, model=good, tuner=tuner.state_dict(), steps=[dataclasses.astuple(s) for s in steps]
                 )
             )
+    if steps:
+        _tell_worse(tuner, first, steps[0])
+    for parameter in model.parameters():
+        parameter.grad = None
     return steps
+
+
+@torch.no_grad()
+def _tell_worse(tuner: FineTuner, first: Tensor, before: TuningStep) -> None:
+    """Warn where the loss on the first batch is far greater than before the first step: no round of a group shows that alone."""
+    losses, _ = tuner.losses(first)
+    found, was = float(losses.pixel + losses.structure), before.pixel + before.structure
+    if not found <= _WORSE * was:
+        warnings.warn(
+            f"fine-tuning led the model away from the full-precision network: the loss on its first batch is {found:.4g}, before it was "
+            f"{was:.4g}. Use 'adabm-relative', lower learning rates (tune.lr_weight, tune.lr_activation), or leave the step 'tune' out",
+            stacklevel=3,
+        )
 
 
 class _DivergenceGuard:

@@ -20,6 +20,7 @@ from ...quantization.model import IsModel, QuantizedSR
 from ...surroundings import as_usual
 from ...turns import turn
 from ...validation import check
+from ..given import check_pictures
 from ..protocol import EngineOutput
 from .agreement import Run, agreeing, check_agreement
 from .exported import Exported, card_of, is_exported, read_exported
@@ -69,7 +70,12 @@ class IntegerEngine:
     @as_usual
     @torch.no_grad()
     def upscale(self, pictures: np.ndarray) -> EngineOutput:
-        """See :class:`adabm.engines.protocol.Engine`; one picture after the other, whichever thread asks."""
+        """See :class:`adabm.engines.protocol.Engine`; one picture after the other, whichever thread asks.
+
+        Raises:
+            ImageError: no such pictures.
+        """
+        check_pictures(pictures, self.channels)
         with turn(self):
             return self._upscaled(pictures)
 
