@@ -39,7 +39,7 @@ def advice(found: Sequence[Moved]) -> str:
         dear = [moved for moved in rest if _dear(moved)]
         if dear:
             texts.append(
-                f"give all images the base bits{_places(dear, found)}, {_bits(dear[0]).replace('more', 'fewer')} than the released thresholds "
+                f"give all images the base bits{_places(dear, found)}, {least_to_most(map(_more_bits, dear))} bits fewer than the released thresholds "
                 f"give, which gain nothing clear ({several([moved.base.told() for moved in dear])})"
             )
         rest = [moved for moved in rest if moved not in dear]
@@ -63,7 +63,7 @@ def advice(found: Sequence[Moved]) -> str:
 def _worth(here: Sequence[Moved]) -> str:
     """What the released thresholds of images give over all images at the base bits; nothing where that was not measured."""
     gains = [moved.base.mean for moved in here if moved.base is not None]
-    more = [moved.fab[RELEASED[moved.which]] - moved.base_fab for moved in here if moved.base is not None]
+    more = [_more_bits(moved) for moved in here if moved.base is not None]
     if not gains:
         return ""
     return f" (over all at the base bits {least_to_most(gains, '+z.2f')} dB for {least_to_most(more, '+z.2f')} bits)"
@@ -71,7 +71,7 @@ def _worth(here: Sequence[Moved]) -> str:
 
 def _dear(moved: Moved) -> bool:
     """Whether the released thresholds of images have more bits than all at the base, and no more PSNR beyond doubt."""
-    if moved.base is None or moved.seeds == 1 or moved.fab[RELEASED[moved.which]] - moved.base_fab < _BIT:
+    if moved.base is None or moved.seeds == 1 or _more_bits(moved) < _BIT:
         return False
     return not (moved.base.sure and moved.base.mean > 0)
 
@@ -168,8 +168,12 @@ def even(found: Sequence[Moved]) -> str:
 
 def _bits(moved: Moved) -> str:
     """How many bits more the released thresholds of images have than all images at the base bits."""
-    more = moved.fab[RELEASED[moved.which]] - moved.base_fab
+    more = _more_bits(moved)
     return f"{abs(more):.2f} bits {'more' if more >= 0 else 'fewer'}"
+
+
+def _more_bits(moved: Moved) -> float:
+    return moved.fab[RELEASED[moved.which]] - moved.base_fab
 
 
 def verdict(found: Sequence[Moved]) -> str:
