@@ -245,7 +245,7 @@ def _tell_worse(tuner: FineTuner, first: Tensor, before: TuningStep) -> None:
         warnings.warn(
             f"fine-tuning led the model away from the full-precision network: the loss on its first batch is {found:.4g}, before it was "
             f"{was:.4g}. Use 'adabm-relative', lower learning rates (tune.lr_weight, tune.lr_activation), or leave the step 'tune' out",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
