@@ -96,11 +96,12 @@ class Beside(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         mean = x.mean() if self.kind == "mean" else x.mean((1, 2, 3), keepdim=True)
+        mean = x.max() if self.kind == "largest" else mean
         y = self.tail(self.norm(self.body(self.head(x - mean)))) + mean
         return y * (len(x) if self.kind == "count" else 1)
 
 
-@pytest.mark.parametrize("kind", ["mean", "count", "normalization"])
+@pytest.mark.parametrize("kind", ["mean", "count", "largest", "normalization"])
 def test_pictures_that_depend_on_the_batch_are_refused(kind):
     with pytest.raises(
         NetworkError, match="Beside: .*where a second one stands in the batch.*compute each picture by itself"

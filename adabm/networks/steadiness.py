@@ -65,9 +65,9 @@ def _run_twice(network: nn.Module) -> tuple[str | None, bool, bool]:
 
 
 def _is_alone(network: Callable[[Tensor], Tensor], output: Tensor, picture: Tensor, other: Tensor) -> bool:
-    """Whether ``output`` is what comes of a picture beside another, much darker one, too; a network of one picture at a time passes."""
+    """Whether ``output`` is what comes of a picture between a darker and a brighter one, too; a network of one picture at a time passes."""
     try:
-        beside = network(torch.cat([other / 4, picture]))[1:]
+        beside = network(torch.cat([other / 4, picture, 1.5 * other]))[1:2]
     except Exception as error:  # whatever foreign code raises; quantizing tells it
         if out_of_memory(error):
             raise
