@@ -1,13 +1,14 @@
 """How much fine-tuning: gains, steps, turns and losses, told from tables whose answer is known."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from adabm.errors import ConfigError
 from adabm.study import Effort, Run
-from adabm.study.answers import fine_tuning
+from adabm.study.answers import fine_tuning, tuning_advice
 from adabm.study.answers.asked import open_asked
 from adabm.study.answers.significance import Difference
 from adabm.study.answers.tuning_outcomes import (
@@ -122,8 +123,7 @@ def test_the_answer_covers_all_networks():
     )
     assert "This is one network" not in rule
     assert advice == (
-        "*In practice:* take 5 steps on EDSR-baseline; leave fine-tuning out on SRResNet and DAT-light, at the learning rates that the page "
-        "of fine-tuning has in a table."
+        "*In practice:* take 5 steps on EDSR-baseline, at a learning rate of 0.01; leave fine-tuning out on SRResNet and DAT-light."
     )
     assert [cells(advised, row)[:4] for row in range(3)] == [
         ["EDSR-baseline", "5 steps", "0.01", "+10.00 dB"],
@@ -379,6 +379,14 @@ def test_a_network_without_a_run_is_refused(root):
         fine_tuning.trials(networks(runs)[1], 2, runs, [2])
 
 
+def test_rates_of_networks_that_differ_are_named():
+    rates = {("a", "run"): "0.01", ("b", "run"): "0.001", ("c", "run"): "0.01"}
+    of = {"run": SimpleNamespace(seeds=2, end=30.0, last=5, helps=True, falls=False, rising=False, enough=5)}
+    assert tuning_advice.advice(dict.fromkeys("abc", of), rates) == (
+        "take 5 steps on a, b and c, at a learning rate of 0.01 on a and c and 0.001 on b."
+    )
+
+
 def test_what_is_lost_again_by_the_last_step_is_told():
     falls = table({0: 20.0, 5: 20.4, 10: 20.05}, seeds=(0, 1))
     falls.loc[(falls["level"] == "5") & (falls["seed"] == 1), "psnr_y_db"] += 0.1
@@ -388,10 +396,7 @@ def test_what_is_lost_again_by_the_last_step_is_told():
         "What ends best on EDSR-baseline had gained more at step 5, chosen by looking: +0.45 ± 0.07 dB, then -0.40 ± 0.07 dB in the turn of "
         "activation ranges."
     )
-    assert (
-        "take 10 steps on SRResNet; at most 5 on EDSR-baseline, at the learning rates that the page of fine-tuning has in a table."
-        in advice
-    )
+    assert "take 10 steps on SRResNet; at most 5 on EDSR-baseline, at a learning rate of 0.01." in advice
     assert cells(advised, 0)[:4] == ["EDSR-baseline", "at most 5 steps, chosen by looking", "0.01", "+0.45 ± 0.07 dB"]
     alone = told(falls)
     assert "take at most 5 steps, chosen by looking: by step 10 less of the gain is left." in alone[-2]

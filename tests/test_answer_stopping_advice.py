@@ -62,7 +62,7 @@ def test_what_the_lowest_loss_gains_is_told_by_network_and_what_stopping_gives_u
     both = pd.concat([late, traces([28, 29, 30, 30, 30, 30], [3, 2, 1, 1, 1, 1], backbone="other")])
     assert advice(both).startswith(
         f"{FROM_RELEASED}on net keep the state of the lowest held-out loss; on other stop after 2 rounds without a lower held-out loss and keep "
-        "the state of the lowest, to save steps alone."
+        "the state of the lowest, which saves steps and gains no dB clearly."
     )
     assert advice(late).startswith(
         f"{FROM_RELEASED}hold some calibration pictures out, fine-tune as long as their loss may still fall and keep the state of "

@@ -58,6 +58,20 @@ def test_the_released_thresholds_of_images_are_compared_with_the_base_bits(even,
     assert told in advice
 
 
+@pytest.mark.parametrize(
+    "more, bought",
+    [((33.0, 33.1, 33.2), False), ((34.6, 34.7, 34.8), True)],  # a bit more for all: 0.2 bits give 0.8, or 1.12 dB
+)
+def test_what_further_bits_give_anyway_is_no_reason_for_the_released_thresholds(more, bought):
+    alike = [((28.0, 28.1, 28.2), 3.0), ((29.0, 29.1, 29.2), 4.0), (more, 5.0)]
+    starts = [row for name, (psnr, fab) in zip(ALIKE.values(), alike) for row in begun("images", name, psnr, fab)]
+    levels = {level: tuple(29.99 + seed / 10 + 0.01 * seed for seed in range(3)) for level in ("0", "10")}
+    advice = thresholds.conclusion(study_table([FULL, *rows(levels, fab=EVEN), *starts]))[1]
+    told = "give all images the base bits: what the released thresholds give over them (+1.00 dB) is no more than their 0.20 bits more give when dealt blindly"
+    assert (told in advice) == bought, advice
+    assert ("keep the released 10 for images" in advice) != bought
+
+
 def test_how_a_method_fine_tunes():
     told = lambda changes, rounds: thresholds.told_tuning(
         dict(method="adabm-own-bits", changes=changes), "W4A4 FQ", Effort(96, 1, rounds, 1)

@@ -35,8 +35,11 @@ def advice(found: Sequence[Gain], bits: pd.DataFrame) -> str:
     told: list[str] = []
     for of in ways.values():
         told.append(_told(of, bits["backbone"].nunique() == 1, "; ".join(told)))
+    targets = list(dict.fromkeys(bits["target"]))
+    budget = f"a budget of {targets[0]:g} bits" if len(targets) > 1 else "a budget of bits"
+    others = "".join(_at_another(bits, target, list(ways)) for target in targets[1:])
     return (
-        f"To meet a budget of bits, {several(told)}: {_why([way for of in ways.values() for way in of])}.{_beside(bits, ways)} "
+        f"To meet {budget}, {several(told)}: {_why([way for of in ways.values() for way in of])}.{_beside(bits, ways)}{others} "
         "Whether bits should follow images at all is told on the page of complexity."
     )
 
@@ -52,12 +55,32 @@ class _Way:
 
 
 def _way(network: str, off: pd.Series, gained: Mapping[str, float]) -> _Way:
-    off = off[[method for method in off.index if targeted(method) or method == QUANTILES]]
+    off = _meeting(off)
     near = off[off <= off.min() + _NEAR]
     helping = [method for method in near.index if method in gained and targeted(method)]
     untuned = QUANTILES if QUANTILES in near else near.idxmin()
     method = max(helping, key=lambda method: gained[method]) if helping else untuned
     return _Way(network, method, float(off[method]), gained.get(method))
+
+
+def _meeting(off: pd.Series) -> pd.Series:
+    """Those of ways that are made to meet a target and that may be chosen without the pictures of the set."""
+    return off[[method for method in off.index if targeted(method) or method == QUANTILES]]
+
+
+def _at_another(bits: pd.DataFrame, target: float, advised: Sequence[str]) -> str:
+    """Tell which way ends nearest to a target behind the first, where what is advised for the first ends farther off there."""
+    off = _meeting(sets_off(bits, target))
+    if off.empty:
+        return ""
+    nearest = off.idxmin()
+    rest = [method for method in advised if method in off and off[method] > off[nearest] + _NEAR]
+    if not rest:
+        return ""
+    loss = "the bit loss of " if weighted(nearest) else ""
+    told = [f"{short(method)} {'miss' if method == QUANTILES else 'misses'} it by {off[method]:.2f}" for method in rest]
+    mean = ", in the mean of the networks" * (bits["backbone"].nunique() > 1)
+    return f" For {target:g} bits take {loss}{short(nearest)}, off by {off[nearest]:.2f}: {several(told)}{mean}."
 
 
 def _told(of: Sequence[_Way], alone: bool, before: str) -> str:

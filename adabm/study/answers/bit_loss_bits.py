@@ -26,9 +26,10 @@ def on_sets(bits: pd.DataFrame, method: str) -> float:
     return float(here["fab"].mean())
 
 
-def sets_off(bits: pd.DataFrame) -> pd.Series:
-    """By method, how far the FAB of a set's whole pictures is from the first target, either way, in bits: mean of sets and runs."""
-    sets = bits[(bits["where"] != CALIBRATION) & (bits["target"] == bits["target"].iloc[0])]
+def sets_off(bits: pd.DataFrame, target: float | None = None) -> pd.Series:
+    """By method, how far the FAB of a set's whole pictures is from a target (None: the first), either way, in bits: mean of sets and runs."""
+    target = bits["target"].iloc[0] if target is None else target
+    sets = bits[(bits["where"] != CALIBRATION) & (bits["target"] == target)]
     return (sets["fab"] - sets["target"]).abs().groupby(sets["method"]).mean()
 
 

@@ -1,5 +1,7 @@
 """At which bits a range found for others clearly costs something, and from which on that of the most bits does."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from ..tables.wording import several
@@ -62,4 +64,20 @@ def advised_bits(units: pd.DataFrame) -> str:
         if needed == below and len(below) > 1
         else f"{several([str(used) for used in needed])} bits"
     )
-    return f"At {at} search ranges of activations at the bits that are used{f'; from {good} bits up those found for {bits.max()} suffice' if good else ''}. "
+    up = f"; from {good} bits up those found for {bits.max()} suffice" if good else ""
+    return f"At {at} search ranges of activations at the bits that are used{_better_still(units, needed)}{up}. "
+
+
+def _better_still(units: pd.DataFrame, needed: Sequence[int]) -> str:
+    """At which of these bits the range of others is clearly better than the matched one, and by how much, in brackets."""
+    cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
+    told = []
+    for used in needed:
+        of = cost[used].idxmin()
+        if cost.loc[of, used] < -LITTLE and clear(
+            values, *((f"found for {bits} bits", str(used)) for bits in (of, used))
+        ):
+            told.append(
+                f"at {used} that of {of} bits is better still, by {-cost.loc[of, used]:.1f} dB to the full-precision output"
+            )
+    return f" ({several(told)})" if told else ""

@@ -225,7 +225,7 @@ def _parts(pools: Sequence[Lost]) -> list[str]:
         parts = [_part(group) for group in groups if group]
         equal = (
             "With the same bits for all images and layers FAB is equal, and only ranges differ. "
-            f"There {series} loses {several(parts)}. Told are the pools that clearly hurt it at bits of its own."
+            f"There {series} loses {several(parts)}. Only pools that clearly hurt it at bits of its own are told here."
             if parts
             else ""
         )

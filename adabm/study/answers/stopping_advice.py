@@ -71,7 +71,7 @@ def _by_network(start: Start, patience: int, chosen: Mapping[str, str]) -> str:
     rule = f"stop after {patience} rounds without a lower held-out loss and keep the state of the lowest"
     words = {
         _KEEP: rule if preferred(start.found) == "rule_db" else "keep the state of the lowest held-out loss",
-        _SAVE: f"{rule}, to save steps alone",
+        _SAVE: f"{rule}, which saves steps and gains no dB clearly",
         _LAST: "take the last step",
         _NONE: f"do not fine-tune at learning rate {_rate(start)}",
     }

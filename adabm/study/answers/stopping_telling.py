@@ -253,5 +253,5 @@ def _saved(found: pd.DataFrame, patience: int) -> str:
     lowest, ruled = (_against_last(found, column) for column in ("lowest_db", "rule_db"))
     return (
         f"Against the last step, keeping the lowest loss of all steps gives {lowest}. Stopping early, after {patience} rounds "
-        f"without a lower loss, saves {saved:.0%} of the steps in {told_count(len(found), 'run')} and gives {'the same' if ruled == lowest else ruled}."
+        f"without a lower loss, saves {saved:.0%} of the steps in {told_count(len(found), 'run')} and gives {'what that gives' if ruled == lowest else ruled}."
     )

@@ -26,8 +26,13 @@ def _parts(found: Sequence[Moved]) -> dict[str, list[Moved]]:
     return {which: here for which, here in parts.items() if here}
 
 
-def advice(found: Sequence[Moved]) -> str:
-    """Tell of one method which percentiles to take, and where constants do better."""
+def advice(found: Sequence[Moved], dealt: Sequence[Dealt] = ()) -> str:
+    """Tell of one method which percentiles to take, and where constants do better.
+
+    Args:
+        dealt: what its thresholds of images give over the same FAB dealt blindly.
+    """
+    blindly = {of.network: of.gain for of in dealt if of.start == str(RELEASED[IMAGES])}
     texts = []
     for which, here in _parts(found).items():
         better = [moved for moved in here if moved.lost.sure]
@@ -43,8 +48,17 @@ def advice(found: Sequence[Moved]) -> str:
                 f"give, which gain nothing clear ({several([moved.base.told() for moved in dear])})"
             )
         rest = [moved for moved in rest if moved not in dear]
+        bought = [moved for moved in rest if which == IMAGES and _bought(moved, blindly.get(moved.network))]
+        if bought:
+            gains, bits = ([of(moved) for moved in bought] for of in (lambda moved: moved.base.mean, _more_bits))
+            given = f"{least_to_most(gains, '+z.2f')} dB"
+            texts.append(
+                f"give all images the base bits{_places(bought, found)}: what the released thresholds give over them ({given}) is no "
+                f"more than their {least_to_most(bits)} bits more give when dealt blindly"
+            )
+        rest = [moved for moved in rest if moved not in bought]
         if rest:
-            place = _places(rest, found) if better or dear else ""
+            place = _places(rest, found) if better or dear or bought else ""
             texts.append(f"keep the released {RELEASED[which]} for {which}{place}{_worth(rest)}{_WHETHER[which]}")
         constant = [
             moved
@@ -74,6 +88,13 @@ def _dear(moved: Moved) -> bool:
     if moved.base is None or moved.seeds == 1 or _more_bits(moved) < _BIT:
         return False
     return not (moved.base.sure and moved.base.mean > 0)
+
+
+def _bought(moved: Moved, blindly: Difference | None) -> bool:
+    """Whether what the released thresholds of images give over the base bits is not clearly more than their further bits give anyway."""
+    if moved.base is None or blindly is None or moved.seeds == 1 or _more_bits(moved) < _BIT:
+        return False
+    return not (blindly.sure and blindly.mean > 0)
 
 
 def _advised(moved: Moved) -> str:

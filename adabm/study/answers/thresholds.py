@@ -89,7 +89,7 @@ def conclusion(table: pd.DataFrame, tunings: Mapping[str, str] | None = None) ->
     return [
         " ".join([answer(matters(main)), *filter(None, told)]),
         *tell_diverged(named(table)),
-        practice(advice(main)),
+        practice(advice(main, [of for of in dealt if of.name == found[0].name])),
         *evidence([row for moved in found for row in rows(moved)]),
         *(evidence(rows_blind(dealt)) if dealt else []),
     ]

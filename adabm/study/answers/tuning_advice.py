@@ -9,7 +9,7 @@ from .tuning_turns import group_name, trains_one_group
 
 
 def advice(ended: Ended, rates: Mapping[tuple[str, str], str], own_bits: bool = False) -> str:
-    """Where to stop, at which learning rate, and where to leave fine-tuning out; of several networks a table tells steps and rates.
+    """Where to stop, at which learning rate, and where to leave fine-tuning out; of several networks a table tells steps and gains.
 
     Args:
         rates: the learning rate of each network and run.
@@ -32,10 +32,19 @@ def advice(ended: Ended, rates: Mapping[tuple[str, str], str], own_bits: bool = 
         texts.append(
             f"at most {steps} on {several(falling)}" if helping else f"take at most {steps} steps on {several(falling)}"
         )
-    if leave:
-        texts.append(f"leave fine-tuning out on {several(leave)}")
-    rate = ", at the learning rates that the page of fine-tuning has in a table" * bool(helping or falling)
-    return f"{start}{'; '.join(texts)}{rate}."
+    told = "; ".join(texts) + _told_rates({name: rates[name, best_run(ended[name])] for name in [*helping, *falling]})
+    without = f"leave fine-tuning out on {several(leave)}" if leave else ""
+    return f"{start}{'; '.join(filter(None, (told, without)))}."
+
+
+def _told_rates(rates: Mapping[str, str]) -> str:
+    """At which learning rate on which networks."""
+    by_rate: dict[str, list[str]] = {}
+    for name, rate in rates.items():
+        by_rate.setdefault(rate, []).append(name)
+    if len(by_rate) < 2:
+        return "".join(f", at a learning rate of {rate}" for rate in by_rate)
+    return f", at a learning rate of {several([f'{rate} on {several(names)}' for rate, names in by_rate.items()])}"
 
 
 def _alone(of: Mapping[str, Tuned], rate: str) -> str:
