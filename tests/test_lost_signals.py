@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a study though code that ran when they came kept the exception to itself, as dask has been seen to."""
+"""Ctrl-C and SIGTERM end a study though code that ran when they came kept the exception to itself."""
 
 import os
 import signal

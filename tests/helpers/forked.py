@@ -71,6 +71,8 @@ def _carry_out(folder: Path, files: list[Path], module: str, words: list[str], v
     os.environ.update(variables)
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command itself takes it
+    # where the process that all are forked from was started by an executor of a test, which keeps Ctrl-C from its workers
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for file, stream in zip(files, (sys.stdout, sys.stderr)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), stream.fileno())
     sys.argv = [module, *words]
