@@ -13,6 +13,7 @@ from adabm.engines.integer.agreement import check_agreement
 from adabm.engines.integer.layers import integer_layers
 from adabm.errors import EngineError
 from helpers.cli_files import smooth
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 pytest.importorskip("openvino")
@@ -62,7 +63,7 @@ def model_of(before: str):
     return model
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", slow_among(ENGINES, ("onnx", "torch-int8")))
 @pytest.mark.parametrize("before", BEFORE)
 def test_a_scale_of_each_channel_behind_anything(before, engine):
     """OpenVINO takes wrong ranges for a division by channel, a clamp and a quantization behind most of these."""

@@ -190,6 +190,7 @@ def test_a_duration_that_is_none_is_not_known(cache, kept):
     assert cache.load_seconds("abc") is None
 
 
+@pytest.mark.slow
 def test_every_changed_number_of_a_model_is_noticed(root, cache):
     task, _ = tasks_of(root, cache, methods=["adabm"])
     task.carry_out()

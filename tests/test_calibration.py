@@ -11,6 +11,7 @@ from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
 from helpers.configurations import configured
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 # -- calibration refuses what it cannot use --------------------------------------------------------
@@ -108,7 +109,7 @@ def test_an_observer_that_needs_the_whole_batch_gets_it():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("when", ["network first", "model afterwards"])
-@pytest.mark.parametrize("name", ["EDSR", "RDN", "SRResNet"])
+@pytest.mark.parametrize("name", slow_among(["EDSR", "RDN", "SRResNet"], ("RDN", "SRResNet")))
 def test_other_dtypes(name, dtype, when):
     if when == "network first":
         model = QuantizedSR(tiny(name).to(dtype), configured())

@@ -18,6 +18,7 @@ from adabm.recipes import QuantizationConfig, calibrate
 from adabm.steps.clip import clip_ranges
 from helpers.changes import CHANGES
 from helpers.configurations import configured
+from helpers.slow import slow_among
 from helpers.tiny_networks import TINY, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*layout was guessed")
@@ -58,7 +59,7 @@ def refused(path: Path, message: str, network: nn.Module | None = None) -> None:
 # -- round trips -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", slow_among(TINY, ("RRDBNet", "RCAN")))
 @pytest.mark.parametrize("fully", [False, True], ids=["body", "FQ"])
 def test_round_trip_is_bit_exact(name, fully, path):
     model = quantized(name, fully_quantized=fully)

@@ -9,6 +9,7 @@ from adabm.errors import FineTuningError
 from adabm.steps import tuner
 from adabm.study.origin import fingerprint
 from helpers.cli_files import TINY, fails, replacing, smooth, write_files, write_image
+from helpers.slow import slow
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def interrupt(monkeypatch, files, output, after: int = 3, *more) -> None:
         assert main(command(files, output, *more)) == 130
 
 
-@pytest.mark.parametrize("after", [2, 5])
+@pytest.mark.parametrize("after", [slow(2), 5])
 def test_resuming_gives_the_file_of_an_uninterrupted_run(files, tmp_path, monkeypatch, capsys, after):
     whole, output = tmp_path / "whole.safetensors", tmp_path / "q.safetensors"
     assert main(command(files, whole)) == 0

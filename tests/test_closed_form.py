@@ -28,7 +28,7 @@ from adabm.steps.sensitivities import projected_errors, ranges_by_bits
 from adabm.steps.skips import Skip, SkipErrors, SkipTrace
 from adabm.steps.two_streams import run_two_streams
 from adabm.steps.work_share import work_share
-from helpers.slow import slow_among
+from helpers.slow import slow, slow_among
 from helpers.tiny_networks import tiny
 
 IMAGES = [
@@ -172,7 +172,7 @@ def test_the_seed_fixes_everything():
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("given", [False, slow(True)])
 def test_a_checkpoint_holds_what_was_decided(tmp_path, given):
     network, model = tiny("SRResNet"), made("SRResNet")
     assert len({layer.activation_bits for layer in model.layers.values() if layer.policy is not Policy.FIXED}) > 1
@@ -359,6 +359,7 @@ def test_an_error_is_told_only_where_the_operation_that_was_traced_stands():
         assert found is None if wanted is None else torch.equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_a_layer_that_ends_a_block_is_told_the_error_of_the_stream():
     model, told = made("RRDBNet"), {}
     images = fresh_batch(model)[:1]

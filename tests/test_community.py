@@ -17,7 +17,7 @@ from adabm.networks.community import SOURCE, facts_of
 from adabm.networks.scale import file_scale
 from helpers.cli_files import fails, run, smooth
 from helpers.community_networks import COMMUNITY, build_community, scale_of, write_community
-from helpers.slow import slow_among
+from helpers.slow import slow, slow_among
 
 CONVOLUTIONAL = ("RCAN", "ESRGAN", "SPAN", "SAFMN")
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", COMMUNITY)
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", slow(".safetensors")])
 def test_a_file_becomes_a_network_and_a_file_again(tmp_path, name, suffix):
     path, theirs = write_community(tmp_path, name, suffix)
     random = torch.get_rng_state()
@@ -219,7 +219,7 @@ def test_wrong_uses_on_the_command_line(folder, tmp_path, capsys):
     assert "no such file" in fails(capsys, "info", tmp_path / "nowhere.pth")
 
 
-@pytest.mark.parametrize("name", ["SwinIR", "HAT", "DAT"])
+@pytest.mark.parametrize("name", slow_among(["SwinIR", "HAT", "DAT"], ("HAT", "DAT")))
 def test_transformers_run_in_full_precision_and_are_described(folder, tmp_path, capsys, name):
     path, _ = write_community(tmp_path, name, ".pth")
     assert run("info", path) == 0
@@ -243,7 +243,7 @@ def test_import_writes_what_the_others_take(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "name",
-    slow_among(COMMUNITY, ("DAT", "HAT", "SPAN")),
+    slow_among(COMMUNITY, ("DAT", "ESRGAN", "HAT", "SPAN")),
 )
 def test_a_quantized_checkpoint_needs_no_other_file(tmp_path, name):
     path, _ = write_community(tmp_path, name)

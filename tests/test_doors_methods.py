@@ -11,6 +11,7 @@ from adabm.cli import main
 from adabm.engines.cost import size_bits
 from adabm.pictures.patches import calibration_batches
 from helpers.registries import forgetting
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8) for i in range(4)]
@@ -189,7 +190,7 @@ def uniform(network):
     return adabm.quantize(NETWORKS[network](), IMAGES, "minmax", patch_size=12, patches=6, batch_size=3)[0]
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", slow_among(NETWORKS, ("RRDBNet", "SRResNet")))
 def test_a_method_of_ones_own(recipe, network, tmp_path):
     kind, path = recipe
     config = adabm.preset(path, weight_bits=4, activation_bits=4)

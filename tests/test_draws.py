@@ -1,8 +1,9 @@
 """Draws of patches and seeds: between what ends a mean lies, and what is the same for all seeds."""
 
 import numpy as np
+import pytest
 
-from adabm.study.answers.draws import drawn, ends, from_to, one_sided, with_ends
+from adabm.study.answers.draws import drawn, drawn_means, ends, from_to, one_sided, with_ends
 
 RNG = np.random.default_rng(0)
 
@@ -47,3 +48,16 @@ def test_how_ends_are_told():
     assert from_to(np.linspace(-0.02, 1.6, 401), 1) == "+0.02 to +1.56"
     assert from_to(np.zeros(3), 1) == "+0.0 to +0.0"
     assert one_sided(above) and one_sided(-above) and not one_sided(above - 1.5)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_means_are_those_of_the_drawn_numbers(missing):
+    rng = np.random.default_rng(0)
+    networks = [rng.normal(size=(5, 8)), rng.normal(size=(1, 3))]
+    if missing:
+        networks[0][2, 5] = np.nan
+    expected = drawn(networks, np.mean)
+    assert (
+        expected.shape == (400, 2) and 0 < np.isnan(expected).mean() < 0.5 if missing else np.isfinite(expected).all()
+    )
+    assert np.allclose(drawn_means(networks), expected, rtol=0, atol=1e-12, equal_nan=True)

@@ -98,7 +98,13 @@ def write_mirror(folder: Path, photos: Path) -> None:
     write_image(folder / "Streets" / "map.png", picture)
 
 
-SLOW = ("A recipe from existing steps", "Per-channel weights", "Channel shift and equalization")
+SLOW = (
+    "A recipe from existing steps",
+    "A step",
+    "Channel shift and equalization",
+    "Image complexity, layer sensitivity, bit allocation, observer",
+    "Per-channel weights",
+)
 
 
 @pytest.mark.parametrize("name", slow_among(ADDED, SLOW))

@@ -57,7 +57,9 @@ def tried(name: str, network: nn.Module, images: list[np.ndarray], path, *bits: 
 def with_marks(recipes: dict) -> list:
     """What learns layer by layer or trains takes seconds."""
     learns = lambda recipe: recipe.step("reconstruct") or recipe.step("refine")
-    return slow_among(recipes, [name for name, recipe in recipes.items() if learns(recipe)])
+    return slow_among(
+        recipes, ["bias-correction", "gptq", *(name for name, recipe in recipes.items() if learns(recipe))]
+    )
 
 
 @pytest.mark.parametrize("name", with_marks(shipped()))

@@ -21,6 +21,7 @@ import pipelines.downloads.acquire
 import pipelines.downloads.fetch
 from adabm.errors import DataError
 from helpers.file_server import FileServer, make_sources, write_manifest
+from helpers.slow import slow
 from pipelines.downloads.fetch import fetch, main
 
 ROOT = Path(__file__).parents[1]
@@ -306,7 +307,7 @@ def start(manifest: Path, downloads: Path) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, slow(30)])
 def test_killed_again_and_again(server, tmp_path, kills):
     """At random points; no file is ever half there under its name, and what is there is not asked for again."""
     rng = np.random.default_rng(0)

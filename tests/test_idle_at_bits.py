@@ -12,6 +12,7 @@ from adabm.errors import ConfigError
 from adabm.quantization.layers import QuantizedLayer
 from adabm.recipes import QuantizationConfig, preset, read_recipe, shipped
 from adabm.recipes.recipe import FOLDER
+from helpers.slow import slow
 from helpers.tiny_networks import tiny
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
@@ -50,12 +51,12 @@ def same(one, other):
     ("recipe", "bits", "given", "others", "why"),
     [
         ("dobi", {}, {"calibrate.activation": "percentile"}, {}, BY_BOUNDS),
-        ("dobi", {}, {"calibrate.weight": "omse"}, {}, BY_BOUNDS),
-        ("dobi", {}, {"calibrate.weight": "mse"}, {"calibrate.granularity": "channel"}, None),
+        slow("dobi", {}, {"calibrate.weight": "omse"}, {}, BY_BOUNDS),
+        slow("dobi", {}, {"calibrate.weight": "mse"}, {"calibrate.granularity": "channel"}, None),
         ("dobi", {}, {"calibrate.weight_search": "base"}, {}, BY_BOUNDS),
         ("dobi", BODY, {"calibrate.ema": 0.1}, {}, BY_BOUNDS),
-        ("dobi", {}, {"calibrate.activation": "omse"}, {"allocate_bits": {"pixels": 200}}, None),
-        ("2dquant", {}, {"calibrate.weight": "omse"}, {}, BY_BOUNDS),
+        slow("dobi", {}, {"calibrate.activation": "omse"}, {"allocate_bits": {"pixels": 200}}, None),
+        slow("2dquant", {}, {"calibrate.weight": "omse"}, {}, BY_BOUNDS),
         ("dbdc", {}, {"calibrate.activation": "percentile"}, {}, BY_CLIPPING),
         ("dbdc-pac", BODY, {"calibrate.ema": 0.1}, {}, BY_CLIPPING),
         ("dbdc", {}, {"calibrate.weight": "mse"}, {}, None),
@@ -66,8 +67,8 @@ def same(one, other):
         ("dbdc", {}, {"clip_outliers.outliers_8_bits": 0.2}, {}, None),
         ("dbdc", A32, {"clip_outliers.bins": 9}, {}, NO_ACTIVATIONS),
         ("fast", {"activation_bits": 32}, {"allocate_bits.pixels": 500}, {}, "activation_bits is 32"),
-        ("fast", W32, {"round_weights.by": "nearest"}, {}, NO_WEIGHTS),
-        ("fast", W32, {"round_weights.ranges": False}, {}, None),
+        slow("fast", W32, {"round_weights.by": "nearest"}, {}, NO_WEIGHTS),
+        slow("fast", W32, {"round_weights.ranges": False}, {}, None),
         ("dfsq", BOTH16, {"choose_levels.starts": 3}, {}, LEVELS),
         ("dfsq", {"activation_bits": 32}, {"choose_levels.iterations": 1}, {}, "activation_bits is 32"),
         ("gba-dan", BOTH16, {"allocate_by_gradient.structure_weight": 0.0}, {}, GRADIENTS),

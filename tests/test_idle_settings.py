@@ -11,6 +11,7 @@ from adabm.cli.entry import build_parser
 from adabm.errors import ConfigError
 from adabm.recipes import QuantizationConfig, preset, read_recipe
 from adabm.recipes.recipe import FOLDER
+from helpers.slow import slow
 from helpers.tiny_networks import tiny
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
@@ -37,10 +38,10 @@ def same(one, other):
     ("recipe", "given", "others", "why"),
     [
         ("fast", {"calibrate.ema": 0.2}, {}, ANEW),
-        ("fast", {"calibrate.weight_search": "base"}, {}, ANEW),
-        ("fast-adaptive", {"calibrate.ema": 0.2}, {}, ANEW),
+        slow("fast", {"calibrate.weight_search": "base"}, {}, ANEW),
+        slow("fast-adaptive", {"calibrate.ema": 0.2}, {}, ANEW),
         ("fast", {"calibrate.ema": 0.2}, {"round_weights.ranges": False, "allocate_bits": None}, None),
-        ("fast", {"calibrate.weight_search": "base"}, {"round_weights.ranges": False, "allocate_bits": None}, None),
+        slow("fast", {"calibrate.weight_search": "base"}, {"round_weights.ranges": False, "allocate_bits": None}, None),
         ("minmax", {"calibrate.weight_search": "own"}, {}, SAME),
         ("percentile", {"calibrate.weight_search": "own"}, {}, SAME),
         ("minmax", {"calibrate.weight_search": "own"}, {"calibrate.granularity": "channel"}, None),

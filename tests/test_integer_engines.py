@@ -31,6 +31,7 @@ from adabm.engines.integer.openvino_cpu import runner as openvino_runner
 from adabm.engines.simulated import SimulatedEngine
 from adabm.errors import CheckpointError, ConfigError, EngineError
 from helpers.cli_files import SCALE, fails, run, smooth, write_files
+from helpers.slow import slow_among
 
 pytest.importorskip("openvino")
 pytest.importorskip("onnx")
@@ -149,7 +150,7 @@ class Equalized(PerChannel):
         return torch.round(weight * self.columns / self.step.view(-1, 1, 1, 1)), self.step
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", slow_among(ENGINES, ("onnx",)))
 def test_quantizers_that_a_step_put_in(model, engine):
     first, second = model.layers["body.0.conv1"], model.layers["body.1.conv1"]
     first.weight_quantizer = PerChannel(first)
@@ -165,7 +166,7 @@ def closed_form(files):
     return adabm.quantize(network, [smooth(7), smooth(8)], adabm.preset("fast-adaptive", FEW), patch_size=16)[0]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", slow_among(ENGINES, ("onnx",)))
 def test_the_closed_form_recipe(closed_form, engine):
     model = closed_form
     layer = model.layers["body.0.conv1"]

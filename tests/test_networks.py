@@ -14,6 +14,7 @@ from torch import nn
 from adabm.errors import CheckpointError, NetworkError
 from adabm.networks import RDN, SRResNet, build_network, describe, fold_reparameterized, load_network, save_network
 from helpers.changes import CHANGES
+from helpers.slow import slow
 from helpers.tiny_networks import TINY, run, tiny
 
 PARITY = Path(os.environ.get("ADABM_PARITY", Path(__file__).parents[2] / "shared" / "parity"))
@@ -79,7 +80,7 @@ def test_own_networks_at_every_scale(cls, scale):
         ("ECBSR", {"num_block": 2}, "ECBSR needs a value for num_channel, with_idt, act_type, scale"),
         ("RDN", {"upscale": 5}, "RDN: upscale 5 is not supported; choose 2, 3 or 4"),
         ("SRResNet", {"upscale": "4"}, "SRResNet: upscale = '4': must be a whole number in"),
-        ("EDSR", {"num_block": 10**9, "num_feat": 4}, "a network of more than 16,384 tensors"),
+        slow("EDSR", {"num_block": 10**9, "num_feat": 4}, "a network of more than 16,384 tensors"),
         ("EDSR", {"num_feat": 20_000}, "or 134,217,728 parameters; choose smaller ones"),
         ("EDSR", {"num_block": -1}, "EDSR: num_block = -1: must be a whole number >= 1"),
         ("EDSR", {"upscale": 2**30}, r"EDSR: upscale = 1073741824: must be a whole number in \[1, 64\]"),

@@ -13,6 +13,7 @@ import adabm
 from adabm.engines.integer.engine import export
 from adabm.engines.integer.onnx import ONNX, files, runner
 from helpers.cli_files import smooth
+from helpers.slow import slow
 from helpers.tiny_networks import tiny
 
 onnx = pytest.importorskip("onnx")
@@ -76,7 +77,7 @@ def apart(model, picture: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", ["ECBSR", "SRVGGNetCompact", "relu", "clamp"])
 @pytest.mark.parametrize("recipe", ["minmax", "gptq"])
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [8, slow(4)])
 def test_the_runtime_leaves_weights_as_they_are(name, recipe, bits, tmp_path):
     model = quantized(name, recipe, bits)
     assert apart(model, PICTURES[0]) < {8: 7e-4, 4: 5e-3}[bits]  # single codes at ties, of 4 bits at the border, too
@@ -125,7 +126,7 @@ CHANNELS = {"calibrate.granularity": "channel", "calibrate.weight": "mse", "cali
 @pytest.mark.parametrize("factor", [1e-6, *[pytest.param(of, marks=pytest.mark.slow) for of in (1e-10, 0.0)]])
 @pytest.mark.parametrize(
     "recipe, settings, bits",
-    [("minmax", CHANNELS | {"calibrate.weight_search": "own"}, (4, 4)), ("gptq", {}, (6, 8))],
+    [("minmax", CHANNELS | {"calibrate.weight_search": "own"}, (4, 4)), slow("gptq", {}, (6, 8))],
     ids=["mse", "gptq"],
 )
 def test_filters_of_almost_no_weight(recipe, settings, bits, factor):

@@ -13,6 +13,7 @@ from adabm.recipes import preset
 from adabm.steps import Progress
 from adabm.steps.tuner import fine_tune
 from helpers.cli_files import smooth
+from helpers.slow import slow
 from helpers.tiny_networks import tiny
 
 
@@ -27,7 +28,7 @@ def interrupted(model, config, progress, at):
         fine_tune(model, stream_of(model), config, stop, progress)
 
 
-@pytest.mark.parametrize("at", [1, 3, 8])
+@pytest.mark.parametrize("at", [1, slow(3), slow(8)])
 @pytest.mark.parametrize("relative", [False, True])
 def test_interruption_changes_nothing(tmp_path, at, relative):
     config = recipe(rounds=5, relative_lr=relative)

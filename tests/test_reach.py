@@ -17,7 +17,7 @@ from helpers.tiny_networks import TINY, tiny
     [
         ("EDSR", 8),
         ("MSRResNet", 7),
-        ("RRDBNet", 34),
+        ("RRDBNet", 19),
         ("SRVGGNetCompact", 5),
         ("ECBSR", 4),
         ("SRResNet", 12),

@@ -55,7 +55,7 @@ def held_out_error(model) -> float:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", slow_among(NETWORKS, ("DAT", "SRResNet")))
+@pytest.mark.parametrize("name", slow_among(NETWORKS, ("DAT", "EDSR", "SRResNet")))
 def test_it_never_makes_a_network_of_any_kind_worse(name):
     torch.manual_seed(1)
     network = NETWORKS[name]()

@@ -66,7 +66,7 @@ def weighted(model):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("recipe", RIVALS)
-@pytest.mark.parametrize("name", slow_among(NETWORKS, ("DAT", "RRDBNet")))
+@pytest.mark.parametrize("name", slow_among(NETWORKS, ("DAT", "RRDBNet", "SRResNet")))
 def test_every_recipe_works_on_every_network(name, recipe):
     model = made(name, recipe)
     with torch.no_grad():
@@ -74,7 +74,10 @@ def test_every_recipe_works_on_every_network(name, recipe):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("recipe", ["bias-correction", "brecq", "2dquant", "oaq-sr", "dfsq", "gba-dan"])
+@pytest.mark.parametrize(
+    "recipe",
+    slow_among(["bias-correction", "brecq", "2dquant", "oaq-sr", "dfsq", "gba-dan"], ("bias-correction", "dfsq")),
+)
 def test_a_checkpoint_holds_it_and_the_networks_own_weights(tmp_path, recipe):
     network, model = tiny("SRResNet"), made("SRResNet", recipe)
     adabm.save_quantized(model, tmp_path / "m.safetensors")

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 import adabm
 from adabm.telling_bits import LAYER_BITS
+from helpers.slow import slow
 
 PICTURE = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -23,7 +24,7 @@ def quantized(recipe: str, bits: int, seed: int, **options):
     return adabm.quantize(network, images, config, patch_size=16, patches=2, batch_size=2)[0]
 
 
-@pytest.mark.parametrize("recipe, bits", [("minmax", 6), ("fast", 3)])
+@pytest.mark.parametrize("recipe, bits", [("minmax", 6), slow("fast", 3)])
 def test_a_state_dict_carries_the_bits_to_another_model(recipe, bits):
     one, other = quantized(recipe, 4, 1), quantized(recipe, bits, 2)
     assert not torch.equal(one(PICTURE), other(PICTURE))

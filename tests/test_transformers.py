@@ -22,6 +22,7 @@ from adabm.steps.tune import Tune
 from adabm.steps.tuner import FineTuner
 from helpers.community_networks import COMMUNITY, build_community
 from helpers.configurations import configured
+from helpers.slow import slow
 
 CHANNELS, WINDOW, HEADS = 8, 4, 2
 
@@ -330,7 +331,7 @@ def test_a_copy_of_a_model_computes_the_same():
         assert not torch.equal(model(x), again(x))
 
 
-@pytest.mark.parametrize("name, products", [("SwinIR", 4), ("DAT", 10), ("HAT", 4)])
+@pytest.mark.parametrize("name, products", [("SwinIR", 4), slow("DAT", 10), slow("HAT", 4)])
 def test_community_transformers(name, products):
     network = build_community(name, **COMMUNITY[name]).double()
     descriptor = describe(network)

@@ -7,6 +7,7 @@ import torch
 import adabm
 from adabm.errors import CheckpointError, ConfigError
 from adabm.recipes import preset
+from helpers.slow import slow_among
 from helpers.tiny_networks import tiny
 
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8) for seed in range(2)]
@@ -18,7 +19,7 @@ FEW = {
 STEPS = {"gptq": "round_weights", "adaround": "reconstruct", "gba-dan": "allocate_by_gradient", "dfsq": "choose_levels"}
 
 
-@pytest.mark.parametrize("recipe", STEPS)
+@pytest.mark.parametrize("recipe", slow_among(STEPS, ("gptq",)))
 def test_a_model_that_was_calibrated_alone_is_not_written(recipe, tmp_path):
     config, path = preset(recipe, FEW.get(recipe)), tmp_path / "q.safetensors"
     model = adabm.QuantizedSR(tiny("EDSR"), config)

@@ -14,8 +14,8 @@ TINY = {
         3, "conv_first", "conv_last", 10, ("body.0", "body.1"),
     ),
     "RRDBNet": (
-        dict(num_feat=8, num_block=2, num_grow_ch=4, scale=4),
-        4, "conv_first", "conv_last", 30, ("body.0", "body.1"),
+        dict(num_feat=8, num_block=1, num_grow_ch=4, scale=4),
+        4, "conv_first", "conv_last", 15, ("body.0",),
     ),
     "SRVGGNetCompact": (
         dict(num_feat=8, num_conv=3, upscale=2), 2, "body.0", "body.8", 3, ("body.3", "body.5", "body.7"),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from .clipping_measures import RULES
-from .draws import drawn, one_sided, with_ends
+from .draws import drawn_means, one_sided, with_ends
 from .probing import psnr
 
 
@@ -42,7 +42,7 @@ def means(values: pd.DataFrame) -> pd.Series:
 def drawn_gaps(values: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> np.ndarray:
     """Return what draws of patches and seeds make of a difference, dB: (draws, networks), in the order of the networks."""
     by_network = (values[one] - values[other]).groupby("backbone", sort=False)
-    return drawn([here.unstack("seed").to_numpy().T for _, here in by_network], np.mean)
+    return drawn_means([here.unstack("seed").to_numpy().T for _, here in by_network])
 
 
 def clear(values: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> bool:

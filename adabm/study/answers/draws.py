@@ -23,6 +23,34 @@ def drawn(networks: Sequence[np.ndarray], value: Callable[[np.ndarray], np.ndarr
     return np.array([[value(rows[chosen]) for rows, chosen in zip(networks, draw, strict=True)] for draw in places])
 
 
+def drawn_means(networks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the means that :func:`drawn` gives, (draws, networks), many times as fast.
+
+    Args:
+        networks: (seeds, patches) each.
+    """
+    if not all(np.isfinite(numbers).all() for numbers in networks):
+        return drawn(networks, np.mean)  # only draws that have what is missing have no mean
+    shapes = tuple(numbers.shape for numbers in networks)
+    weights = zip(*_times(shapes), strict=True)
+    found = [
+        np.einsum("ds,sp,dp->d", seeds, numbers, patches, optimize=True)
+        for numbers, (seeds, patches) in zip(networks, weights, strict=True)
+    ]
+    return np.stack(found, axis=1)
+
+
+@lru_cache
+def _times(shapes: tuple[tuple[int, int], ...]) -> list[list[np.ndarray]]:
+    """Return how often each seed and patch of each network is drawn, (draws, count), of all that are: seeds, then patches."""
+    shares = lambda axis: [
+        np.array([np.bincount(draw[place][axis].ravel(), minlength=shape[axis]) for draw in _places(shapes)])
+        / shape[axis]
+        for place, shape in enumerate(shapes)
+    ]
+    return [shares(0), shares(1)]
+
+
 @lru_cache
 def _places(shapes: tuple[tuple[int, int], ...]) -> list[list[tuple[np.ndarray, ...]]]:
     """Return which seeds and patches are drawn: a list a draw, of indices into each network, the same for the same shapes."""
