@@ -307,7 +307,7 @@ def start(manifest: Path, downloads: Path) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("kills", [1, slow(30)])
+@pytest.mark.parametrize("kills", [3, slow(30)])
 def test_killed_again_and_again(server, tmp_path, kills):
     """At random points; no file is ever half there under its name, and what is there is not asked for again."""
     rng = np.random.default_rng(0)
