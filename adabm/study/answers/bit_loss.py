@@ -129,8 +129,7 @@ def figures(units: pd.DataFrame, bits: pd.DataFrame, trace: pd.DataFrame) -> dic
         curve(here, "fp").assign(backbone=backbone, seed=seed)
         for (backbone, seed), here in units[is_forced].groupby(["backbone", "seed"], sort=False)
     ]
-    off = bits[bits["method"].isin([RELEASED, MULTIPLIER, QUANTILES, OWN_QUANTILES])]
-    off = _at_first_target(off.assign(off=off["fab"] - off["target"]))
+    off = _at_first_target(bits.assign(off=bits["fab"] - bits["target"]))
     shown, models = _at_first_target(trace), _at_first_target(at_equal_bits(units, "fp"))
     shown = shown[shown["seed"] == shown["seed"].iloc[0]]
     return {
