@@ -66,7 +66,9 @@ def test_a_model_beyond_the_curve_has_no_gain():
 )
 def test_whether_the_target_is_met(off, told):
     first = bit_loss.conclusion(units({RELEASED: 38.5}), bits({RELEASED: off}))[0]
-    assert told in first and first.startswith("**Tuned alone and faster than released, the bit loss ")
+    assert told in first and first.startswith(
+        "**Tuned alone and faster than released, the bit loss of the released weight "
+    )
 
 
 def test_networks_that_aim_at_other_bits_are_told_as_if_they_aimed_at_the_first_ones():

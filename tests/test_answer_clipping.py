@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adabm.study.answers import clipping
+from adabm.study.answers import clipping, clipping_bits
 from adabm.study.answers.clipping_measures import (
     ALL,
     BATCH,
@@ -108,7 +108,7 @@ def both_recipes(worth: float, noise: float = 0.0, name: str = "net") -> pd.Data
             2.0,
             0.0,
             "+2.0 dB to the full-precision output (+2.0 to ground truth)",
-            " Search weight ranges at their layer's own bits. Fine-tuned, less of what that gives is",
+            " Search weight ranges at their layer's own bits. Fine-tuning may leave less",
         ),
         (
             -1.0,
@@ -136,7 +136,7 @@ def test_weight_ranges_are_told_by_network_and_stand_in_a_table():
     first, _, _, advice, *_, weights, _ = clipping.conclusion(both, layers, "adabm-own-bits")
     given = "own bits give +4.0 dB to the full-precision output on one (+4.0 to ground truth), -1.0 dB on two (-1.0) and no "
     assert given in first and "gain on three, against the" in first
-    assert " Search weight ranges at their layer's own bits on one. Fine-tuned" in advice
+    assert " Search weight ranges at their layer's own bits on one. Fine-tuning" in advice
     ends = "+4.0 to +4.0"
     assert cells(weights, 0) == ["one", "33.0", "29.0", "+4.0", "0.0", ends, "yes", f"+4.0 ({ends})"]
     assert len(weights.splitlines()) == 2 + 3
@@ -184,3 +184,16 @@ def test_ranges_of_a_tiny_network(tmp_path):
     assert list(searched["level"].unique()) == [*RULES, "none"]
     assert model.image2bit is not None and all(layers[name].layer2bit is not None for name in adaptive)
     assert all((tensor == before[name]).all() for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("costs, told", [([9, 9, 0.5, 0, 0], "at 4 it is not clear"), ([9, 9, 9, 0, 0], None)])
+def test_bits_between_those_that_need_a_search_and_those_that_do_not_are_named(monkeypatch, costs, told):
+    bits = pd.Index([2, 3, 4, 6, 8])
+    table = pd.DataFrame(0.0, bits, bits)
+    table.loc[8] = [-float(cost) for cost in costs]
+    for name, value in dict(gaps=table, gaps_of=table, matrix=None, pivoted=None).items():
+        monkeypatch.setattr(clipping_bits, name, lambda *_, value=value: value)
+    monkeypatch.setattr(clipping_bits, "clear", lambda _values, _one, other: table.loc[8, int(other[1])] < -1)
+    advised = clipping_bits.advised_bits(pd.DataFrame())
+    assert advised.startswith(f"At {3 if told else 4} bits and below") and "from 6 bits up" in advised
+    assert ("not clear" in advised) == (told is not None) and (told is None or told in advised)

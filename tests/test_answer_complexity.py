@@ -17,6 +17,7 @@ from adabm.study.answers.complexity_predicted import (
     predictions,
     rounding_error,
 )
+from adabm.study.answers.complexity_telling import moved_told
 from adabm.study.answers.complexity_whole import measure_whole, ranks_of, whole_told
 from adabm.study.answers.layer_probes import adaptive_layers, adding
 from adabm.study.answers.probing import batch_of, patches
@@ -202,14 +203,14 @@ def test_what_flat_patches_lose_by_a_bit_fewer():
     """The error doubles for the two flattest of ten patches, and grows fourfold for the third."""
     flat = units().assign(**{"truth -1": [200.0] * 2 + [400.0] + [100.0] * 7})
     assert flat_told(flat, 0.1) == (
-        "Flat patches, of which the rule takes a bit from 10%, lose most by it: with one bit fewer for all of them the quarter of least gradient "
-        "loses 3.01 dB of PSNR to ground truth, the quarter of greatest 0.00; the most that a patch loses is 6.02 dB (p2 of Set on net, number 3 of 10 from "
-        "the flattest)."
+        "The rule takes its bits from the flattest 10%, and flat patches lose most by one fewer: with one bit fewer for all patches the quarter of "
+        "least gradient loses 3.01 dB of PSNR to ground truth, the quarter of greatest 0.00; the most that a patch loses is 6.02 dB (p2 of Set on net, "
+        "number 3 of 10 from the flattest)."
     )
     busy = flat.assign(**{"truth -1": flat["truth -1"].to_numpy()[::-1]}, backbone="other")
     told = flat_told(pd.concat([busy, flat]), 0.1)
     assert (
-        told.startswith("With one bit fewer for all of them the quarter of least gradient loses 0.00 to 3.01 dB")
+        told.startswith("With one bit fewer for all patches the quarter of least gradient loses 0.00 to 3.01 dB")
         and "(by network)" in told
     )
     assert flat_told(flat, 0.1) in concluded(flat)[0]
@@ -266,3 +267,12 @@ def test_how_measures_rank_whole_pictures():
         "Of whole pictures the gradient's rank correlation is -1.00 on net (10 of Set) and -1.00 on wide (10 of Set); variance and 7 others "
         "have the highest (1.00 against -1.00 in the mean)."
     )
+
+
+def test_how_few_patches_are_moved_is_told():
+    many = units().loc[lambda rows: rows.index.repeat(20)].assign(patch=lambda rows: [f"{n}" for n in range(len(rows))])
+    few = many.head(30)
+    assert moved_told(few, 0.1) == " (3)" and moved_told(many, 0.1) == ""
+    both = pd.concat([few, few.head(20).assign(backbone="other")])
+    assert moved_told(both, 0.1) == " (2 to 3, by network)"
+    assert moved_told(pd.concat([few, few.assign(backbone="other")]), 0.1) == " (3 of a network)"

@@ -147,6 +147,19 @@ def test_effects_are_of_a_part_beside_the_other_two():
     assert "| AdaBM, not fine-tuned | without layer mapping |" in evidence
 
 
+@pytest.mark.parametrize("alone, certainty", [([30.0, 30.2], "not clearly"), ([29.0, 29.1], None)])
+@pytest.mark.parametrize("series", ["fine-tuned", "not fine-tuned"])
+def test_a_gain_that_is_not_clear_without_what_costs_is_told(alone, certainty, series):
+    """In the only series that has both combinations."""
+    rows = parts("fine-tuned", image_layer_clipping=30.0, layer_clipping=30.2, image_clipping=29.0)
+    rows += parts("not fine-tuned", layer_clipping=30.2) if series != "fine-tuned" else []
+    rows += [one | dict(psnr_y_db=alone[one["seed"]]) for one in parts(series, clipping=0.0)]
+    told = components.conclusion(study_table(rows), steps=30)[1]
+    how = "" if series == "fine-tuned" else ", not fine-tuned"
+    assert ("Without image mapping" in told) == (certainty is not None)
+    assert certainty is None or f"Without image mapping layer mapping adds +0.15 ± 0.07 dB{how} ({certainty})." in told
+
+
 def test_only_what_is_sure_is_called_clear():
     effects = {
         "image": Difference(-0.3, 0.1, 0.03), "layer": Difference(0.4, 0.1, 0.01), "clipping": Difference(0.3, 0.1, 0.06)

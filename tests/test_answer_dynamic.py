@@ -298,3 +298,11 @@ def test_a_method_with_an_unknown_key_or_a_seed_of_no_network_is_refused(changed
     assert dynamic.checked(units, methods) == units
     with pytest.raises(ConfigError, match=f"methods, a: .*{named}"):
         dynamic.checked(units, {"a": {**methods["a"], **changed}})
+
+
+def test_a_mean_that_few_patches_decide_is_told():
+    found = units(own=9.0, thresholds=0.1)
+    one = (found["patch"] == "0") & (found["rule"] == THRESHOLDS)
+    found.loc[one, ["fp", "truth"]] *= 2.5e8
+    assert "though they are better on 88% of the patches: the others lose more." in concluded(found)[0]
+    assert "though" not in concluded(units(own=9.0, thresholds=9.0))[0]

@@ -270,7 +270,7 @@ def test_what_remains_is_of_the_method_farthest_below_and_the_spread_of_the_one_
 def test_what_the_drawn_picture_moves_is_told_of_the_method_that_it_moves_most():
     more = rows({"1": (29.8, 30.3), "20": (30.0, 30.1)}, backbone="net_x4", series="b")[1:]
     assert told(ONE, more=more)[0] == (
-        "**It takes one picture to do as well as 20, as far as 2 seeds tell; which one is drawn still moves PSNR by 0.35 dB and FAB by 0.71 "
+        "**It takes one picture to do as well as 20, as far as 2 seeds tell; which one is drawn moves PSNR by 0.35 dB and FAB by 0.71 "
         "(standard deviation, b).**"
     )
 
@@ -287,7 +287,7 @@ def test_what_more_pictures_may_still_gain_is_told_where_it_is_noticeable():
     near = {"5": (29.9, 30.2), "20": (30.0, 30.3)}
     assert told(near)[0] == (
         "**It takes 5 pictures to do as well as 20, as far as 2 seeds tell; 20 gain 0.10 ± 0.21 dB more in the mean, not clearly; "
-        "which ones are drawn still moves PSNR by 0.21 dB and FAB by 0.71 (standard deviation).**"
+        "which ones are drawn moves PSNR by 0.21 dB and FAB by 0.71 (standard deviation).**"
     )
     less = {"5": (29.7, 30.1), "10": (30.0, 30.3)}
     assert "; 20 (10 on b) gain 0.10 to 0.25 dB more in the mean, not clearly; which" in told(near, less)[0]

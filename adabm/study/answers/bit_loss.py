@@ -198,7 +198,7 @@ def _verdict(bits: pd.DataFrame, aims: str) -> str:
     off, met = (off_target(bits, method, bits["target"].iloc[0]) for method in (RELEASED, MULTIPLIER))
     told = f"aiming at {aims} it ends {_beside(off.mean())} on the calibration pictures{_spread(off)}"
     kept = f"a multiplier, of which the last step near the target is kept, misses by {met.abs().mean():.2f}"
-    return f"Tuned alone and faster than released, the bit loss {does}: {told}; {kept}."
+    return f"Tuned alone and faster than released, the bit loss of the released weight {does}: {told}; {kept}."
 
 
 def _beside(off: float) -> str:

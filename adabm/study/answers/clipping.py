@@ -16,7 +16,7 @@ from . import clipping_measures
 from .clipping_bits import LITTLE, costly, told_costly, told_good
 from .clipping_measures import EVERY, MINMAX
 from .clipping_searches import by_network, searched, told_searches
-from .clipping_values import clear, gaps, matrix, pivoted, searches, told_gap
+from .clipping_values import clear, gaps, gaps_of, matrix, pivoted, searches, told_gap
 from .clipping_weights import told_weights, weight_rows
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
@@ -140,7 +140,8 @@ def conclusion(units: pd.DataFrame, layers: pd.DataFrame, method: str) -> list[s
 
 
 def _first(units: pd.DataFrame, method: str) -> str:
-    cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
+    values = pivoted(matrix(units), "fp")
+    cost = -gaps_of(values)
     low, high = cost.index.min(), cost.index.max()
     clearly = {of: costly(units, of, "fp") for of in (low, high)}
     truth = -gaps(units, "truth")
@@ -242,7 +243,8 @@ def _kept(layers: pd.DataFrame) -> pd.DataFrame:
 
 def _matched(units: pd.DataFrame, layers: pd.DataFrame) -> list[dict[str, str]]:
     """Rows by bits used: what the ranges of most, fewest and the best bits give against the matched one, and what is kept."""
-    gain, values = gaps(units, "fp"), {kind: pivoted(matrix(units), kind) for kind in ("fp", "truth")}
+    values = {kind: pivoted(matrix(units), kind) for kind in ("fp", "truth")}
+    gain = gaps_of(values["fp"])
     of_bits = lambda of, used, kind="fp": told_gap(
         values[kind], (f"found for {of} bits", used), (f"found for {used} bits", used)
     )

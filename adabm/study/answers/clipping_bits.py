@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..tables.wording import several
-from .clipping_values import clear, gaps, matrix, pivoted
+from .clipping_values import clear, gaps, gaps_of, matrix, pivoted
 
 LITTLE = 0.1  # dB
 _KINDS = ("fp", "truth")
@@ -13,7 +13,8 @@ _KINDS = ("fp", "truth")
 
 def costly(units: pd.DataFrame, of: int, kind: str) -> list[int]:
     """At how many bits a range found for some clearly costs more than 0.1 dB to full precision ("fp") or to ground truth ("truth")."""
-    cost, values = -gaps(units, kind), pivoted(matrix(units), kind)
+    values = pivoted(matrix(units), kind)
+    cost = -gaps_of(values)
     return [
         int(used)
         for used in cost.columns
@@ -65,12 +66,19 @@ def advised_bits(units: pd.DataFrame) -> str:
         else f"{several([str(used) for used in needed])} bits"
     )
     up = f"; from {good} bits up those found for {bits.max()} suffice" if good else ""
-    return f"At {at} search ranges of activations at the bits that are used{_better_still(units, needed)}{up}. "
+    return f"At {at} search ranges of activations at the bits that are used{_better_still(units, needed)}{_between(bits, needed, good)}{up}. "
+
+
+def _between(bits: pd.Index, needed: Sequence[int], good: int | None) -> str:
+    """Say of the bits between those which need a search of their own and those which do not that nothing is clear there."""
+    unsure = [str(used) for used in bits if needed[-1] < used < (good or bits.max())]
+    return f"; at {several(unsure)} it is not clear whether that matters" if unsure else ""
 
 
 def _better_still(units: pd.DataFrame, needed: Sequence[int]) -> str:
     """At which of these bits the range of others is clearly better than the matched one, and by how much, in brackets."""
-    cost, values = -gaps(units, "fp"), pivoted(matrix(units), "fp")
+    values = pivoted(matrix(units), "fp")
+    cost = -gaps_of(values)
     told = []
     for used in needed:
         of = cost[used].idxmin()

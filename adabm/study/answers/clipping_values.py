@@ -17,7 +17,12 @@ def pivoted(units: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 def gaps(units: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Return what ranges found for some bits (rows) give at others (columns) beside the matched ones, in dB: networks' mean."""
-    found = means(pivoted(matrix(units), kind))
+    return gaps_of(pivoted(matrix(units), kind))
+
+
+def gaps_of(values: pd.DataFrame) -> pd.DataFrame:
+    """Return :func:`gaps` of :func:`pivoted` values."""
+    found = means(values)
     bits = sorted({int(level) for _, level in found.index})
     square = pd.DataFrame({used: {of: found[f"found for {of} bits", str(used)] for of in bits} for used in bits})
     return square - np.diag(square)

@@ -92,7 +92,7 @@ def advised_weights(units: pd.DataFrame, method: str) -> str:
     if not helped:
         return " Weight ranges searched at their layer's own bits do not clearly help."
     on = f" on {several(helped)}" if len(found) > 1 else ""
-    return f" Search weight ranges at their layer's own bits{on}. Fine-tuned, less of what that gives is left: page of fine-tuning."
+    return f" Search weight ranges at their layer's own bits{on}. Fine-tuning may leave less of what that gives."
 
 
 def weight_rows(units: pd.DataFrame, method: str) -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ from .complexity_flat import flat_told
 from .complexity_gains import UNIFORM
 from .complexity_measures import FACTORS, OWN, errors
 from .complexity_predicted import ALL_MEASURES, predictions
-from .complexity_telling import advice, gained, measure_told, networks_told, pictures_told, ranked
+from .complexity_telling import advice, gained, measure_told, moved_told, networks_told, pictures_told, ranked
 from .complexity_whole import rows_of, whole_told
 from .dealing import factors_by, known_factors, worth
 from .draws import ends
@@ -169,7 +169,7 @@ def conclusion(units: pd.DataFrame, whole: pd.DataFrame, share: float) -> list[s
     told = f"{ranked(ranks, best, spreads)}. {gained(mean.loc[OWN, 'benefit'], gains.loc[OWN], spreads)}"
     why = (
         "A measure is judged by how it ranks patches beside what one more bit takes from the squared error. Bits by each: one more for "
-        f"{share:.0%} of the patches, one fewer for as many."
+        f"{share:.0%} of the patches, one fewer for as many{moved_told(units, share)}."
     )
     if gains.loc[OWN, "truth_db"] < min(0, gains.loc[RANDOM, "truth_db"]):
         why += " The mean PSNR to ground truth falls more than by chance."

@@ -25,10 +25,12 @@ def flat_told(units: pd.DataFrame, share: float) -> str:
     place = int(worst["loss"].idxmax())
     most = worst.loc[place]
     told = (
-        f"with one bit fewer for all of them the quarter of least gradient loses {least_to_most(flat)} dB of PSNR to ground truth, the quarter "
+        f"with one bit fewer for all patches the quarter of least gradient loses {least_to_most(flat)} dB of PSNR to ground truth, the quarter "
         f"of greatest {least_to_most(busy)}{' (by network)' if len(networks) > 1 else ''}; the most that a patch loses is {most['loss']:.2f} dB "
         f"({most['patch']} of {most['dataset']} on {most['backbone']}, number {place + 1} of {len(worst)} from the flattest)"
     )
     if all(one > other for one, other in zip(flat, busy)):
-        return f"Flat patches, of which the rule takes a bit from {share:.0%}, lose most by it: {told}."
+        return (
+            f"The rule takes its bits from the flattest {share:.0%}, and flat patches lose most by one fewer: {told}."
+        )
     return f"{told[0].upper()}{told[1:]}."

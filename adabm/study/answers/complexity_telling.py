@@ -12,6 +12,7 @@ from .measured import signed
 
 _LITTLE, _MUCH = 0.3, 0.7  # rank correlation
 _NOTHING = 0.01  # dB
+_FEW = 10  # patches that are moved
 
 
 def measure_told(
@@ -157,6 +158,16 @@ def _by_decibels(gains: pd.DataFrame, spreads: Spreads, tried: float) -> str:
     told = f" By their worth in dB to ground truth, as the other seeds tell it, the mean there changes by {signed(gain)} dB ({doubt}{from_to(draws)})"
     found = ": there is something to find, and no measure finds it" if gain >= _NOTHING > tried and not doubt else ""
     return f"{told}{found}."
+
+
+def moved_told(units: pd.DataFrame, share: float) -> str:
+    """Tell how many patches of a network get a bit more, and as many one fewer, where these are few."""
+    counts = units.drop_duplicates(["backbone", "dataset", "patch"]).groupby("backbone").size()
+    moved = sorted({int(count * share) for count in counts})
+    if moved[0] >= _FEW:
+        return ""
+    span = f"{moved[0]} to {moved[-1]}, by network" if len(moved) > 1 else f"{moved[0]}"
+    return f" ({span}{' of a network' if len(counts) > 1 and len(moved) == 1 else ''})"
 
 
 def pictures_told(units: pd.DataFrame) -> str:

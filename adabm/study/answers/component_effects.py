@@ -69,6 +69,22 @@ def part_effects(parts: pd.DataFrame, series: str) -> dict[str, Difference]:
     return adjust({part: paired_difference(value, of) for part, of in others.items() if share_seeds(value, of)})
 
 
+def told_without(parts: pd.DataFrame, series: str, effects: Mapping[str, Difference]) -> str:
+    """What parts that clearly add quality add without those that clearly cost it, where that is not clear."""
+    told = []
+    for harm in [part for part, d in effects.items() if d.sure and d.mean < 0]:
+        for part in [part for part, d in effects.items() if d.sure and d.mean > 0]:
+            rest = "+".join(other for other in PARTS if other not in (harm, part))
+            for other in dict.fromkeys([series, *parts["series"]]):  # fine-tuned and not: not all combinations are both
+                pair = psnr_by_seed(parts, other, RESTS[harm]), psnr_by_seed(parts, other, rest)
+                if share_seeds(*pair):
+                    if not (d := paired_difference(*pair)).sure:
+                        how = "" if other == series else f", {other}"
+                        told.append(f"Without {PART[harm]} {PART[part]} adds {d.told()}{how} ({d.certainty}).")
+                    break
+    return " ".join(told)
+
+
 def psnr_by_seed(rows: pd.DataFrame, series: str, level: str) -> pd.Series:
     """PSNR by seed."""
     return _by_seed(rows, series, level, "psnr_y_db")

@@ -22,6 +22,7 @@ from .component_effects import (
     part_effects,
     psnr_by_seed,
     told_elsewhere,
+    told_without,
 )
 from .component_frontier import (
     LAYERS,
@@ -95,6 +96,8 @@ def conclusion(table: pd.DataFrame, steps: int) -> list[str]:
     series = "fine-tuned" if "fine-tuned" in effects else next(iter(effects), None)
     others = other_sets(table, first, series) if series else {}
     scope = [*_scope(parts, effects, steps), *told_elsewhere(others, series)]
+    if series and (without := told_without(parts, series, effects[series])):
+        scope.insert(1, without)
     told = [" ".join(texts) for texts in (scope, moved) if texts]
     left_out = [*tell_diverged(table), *told_unpaired(here)]
     if not told:

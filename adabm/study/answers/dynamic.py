@@ -112,7 +112,7 @@ def conclusion(units: pd.DataFrame, seconds: pd.DataFrame) -> list[str]:
     gained = main(everything)
     found, own = summary(gained), gained[gained["rule"] == OWN]
     told = (
-        f"{answer(_verdict(found, gained) + _same_is_better(found, gained))} {_best_of(found)}{_same_for_all(found, gained)} "
+        f"{answer(_verdict(found, gained) + _same_is_better(found, gained))} {_best_of(found, gained)}{_same_for_all(found, gained)} "
         f"A picture's own percentiles give {found.loc[OWN, 'differ']:.0%} "
         f"of the layers another factor than the fixed one, and are better on {(own['truth'] > 0).mean():.0%} of the patches. "
         f"{_control(found, gained)} Percentiles "
@@ -263,8 +263,15 @@ def _verdict(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     return f"{worth} gain no more over fixed ones{' in the mean' * bool(alone)} at equal FAB than chance would.{alone}"
 
 
-def _best_of(found: pd.DataFrame) -> str:
-    """What the best way of computing factors gives, and between what draws of patches have it."""
+def _best_of(found: pd.DataFrame, gained: pd.DataFrame) -> str:
+    """What the best way of computing factors gives, between what draws of patches have it, and on how many it is otherwise."""
     dynamic = found.loc[list(DYNAMIC)]
     best = dynamic["truth"].idxmax()
-    return f"The best dynamic factors, {best}, give {signed(dynamic.loc[best, 'truth'])} dB (in 95 % of draws of patches {_ends(dynamic.loc[best])})."
+    mean, of_patches = dynamic.loc[best, "truth"], gained[gained["rule"] == best]["truth"]
+    better = (of_patches > 0).mean()
+    though = (
+        f", though they are better on {better:.0%} of the patches: the others lose more"
+        if mean < 0 and better > 0.5
+        else ""
+    )
+    return f"The best dynamic factors, {best}, give {signed(mean)} dB (in 95 % of draws of patches {_ends(dynamic.loc[best])}){though}."

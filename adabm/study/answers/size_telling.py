@@ -135,7 +135,9 @@ def _luck(networks: Mapping[str, Sequence[Swept]], told: Collection[str]) -> str
     bits = float(one.rows[count]["fab"].std())
     also = f" and FAB by {bits:.2f}" if bits >= _BITS else ""
     which = "which one is" if count == 1 else "which ones are"
-    return f"; {which} drawn still moves PSNR by {deviations[most]:.2f} dB{also} ({', '.join(['standard deviation', *place])})"
+    return (
+        f"; {which} drawn moves PSNR by {deviations[most]:.2f} dB{also} ({', '.join(['standard deviation', *place])})"
+    )
 
 
 def _luckiest(networks: Mapping[str, Sequence[Swept]]) -> dict[str, Swept]:

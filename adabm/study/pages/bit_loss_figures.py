@@ -35,7 +35,9 @@ def plot_missed(off: pd.DataFrame, released: str) -> Figure:
     markers = dict(
         zip([where for where in dict.fromkeys(off["where"]) if where != CALIBRATION], itertools.cycle(_SETS))
     )
-    figure = _columns(off, 1.1 + 0.4 * off["method"].nunique(), lambda axis, here: _missed(axis, here, released, markers))
+    figure = _columns(
+        off, 1.1 + 0.4 * off["method"].nunique(), lambda axis, here: _missed(axis, here, released, markers)
+    )
     for axis in figure.axes[1:]:
         axis.tick_params(labelleft=False)
     key = [Line2D([], [], color="0.3", marker=mark, mfc="none", ls="") for mark in markers.values()]
