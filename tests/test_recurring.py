@@ -120,3 +120,16 @@ def test_a_network_may_have_patches_of_its_own(tmp_path):
     path.write_text(json.dumps(record))
     cells = recurring(tmp_path, study_table(SIZE + SAMPLING)).cells
     assert list(cells["patch (pixels)"]) == ["96", "48"]
+
+
+def test_that_the_leaderboard_is_of_other_pictures_is_told(tmp_path):
+    place = {name: SIZE[0][name] for name in ("backbone", "dataset", "setting")}
+    main = place | dict(tile=0, method="adabm", seed=0, status="measured", pictures=5, psnr_y_db=31.2, fab=4.4)
+    plan = {"plan": [], "effort": {"patch_size": 96, "rounds": 3, "steps_per_round": 2}}
+    for told, dataset in ((True, "whole"), (False, SIZE[0]["dataset"])):
+        results = tmp_path / dataset
+        (results / "evaluation").mkdir(parents=True)
+        pd.DataFrame([main | {"dataset": dataset}]).to_csv(results / "evaluation" / "evaluation.csv")
+        (results / "evaluation" / "evaluation.provenance.json").write_text(json.dumps({"parameters": plan}))
+        caption = shown(results, SIZE + SAMPLING, set_size=96, sampling=48).caption
+        assert ("The leaderboard's pictures are others: whole." in caption) == told

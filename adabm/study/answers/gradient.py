@@ -43,7 +43,8 @@ QUESTION = Question(
     "Which approximation of the gradient works?",
     "The bits of images and layers are steps, which have no gradient to tune by: seven approximations, against finite differences of the loss and by "
     "what they tune to. Gains are dB to ground truth over the calibrated mappings at the same mean bits (FAB, interpolated patch by patch between a "
-    "bit fewer and a bit more); networks count alike, however few their patches; brackets hold 95 % of draws of patches.",
+    "bit fewer and a bit more; a patch that ends beyond these with any approximation is left out); networks count alike, however few their patches; "
+    "brackets hold 95 % of draws of patches.",
     "How each approximation of the gradient agrees with finite differences, and where tuning the bits with it ends",
     others={
         "steps": "Change of average bits (FAB) along the tuning, by approximation",

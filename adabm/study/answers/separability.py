@@ -19,7 +19,7 @@ from .measured import extents, few_patches, told_extents
 from .probing import Probe, mapping_table, psnr
 from .separability_gains import ADABM, JOINT, SAME, SEPARATE, between, gains, mean_gains, spreads
 from .separability_measures import best_joint, best_separate
-from .separability_telling import told_first, told_larger, told_practice
+from .separability_telling import told_first, told_joint, told_larger, told_practice
 
 QUESTION = Question(
     "separability",
@@ -140,7 +140,7 @@ def conclusion(units: pd.DataFrame, policies: pd.DataFrame) -> list[str]:
     more = (drawn_gains[JOINT] - drawn_gains[SEPARATE])[..., 0].mean(1)
     told = (
         f"{answer(told_first(additive, fp, more))} Both searches add up the errors of single layers, as if they did not meet. A new "
-        "picture costs a separate policy one comparison, a joint one a search."
+        f"picture costs a separate policy one comparison, a joint one a search. {told_joint(gained, drawn_gains)}"
     )
     sums = 1 - _by_seed(units).groupby(["backbone", "seed"])["interaction"].mean()
     sure = f"This rests on {told_extents(units)}. From network to network and seed to seed a sum explains {sums.min():.0%} to {sums.max():.0%}."

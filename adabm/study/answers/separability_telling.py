@@ -36,6 +36,15 @@ def told_first(additive: float, fp: pd.Series, more: np.ndarray) -> str:
     return f"Image and layer {told} of the variance of the log error. {gained}"
 
 
+def told_joint(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray]) -> str:
+    """What joint bits give to ground truth beside separate ones, as many in the mean."""
+    truth = gained.groupby("policy")["truth_db"].mean()
+    more = (drawn_gains[JOINT] - drawn_gains[SEPARATE])[..., 1].mean(1)
+    sure = "clearly" if one_sided(more) else "not clearly"
+    apart = f"{sure} {'more' if truth[JOINT] > truth[SEPARATE] else 'less'}, {from_to(more)}"
+    return f"To ground truth the best joint bits give {truth[JOINT]:+z.2f} dB, the best separate ones {truth[SEPARATE]:+z.2f} ({apart})."
+
+
 def told_practice(gained: pd.DataFrame, drawn_gains: Mapping[str, np.ndarray], few: Mapping[str, str]) -> str:
     """What follows from the gains over the same bits for all (dB) to the full-precision output and to ground truth.
 

@@ -76,8 +76,17 @@ def recurring(results: Path, study: pd.DataFrame) -> ReadableTable | None:
             " What fine-tuning gains depends on where it starts, and on how many of its steps train the ranges of weights. The page of "
             "stopping, moreover, tunes and measures on small patches."
         )
+    others = _other_sets(found, first)
+    told += f" The leaderboard's pictures are others: {several(others)}." if others else ""
     told += _elsewhere(found, first["backbone"])
     return ReadableTable(pd.DataFrame(cells), "AdaBM from page to page.", 2, f"{where} {told}")
+
+
+def _other_sets(found: Sequence[_Measured], first: pd.Series) -> list[str]:
+    """On which sets the main results have the network, where they do not have it on the set that the pages share."""
+    rows = pd.concat([one.rows for one in found if one.page == EVALUATION.heading] or [pd.DataFrame(columns=_KEYS)])
+    sets = list(dict.fromkeys(rows[rows["backbone"] == first["backbone"]]["dataset"]))
+    return sets if first["dataset"] not in sets else []
 
 
 def _elsewhere(found: Sequence[_Measured], shown: str) -> str:
