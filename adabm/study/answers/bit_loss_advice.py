@@ -77,20 +77,22 @@ def _at_another(bits: pd.DataFrame, target: float, advised: Sequence[str]) -> st
     rest = [method for method in advised if method in off and off[method] > off[nearest] + _NEAR]
     if not rest:
         return ""
-    loss = "the bit loss of " if weighted(nearest) else ""
     told = [f"{short(method)} {'miss' if method == QUANTILES else 'misses'} it by {off[method]:.2f}" for method in rest]
     mean = ", in the mean of the networks" * (bits["backbone"].nunique() > 1)
-    return f" For {target:g} bits take {loss}{short(nearest)}, off by {off[nearest]:.2f}: {several(told)}{mean}."
+    return f" For {target:g} bits take {_named(nearest)}, off by {off[nearest]:.2f}: {several(told)}{mean}."
+
+
+def _named(method: str) -> str:
+    return f"{'the bit loss of ' * weighted(method)}{short(method)}"
 
 
 def _told(of: Sequence[_Way], alone: bool, before: str) -> str:
     """One way, on which networks, how far off it ends and what it gains; what numbers are is said where nothing ``before`` did."""
     method = of[0].method
-    loss = "the bit loss of " if weighted(method) else ""
     does = (
         "set the thresholds by quantiles of the calibration pictures"
         if method == QUANTILES
-        else f"tune with {loss}{short(method)}"
+        else f"tune with {_named(method)}"
     )
     on = "" if alone else f" on {several([way.network for way in of])}"
     off = f"{several(list(dict.fromkeys(f'{way.off:.2f}' for way in of)))} bits"

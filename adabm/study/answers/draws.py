@@ -7,7 +7,7 @@ import numpy as np
 
 from .measured import signed
 
-_DRAWS = 400
+_DRAWS, _OF_PATCHES = 400, 2000
 _DIGITS = 3  # at most; an end that they do not tell from zero is zero
 DRAWN = "95 % of draws of patches and seeds"  # how tables and sentences call what :func:`ends` returns
 
@@ -57,6 +57,20 @@ def _places(shapes: tuple[tuple[int, int], ...]) -> list[list[tuple[np.ndarray, 
     rng = np.random.default_rng(0)
     choose = lambda count: rng.integers(0, count, count)
     return [[np.ix_(choose(seeds), choose(patches)) for seeds, patches in shapes] for _ in range(_DRAWS)]
+
+
+def patch_ends(networks: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return between what 95 % of 2,000 draws of patches have the mean over networks.
+
+    Patches are drawn with replacement within their network, the same for values of as many; networks count alike.
+
+    Args:
+        networks: values of the patches of each, (patches,).
+    """
+    rng = np.random.default_rng(0)
+    drawn = [values[rng.integers(0, len(values), (_OF_PATCHES, len(values)))].mean(1) for values in networks]
+    least, most = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+    return float(least), float(most)
 
 
 def ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,8 @@ from ..tables.wording import least_to_most, several
 from . import equal_fab
 from .asked import checked_units
 from .calibration import FULL_PRECISION
-from .dynamic_gains import COMPARED, DYNAMIC, comparable, drawn_ends, gains, summary
+from .draws import patch_ends
+from .dynamic_gains import COMPARED, DYNAMIC, comparable, gains, summary
 from .layer_factors import FIXED, OTHER, OWN, SAME, outcomes, times
 from .measured import extents, signed
 from .probing import Probe, mapping_table, psnr
@@ -143,7 +144,7 @@ def _control(found: pd.DataFrame, gained: pd.DataFrame) -> str:
     """Tell whether what a picture's own percentiles change is due to the picture: whether another's do otherwise."""
     wide = gained.pivot_table(index=["backbone", "dataset", "patch"], columns="rule", values="truth", sort=False)
     apart = wide[OWN] - wide[OTHER]
-    least, most = drawn_ends([values.to_numpy() for _, values in apart.groupby(level="backbone", sort=False)])
+    least, most = patch_ends([values.to_numpy() for _, values in apart.groupby(level="backbone", sort=False)])
     own, other = (signed(found.loc[rule, "truth"]) for rule in (OWN, OTHER))
     if least > 0 or most < 0:
         return (

@@ -1,17 +1,15 @@
 """What layer factors of each picture's own gain on fixed ones at equal FAB, and how far that moves with the patches drawn."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from . import equal_fab
+from .draws import patch_ends
 from .layer_factors import FEWER, FIXED, MORE, OTHER, OWN, SAME, THRESHOLDS
 
 DYNAMIC = (OWN, THRESHOLDS)
 COMPARED = (*DYNAMIC, OTHER, SAME)  # with fixed factors
 _CURVE = (FEWER, FIXED, MORE)
-_DRAWS = 2000
 
 
 def comparable(units: pd.DataFrame) -> pd.DataFrame:
@@ -48,14 +46,6 @@ def summary(gained: pd.DataFrame) -> pd.DataFrame:
     for rule, here in gained.groupby("rule", sort=False):
         networks = [network for _, network in here.groupby("backbone", sort=False)]
         means = pd.DataFrame([network[["truth", "fp", "fab", "differ"]].mean() for network in networks]).mean()
-        least, most = drawn_ends([network["truth"].to_numpy() for network in networks])
+        least, most = patch_ends([network["truth"].to_numpy() for network in networks])
         rows[rule] = dict(means) | dict(least=least, most=most)
     return pd.DataFrame(rows).T
-
-
-def drawn_ends(networks: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return between what 95 % of draws of patches have the mean over networks; values are those of their patches."""
-    rng = np.random.default_rng(0)
-    drawn = [values[rng.integers(0, len(values), (_DRAWS, len(values)))].mean(1) for values in networks]
-    least, most = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
-    return float(least), float(most)

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 
 from . import equal_fab
+from .draws import patch_ends
 from .gradient_probe import FEWER, MORE, UNTUNED
 from .probing import psnr
 from .surrogates import SURROGATES
 
-_DRAWS = 2000
 _CURVE = (FEWER, UNTUNED, MORE)
 _PATCH = ["backbone", "dataset", "patch"]
 
@@ -51,13 +51,10 @@ def gains(ended: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
     """
     wide = ended.pivot_table(index=_PATCH, columns="surrogate", values="truth", sort=False)
     wide = wide if reference is None else wide.sub(wide[reference], axis=0)
-    rng = np.random.default_rng(0)
     networks = [here for _, here in wide.groupby("backbone", sort=False)]
-    places = [rng.integers(0, len(here), (_DRAWS, len(here))) for here in networks]
     rows = {}
     for name in SURROGATES:
-        drawn = np.mean([here[name].to_numpy()[place].mean(1) for here, place in zip(networks, places)], axis=0)
-        least, most = np.quantile(drawn, [0.025, 0.975])
+        least, most = patch_ends([here[name].to_numpy() for here in networks])
         median, mean = (np.mean([of(here[name]) for here in networks]) for of in (np.median, np.mean))
         rows[name] = dict(mean=mean, least=least, most=most, median=median)
     return pd.DataFrame(rows).T

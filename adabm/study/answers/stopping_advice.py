@@ -12,7 +12,7 @@ from .stopping_gains import FABS, LITTLE, compared, preferred, span, tells, untu
 from .stopping_telling import Start, by_network, given, released
 from .tuning_rates import learning_rate
 
-# What to do on a network: keep the state of the lowest loss, keep the rule's to save steps alone, take the last step, leave it.
+# What to do on a network: keep the state of the lowest loss, stop by the rule since that saves steps, take the last step, leave it.
 _KEEP, _SAVE, _LAST, _NONE = "keep", "save", "last", "none"
 
 

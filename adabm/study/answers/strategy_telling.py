@@ -77,21 +77,25 @@ def advice(comparison: pd.DataFrame, better: list[str], worse: list[str]) -> str
     """What to choose by; of what is worse somewhere, how often it is, on all sets."""
     random = comparison[comparison["strategy"] == REFERENCE].set_index(KEYS)["fab"].rename("fab of random")
     tested = comparison.dropna(subset=["against random"]).join(random, on=KEYS)
-    text = f"choose by {several(shortened(better))}" if better else f"draw pictures at random{_as_good(tested)}"
+    # which comparisons are counted is said once, where the first are; the answer counts those on the first set alone
+    on = f" on {_sets(tested)}" if worse and tested["dataset"].nunique() > 1 else ""
+    as_good = "" if better else _as_good(tested, on)
+    text = f"choose by {several(shortened(better))}" if better else f"draw pictures at random{as_good}"
     if not worse:
         return f"{text}."
     bad = list(dict.fromkeys(tested[clear(tested) & (tested["against random"] < 0)]["strategy"]))
     standing = {name: _standing(tested[tested["strategy"] == name]) for name in bad}
-    always = [name for name, told in standing.items() if not told]
+    always = [name for name, (_, sure, count) in standing.items() if sure == count]
     parts = [f"avoid {several(always)}"] if always else []
-    told = "; ".join([text, *parts, *(f"{name} {told}" for name, told in standing.items() if told)])
-    if tested["dataset"].nunique() > 1:  # the answer counts those on the first set alone
-        told = told.replace(" comparisons", f" comparisons on {_sets(tested)}", 1)
-    return f"{told}."
+    for name, (below, sure, count) in standing.items():
+        if name not in always:
+            which = on if not as_good and len(parts) == bool(always) else ""
+            parts.append(f"{name} is below them in {below} of {count} comparisons{which}, clearly in {sure}")
+    return f"{'; '.join([text, *parts])}."
 
 
-def _as_good(tested: pd.DataFrame) -> str:
-    """Name strategies that are above random pictures in all of several comparisons, and in how many clearly."""
+def _as_good(tested: pd.DataFrame, on: str) -> str:
+    """Name strategies that are above random pictures in all of several comparisons ``on`` sets, and in how many clearly."""
     above = tested.groupby("strategy", sort=False)["against random"].agg(["min", "mean", "size"])
     above = above[(above["min"] > 0) & (above["size"] >= _MANY)]
     if above.empty:
@@ -104,7 +108,7 @@ def _as_good(tested: pd.DataFrame) -> str:
     models = tested.groupby(["backbone", "series"])["dataset"].nunique()
     shared = "seeds, some models too" if models.max() > 1 else "seeds"
     return (
-        f", or by {several(told)}, above them in all {counts} comparisons (not independent: they share {shared}), "
+        f", or by {several(told)}, above them in all {counts} comparisons{on} (not independent: they share {shared}), "
         f"clearly in {clearly or 'none'}"
     )
 
@@ -120,13 +124,10 @@ def _at_equal_bits(tested: pd.DataFrame, strategy: str) -> str:
     )
 
 
-def _standing(rows: pd.DataFrame) -> str:
-    """In how many comparisons a strategy is below random pictures; empty where it is clearly so in all."""
+def _standing(rows: pd.DataFrame) -> tuple[int, int, int]:
+    """In how many comparisons a strategy is below random pictures, in how many of these clearly, and how many there are."""
     below = rows["against random"] < 0
-    sure = int((clear(rows) & below).sum())
-    if sure == len(rows):
-        return ""
-    return f"is below them in {below.sum()} of {len(rows)} comparisons, clearly in {sure}"
+    return int(below.sum()), int((clear(rows) & below).sum()), len(rows)
 
 
 def span(here: pd.DataFrame) -> str:
