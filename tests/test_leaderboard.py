@@ -340,3 +340,14 @@ def test_one_seed_tells_no_lead_of_a_twentieth_of_a_decibel_and_the_quicker_is_a
     )
     clear = leaderboard(summary(*compared("W4A4 FQ", "net", 31.5, 31.4, 1)), timing)
     assert recommended(clear)["method"] == "omse" and "cannot tell" not in verdict(clear)
+
+
+def test_the_default_recipe_is_drawn_even_where_others_lose_less():
+    place = dict(backbone="net", dataset="Set5", tile=0)
+    rows = [
+        place | dict(setting=f"W{bits}A{bits} FQ", method=method, label=method, loss_db=loss, fab=float(bits))
+        for bits in (4, 3)
+        for method, loss in (("gptq", 0.1), ("best", 0.2), ("qdrop", 0.3), ("fast", 0.4), ("minmax", 2.0))
+    ]
+    axis = plot_loss_bits(pd.DataFrame(rows)).axes[0]
+    assert len(axis.lines) == 4 and {"Fast", "Best", "MinMax", "MSE + GPTQ"} == {text.get_text() for text in axis.texts}

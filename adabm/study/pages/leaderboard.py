@@ -13,7 +13,8 @@ from .loss_axis import LEAST_LOSS, drawn_at, tell_least
 from .series import name_lines
 
 _SHOWN_BEST = 2
-_ALWAYS_SHOWN = ("adabm", "minmax", "omse")  # with the best, few enough lines to be told apart
+# what a network gets if nothing is asked for, the released recipe, and plain ones: with the best, few enough lines to be told apart
+_ALWAYS_SHOWN = ("fast", "adabm", "minmax", "omse")
 
 
 def plot_loss_seconds(board: pd.DataFrame, amounts: str = "") -> Figure | None:
