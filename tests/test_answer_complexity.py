@@ -272,7 +272,7 @@ def test_how_measures_rank_whole_pictures():
 def test_how_few_patches_are_moved_is_told():
     many = units().loc[lambda rows: rows.index.repeat(20)].assign(patch=lambda rows: [f"{n}" for n in range(len(rows))])
     few = many.head(30)
-    assert moved_told(few, 0.1) == " (3)" and moved_told(many, 0.1) == ""
+    assert moved_told(few, 0.1) == " (3 patches)" and moved_told(many, 0.1) == ""
     both = pd.concat([few, few.head(20).assign(backbone="other")])
-    assert moved_told(both, 0.1) == " (2 to 3, by network)"
-    assert moved_told(pd.concat([few, few.assign(backbone="other")]), 0.1) == " (3 of a network)"
+    assert moved_told(both, 0.1) == " (2 to 3 patches, by network)"
+    assert moved_told(pd.concat([few, few.assign(backbone="other")]), 0.1) == " (3 patches of a network)"

@@ -45,7 +45,7 @@ def test_it_is_told_in_whose_turn_a_harmful_run_loses():
     fast = traced({0: 30.0, 5: 30.5, 10: 29.0}, "fast")
     told = conclusion(runs, fast, traced({0: 30.0, 5: 30.1, 10: 30.3}, "slow"))[1]
     assert told.startswith(
-        "Harmful is a learning rate of 0.01 (-1.00 dB in 10 steps: +0.50 dB in the turn of weight ranges, at 0.001 +0.10 dB and -1.50 dB in "
+        "Harmful is a learning rate of 0.01 (-1.00 dB in 10 steps: +0.50 dB in the turn of weight ranges, against +0.10 dB at 0.001, and -1.50 dB in "
         "that of activation ranges). Learning rate: 0.001 ends best (+0.30 dB in 10 steps, 3 seeds), 0.01 harms."
     )
     unmeasured = conclusion(runs, traced({0: 30.0, 10: 29.0}, "fast"), traced({0: 30.0, 10: 30.3}, "slow"))[1]

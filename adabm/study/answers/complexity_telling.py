@@ -166,8 +166,9 @@ def moved_told(units: pd.DataFrame, share: float) -> str:
     moved = sorted({int(count * share) for count in counts})
     if moved[0] >= _FEW:
         return ""
-    span = f"{moved[0]} to {moved[-1]}, by network" if len(moved) > 1 else f"{moved[0]}"
-    return f" ({span}{' of a network' if len(counts) > 1 and len(moved) == 1 else ''})"
+    if len(moved) > 1:
+        return f" ({moved[0]} to {moved[-1]} patches, by network)"
+    return f" ({moved[0]} {'patch' if moved[0] == 1 else 'patches'}{' of a network' * (len(counts) > 1)})"
 
 
 def pictures_told(units: pd.DataFrame) -> str:

@@ -24,7 +24,7 @@ def lost_in(tuned: Tuned, other: tuple[str, Tuned] | None = None) -> str:
         place = f"in the turn of {group_name(group)}" if not told else f"in that of {group_name(group)}"
         text = f"{change.told()} {place}"
         if group in gained and group in other[1].by_turn:
-            text += f", at {other[0]} {other[1].by_turn[group].told()}"
+            text += f", against {other[1].by_turn[group].told()} at {other[0]},"
         told.append(text)
     return several(told)
 
