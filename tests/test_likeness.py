@@ -65,6 +65,9 @@ def test_networks_that_are_not_trained_are_told():
     shipped = adabm.load_network(adabm.default_backbone())
     found = likeness(shipped, adabm.describe(shipped))
     assert 50 < found < math.inf and told_unlike(shipped, adabm.describe(shipped)) is None
+    wrong = adabm.build_network("EDSR", **(shipped.adabm_options | {"img_range": 1.0}))
+    wrong.load_state_dict(shipped.state_dict())
+    assert "does not look like it (24." in told_unlike(wrong, adabm.describe(wrong))
 
 
 def test_the_command_line_warns_of_them(tmp_path, capsys):
