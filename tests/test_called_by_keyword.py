@@ -27,9 +27,17 @@ class Named(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:Named is unknown")
-def test_they_give_what_they_give_otherwise():
+@pytest.mark.parametrize(
+    ("recipe", "few"),
+    [
+        ("fast", {"allocate_bits.pixels": 100, "round_weights.pixels": 100}),
+        ("bias-correction", {}),
+        ("qdrop", {"reconstruct.iterations": 2, "reconstruct.pixels": 200}),
+    ],
+)
+def test_they_give_what_they_give_otherwise(recipe, few):
     found = []
-    config = adabm.preset("fast", {"allocate_bits.pixels": 100, "round_weights.pixels": 100})
+    config = adabm.preset(recipe, few)
     for named in (True, False):
         model = adabm.quantize(Named(named), [smooth(0)], config, patch_size=16)[0]
         found.append(adabm.upscale(model, smooth(1, 24, 60), tile=24).image)
