@@ -7,11 +7,14 @@ import numpy as np
 import torch
 
 from ..errors import AdabmError, EngineError
+from ..networks.untouched import is_untouched
+from ..pictures.padding import fitting_side
 from ..quantization.model import QuantizedSR
 from .protocol import Engine
 
 _MULTIPLES = (2, 3, 4, 6, 8, 12, 16, 32, 64)
 _LEAST = 17  # pixels
+_EVEN = 48  # pixels, a multiple of many numbers
 
 
 @contextmanager
@@ -39,6 +42,25 @@ def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
             f"multiples of {multiple}. Quantize it with dataclasses.replace(adabm.describe(network), size_multiple={multiple}) as "
             "its descriptor; pictures are filled up then"
         ) from error
+
+
+def check_sides(model: QuantizedSR) -> None:
+    """Refuse a network that does not take all sides that its descriptor tells: a library may compute anything of others.
+
+    Raises:
+        EngineError: with the number that it takes multiples of, and how to tell it.
+    """
+    told = model.descriptor.size_multiple
+    side = fitting_side(_EVEN, told, model.descriptor.minimum_size)
+    if is_untouched(model.network) or not _takes(model, side) or _takes(model, side + told):
+        return
+    multiple = next((n for n in _MULTIPLES if n % told == 0 and n > told and _takes(model, side + n)), None)
+    taken = "other sides" if multiple is None else f"sides that are multiples of {multiple}"
+    raise EngineError(
+        f"{model.descriptor.name}: fails on a picture of {side + told}x{side + told}, but takes {side}x{side}: it takes {taken}, where its "
+        f"descriptor tells multiples of {told}. Quantize it with dataclasses.replace(adabm.describe(network), size_multiple="
+        f"{multiple or '...'}) as its descriptor; pictures are filled up then"
+    )
 
 
 def _multiple(model: QuantizedSR) -> int | None:
