@@ -42,6 +42,7 @@ def models():
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Reflecting is unknown")
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
 def test_they_are_refused(models, engine):
     with pytest.raises(EngineError, match=r"fails on a picture of 49x49.*multiples of 2, where.*size_multiple=2\)"):
@@ -52,6 +53,24 @@ def test_they_are_computed_where_it_is_told(models):
     engine, picture = adabm.open_engine("openvino", models[1]), smooth(1, 27, 35)
     found = adabm.upscale(engine, picture).image
     assert np.abs(found - adabm.upscale(models[1], picture).image).mean() < 0.5
+
+
+class Reflecting(Halving):
+    """Pads by what a picture of one pixel does not have."""
+
+    def forward(self, x):
+        features = F.pad(self.head(x).relu(), (1, 1, 1, 1), mode="reflect")
+        return F.interpolate(x, scale_factor=2) + 0.1 * self.tail(self.more(features)[:, :, 1:-1, 1:-1])
+
+
+def test_a_picture_too_small_for_its_padding_is_refused():
+    model = adabm.quantize(Reflecting().eval(), [smooth(0)], "minmax", patch_size=16)[0]
+    engine = adabm.open_engine("openvino", model)
+    engine.upscale(np.zeros((1, 10, 12, 3), np.uint8))
+    with pytest.raises(EngineError, match="Reflecting: its forward fails on a picture of 1x1 .RuntimeError: "):
+        adabm.upscale(model, np.zeros((1, 1, 3), np.uint8))
+    with pytest.raises(EngineError, match="openvino: cannot compute a picture of 1x1 .*dimension of at least 2"):
+        engine.upscale(np.zeros((1, 1, 1, 3), np.uint8))
 
 
 def test_a_picture_of_another_size_is_not_returned(models, monkeypatch):

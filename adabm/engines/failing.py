@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from ..errors import AdabmError, EngineError
+from ..errors import AdabmError, EngineError, out_of_memory
 from ..networks.untouched import is_untouched
 from ..pictures.padding import fitting_side
 from ..quantization.model import QuantizedSR
@@ -19,10 +19,14 @@ _EVEN = 48  # pixels, a multiple of many numbers
 
 @contextmanager
 def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
-    """Raise another error than a network's own inside the ``with`` block where the sides of (N, H, W, C) ``pictures`` are why.
+    """Raise an error in one line in place of a network's own inside the ``with`` block, which tells where sides of ``pictures`` are why.
+
+    Args:
+        pictures: (N, H, W, C).
 
     Raises:
-        EngineError: with the number, and how to tell it; or what an engine that runs an exported network raised.
+        EngineError: with the number that sides must be multiples of, and how to tell it; or with what the network or, of an exported one,
+            its library raised.
     """
     try:
         yield
@@ -30,17 +34,20 @@ def telling_sides(engine: Engine, pictures: np.ndarray) -> Iterator[None]:
         raise
     except Exception as error:
         model = getattr(engine, "model", None)
+        size = f"{pictures.shape[2]}x{pictures.shape[1]}"
+        told = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
         if not isinstance(model, QuantizedSR) or engine.size_multiple > 1 or (multiple := _multiple(model)) is None:
-            if getattr(engine, "card", None) is None:
+            if getattr(engine, "card", None) is not None:  # a library's own error; another engine may compute it
+                raise EngineError(
+                    f"{engine.name}: cannot compute a picture of {size} ({told}); take another engine, such as simulated"
+                ) from error
+            if not isinstance(model, QuantizedSR) or out_of_memory(error):
                 raise
-            raise EngineError(  # a library's own error, of a network that another engine may compute
-                f"{engine.name}: cannot compute a picture of {pictures.shape[2]}x{pictures.shape[1]} "
-                f"({type(error).__name__}: {' '.join(str(error).split()):.200}); take another engine, such as simulated"
-            ) from error
+            raise EngineError(f"{model.descriptor.name}: its forward fails on a picture of {size} ({told})") from error
         raise EngineError(
-            f"{model.descriptor.name}: fails on a picture of {pictures.shape[2]}x{pictures.shape[1]}; it takes sides that are "
-            f"multiples of {multiple}. Quantize it with dataclasses.replace(adabm.describe(network), size_multiple={multiple}) as "
-            "its descriptor; pictures are filled up then"
+            f"{model.descriptor.name}: fails on a picture of {size}; it takes sides that are multiples of {multiple}. Quantize it "
+            f"with dataclasses.replace(adabm.describe(network), size_multiple={multiple}) as its descriptor; "
+            "pictures are filled up then"
         ) from error
 
 
