@@ -45,6 +45,8 @@ def test_a_range_of_values_that_is_guessed_wrongly_is_told():
     ):
         quantize(wide)
     quantize(wide, adabm.describe(wide, value_range=255.0))
+    with pytest.raises(NetworkError, match=r"of 0 to 255, not of 0 to 1 as its descriptor tells.*value_range=255\.0"):
+        quantize(wide, adabm.describe(wide, value_range=1.0))
 
 
 def test_likeness_is_that_of_values_of_0_to_1():
