@@ -121,8 +121,7 @@ def _quantizing(function: Callable[Concatenate[nn.Module, P], R]) -> Callable[Co
         check_steady(network)
         descriptor = kwargs.get("descriptor", args[2] if len(args) > 2 else None)
         check_wrapping(network, descriptor)
-        if descriptor is None:
-            check_value_range(network)
+        check_value_range(network, descriptor)
         check_contrast(kwargs.get("images", args[0] if args else None))
         if isinstance(kwargs.get("progress"), (str, Path, Progress)):
             _tell_of_no_progress(kwargs.get("config", args[1] if len(args) > 1 else None))

@@ -17,7 +17,7 @@ def is_own(defined: object) -> bool:
     return (getattr(defined, "__module__", None) or "").partition(".")[0] != __package__
 
 
-def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str) -> Callable:
+def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str, apart: bool = False) -> Callable:
     """Return a function that calls ``function`` with copies of its tensors, and refuses what it must not return.
 
     Its first call is made twice, so that one that gives something else each time is noticed. A layer is not copied, but one
@@ -27,6 +27,7 @@ def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str)
         kind, name: what it is, in errors.
         fault: see :data:`Fault`.
         wanted: what it has to return, in words.
+        apart: it looks at pictures (N, C, H, W), first of its arguments, each by itself; one that does not is refused, too.
 
     Raises:
         ConfigError: by the function that is returned.
@@ -46,10 +47,24 @@ def guarded(function: Callable, kind: str, name: str, fault: Fault, wanted: str)
         if not tried:
             if not _same(result, function(*map(_copied, args))):
                 raise ConfigError(f"{kind} {name!r} returns something else each time for the same; let it draw nothing")
+            if apart and not _looks_at_each_alone(function, *args):
+                raise ConfigError(
+                    f"{kind} {name!r} returns something else for a picture where others stand in the batch; let it look at each picture by "
+                    "itself, such as x.flatten(1).mean(1) in place of x.mean()"
+                )
             tried = True
         return result
 
     return checked
+
+
+def _looks_at_each_alone(function: Callable, pictures: Tensor, value_range: float, *others: object) -> bool:
+    """Whether a function gives a picture among a darker and an inverted one the number that it gives it alone."""
+    own = pictures[:1]
+    batch = torch.cat([own / 2, own, (value_range - own) / 4])
+    together = function(batch.clone(), value_range, *others)
+    alone = torch.cat([function(one.clone(), value_range, *others) for one in batch.split(1)])
+    return torch.allclose(together, alone, rtol=1e-3, atol=1e-6 * alone.abs().nan_to_num().max().item(), equal_nan=True)
 
 
 def _copied(value: object) -> object:
@@ -75,7 +90,8 @@ def one_number_a_picture(result: object, args: tuple) -> str | None:
     """The :data:`Fault` of an image complexity."""
     if not isinstance(result, Tensor) or not result.is_floating_point() or result.shape != args[0].shape[:1]:
         return told(result)
-    return None
+    odd = result[~result.isfinite()]
+    return str(odd[0].item()) if len(odd) and args[0].isfinite().all() else None
 
 
 def one_number(result: object, _args: tuple, least: float = -float("inf")) -> str | None:

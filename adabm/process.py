@@ -83,6 +83,8 @@ def of_the_system(error: Exception) -> str | None:
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno in FULL:
         reason += "; make room and run it again"
+    if reason == os.strerror(errno.EFBIG):
+        reason += " for what this process may write (ulimit -f) or its disk holds; raise the limit and run it again"
     return one_line(reason if error.filename is None else f"{error.filename}: {reason}")
 
 

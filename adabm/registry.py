@@ -21,9 +21,9 @@ class Registry(Mapping[str, Callable]):
     9.0
     """
 
-    def __init__(self, kind: str, fault: Fault | None = None, wanted: str = "") -> None:
+    def __init__(self, kind: str, fault: Fault | None = None, wanted: str = "", apart: bool = False) -> None:
         """Args: see :func:`adabm.own_functions.guarded`, by which a user's own functions are called if ``fault`` is given."""
-        self.kind, self._fault, self._wanted = kind, fault, wanted
+        self.kind, self._fault, self._wanted, self._apart = kind, fault, wanted, apart
         self._entries: dict[str, Callable] = {}
 
     def register(self, name: str) -> Callable[[F], F]:
@@ -43,7 +43,9 @@ class Registry(Mapping[str, Callable]):
             ):
                 raise ConfigError(f"{self.kind} {name!r} exists already ({other.__module__}); choose another name")
             own = self._fault is not None and is_own(function)
-            self._entries[name] = guarded(function, self.kind, name, self._fault, self._wanted) if own else function
+            self._entries[name] = (
+                guarded(function, self.kind, name, self._fault, self._wanted, self._apart) if own else function
+            )
             return function
 
         return add

@@ -191,7 +191,7 @@ def test_arguments_of_other_types_are_named(tmp_path):
 
 
 def test_a_mask_is_not_lost():
-    masked = np.ma.masked_greater(np.full((8, 8, 3), 9, np.uint8), 3)
+    masked = np.ma.masked_greater(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), 3)
     model, _, _ = quantize(tiny("EDSR"), [masked.data], "minmax", patch_size=8)
     for call in (
         lambda: quantize(tiny("EDSR"), [masked], "minmax", patch_size=8),

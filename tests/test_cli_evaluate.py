@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from adabm.pictures.reading import read_raw
 from adabm.pictures.writing import write_image
-from helpers.cli_files import fails, run, smooth, write_files
+from helpers.cli_files import OPTIONS, fails, run, save_network, smooth, write_files
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,15 @@ def test_a_network_that_cannot_be_counted_is_evaluated_without_its_cost(files, c
     assert run(*command, "--json") == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["mean"]["theoretical_bitops_g"] is None
     assert run(*command) == 0 and "theoretical" not in capsys.readouterr().out
+
+
+def test_what_was_measured_is_written_where_another_scale_has_no_pictures(files, tmp_path, capsys):
+    save_network(tmp_path / "x3.safetensors", OPTIONS | {"upscale": 3})
+    command = ["evaluate", files / "fp.safetensors", tmp_path / "x3.safetensors", "--hr", files / "HR"]
+    assert run(*command, "--lr", files / "LR", "--csv", tmp_path / "r.csv") == 1
+    assert "a x3 input of p0.png" in capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "r.csv").open()))
+    assert [row["picture"] for row in rows] == ["p0", "p1", "p2", "mean"]
 
 
 def test_evaluate_pairs_by_name(files, tmp_path, capsys):

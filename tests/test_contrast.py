@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import adabm
 from adabm.errors import DataError
@@ -35,3 +36,13 @@ def test_pictures_that_show_nothing_are_refused(images, told, by_name):
 
 def test_one_that_shows_something_suffices():
     adabm.quantize(tiny("EDSR"), [flat(0), smooth(0)], "minmax", patch_size=16)
+
+
+def test_patches_that_show_nothing_are_refused():
+    picture = np.zeros((400, 400, 3), np.uint8)
+    picture[0, 0] = 255
+    with pytest.raises(DataError, match="each picture of the calibration batches is of one colour"):
+        adabm.quantize(tiny("EDSR"), [picture], "minmax", patch_size=16, patches=2)
+    model = adabm.QuantizedSR(tiny("EDSR"), adabm.preset("minmax"))
+    with pytest.raises(DataError, match="each picture of the calibration batches is of one colour"):
+        adabm.calibrate(model, [torch.zeros(1, 3, 16, 16)])

@@ -537,6 +537,9 @@ def test_damaged_files_are_refused(model, tmp_path):
         written(changes)
         with pytest.raises(CheckpointError, match="does not match its recorded sha256; export it again"):
             read_exported(path)
+    written({"more.bin": b"x"})
+    with pytest.raises(CheckpointError, match="holds a part 'more.bin' that it was not exported with"):
+        read_exported(path)
     written({"card.json": json.dumps(card | {"format": "other"}).encode()})
     with pytest.raises(CheckpointError, match="not of format 'adabm-integer-1'"):
         open_engine("openvino", path)

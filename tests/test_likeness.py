@@ -45,6 +45,8 @@ def test_a_range_of_values_that_is_guessed_wrongly_is_told():
     ):
         quantize(wide)
     quantize(wide, adabm.describe(wide, value_range=255.0))
+    with pytest.raises(NetworkError, match=r"of 0 to 255, not of 0 to 1 as its descriptor tells.*value_range=255\.0"):
+        quantize(wide, adabm.describe(wide, value_range=1.0))
 
 
 def test_likeness_is_that_of_values_of_0_to_1():
@@ -65,6 +67,9 @@ def test_networks_that_are_not_trained_are_told():
     shipped = adabm.load_network(adabm.default_backbone())
     found = likeness(shipped, adabm.describe(shipped))
     assert 50 < found < math.inf and told_unlike(shipped, adabm.describe(shipped)) is None
+    wrong = adabm.build_network("EDSR", **(shipped.adabm_options | {"img_range": 1.0}))
+    wrong.load_state_dict(shipped.state_dict())
+    assert "does not look like it (24." in told_unlike(wrong, adabm.describe(wrong))
 
 
 def test_the_command_line_warns_of_them(tmp_path, capsys):

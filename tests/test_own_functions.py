@@ -67,6 +67,7 @@ WRONG = {
     "NaN": {
         "range": lambda x, *_: (x.min() * float("nan"), x.max()),
         "width": lambda w, *_: w.abs().max() * float("nan"),
+        "complexity": lambda x, _: x.flatten(1).std(1) / 0,
         "sensitivity": lambda _, x: x.max() * float("nan"),
         "allocation": lambda s, _: s * float("nan"),
         "step": lambda w, _: w.amax(1, keepdim=True) * float("nan"),
@@ -123,6 +124,23 @@ def test_what_draws_is_refused(monkeypatch, kind):
     torch.manual_seed(0)
     with pytest.raises(adabm.AdabmError, match="something else each time"):
         quantized(monkeypatch, kind, DRAWN[kind])
+
+
+BY_BATCH = {
+    "mean": lambda x, _: x.flatten(1).std(1) / x.mean(),
+    "max": lambda x, _: x.flatten(1).std(1) / x.max(),
+    "rank": lambda x, _: x.flatten(1).std(1).argsort().argsort().float(),
+    "first": lambda x, _: (x - x[:1]).abs().flatten(1).mean(1),
+}
+
+
+@pytest.mark.parametrize("by", BY_BATCH)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_complexity_that_goes_by_the_batch_is_refused(monkeypatch, by, count):
+    monkeypatch.setattr(COMPLEXITIES, "_entries", dict(COMPLEXITIES._entries))
+    COMPLEXITIES.register(NAME)(BY_BATCH[by])
+    with pytest.raises(adabm.AdabmError, match=f"'{NAME}' returns something else for a picture where others stand"):
+        COMPLEXITIES[NAME](torch.rand(count, 3, 8, 8), 1.0)
 
 
 LAYERS = {

@@ -45,6 +45,11 @@ def sent(number: int) -> None:
         (raising(KeyboardInterrupt()), 130, "x: interrupted; run it again\n"),
         (raising(BrokenPipeError()), 141, ""),
         (
+            raising(OSError(27, "File too large", "a")),
+            2,
+            "x: a: File too large for what this process may write (ulimit -f) or its disk holds; raise the limit and run it again\n",
+        ),
+        (
             raising(OSError(28, "No space left on device", "a\nb")),
             2,
             "x: a\\nb: No space left on device; make room and run it again\n",

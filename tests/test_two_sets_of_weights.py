@@ -38,7 +38,6 @@ def test_a_file_of_two_sets_of_weights_is_refused(tmp_path, parts):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"params": weights(1), "params_ema": weights(0)},
         {"state_dict": weights(0), "best": weights(0)},
         {"model": weights(0), "discriminator": {"conv_first.weight": torch.zeros(1)}},
     ],
@@ -46,4 +45,11 @@ def test_a_file_of_two_sets_of_weights_is_refused(tmp_path, parts):
 def test_which_weights_are_meant_may_be_known(tmp_path, parts):
     torch.save(parts, path := tmp_path / "x.pth")
     network = adabm.load_network(path)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in weights(0).items())
+
+
+def test_which_of_averaged_weights_and_others_are_taken_is_told(tmp_path):
+    torch.save({"params": weights(1), "params_ema": weights(0)}, path := tmp_path / "x.pth")
+    with pytest.warns(UserWarning, match="holds weights 'params_ema' and 'params'; those of 'params_ema' are taken"):
+        network = adabm.load_network(path)
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in weights(0).items())

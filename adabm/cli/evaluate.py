@@ -25,6 +25,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from ..engines import Engine
     from ..engines.evaluation import Evaluation
     from ..pictures.picture import Picture
@@ -101,44 +103,57 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Evaluate each checkpoint; one that cannot be loaded does not stop the others."""
-    from ..errors import AdabmError, CheckpointError
-    from ..networks.backbones import weight_file
-    from ..pictures.folders import read_pictures
-    from ..pictures.telling import tell_inputs
-    from .models import computing, open_for_rgb
+    """Evaluate each checkpoint; one that cannot be loaded or measured does not stop the others."""
+    from ..errors import AdabmError
+    from .models import computing
 
     if args.csv is not None:
         check_output(args.csv, args.overwrite, [*args.checkpoints, *own_files(args)])
         if args.csv.suffix.lower() != ".csv":  # --overwrite would replace pictures and weights
             raise AdabmError(f"--csv {args.csv}: the name must end in .csv")
     results, failures = [], {}
-    pictures: dict[int, list[Picture]] = {}
-    inputs: dict[int, str] = {}
+    pictures: dict[int, tuple[list[Picture], str]] = {}
     with computing(args.threads, args.device) as device:
         for path in args.checkpoints:
             try:
-                engine = open_for_rgb(args.engine, weight_file(path), device)
-                scale = engine.scale
-                if args.scale not in (None, scale):
-                    raise CheckpointError(f"{path}: is a x{scale} network, not x{args.scale}")
+                result = _measured(path, args, device, pictures, console)
             except Exception as error:
-                if len(args.checkpoints) == 1 or explain(error) is None:
+                if len(args.checkpoints) == 1 or (told := explain(error)) is None:
                     raise
-                failures[str(path)] = explain(error)
-                console.note(f"error: {explain(error)}")
+                if told not in failures.values():  # of pictures that no checkpoint can be measured on
+                    console.note(f"error: {told}")
+                failures[str(path)] = told
                 continue
-            if scale not in pictures:
-                pictures[scale] = read_pictures(args.hr, args.lr, scale)
-                inputs[scale] = tell_inputs(args.hr, args.lr, scale)
-                console.say(f"x{scale} {inputs[scale]}")
-            result = _evaluate(path, engine, pictures[scale], args.tile or None, console) | {"inputs": inputs[scale]}
             results.append(result)
             _show(console, result)
     if args.csv is not None and results:
         _write_csv(args.csv, results)
     console.document({"results": results, "failures": failures})
     return 0 if not failures else 1 if results else 2
+
+
+def _measured(
+    path: Path,
+    args: argparse.Namespace,
+    device: torch.device,
+    pictures: dict[int, tuple[list[Picture], str]],
+    console: Console,
+) -> dict:
+    """Measure one checkpoint on the pictures of its scale, which are read once, with where they come from."""
+    from ..errors import CheckpointError
+    from ..networks.backbones import weight_file
+    from ..pictures.folders import read_pictures
+    from ..pictures.telling import tell_inputs
+    from .models import open_for_rgb
+
+    engine = open_for_rgb(args.engine, weight_file(path), device)
+    scale = engine.scale
+    if args.scale not in (None, scale):
+        raise CheckpointError(f"{path}: is a x{scale} network, not x{args.scale}")
+    if scale not in pictures:
+        pictures[scale] = read_pictures(args.hr, args.lr, scale), tell_inputs(args.hr, args.lr, scale)
+        console.say(f"x{scale} {pictures[scale][1]}")
+    return _evaluate(path, engine, pictures[scale][0], args.tile or None, console) | {"inputs": pictures[scale][1]}
 
 
 def _evaluate(path: Path, engine: Engine, pictures: list[Picture], tile: int | None, console: Console) -> dict:

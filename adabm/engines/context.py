@@ -162,8 +162,8 @@ def _least_values(model: QuantizedSR, alignment: int) -> float:
     with evaluation_mode(model), ExitStack() as hooks:
         for module in model.network.modules():
             if isinstance(module, nn.Conv2d):
-                count = module.register_forward_pre_hook(lambda _module, inputs: found.append(inputs[0].numel()))
-                hooks.callback(count.remove)
+                count = lambda _module, inputs, named: found.append((*inputs, *named.values())[0].numel())
+                hooks.callback(module.register_forward_pre_hook(count, with_kwargs=True).remove)
         model(next(model.parameters()).new_zeros(1, described.channels, side, side))
     return min(found) / (side * side)
 

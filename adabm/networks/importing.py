@@ -1,5 +1,6 @@
 """Import weights of other implementations and other file formats."""
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +45,7 @@ def import_weights(path: str | Path, kind: str | None = None, **options: object)
         path: a PyTorch state dict (possibly under ``params_ema``, ``params`` or ``state_dict``, in this
             order of preference; read without running pickled code), a safetensors or MXNet .params file,
             or a folder of raw tensors (see :func:`read_raw_tensors`). Weights of the same network under another
-            name beside them, such as averaged ones, are refused, but ``params`` beside ``params_ema``.
+            name beside them, such as averaged ones, are refused, but ``params`` beside ``params_ema``: a warning tells.
         kind: one of :func:`import_kinds`; guessed from the tensors' names if None.
         options: constructor arguments that take precedence over what the tensors' shapes tell, such as
             ``res_scale`` or ``img_range``.
@@ -184,15 +185,19 @@ def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _check_alone(path: Path, taken: str, parts: Mapping[object, object]) -> None:
     """Refuse a file that holds other weights of the same network beside those that would be taken, such as averaged ones.
 
-    ``params`` beside ``params_ema`` pass: which of them is meant is known.
+    Of ``params`` beside ``params_ema`` a warning tells which are taken: the averaged ones, which are meant.
     """
     own = _tensors(parts[taken])
     for name, part in parts.items():
-        if name == taken or {name, taken} <= _PREFERRED or not own:
+        if name == taken or not own:
             continue
         other = _tensors(part)
         alike = own.keys() <= other.keys() and all(own[key].shape == other[key].shape for key in own)
-        if alike and not all(_equal(own[key], other[key]) for key in own):
+        if not alike or all(_equal(own[key], other[key]) for key in own):
+            continue
+        if {name, taken} <= _PREFERRED:
+            warnings.warn(f"{path}: holds weights {taken!r} and {name!r}; those of {taken!r} are taken", stacklevel=2)
+        else:
             raise CheckpointError(
                 f"{path}: holds two sets of weights of one network, {taken!r} and {name!r}; save the one that is meant alone: "
                 f"torch.save(torch.load({path.name!r})[{name!r}], ...)"

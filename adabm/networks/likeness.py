@@ -15,7 +15,10 @@ from .descriptor import NetworkDescriptor
 from .trace import evaluation_mode
 from .untouched import is_untouched
 
-UNLIKE = 15.0  # dB; of trained networks 58 to 65 were seen, with a wrong img_range 27
+UNLIKE = 15.0  # dB
+DOUBTFUL = (
+    30.0  # dB; of trained networks 58 to 65 were seen, with a wrong img_range 24 to 27, with a wrong res_scale 39 to 52
+)
 _ALIKE = 20.0
 _SIDE = 48  # pixels
 _WAVE = 24  # pixels
@@ -46,38 +49,42 @@ def likeness(network: nn.Module, descriptor: NetworkDescriptor) -> float | None:
 def told_unlike(network: nn.Module, descriptor: NetworkDescriptor) -> str | None:
     """Say that what a network makes does not look like what it is given, or return None."""
     found = likeness(network, descriptor)
-    if found is None or found >= UNLIKE:
+    if found is None or found >= DOUBTFUL:
         return None
     return (
-        f"what it makes of a smooth picture of 0 to {descriptor.value_range:g} does not look like it ({found:.1f} dB): its weights are not "
+        f"what it makes of a smooth picture of 0 to {descriptor.value_range:g} does not look like it ({found:.1f} dB, where trained networks "
+        "have 58 to 65): its weights are not "
         "trained, or a number that no tensor tells, such as res_scale, img_range or a mean, is another one than its kind of file has"
     )
 
 
-def check_value_range(network: nn.Module) -> None:
-    """Refuse a network that this package does not know whose pictures go from 0 to 255, where describing it guesses 0 to 1.
+def check_value_range(network: nn.Module, descriptor: NetworkDescriptor | None = None) -> None:
+    """Refuse a network whose pictures go from 0 to 255 where 0 to 1 is told, or the other way round.
 
-    One that cannot be run passes, since quantizing tells why.
+    What a user's descriptor tells is tried, or what describing a network guesses that this package does not know. One that cannot be run
+    passes, since quantizing tells why.
 
     Raises:
         NetworkError: with the remedy.
     """
-    if is_untouched(network):
+    if descriptor is None and is_untouched(network):
         return
     try:
         copied = copy.deepcopy(network)
         with torch.random.fork_rng(devices=[]):
-            described = describe(copied)
+            described = describe(copied) if descriptor is None else descriptor
+            other = _WIDE if described.value_range < _WIDE else 1.0
             found = likeness(copied, described)
-            wide = likeness(copied, replace(described, value_range=_WIDE))
+            right = likeness(copied, replace(described, value_range=other))
     except Exception as error:  # whatever foreign code raises
         if out_of_memory(error):
             raise
         return
-    if described.value_range < _WIDE and None not in (found, wide) and found < UNLIKE and wide >= _ALIKE:
+    if None not in (found, right) and found < UNLIKE and right >= _ALIKE:
+        told = "is guessed" if descriptor is None else "its descriptor tells"
         raise NetworkError(
-            f"{described.name}: takes pictures of 0 to 255, not of 0 to {described.value_range:g} as is guessed: only then what it makes looks "
-            f"like what it is given ({wide:.0f} dB, else {found:.0f}); pass adabm.describe(network, value_range=255.0) as the descriptor, or "
+            f"{described.name}: takes pictures of 0 to {other:g}, not of 0 to {described.value_range:g} as {told}: only then what it makes looks "
+            f"like what it is given ({right:.0f} dB, else {found:.0f}); pass adabm.describe(network, value_range={other}) as the descriptor, or "
             "register it with a Layout of that value_range"
         )
 

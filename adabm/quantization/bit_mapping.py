@@ -9,6 +9,7 @@ from ..own_functions import a_factor_a_layer, one_number
 from ..registry import Registry
 from .complexity import COMPLEXITIES
 from .memory import in_order
+from .own_numbers import OwnNumbers
 from .tunable import Tunable, keep_apart
 
 _LEAST_DISTANCE = 0.01  # of the calibrated distance of the thresholds; fine-tuning never brings them closer
@@ -19,7 +20,7 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return soft - soft.detach() + hard.detach()
 
 
-class Image2Bit(nn.Module):
+class Image2Bit(OwnNumbers):
     """Map an image's complexity to the factor -1, 0 or +1 by two learnable thresholds (paper eq. 5).
 
     Args:
@@ -65,7 +66,7 @@ class Image2Bit(nn.Module):
         return f"lower={self.lower.item():.4g}, upper={self.upper.item():.4g}"
 
 
-class Layer2Bit(nn.Module):
+class Layer2Bit(OwnNumbers):
     """Hold a layer's learnable factor m and round it to -1, 0 or +1 (paper eq. 7)."""
 
     reach = 1  # bits up and down

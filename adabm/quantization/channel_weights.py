@@ -9,6 +9,7 @@ from ..full_precision import FULL_PRECISION_BITS
 from ..own_functions import a_step_a_channel
 from ..registry import Registry
 from .bit_mapping import straight_through
+from .own_numbers import OwnNumbers
 from .quantizers import Domain
 from .tunable import ROUNDING, Tunable
 
@@ -20,7 +21,7 @@ _CANDIDATES, _SHRINK = 40, 0.02
 _LEAST_STEP = 1e-4  # of the layer's mean step; fine-tuning never makes one smaller
 
 
-class ChannelWeightQuantizer(nn.Module):
+class ChannelWeightQuantizer(OwnNumbers):
     """Codes -2^(b-1) to 2^(b-1) - 1, zero among them, times a step of each output channel.
 
     Rounding that was decided once (:meth:`decide`) is kept as the values of the codes, with the bias that belongs to it;

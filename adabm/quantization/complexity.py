@@ -13,7 +13,9 @@ _SOBEL_X = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
 # f(images (N, C, H, W), value_range) -> (N,): what an image's bits follow
-COMPLEXITIES = Registry("image complexity", one_number_a_picture, "a floating-point tensor (N,), one number a picture")
+COMPLEXITIES = Registry(
+    "image complexity", one_number_a_picture, "a floating-point tensor (N,), one finite number a picture", apart=True
+)
 
 
 @COMPLEXITIES.register("gradient")

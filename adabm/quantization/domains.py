@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from .layers import QuantizedConv2d, QuantizedLayer, WeightedLayer
+from .own_numbers import OwnNumbers
 
 
-class ChannelAffine(nn.Module):
+class ChannelAffine(OwnNumbers):
     """Activations x to (x - shift) / scale, with a shift and a scale of each channel.
 
     The scale belongs into the weights (:class:`InputScaling`), the shift into the bias.
@@ -35,7 +36,7 @@ class ChannelAffine(nn.Module):
         return x / self.scale.to(x.dtype)
 
 
-class InputScaling(nn.Module):
+class InputScaling(OwnNumbers):
     """Weights (O, C/groups, ...) times the scale of the input's channels, so that the product with the input stays.
 
     Args:

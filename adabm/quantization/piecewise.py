@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from .bounds import end_above
+from .own_numbers import OwnNumbers
 from .quantizers import Domain, fake_quantize
 from .tunable import Tunable, keep_apart
 
 _LEAST_SHARE = 0.01  # of the whole range: neither region becomes narrower
 
 
-class PiecewiseQuantizer(nn.Module):
+class PiecewiseQuantizer(OwnNumbers):
     """2^b levels on the dense region [low, high], and 2^b more on what is left of [least, greatest] below and above it.
 
     So it tells twice as many codes apart as a uniform quantizer of b bits; no integer engine takes them.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..full_precision import FULL_PRECISION_BITS
 from .bounds import LEAST_WIDTH, end_above
 from .memory import dense_format
+from .own_numbers import OwnNumbers
 from .tunable import Tunable, keep_apart
 
 _LEAST_WIDTH = 0.01  # of the calibrated width; fine-tuning never makes a range narrower
@@ -180,7 +181,7 @@ class Domain(Protocol):
         """Map quantized values back."""
 
 
-class ActivationQuantizer(nn.Module):
+class ActivationQuantizer(OwnNumbers):
     """Asymmetric per-tensor quantizer with a learnable range [lower, upper].
 
     Attributes:
@@ -220,7 +221,7 @@ class ActivationQuantizer(nn.Module):
         return f"lower={self.lower.item():.4g}, upper={self.upper.item():.4g}"
 
 
-class WeightQuantizer(nn.Module):
+class WeightQuantizer(OwnNumbers):
     """Symmetric per-tensor quantizer on [-scale, scale] with an even number of levels (no exact zero).
 
     Attributes:

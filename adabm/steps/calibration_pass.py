@@ -21,12 +21,13 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
     """Run batches (N, C, H, W) in the network's value range through the full-precision network, watched by ``watchers``.
 
     Raises:
-        DataError: no batch, or a batch with NaN or infinite values or outside the value range.
+        DataError: no batch, pictures that are all of one colour, or a batch with NaN or infinite values or outside the value range.
     """
     complexities: list[Tensor] = []
-    seen = 0
+    seen, shows = 0, False
     with model.full_precision():
         for batch in checked_batches(batches, model.descriptor):
+            shows = shows or bool((batch != batch[:, :, :1, :1]).any())
             complexity = model.complexity(batch)
             complexities.append(complexity.cpu())
             for part, own in _parts(batch, seen, watchers):
@@ -39,6 +40,11 @@ def watch(model: QuantizedSR, watchers: Sequence[Watcher], batches: Iterable[Ten
             seen += len(batch)
     if not complexities:
         raise DataError("no calibration batch was given")
+    if not shows:
+        raise DataError(
+            "each picture of the calibration batches is of one colour, on which no range can be measured; give pictures, and patches, that "
+            "show something"
+        )
     record = CalibrationRecord(torch.cat(complexities))
     for watcher in watchers:
         watcher.finish(record)

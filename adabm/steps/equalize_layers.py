@@ -83,8 +83,8 @@ def homogeneous_pairs(model: QuantizedSR, images: Tensor) -> Iterator[tuple[Quan
     def keep(layer: QuantizedConv2d, _: object, output: Tensor) -> None:
         last[:] = [(layer, output.clone())]  # a ReLU in place would change it
 
-    def compare(layer: QuantizedConv2d, arguments: tuple[Tensor, ...]) -> None:
-        (before, output), x = last[0] if last else (None, None), arguments[0]
+    def compare(layer: QuantizedConv2d, arguments: tuple, named: dict) -> None:
+        (before, output), (x,) = last[0] if last else (None, None), (*arguments, *named.values())
         if before is None or before.groups != 1 or layer.groups != 1 or x.shape != output.shape:
             return
         if torch.equal(x.clamp_min(0), output.clamp_min(0)) and not torch.equal(x, output):
@@ -93,7 +93,7 @@ def homogeneous_pairs(model: QuantizedSR, images: Tensor) -> Iterator[tuple[Quan
     with ExitStack() as hooks, model.full_precision():
         for layer in model.layers.values():
             if isinstance(layer, QuantizedConv2d):
-                hooks.callback(layer.register_forward_pre_hook(compare).remove)
+                hooks.callback(layer.register_forward_pre_hook(compare, with_kwargs=True).remove)
                 hooks.callback(layer.register_forward_hook(keep).remove)
         model.infer(images)
     yield from dict.fromkeys(found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -124,13 +124,14 @@ def _mixed(sample: Sample, drop: float, generator: torch.Generator) -> Sample:
     """Return the sample with a share of its input values as in full precision."""
     if drop == 0:
         return sample
-    arguments = [
-        _dropped(rounded, full, drop, generator)
-        if isinstance(rounded, Tensor) and rounded.is_floating_point()
-        else rounded
-        for rounded, full in zip(sample.rounded, sample.full)
-    ]
-    return Sample(sample.full, tuple(arguments), sample.named, sample.target)
+
+    def mixed(rounded: object, full: object) -> object:
+        values = isinstance(rounded, Tensor) and rounded.is_floating_point()
+        return _dropped(rounded, full, drop, generator) if values else rounded
+
+    arguments = tuple(map(mixed, sample.rounded, sample.full))
+    named = {name: mixed(rounded, sample.named_full[name]) for name, rounded in sample.named.items()}
+    return replace(sample, rounded=arguments, named=named)
 
 
 def _dropped(rounded: Tensor, full: Tensor, drop: float, generator: torch.Generator) -> Tensor:

@@ -96,14 +96,15 @@ def _own_nodes(layers: dict[str, QuantizedLayer]) -> Iterator[dict[str, list[Ten
     nodes: dict[str, list[Tensor]] = {name: [] for name in layers}
 
     def hook(name: str):
-        def enter(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            x = inputs[0].clone() if inputs[0].requires_grad else inputs[0].detach().clone().requires_grad_()
+        def enter(module: torch.nn.Module, inputs: tuple, named: dict) -> tuple[tuple[Tensor], dict]:
+            (x,) = (*inputs, *named.values())
+            x = x.clone() if x.requires_grad else x.detach().clone().requires_grad_()
             nodes[name].append(x)
-            return (x, *inputs[1:])
+            return (x,), {}
 
         return enter
 
-    handles = [layer.register_forward_pre_hook(hook(name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_pre_hook(hook(name), with_kwargs=True) for name, layer in layers.items()]
     try:
         yield nodes
     finally:

@@ -32,10 +32,10 @@ def run_two_streams(model: QuantizedSR, images: Tensor, solve: Solver, repair: b
     errors = SkipErrors(skip for found in skips.values() for skip in found)
     solved: set[str] = set()
 
-    def forward(layer: QuantizedLayer, x: Tensor) -> Tensor:
+    def forward(layer: QuantizedLayer, input: Tensor) -> Tensor:
         with errors.paused():
             context = model.context
-            full, rounded = x.chunk(2)
+            full, rounded = input.chunk(2)
             before = context.images, context.quantizing, context.visitor
             try:
                 context.images, context.quantizing, context.visitor = len(images), False, None
@@ -63,9 +63,9 @@ def _traced(model: QuantizedSR, images: Tensor) -> tuple[dict[str, list[Skip]], 
     places: dict[str, int] = {}
     calls: dict[str, int] = {}
 
-    def forward(layer: QuantizedLayer, x: Tensor) -> Tensor:
+    def forward(layer: QuantizedLayer, input: Tensor) -> Tensor:
         with trace.paused():
-            output = type(layer).forward(layer, x)
+            output = type(layer).forward(layer, input)
             output = torch.cat(output.chunk(2))  # laid out as with two streams, so that the same operations follow
             places[layer.name] = trace.layer(output)
         calls[layer.name] = calls.get(layer.name, 0) + 1

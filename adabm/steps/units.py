@@ -25,12 +25,13 @@ class Sample:
 
     Attributes:
         full, rounded: its positional arguments in full precision, and behind quantized layers.
-        named: its arguments by name, of the latter.
+        named_full, named: its arguments by name, likewise.
         target: its output in full precision.
     """
 
     full: tuple
     rounded: tuple
+    named_full: dict
     named: dict
     target: Tensor
 
@@ -67,7 +68,7 @@ def observe(model: QuantizedSR, unit: Unit, images: Iterable[Tensor]) -> list[Sa
         rounded = _call(model, unit.module, image)
         if full is None or rounded is None or not isinstance(full.output, Tensor):
             return []
-        samples.append(Sample(full.arguments, rounded.arguments, rounded.named, full.output))
+        samples.append(Sample(full.arguments, rounded.arguments, full.named, rounded.named, full.output))
     return samples
 
 

@@ -20,6 +20,7 @@ from ...quantization.model import IsModel, QuantizedSR
 from ...surroundings import as_usual
 from ...turns import turn
 from ...validation import check
+from ..failing import check_sides
 from ..given import check_pictures
 from ..protocol import EngineOutput
 from .agreement import Run, agreeing, check_agreement
@@ -85,6 +86,12 @@ class IntegerEngine:
             batch = self._batch(picture)
             factor = self._factor(batch) if self._decided is None else self._decided
             made = self._run(batch.numpy(), factor)
+            expected = tuple(side * self.scale for side in batch.shape[2:])
+            if made.shape[2:] != expected:  # a library may give what it computed before, of another picture
+                raise EngineError(
+                    f"{self.name}: makes {made.shape[3]}x{made.shape[2]} pixels of {batch.shape[3]}x{batch.shape[2]}, "
+                    f"not {self.scale} times as many a side"
+                )
             images.append(made[0].transpose(1, 2, 0) * np.float32(255.0 / self.card["value_range"]))
             used.append(self.card["bits"][str(factor)])
         bits = {name: np.array([each[name] for each in used], np.float64) for name in self.card["layers"]}
@@ -132,6 +139,7 @@ def export(
 def _exported(model: QuantizedSR, engine: str, files: Callable[..., dict[str, bytes]]) -> tuple[QuantizedSR, Exported]:
     """Return a copy of a model as :func:`described` does, and what an engine runs of it."""
     model, layers = described(model)
+    check_sides(model)
     return model, Exported(card_of(model, engine, layers), files(layer_graph(model), layers))
 
 

@@ -92,10 +92,14 @@ def read_exported(path: Path) -> Exported:
             if not isinstance(card, dict) or card.get("format") != FORMAT:
                 raise CheckpointError(f"{path}: not of format {FORMAT!r}; use the adabm version that wrote it")
             files = {name: archive.read(_no_bomb(archive, name)) for name in dict(card["files"])}
+            names = archive.namelist()
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # which a wrong place in the file is
             raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
         raise CheckpointError(f"{path}: the exported model is damaged ({error}); export it again") from None
+    odd = next((name for name in names if name not in (_CARD, _TEXT, *files) or names.count(name) > 1), None)
+    if odd is not None:
+        raise CheckpointError(f"{path}: holds a part {odd!r} that it was not exported with; export it again")
     found = {name: sha256(data).hexdigest() for name, data in files.items()}
     if card.pop("sha256", None) != _card_sha256(card) or found != card["files"]:
         raise CheckpointError(f"{path}: does not match its recorded sha256; export it again")

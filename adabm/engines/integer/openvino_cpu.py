@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,22 +18,39 @@ from .openvino_operations import CODES, KERNEL_CHANNELS, constant, operations, w
 if TYPE_CHECKING:
     import openvino
 
+_SIZES = 256  # of pictures that are known to be computed right
+
 
 def runner(contents: Mapping[str, bytes]) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return ``f(picture, factor)`` that computes exported files, compiled when a factor first occurs."""
     openvino = library("openvino")
 
     @cache
-    def request(factor: int, threads: int) -> openvino.InferRequest:
+    def read(factor: int) -> openvino.Model:
         name = f"factor{factor:+d}"
         constants = openvino.Tensor(np.frombuffer(contents[f"{name}.bin"], np.uint8).copy())
-        model = _core().read_model(contents[f"{name}.xml"], constants)
+        return _core().read_model(contents[f"{name}.xml"], constants)
+
+    @lru_cache(_SIZES)
+    def check_size(factor: int, shape: tuple[int, ...]) -> None:
+        # the processor's code does not: it writes past what it has, and gives what it computed before
+        model = read(factor).clone()
+        try:
+            model.reshape(shape)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise EngineError(f"openvino: cannot compute a picture of {shape[3]}x{shape[2]} ({reason:.200})") from None
+
+    @cache
+    def request(factor: int, threads: int) -> openvino.InferRequest:
+        model = read(factor).clone()
         _refuse_misread(model)
         if overflows():
             large_weights_in_floating_point(model)
         return compiled(model, threads).create_infer_request()
 
     def run(picture: np.ndarray, factor: int) -> np.ndarray:
+        check_size(factor, picture.shape)
         (output,) = request(factor, torch.get_num_threads()).infer([picture]).values()
         return output
 
