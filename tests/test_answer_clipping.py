@@ -85,7 +85,7 @@ def test_a_range_of_other_bits_that_gains_is_not_said_to_cost():
 def test_layers_and_what_they_owe():
     _, told, *_, matched, owed_by, _, extents = clipping.conclusion(units(WIDE), LAYERS, "own")
     assert told == (
-        "The median layer keeps 20% of its range at 2 bits and 90% at 8. Of what other bits' ranges cost, no layer owes more than 75%."
+        "The median layer keeps 20% of its range at 2 bits and 90% at 8. Of what other bits' ranges cost (of one seed), no layer owes more than 75%."
     )
     assert cells(matched, 0) == [*("2", "20%", *["-6.0 (-6.0 to -6.0)"] * 2, "matched", "matched", "matched", "+0.0")]
     assert cells(owed_by, 0) == ["of 8 bits used at 2", "net", "b", "75%", "2 of 3 layers"]

@@ -230,7 +230,9 @@ def _of_layers(layers: pd.DataFrame) -> str:
     ]
     told = f"The median layer keeps {'; '.join(texts)}."
     shares = [shares_owed(layers, pair)["share"].max() for pair in pairs(layers)]
-    return told + (f" Of what other bits' ranges cost, no layer owes more than {max(shares):.0%}." if shares else "")
+    return told + (
+        f" Of what other bits' ranges cost (of one seed), no layer owes more than {max(shares):.0%}." if shares else ""
+    )
 
 
 def _kept(layers: pd.DataFrame) -> pd.DataFrame:
