@@ -96,7 +96,7 @@ def write_provenance(
             where ``parameters`` name one other than the simulation.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
-            given: the environment tells them.
+            given: the environment tells them, and which parameters the run had instead of those of its block.
 
     Raises:
         TableError: the table is not there, or ``params_file`` has no such block.
@@ -108,6 +108,7 @@ def write_provenance(
         block or stage.get("block"),
         notebook or stage.get("notebook"),
     )
+    parameters = {**stage.get("replaced", {}), **parameters}
     record = {"table": table_id(table), "table_sha256": _table_hash(table)}
     record["version"] = table_version(record["table_sha256"])
     if names_engine(parameters):
