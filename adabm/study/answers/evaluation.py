@@ -24,6 +24,7 @@ from ..tables.networks import network
 from ..tables.summary import label_of, of_one_engine
 from ..tables.verdict import equal_at
 from ..tables.wording import several
+from .diverged import tell_lacking_seeds
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -60,7 +61,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     rows = of_one_engine(summary[(summary["status"] == MEASURED) & (summary["method"] != "fp32")])
     groups = [(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
     if not groups:
-        return [answer("No quantized network was measured.")]
+        return [answer("No quantized network was measured."), *tell_lacking_seeds(summary)]
     board = _compared_first(leaderboard(summary))
     return [
         answer(_verdict(board)),
@@ -68,6 +69,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
         *_told_of_published(rows),
         *_told_of_bits(board),
         *_told_of_equal(board),
+        *tell_lacking_seeds(summary),
         practice(_advice(board)),
         *evidence([_row(keys, here) for keys, here in groups]),
     ]
