@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adabm.errors import ConfigError
 from adabm.study.answers import clipping
 from adabm.study.answers.clipping_measures import (
     ALL,
@@ -184,3 +185,9 @@ def test_ranges_of_a_tiny_network(tmp_path):
     assert list(searched["level"].unique()) == [*RULES, "none"]
     assert model.image2bit is not None and all(layers[name].layer2bit is not None for name in adaptive)
     assert all((tensor == before[name]).all() for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("pair", [[8, 8], [8, 9], [8], [8, 2, 4], ["8", "2"], 8, [8, 2.5]])
+def test_what_is_owed_is_a_pair_of_the_bits(pair):
+    with pytest.raises(ConfigError, match="owed = .*: must be two of the bits, found for and used at: .2, 4, 8."):
+        clipping.measure(None, "adabm", "W4A4 FQ", 0, [2, 4, 8], [[8, 2], pair], 3, 12, 2)
