@@ -237,6 +237,10 @@ def test_git_tells_commit_and_changes(results, tmp_path):
     for words in (("init",), ("add", "."), ("commit", "-m", "x")):
         run(*words)
     assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is False
+    (tmp_path / "adabm" / "steps").mkdir(parents=True)
+    (tmp_path / "adabm" / "steps" / "mine.py").touch()
+    assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is True, "the commit does not tell new code"
+    shutil.rmtree(tmp_path / "adabm")
     (tmp_path / "params.yaml").write_text("a: {}\n")
     assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is True
 
