@@ -103,11 +103,8 @@ def write_provenance(
     """
     table, root = Path(table), Path(root).resolve()
     stage = json.loads(os.environ.get(STAGE_VARIABLE, "{}"))
-    params_file, block, notebook = (
-        params_file or stage.get("params_file"),
-        block or stage.get("block"),
-        notebook or stage.get("notebook"),
-    )
+    params_file = params_file or stage.get("params_file")
+    block, notebook = block or stage.get("block"), notebook or stage.get("notebook")
     parameters = {**stage.get("replaced", {}), **parameters}
     record = {"table": table_id(table), "table_sha256": _table_hash(table)}
     record["version"] = table_version(record["table_sha256"])
