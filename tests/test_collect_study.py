@@ -18,6 +18,7 @@ from helpers.pages import ROOT
 from helpers.study_tables import not_run, row, write_results
 from pipelines.stages import collect as stage
 from pipelines.stages.numbers import main_numbers
+from pipelines.stages.sums import write_sums
 
 
 def collect(monkeypatch, results) -> int:
@@ -159,6 +160,18 @@ def test_a_missing_conclusion_is_named(tmp_path, monkeypatch, capsys):
     (results / "set_size" / "conclusion.md").unlink()
     assert collect(monkeypatch, results) == 1
     assert "set_size/conclusion.md: is missing; run the stage question@set_size again" in capsys.readouterr().err
+
+
+def test_a_conclusion_that_its_stage_did_not_write_is_refused(tmp_path, monkeypatch, capsys):
+    """It may be of other tables, and the report tells it as theirs."""
+    results = write_results(tmp_path, "set_size")
+    write_sums(results / "set_size", results / "sums" / "set_size.sha256")
+    assert collect(monkeypatch, results) == 0
+    (results / "set_size" / "conclusion.md").write_text("**Of other tables.**\n")
+    assert collect(monkeypatch, results) == 1
+    assert (
+        "set_size/conclusion.md: is not the one that sums/set_size.sha256 tells; restore it" in capsys.readouterr().err
+    )
 
 
 def test_answers_list_the_conclusions(tmp_path, monkeypatch):
