@@ -24,6 +24,7 @@ from ..tables.networks import network
 from ..tables.summary import label_of, of_one_engine
 from ..tables.verdict import equal_at
 from ..tables.wording import several
+from ..tables.writing import ENGINE
 from .diverged import tell_lacking_seeds
 
 PLACE = ("backbone", "dataset", "tile")
@@ -40,14 +41,18 @@ def losses_by_picture(pictures: pd.DataFrame) -> pd.DataFrame:
     Args:
         pictures: of one network and set.
     """
-    rows = pictures.pivot_table(index=["setting", "method"], columns="picture", values="psnr_y_db", sort=False)
-    return rows.loc[("FP32", "fp32")] - rows.drop("FP32")
+    rows = pictures.pivot_table(index=_models(pictures), columns="picture", values="psnr_y_db", sort=False)
+    return rows.loc["FP32"].iloc[0] - rows.drop("FP32")
 
 
 def bits_by_picture(pictures: pd.DataFrame) -> pd.DataFrame:
     """Return AdaBM's feature average bits, mean over seeds: a row a setting and method, a column a picture."""
     adaptive = pictures[pictures["method"].str.startswith("adabm")]
-    return adaptive.pivot_table(index=["setting", "method"], columns="picture", values="fab", sort=False)
+    return adaptive.pivot_table(index=_models(pictures), columns="picture", values="fab", sort=False)
+
+
+def _models(pictures: pd.DataFrame) -> list[str]:
+    return ["setting", "method", *([ENGINE] if ENGINE in pictures else [])]
 
 
 def conclusion(summary: pd.DataFrame) -> list[str]:
