@@ -214,6 +214,17 @@ def test_a_table_that_is_not_the_measured_one_is_refused(tmp_path, monkeypatch, 
     assert f"{told}; restore both files (git checkout), or run the stage question@set_size again (dvc repro)" in error
 
 
+def test_a_recipe_that_was_edited_since_is_not_taken_for_the_measured_one(tmp_path, monkeypatch, capsys):
+    """The leaderboard tells its label and how many codes it needs."""
+    results, recipe = write_results(tmp_path, "set_size"), tmp_path / "mine.yaml"
+    recipe.write_text("label: Mine\nsteps: {calibrate: {}}\n")
+    write_provenance(results / "set_size" / "set_size.csv", tmp_path, {}, [recipe], 0)
+    assert collect(monkeypatch, results) == 0
+    recipe.write_text("label: Another\nsteps: {calibrate: {}}\n")
+    assert collect(monkeypatch, results) == 1
+    assert "set_size.csv: mine.yaml changed since it was measured; restore that, or run" in capsys.readouterr().err
+
+
 def test_what_an_earlier_collection_left_goes_and_nothing_else(tmp_path, monkeypatch, capsys):
     results = write_results(tmp_path, "set_size")
     report, earlier = results / "report", ROOT / "results" / "demo" / "report"

@@ -11,7 +11,7 @@ from adabm.arguments import Parser
 from adabm.errors import AdabmError, TableError
 from adabm.files import file_sha256, write_atomically
 from adabm.process import as_command, plain
-from adabm.study import comparison_markdown, evaluation_markdown
+from adabm.study import comparison_markdown, evaluation_markdown, find_root
 from adabm.study.answers import questions
 from adabm.study.origin.manifest import read_sums
 from adabm.study.origin.provenance import table_id
@@ -168,13 +168,22 @@ def answers(results: Path, of: Sequence[Question]) -> str:
 
 
 def _check_origin(table: Path, question: str) -> None:
-    """Refuse a table that was changed since it was written, or that was written for another profile."""
+    """Refuse a table that was changed since it was written, that was written for another profile, or whose recipes are others by now.
+
+    What people read of a method, such as its label and how many codes it needs, is told by its recipe's file.
+    """
     remedy = f"restore both files (git checkout), or run the stage question@{question} again (dvc repro)"
     record = check_unchanged(table, remedy)
     if record.get("table") != table_id(table):
         raise TableError(
             f"{table}: its provenance is that of {record.get('table')}, not of {table_id(table)}; {remedy}"
         )
+    for name, digest in record["inputs_sha256"].items():
+        path = find_root() / name
+        if path.suffix in (".yaml", ".yml") and path.is_file() and file_sha256(path) != digest:
+            raise TableError(
+                f"{table}: {name} changed since it was measured; restore that, or run the stage question@{question} again"
+            )
 
 
 def check_conclusions(results: Path) -> None:
