@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adabm.errors import ConfigError
 from adabm.study.answers import clipping, clipping_bits
 from adabm.study.answers.clipping_measures import (
     ALL,
@@ -85,7 +86,7 @@ def test_a_range_of_other_bits_that_gains_is_not_said_to_cost():
 def test_layers_and_what_they_owe():
     _, told, *_, matched, owed_by, _, extents = clipping.conclusion(units(WIDE), LAYERS, "own")
     assert told == (
-        "The median layer keeps 20% of its range at 2 bits and 90% at 8. Of what other bits' ranges cost, no layer owes more than 75%."
+        "The median layer keeps 20% of its range at 2 bits and 90% at 8. Of what other bits' ranges cost (of one seed), no layer owes more than 75%."
     )
     assert cells(matched, 0) == [*("2", "20%", *["-6.0 (-6.0 to -6.0)"] * 2, "matched", "matched", "matched", "+0.0")]
     assert cells(owed_by, 0) == ["of 8 bits used at 2", "net", "b", "75%", "2 of 3 layers"]
@@ -197,3 +198,9 @@ def test_bits_between_those_that_need_a_search_and_those_that_do_not_are_named(m
     advised = clipping_bits.advised_bits(pd.DataFrame())
     assert advised.startswith(f"At {3 if told else 4} bits and below") and "from 6 bits up" in advised
     assert ("not clear" in advised) == (told is not None) and (told is None or told in advised)
+
+
+@pytest.mark.parametrize("pair", [[8, 8], [8, 9], [8], [8, 2, 4], ["8", "2"], 8, [8, 2.5]])
+def test_what_is_owed_is_a_pair_of_the_bits(pair):
+    with pytest.raises(ConfigError, match="owed = .*: must be two of the bits, found for and used at: .2, 4, 8."):
+        clipping.measure(None, "adabm", "W4A4 FQ", 0, [2, 4, 8], [[8, 2], pair], 3, 12, 2)

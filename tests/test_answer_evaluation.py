@@ -39,6 +39,19 @@ def test_a_method_alone_is_compared_with_nothing():
     assert "quantize with MinMax" not in advice
 
 
+def test_what_diverged_is_told():
+    """The leaderboard has no row of it, and the mean of the seeds that are left looks as good as any."""
+    lost = [row("percentile", status="diverged"), row("omse", seed=1, status="diverged")]
+    rows = [row("fp32", psnr=32.0), row("adabm", psnr=31.5), row("omse", psnr=31.0), *lost]
+    _, _, diverged, part, *_ = evaluation.conclusion(with_published(summary(*rows), PUBLISHED, SAME_AS))
+    assert diverged == "Diverged, and left out of all numbers: Percentile on net at W4A4 FQ, Set5."
+    assert part.endswith(
+        "as the others diverged or were not run, are the means of OMSE on net at W4A4 FQ, Set5 (1 of 2)."
+    )
+    nothing = evaluation.conclusion(with_published(summary(rows[0], *lost[:1]), PUBLISHED, {}))
+    assert nothing == ["**No quantized network was measured.**", diverged]
+
+
 def test_it_is_told_how_often_the_first_is_first():
     rows = [row("fp32", psnr=32.0), row("fp32", psnr=32.0, dataset="Set14")]
     rows += [row(method, psnr=value) for method, value in (("adabm", 31.0), ("minmax", 31.5), ("oaq-sr", 31.9))]

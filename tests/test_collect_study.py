@@ -18,6 +18,7 @@ from helpers.pages import ROOT
 from helpers.study_tables import not_run, row, write_results
 from pipelines.stages import collect as stage
 from pipelines.stages.numbers import main_numbers
+from pipelines.stages.sums import write_sums
 
 
 def collect(monkeypatch, results) -> int:
@@ -161,6 +162,18 @@ def test_a_missing_conclusion_is_named(tmp_path, monkeypatch, capsys):
     assert "set_size/conclusion.md: is missing; run the stage question@set_size again" in capsys.readouterr().err
 
 
+def test_a_conclusion_that_its_stage_did_not_write_is_refused(tmp_path, monkeypatch, capsys):
+    """It may be of other tables, and the report tells it as theirs."""
+    results = write_results(tmp_path, "set_size")
+    write_sums(results / "set_size", results / "sums" / "set_size.sha256")
+    assert collect(monkeypatch, results) == 0
+    (results / "set_size" / "conclusion.md").write_text("**Of other tables.**\n")
+    assert collect(monkeypatch, results) == 1
+    assert (
+        "set_size/conclusion.md: is not the one that sums/set_size.sha256 tells; restore it" in capsys.readouterr().err
+    )
+
+
 def test_answers_list_the_conclusions(tmp_path, monkeypatch):
     results = write_results(tmp_path, "timing", "set_size")
     (results / "set_size" / "conclusion.md").write_text("One\nsentence.\n\nAnother.\n")
@@ -199,6 +212,17 @@ def test_a_table_that_is_not_the_measured_one_is_refused(tmp_path, monkeypatch, 
     assert collect(monkeypatch, results) == 1 and not (results / "report").exists()
     error = capsys.readouterr().err
     assert f"{told}; restore both files (git checkout), or run the stage question@set_size again (dvc repro)" in error
+
+
+def test_a_recipe_that_was_edited_since_is_not_taken_for_the_measured_one(tmp_path, monkeypatch, capsys):
+    """The leaderboard tells its label and how many codes it needs."""
+    results, recipe = write_results(tmp_path, "set_size"), tmp_path / "mine.yaml"
+    recipe.write_text("label: Mine\nsteps: {calibrate: {}}\n")
+    write_provenance(results / "set_size" / "set_size.csv", tmp_path, {}, [recipe], 0)
+    assert collect(monkeypatch, results) == 0
+    recipe.write_text("label: Another\nsteps: {calibrate: {}}\n")
+    assert collect(monkeypatch, results) == 1
+    assert "set_size.csv: mine.yaml changed since it was measured; restore that, or run" in capsys.readouterr().err
 
 
 def test_what_an_earlier_collection_left_goes_and_nothing_else(tmp_path, monkeypatch, capsys):

@@ -1,14 +1,18 @@
 """What the figure of the main results shows: a panel a setting, the first set filled with its loss, the others small and open."""
 
 import pandas as pd
+from test_summary import PUBLISHED, SAME_AS
 from test_summary import row as cell
 from test_summary import summary as evaluation_summary
 
 from adabm.recipes import shipped
+from adabm.study import comparison_markdown, with_published
+from adabm.study.answers import evaluation
 from adabm.study.pages.evaluation_figures import plot_losses, plot_psnr_bitops
 from adabm.study.pages.figures import family_color, family_colors
 from adabm.study.pages.timing_figure import plot_parts
 from adabm.study.tables.networks import named, network
+from pipelines.stages.numbers import evaluation_numbers
 
 
 def test_losses_are_told_in_the_colour_of_the_method():
@@ -56,3 +60,19 @@ def test_each_shipped_family_has_a_colour_of_its_own_whatever_is_drawn_with_it()
     families = {recipe.family for recipe in shipped().values()}
     assert len({family_color(family) for family in families}) == len(families)
     assert family_colors(["dobi"])["dobi"] == family_colors(["minmax", "oaq-sr", "dobi"])["dobi"]
+
+
+def test_several_engines_are_not_taken_for_one():
+    """The last of them stood in the main numbers, and means over all of them below the pictures."""
+    rows = [cell("fp32", psnr=32.0), cell("minmax", psnr=30.0)]
+    rows = [row | {"engine": "simulated"} for row in rows] + [cell("minmax", psnr=20.0) | {"engine": "onnx"}]
+    summary = with_published(evaluation_summary(*rows), PUBLISHED, SAME_AS)
+    assert evaluation_numbers(summary)["Set5"]["W4A4 FQ minmax"]["psnr_y_db"] == 30.0
+    assert [line.split("|")[3].strip() for line in comparison_markdown(summary).splitlines()[3:]] == [
+        "MinMax",
+        "MinMax (onnx)",
+    ]
+    assert [text.get_text() for text in plot_losses(summary).axes[0].texts] == ["2.00"]
+    assert len(plot_psnr_bitops(summary).axes[0].get_yticklabels()) == 1
+    pictures = pd.DataFrame(rows).assign(picture="a")
+    assert list(evaluation.losses_by_picture(pictures)["a"]) == [2.0, 12.0]

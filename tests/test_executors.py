@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -405,6 +406,19 @@ def test_processes_start_with_one_thread():
         code = "import os; print(os.environ['OMP_NUM_THREADS'])"  # which torch obeys
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
     assert dict(os.environ) == before
+
+
+def test_the_first_processes_do_not_see_ctrl_c(monkeypatch):
+    tracker = resource_tracker.ResourceTracker()  # not running, as in a process that has started no other one
+    for name in ("ensure_running", "getfd"):
+        monkeypatch.setattr(resource_tracker, name, getattr(tracker, name))
+    try:
+        with starting({}):
+            resource_tracker.getfd()  # as the start of each process does
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        tracker._stop()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.parametrize("most, count", [("", 3), ("1", 1), ("2", 2), ("7", 3)])

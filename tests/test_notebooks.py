@@ -106,6 +106,14 @@ def test_a_notebook_is_one_of_the_study_or_of_a_question(name):
     )
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_writes_its_conclusion_behind_its_tables(name):
+    """Else a run that is interrupted between them leaves a conclusion beside tables that it was not computed from."""
+    source = "\n".join(cell.source for cell in notebook_of(name).cells if cell.cell_type == "code")
+    written = re.findall(r"\b(write_tables|write_conclusion|publish)\(", source)
+    assert written[-1] != "write_tables" and set(written[:-1]) <= {"write_tables"}
+
+
 def test_each_notebook_has_a_number_of_its_own():
     numbers = [int(name[:2]) for name in NOTEBOOKS]
     assert numbers == sorted(set(numbers)), "there may be gaps"

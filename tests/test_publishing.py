@@ -8,7 +8,10 @@ import pytest
 
 from adabm.errors import DataError
 from adabm.study import publish, read_study_table
+from adabm.study.origin.provenance import provenance_path
+from adabm.study.origin.verification import verify_table
 from adabm.study.pages import publishing
+from adabm.study.pages.publishing import write_tables
 from adabm.study.pages.question_figures import plot_levels, plot_sweep
 from adabm.study.pages.telling import tell_anew
 from adabm.study.tables.schema import study_table
@@ -110,6 +113,18 @@ def test_the_same_bytes_again(tmp_path):
         "set_size/set_size.provenance.json"
     }  # it holds the date
     assert not [name for name, data in one.items() if name.endswith("svg") and b"<dc:date>" in data]
+
+
+def test_other_tables_withdraw_the_conclusion_and_tell_the_code_of_the_answer(tmp_path):
+    """They were recorded with the code that quantizes and measures alone, so that a change of what computes them went untold."""
+    folder = tmp_path / "results" / "test" / "set_size"
+    write_table(TABLE, folder / "set_size.csv")
+    (folder / "conclusion.md").write_text("of before")
+    write_tables(folder, {"set_size_patches": TABLE}, tmp_path, {}, [], 0)
+    assert not (folder / "conclusion.md").exists(), "until the tables are complete"
+    table = folder / "set_size_patches.csv"
+    assert "answer" in json.loads(provenance_path(table).read_text())["code_sha256"]
+    assert [found for found in verify_table(table, tmp_path).findings if found.kind == "code"] == []
 
 
 @pytest.mark.parametrize("lacking", [dict(figures={}), dict(conclusion=[])])

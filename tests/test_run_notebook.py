@@ -317,7 +317,7 @@ def test_tables_know_the_stage_that_wrote_them(project):
     ids=["no block", "no file", "file outside", "notebook outside"],
 )
 def test_what_lies_outside_is_not_told(project, notebook, params, block, expected):
-    assert json.loads(run_notebook._stage(project / notebook, params and project / params, block)) == expected
+    assert json.loads(run_notebook._stage(project / notebook, params and project / params, block, {})) == expected
 
 
 def test_the_stage_of_the_caller_is_restored(project, monkeypatch):

@@ -14,7 +14,9 @@ from adabm.study.origin import fingerprint, provenance, verification
 from adabm.study.origin.file_hashes import sha256
 from adabm.study.origin.provenance import input_names, notebook_code_hash, table_id
 from adabm.study.origin.verification import PROBLEM, verify_results
+from adabm.study.variables import STAGE_VARIABLE
 from helpers.study_tables import write_results
+from pipelines.stages import run_notebook
 
 
 @pytest.fixture
@@ -53,6 +55,16 @@ def test_untouched_tables_verify(results):
         and record["block_values"] == {"seeds": [0, 1], "pictures": 20}
         and record["device"] == "cpu"
     )
+
+
+def test_parameters_of_the_command_line_are_told(results, tmp_path, monkeypatch):
+    """Of some notebooks the tables' own parameters do not name them all; those of the file were believed."""
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    where = tmp_path / "notebooks" / "set_size.ipynb", tmp_path / "params.yaml", "set_size"
+    for given, told in (({"pictures": 3}, ["parameters"]), ({"results": "elsewhere"}, [])):
+        monkeypatch.setenv(STAGE_VARIABLE, run_notebook._stage(*where, {"seeds": [0, 1], "pictures": 20} | given))
+        write_provenance(results / "set_size" / "set_size.csv", tmp_path, {"effort": {}}, [], 0)
+        assert problems()["test/set_size"] == told
 
 
 def replaced(name: str, before: str, after: str):
@@ -225,6 +237,10 @@ def test_git_tells_commit_and_changes(results, tmp_path):
     for words in (("init",), ("add", "."), ("commit", "-m", "x")):
         run(*words)
     assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is False
+    (tmp_path / "adabm" / "steps").mkdir(parents=True)
+    (tmp_path / "adabm" / "steps" / "mine.py").touch()
+    assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is True, "the commit does not tell new code"
+    shutil.rmtree(tmp_path / "adabm")
     (tmp_path / "params.yaml").write_text("a: {}\n")
     assert provenance.provenance(tmp_path, {}, [], 0)["git_dirty"] is True
 

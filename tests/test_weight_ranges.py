@@ -1,5 +1,6 @@
 """The stage that widens the ranges of the layers at fixed bits."""
 
+import json
 import sys
 
 import numpy as np
@@ -52,5 +53,7 @@ def test_each_fixed_layer_gets_its_largest_weight(tmp_path, monkeypatch):
         assert abs(row["scale_max"] - weights[f"{name}.weight"]) < 1e-4
         assert row["scale_calibrated"] < row["scale_max"]
     assert table["gain_db"].iloc[0] == 0 and (table["gain_db"] != 0).any()
+    record = json.loads((tmp_path / "w" / "out.provenance.json").read_text())
+    assert (record["params_file"], record["block"], record["block_values"]) == ("params.yaml", "calibration", block)
     listed = (tmp_path / "sums" / "w.sha256").read_text().splitlines()
     assert [line.split("  ")[1] for line in listed] == ["w/out.csv", "w/out.provenance.json"]

@@ -11,7 +11,6 @@ table's, and its parameters get the names that settings have now.
 
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, definitions_hash, package
-from adabm.study.origin.history import neutral_at, tree_at
+from adabm.study.origin.history import commits_of, neutral_at, tree_at
 from adabm.study.origin.provenance import ALL_CODE, code_of, notebook_code_hash, read_block_values, table_id
 from adabm.study.origin.reading import read_provenance
 
@@ -154,10 +153,7 @@ def _code_of(path: Path, root: Path, record: Mapping, roots: Mapping[str, tuple[
     except DataError as error:
         if "carried_over" not in record:
             raise DataError(f"{error}; {_REMEDY}") from None
-    told = subprocess.run(
-        ["git", "log", "--format=%H", "--", str(path.resolve())], cwd=root, capture_output=True, text=True
-    )
-    for commit in told.stdout.split():
+    for commit in commits_of(root, path):
         if _holds_recorded_code(root, commit, record, roots):
             return tree_at(root, commit), commit
     table = table_id(path.with_name(path.name.removesuffix(".provenance.json") + ".csv"))

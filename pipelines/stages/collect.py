@@ -9,10 +9,11 @@ import pandas as pd
 
 from adabm.arguments import Parser
 from adabm.errors import AdabmError, TableError
-from adabm.files import write_atomically
+from adabm.files import file_sha256, write_atomically
 from adabm.process import as_command, plain
-from adabm.study import comparison_markdown, evaluation_markdown
+from adabm.study import comparison_markdown, evaluation_markdown, find_root
 from adabm.study.answers import questions
+from adabm.study.origin.manifest import read_sums
 from adabm.study.origin.provenance import table_id
 from adabm.study.origin.reading import check_unchanged
 from adabm.study.pages import evaluation_figures
@@ -25,7 +26,7 @@ from adabm.study.tables.conclusion import is_table, paragraphs
 from adabm.study.tables.leaderboard import leaderboard, readable_board
 from adabm.study.tables.network_board import network_board
 from adabm.study.tables.presentation import readable
-from adabm.study.tables.question import Question
+from adabm.study.tables.question import CONCLUSION, Question
 from adabm.study.tables.reference import reference_table
 from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
@@ -167,13 +168,37 @@ def answers(results: Path, of: Sequence[Question]) -> str:
 
 
 def _check_origin(table: Path, question: str) -> None:
-    """Refuse a table that was changed since it was written, or that was written for another profile."""
+    """Refuse a table that was changed since it was written, that was written for another profile, or whose recipes are others by now.
+
+    What people read of a method, such as its label and how many codes it needs, is told by its recipe's file.
+    """
     remedy = f"restore both files (git checkout), or run the stage question@{question} again (dvc repro)"
     record = check_unchanged(table, remedy)
     if record.get("table") != table_id(table):
         raise TableError(
             f"{table}: its provenance is that of {record.get('table')}, not of {table_id(table)}; {remedy}"
         )
+    for name, digest in record["inputs_sha256"].items():
+        path = find_root() / name
+        if path.suffix in (".yaml", ".yml") and path.is_file() and file_sha256(path) != digest:
+            raise TableError(
+                f"{table}: {name} changed since it was measured; restore that, or run the stage question@{question} again"
+            )
+
+
+def check_conclusions(results: Path) -> None:
+    """Refuse a conclusion that is not the one which its stage wrote: of other tables, or edited.
+
+    Raises:
+        TableError: naming it.
+    """
+    for name, digest in read_sums(results).items():
+        path, folder = results / name, name.partition("/")[0]
+        if name == f"{folder}/{CONCLUSION}" and path.is_file() and file_sha256(path) != digest:
+            raise TableError(
+                f"{path}: is not the one that sums/{folder}.sha256 tells; restore it (git checkout), or run the stage "
+                f"question@{folder} again (dvc repro; by hand with --sums)"
+            )
 
 
 def main() -> int:
@@ -186,6 +211,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
+        check_conclusions(args.results)
         tables, collected = read_tables(args.results), Collected(args.results)
         numbers = collect_evaluation(args.results, args.references, collected)
         if not tables and not numbers:

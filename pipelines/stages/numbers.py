@@ -3,6 +3,7 @@
 import pandas as pd
 
 from adabm.study.running.runs import MEASURED
+from adabm.study.tables.summary import of_one_engine
 
 _FULL_PRECISION = "FP32"
 
@@ -15,7 +16,7 @@ def evaluation_numbers(summary: pd.DataFrame) -> dict[str, dict]:
     """
     numbers: dict[str, dict] = {}
     main = summary["method"].isin(["fp32", "minmax", "adabm"])
-    for _, row in summary[(summary["status"] == MEASURED) & main].iterrows():
+    for _, row in of_one_engine(summary[(summary["status"] == MEASURED) & main]).iterrows():
         name = row["setting"] + ("" if row["method"] == "fp32" else f" {row['method']}")
         place = row["dataset"] + (f" {row['tile']}px" if row["tile"] else "")
         numbers.setdefault(place, {})[name] = {"psnr_y_db": row["psnr_y_db"], "fab": row["fab"]}

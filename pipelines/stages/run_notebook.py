@@ -96,7 +96,10 @@ def run_notebook(
     with (
         tempfile.TemporaryDirectory(prefix="run_notebook-") as scratch,
         kernel_environment(
-            scratch, _stage(source, params, block), read_executor(params) if params and block else None, from_tables
+            scratch,
+            _stage(source, params, block, given),
+            read_executor(params) if params and block else None,
+            from_tables,
         ),
         OwnKernel.ended() as kernel,
     ):
@@ -144,14 +147,20 @@ def _kept(working_copy: Path, failed: Path) -> str:
     return f"kept as {failed}"
 
 
-def _stage(source: Path, params: Path | None, block: str | None) -> str:
+def _stage(source: Path, params: Path | None, block: str | None, given: dict[str, Any]) -> str:
+    """What the provenance of the notebook's tables tells of this run: where its parameters are from, and which are others than there."""
     inside = {
         name: path.resolve()
         for name, path in (("notebook", source), ("params_file", params))
         if path is not None and (block or name == "notebook")
     }
     names = {name: path.relative_to(ROOT).as_posix() for name, path in inside.items() if path.is_relative_to(ROOT)}
-    return json.dumps(names | ({"block": block} if "params_file" in names else {}))
+    if "params_file" in names:
+        values = read_block(params, block)
+        replaced = {name: value for name, value in given.items() if name not in values or values[name] != value}
+        replaced.pop("results", None)  # where they are written, not what
+        names |= {"block": block} | ({"replaced": replaced} if replaced else {})
+    return json.dumps(names, default=str)
 
 
 def read_notebook(path: Path) -> NotebookNode:

@@ -68,7 +68,8 @@ def main() -> int:
         task = ModelTask(cell.backbone, cell.calibration, cell.run, cell.effort or effort, ResultCache.default(root))
         table = measure_ranges(task, [files.read(cell.scale) for files in cell.pictures.files])
         write_table(table, args.output)
-        write_provenance(args.output, root, dict(part, effort=vars(effort)), plan_inputs(cells), block["seed"])
+        used, of = dict(part, effort=vars(effort)), dict(params_file=args.params, block="calibration")
+        write_provenance(args.output, root, used, plan_inputs(cells), block["seed"], **of)
         if args.sums is not None:
             write_sums(args.output.parent, args.sums)
     except (AdabmError, OSError) as error:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import ConfigError
+from ...validation import shown
 from ..pages.clipping_figures import plot_clipping, plot_kept, plot_owed
 from ..plan.cells import Run
 from ..running.bench import Bench
@@ -57,7 +59,13 @@ def measure(
         owed: pairs of bits (found for, used at) whose cost is told layer by layer.
         pictures: random calibration pictures.
         side, count: patches of each set, LR pixels.
+
+    Raises:
+        ConfigError: what is owed is no pair of two of the bits.
     """
+    for pair in owed:
+        if not isinstance(pair, Sequence) or len(pair) != 2 or pair[0] == pair[1] or not {*pair} <= {*bits}:
+            raise ConfigError(f"owed = {shown(pair)}: must be two of the bits, found for and used at: {list(bits)}")
     run = Run.at(method, setting, seed, {"tune": None, "clip": None})
     probe = Probe(bench, run, bench.choose("random", pictures, run))
     names = tuple(path.name for path in probe.calibration)
@@ -231,7 +239,9 @@ def _of_layers(layers: pd.DataFrame) -> str:
     ]
     told = f"The median layer keeps {'; '.join(texts)}."
     shares = [shares_owed(layers, pair)["share"].max() for pair in pairs(layers)]
-    return told + (f" Of what other bits' ranges cost, no layer owes more than {max(shares):.0%}." if shares else "")
+    return told + (
+        f" Of what other bits' ranges cost (of one seed), no layer owes more than {max(shares):.0%}." if shares else ""
+    )
 
 
 def _kept(layers: pd.DataFrame) -> pd.DataFrame:

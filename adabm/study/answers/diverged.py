@@ -4,6 +4,8 @@ import pandas as pd
 
 from ...errors import StudyError
 from ..running.runs import DIVERGED, MEASURED
+from ..tables.networks import network
+from ..tables.summary import label_of
 from ..tables.wording import several
 
 _PLACE = ["backbone", "series", "variable"]
@@ -59,6 +61,22 @@ def told_of(counts: pd.DataFrame) -> list[str]:
         if told:
             texts.append(f'"{series}"{where.format(backbone)} ({"; ".join(told)})')
     return [f"Diverged, and left out of all numbers: {several(texts)}."] if texts else []
+
+
+def tell_lacking_seeds(summary: pd.DataFrame) -> list[str]:
+    """Return sentences on the cells of the evaluation's summary that diverged with all their seeds, and whose mean is of some seeds alone."""
+    lost = summary[summary["status"] == DIVERGED]
+    part = summary[(summary["status"] == MEASURED) & (summary["seeds"] < summary["planned"])]
+    cells = [_cell(row) for _, row in lost.iterrows()]
+    shares = [f"{_cell(row)} ({row['seeds']} of {row['planned']})" for _, row in part.iterrows()]
+    told = [f"Diverged, and left out of all numbers: {several(cells)}."] if cells else []
+    if shares:
+        told.append(f"Of some seeds alone, as the others diverged or were not run, are the means of {several(shares)}.")
+    return told
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{label_of(row)} on {network(row['backbone'])} at {row['setting']}, {row['dataset']}"
 
 
 def _share(count: int, of: int) -> str:

@@ -24,6 +24,8 @@ from ..tables.networks import network
 from ..tables.summary import label_of, of_one_engine
 from ..tables.verdict import equal_at
 from ..tables.wording import several
+from ..tables.writing import ENGINE
+from .diverged import tell_lacking_seeds
 
 PLACE = ("backbone", "dataset", "tile")
 
@@ -39,14 +41,18 @@ def losses_by_picture(pictures: pd.DataFrame) -> pd.DataFrame:
     Args:
         pictures: of one network and set.
     """
-    rows = pictures.pivot_table(index=["setting", "method"], columns="picture", values="psnr_y_db", sort=False)
-    return rows.loc[("FP32", "fp32")] - rows.drop("FP32")
+    rows = pictures.pivot_table(index=_models(pictures), columns="picture", values="psnr_y_db", sort=False)
+    return rows.loc["FP32"].iloc[0] - rows.drop("FP32")
 
 
 def bits_by_picture(pictures: pd.DataFrame) -> pd.DataFrame:
     """Return AdaBM's feature average bits, mean over seeds: a row a setting and method, a column a picture."""
     adaptive = pictures[pictures["method"].str.startswith("adabm")]
-    return adaptive.pivot_table(index=["setting", "method"], columns="picture", values="fab", sort=False)
+    return adaptive.pivot_table(index=_models(pictures), columns="picture", values="fab", sort=False)
+
+
+def _models(pictures: pd.DataFrame) -> list[str]:
+    return ["setting", "method", *([ENGINE] if ENGINE in pictures else [])]
 
 
 def conclusion(summary: pd.DataFrame) -> list[str]:
@@ -60,7 +66,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
     rows = of_one_engine(summary[(summary["status"] == MEASURED) & (summary["method"] != "fp32")])
     groups = [(keys, here) for keys, here in rows.groupby([*PLACE, "setting"], sort=False)]
     if not groups:
-        return [answer("No quantized network was measured.")]
+        return [answer("No quantized network was measured."), *tell_lacking_seeds(summary)]
     board = _compared_first(leaderboard(summary))
     return [
         answer(_verdict(board)),
@@ -68,6 +74,7 @@ def conclusion(summary: pd.DataFrame) -> list[str]:
         *_told_of_published(rows),
         *_told_of_bits(board),
         *_told_of_equal(board),
+        *tell_lacking_seeds(summary),
         practice(_advice(board)),
         *evidence([_row(keys, here) for keys, here in groups]),
     ]

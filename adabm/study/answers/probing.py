@@ -86,7 +86,8 @@ class Probe:
         """Return ``compute(model, bench, *given)``, JSON-ready, or what it returned at an earlier time.
 
         Args:
-            compute: a function of a module; its code, the model, the pictures and ``given`` (told by ``repr``) are the key.
+            compute: a function of a module; its code, the model, the pictures and ``given`` (told by ``repr``) are the key. Give
+                lists and names: of a long array ``repr`` leaves out the middle, so that two would have one key.
         """
         identity = key(
             model=self.task.key,

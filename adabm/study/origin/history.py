@@ -41,6 +41,14 @@ def neutral_at(root: Path, commit: str) -> tuple[str, ...]:
     raise DataError(f"commit {commit[:10]} does not tell what no number depends on")
 
 
+def commits_of(root: Path, path: Path) -> list[str]:
+    """Return the commits that changed a file, the latest first; none where git cannot tell."""
+    try:
+        return _git(root, "log", "--format=%H", "--", str(path.resolve())).split()
+    except DataError:
+        return []
+
+
 def code_state(groups: Mapping[str, Sequence[str]]) -> dict[str, object]:
     """Return the hash of each group of the code as it is now, and of all that they reach each definition, by file."""
     definitions: dict[str, dict[str, str]] = {}

@@ -96,18 +96,16 @@ def write_provenance(
             where ``parameters`` name one other than the simulation.
         params_file, block: file and block that the parameters come from; ``adabm verify-results`` compares them with it.
         notebook: the notebook (its source) that wrote the table. Inside a stage of the pipeline these three need not be
-            given: the environment tells them.
+            given: the environment tells them, and which parameters the run had instead of those of its block.
 
     Raises:
         TableError: the table is not there, or ``params_file`` has no such block.
     """
     table, root = Path(table), Path(root).resolve()
     stage = json.loads(os.environ.get(STAGE_VARIABLE, "{}"))
-    params_file, block, notebook = (
-        params_file or stage.get("params_file"),
-        block or stage.get("block"),
-        notebook or stage.get("notebook"),
-    )
+    params_file = params_file or stage.get("params_file")
+    block, notebook = block or stage.get("block"), notebook or stage.get("notebook")
+    parameters = {**stage.get("replaced", {}), **parameters}
     record = {"table": table_id(table), "table_sha256": _table_hash(table)}
     record["version"] = table_version(record["table_sha256"])
     if names_engine(parameters):
@@ -133,11 +131,10 @@ def provenance(
     code: Mapping[str, tuple[str, ...]] = CODE,
 ) -> dict:
     """Return everything needed to tell whether a table can be compared with another run."""
-    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_TRACKED)
     return {
         "adabm_version": __version__,
         "git_commit": _git(root, "rev-parse", "HEAD"),
-        "git_dirty": None if status is None else bool(status),
+        "git_dirty": _dirty(root),
         "code_sha256": {name: code_hash(*roots) for name, roots in code.items()},
         "parameters": dict(parameters),
         "inputs_sha256": {name: sha256(Path(path)) for name, path in zip(input_names(root, inputs), inputs)},
@@ -269,6 +266,13 @@ def _without_home(path: Path) -> tuple[str, ...]:
     if path.is_relative_to(Path.home()) and path != Path.home():
         return path.relative_to(Path.home()).parts
     return parts[2:] if len(parts) > 2 and parts[0] in _HOMES else parts
+
+
+def _dirty(root: Path) -> bool | None:
+    """Whether the commit does not tell the code: tracked files are changed, or there is code that git does not have; None without git."""
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_TRACKED)
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "--", "adabm/*.py", "pipelines/*.py")
+    return None if changed is None else bool(changed or new)
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -104,7 +104,7 @@ def verify_table(table: Path, root: Path, hashed: Hashed = _hashed) -> Verdict:
     manifest = _manifest_of(table)
     findings = [
         *_table(table, record, hashed, root, manifest),
-        *_code(record, root, manifest),
+        *_code(record, code_of(real(table).parent.name), root, manifest),
         *_notebook(root, record),
         *_parameters(root, record),
         *_inputs(root, record, hashed),
@@ -158,13 +158,12 @@ def _table(table: Path, record: Mapping, hashed: Hashed, root: Path, manifest: d
     return found
 
 
-def _code(record: Mapping, root: Path, manifest: dict | None) -> list[Finding]:
+def _code(record: Mapping, groups: Mapping[str, tuple[str, ...]], root: Path, manifest: dict | None) -> list[Finding]:
     """A Python of another minor version writes other syntax trees, and so other hashes of the same code."""
     if record["python"].split(".")[:2] != platform.python_version().split(".")[:2]:
         what = f"its code was not compared: it ran on Python {record['python']}, this is {platform.python_version()}"
         return [Finding("code", NOTE, what, "verify with the same Python")]
     found, commit = _carried_over(record), record["git_commit"]
-    groups = code_of(str(record.get("table")).rpartition("/")[2])
     for name, then in record["code_sha256"].items():
         torch_version = str(record["packages"].get("torch"))
         if name not in groups or then != code_hash(*groups[name], torch_version=torch_version):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ...full_precision import FULL_PRECISION
 from ..tables.methods import in_order, label
 from ..tables.networks import network
+from ..tables.summary import of_one_engine
 from ..tables.wording import several
 from .figures import family_colors, study_style
 from .loss_axis import LEAST_LOSS, drawn_at
@@ -34,7 +35,7 @@ def plot_losses(summary: pd.DataFrame) -> Figure:
     small gray marks are the other sets, open diamonds the published losses on the first set, of the same method at the same
     setting with the published weights. The axis is logarithmic. Where no quantized network was measured, that is told.
     """
-    rows = summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)]
+    rows = of_one_engine(summary[(summary["status"] == "measured") & (summary["method"] != FULL_PRECISION)])
     rows = rows.assign(place=[_place(*names) for names in zip(rows["dataset"], rows["tile"])])
     settings = list(dict.fromkeys(rows["setting"]))
     if not settings:
@@ -112,6 +113,7 @@ def _points(rows: pd.DataFrame, column: str, methods: Sequence[str]) -> tuple[li
 
 def plot_psnr_bitops(means: pd.DataFrame) -> Figure:
     """PSNR of each method, best first, a panel a setting with its theoretical BitOPs; full precision as a line; as :func:`plot_losses` without any."""
+    means = of_one_engine(means)
     reference = means[means["method"] == FULL_PRECISION].iloc[0]
     settings: Sequence[str] = list(dict.fromkeys(means.loc[means["method"] != FULL_PRECISION, "setting"]))
     if not settings:

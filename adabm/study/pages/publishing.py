@@ -66,10 +66,15 @@ def write_tables(
     inputs: Sequence[Path],
     seed: int | list[int],
 ) -> None:
-    """Write tables by name into a folder such as ``results/demo/evaluation``, each with its provenance."""
+    """Write tables by name into the folder of a question such as ``results/demo/evaluation``, each with its provenance.
+
+    The conclusion of before goes first: none stands beside tables that it was not computed from.
+    """
+    withdraw_conclusion(folder.parent, folder.name)
+    code = study_code(folder.name)
     for name, table in tables.items():
         write_table(table, folder / f"{name}.csv")
-        write_provenance(folder / f"{name}.csv", root, parameters, inputs, seed)
+        write_provenance(folder / f"{name}.csv", root, parameters, inputs, seed, code=code)
 
 
 def save_figures(results: Path, question: str, figures: Mapping[str, Figure]) -> None:

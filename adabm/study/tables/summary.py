@@ -216,7 +216,7 @@ def comparison_markdown(summary: pd.DataFrame) -> str:
         {
             "network": rows["backbone"],
             "setting": rows["setting"],
-            "method": rows["method"].map(label),
+            "method": [label_of(row) for _, row in rows.iterrows()],
             "set": rows["dataset"],
             "PSNR-Y (dB)": [_psnr(row) for _, row in rows.iterrows()],
             "loss": rows["loss_db"].map("{:.2f}".format),

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 import torch
 
@@ -22,6 +23,7 @@ def worker_variables(device: str) -> dict[str, str]:
 @contextmanager
 def starting(variables: Mapping[str, str]) -> Iterator[None]:
     """Processes that start inside have these variables, and do not see Ctrl-C, which terminals send to all: their parent ends them."""
+    resource_tracker.ensure_running()  # else the first process starts it, and Python lets SIGINT through again behind that
     before = {name: os.environ.get(name) for name in variables}
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(variables)
