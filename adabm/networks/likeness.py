@@ -15,10 +15,8 @@ from .descriptor import NetworkDescriptor
 from .trace import evaluation_mode
 from .untouched import is_untouched
 
-UNLIKE = 15.0  # dB
-DOUBTFUL = (
-    30.0  # dB; of trained networks 58 to 65 were seen, with a wrong img_range 24 to 27, with a wrong res_scale 39 to 52
-)
+# dB; of trained networks 58 to 65 were seen, with a wrong img_range 24 to 27, with a wrong res_scale 39 to 52
+UNLIKE, DOUBTFUL = 15.0, 30.0
 _ALIKE = 20.0
 _SIDE = 48  # pixels
 _WAVE = 24  # pixels
