@@ -98,6 +98,11 @@ class Mine(Step):
             "[setattr(layer, 'weight_bits', 0) for layer in model.layers.values()]",
             "step '{name}': weight_bits of the layer 'conv_first' are 0 after it; let it set a whole number from 1 to 16, or 32",
         ),
+        (
+            "model.context.quantizing = False",
+            "step '{name}': leaves the model in full precision, watched, or computing in another type; let it do so inside `with "
+            "model.full_precision():`, `model.visiting(...)` or `model.computing(...)` alone",
+        ),
     ],
 )
 def test_a_step_of_ones_own_that_goes_wrong(tmp_path, capsys, body, told):

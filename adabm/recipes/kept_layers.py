@@ -13,7 +13,8 @@ from ..validation import shown
 
 
 def check_layers_kept(model: QuantizedSR, layers: Mapping[str, QuantizedLayer], step: Step) -> None:
-    """Refuse a step after which a quantized layer is gone, another one or without possible bits: no file could hold it.
+    """Refuse a step after which a quantized layer is gone, another one or without possible bits: no file could hold it; and one that
+    leaves the model computing otherwise than quantized, as blocks such as ``model.full_precision()`` that are left let it.
 
     Bits are possible where those of no picture are below 1, too: its values would be divided by no steps at all.
 
@@ -23,6 +24,12 @@ def check_layers_kept(model: QuantizedSR, layers: Mapping[str, QuantizedLayer], 
     Raises:
         ConfigError: naming step and layer.
     """
+    context = model.context
+    if not context.quantizing or context.visitor is not None or context.computing is not None:
+        raise ConfigError(
+            f"step {step.name!r}: leaves the model in full precision, watched, or computing in another type; let it do so inside "
+            "`with model.full_precision():`, `model.visiting(...)` or `model.computing(...)` alone"
+        )
     left = model.layers
     other = next((name for name in (*layers, *left) if left.get(name) is not layers.get(name)), None)
     if other is not None:
