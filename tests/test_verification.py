@@ -60,11 +60,15 @@ def test_untouched_tables_verify(results):
 def test_parameters_of_the_command_line_are_told(results, tmp_path, monkeypatch):
     """Of some notebooks the tables' own parameters do not name them all; those of the file were believed."""
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
-    where = tmp_path / "notebooks" / "set_size.ipynb", tmp_path / "params.yaml", "set_size"
+    where = notebook, *_ = tmp_path / "notebooks" / "set_size.ipynb", tmp_path / "params.yaml", "set_size"
     for given, told in (({"pictures": 3}, ["parameters"]), ({"results": "elsewhere"}, [])):
         monkeypatch.setenv(STAGE_VARIABLE, run_notebook._stage(*where, {"seeds": [0, 1], "pictures": 20} | given))
         write_provenance(results / "set_size" / "set_size.csv", tmp_path, {"effort": {}}, [], 0)
         assert problems()["test/set_size"] == told
+    notebook.write_text(notebook.read_text().replace("1 + 1", "1 + 2"))  # while it runs
+    replaced("params.yaml", "pictures: 20", "pictures: 30")(tmp_path)
+    write_provenance(results / "set_size" / "set_size.csv", tmp_path, {"effort": {}}, [], 0)
+    assert problems()["test/set_size"] == ["notebook", "parameters"]
 
 
 def replaced(name: str, before: str, after: str):

@@ -34,6 +34,7 @@ from adabm.arguments import Parser
 from adabm.errors import ConfigError
 from adabm.files import write_atomically
 from adabm.process import FULL, as_command, plain
+from adabm.study.origin.provenance import notebook_code_hash
 
 from .canonical_notebook import canonical
 from .from_tables import check_measured_with, told_from_tables
@@ -148,18 +149,23 @@ def _kept(working_copy: Path, failed: Path) -> str:
 
 
 def _stage(source: Path, params: Path | None, block: str | None, given: dict[str, Any]) -> str:
-    """What the provenance of the notebook's tables tells of this run: where its parameters are from, and which are others than there."""
+    """What the provenance of the notebook's tables tells of this run: where its parameters are from, and which are others than there.
+
+    Block and notebook are told as they are now, since both may be edited while the notebook runs.
+    """
     inside = {
         name: path.resolve()
         for name, path in (("notebook", source), ("params_file", params))
         if path is not None and (block or name == "notebook")
     }
     names = {name: path.relative_to(ROOT).as_posix() for name, path in inside.items() if path.is_relative_to(ROOT)}
+    if "notebook" in names:
+        names["notebook_code_sha256"] = notebook_code_hash(source)
     if "params_file" in names:
         values = read_block(params, block)
         replaced = {name: value for name, value in given.items() if name not in values or values[name] != value}
         replaced.pop("results", None)  # where they are written, not what
-        names |= {"block": block} | ({"replaced": replaced} if replaced else {})
+        names |= {"block": block, "values": values} | ({"replaced": replaced} if replaced else {})
     return json.dumps(names, default=str)
 
 

@@ -112,13 +112,13 @@ def write_provenance(
         code = {**code, "engines": SPEED_CODE["engines"]}
     record |= provenance(root, parameters, _with_named(inputs, parameters, root), seed, device, code)
     if params_file is not None:
-        values = read_block_values(root / params_file, block)
+        values = stage.get("values") if block == stage.get("block") else None  # of when the run began
+        values = values or read_block_values(root / params_file, block)
         record |= {"params_file": input_names(root, [root / params_file])[0], "block": block, "block_values": values}
     if notebook is not None:
-        record |= {
-            "notebook": input_names(root, [root / notebook])[0],
-            "notebook_code_sha256": notebook_code_hash(root / notebook),
-        }
+        code_then = stage.get("notebook_code_sha256") if str(notebook) == stage.get("notebook") else None
+        record["notebook"] = input_names(root, [root / notebook])[0]
+        record["notebook_code_sha256"] = code_then or notebook_code_hash(root / notebook)
     write_atomically(provenance_path(table), (json.dumps(record, indent=2, default=str) + "\n").encode())
 
 
