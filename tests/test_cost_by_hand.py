@@ -100,7 +100,7 @@ BY_HAND = {"RRDBNet": of_rrdbnet, "SwinIR": of_swinir, "DAT": of_dat}
 
 def wrapped(name: str) -> QuantizedSR:
     own = name == "RRDBNet"
-    network = tiny(name) if own else recognize(build_community(name, **COMMUNITY[name]).state_dict())
+    network = tiny(name, num_block=2) if own else recognize(build_community(name, **COMMUNITY[name]).state_dict())
     return QuantizedSR(network, configured())
 
 
