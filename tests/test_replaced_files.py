@@ -1,6 +1,7 @@
 """Files that are replaced while a study runs: nothing is kept under the key of what they were."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ from helpers.study_files import EFFORT, forget, part, write_study
 
 
 @pytest.fixture
-def measuring(tmp_path) -> MeasureTask:
+def measuring(tmp_path) -> Iterator[MeasureTask]:
     """Two pictures to be measured with a model of MinMax."""
     forget()
     cell = read_plan([part()], write_study(tmp_path), EFFORT)[-1]
     model = ModelTask(cell.backbone, cell.calibration, cell.run, EFFORT, ResultCache(tmp_path / "cache"))
-    return MeasureTask(model, cell.pictures.files, cell.pictures.tile)
+    yield MeasureTask(model, cell.pictures.files, cell.pictures.tile)
+    forget()  # what was replaced, which other tests of this process would be told of
 
 
 def replacing(path: Path, function):
