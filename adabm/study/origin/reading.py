@@ -7,6 +7,7 @@ from pathlib import Path
 from ...errors import TableError
 from ...files import file_sha256, read_text
 from .provenance import provenance_path
+from .runs_of_table import MEASURED_BY
 
 _KINDS: dict[str, type | tuple] = {
     "table_sha256": str,
@@ -48,6 +49,7 @@ def read_provenance(path: Path) -> dict:
     while told is not None:
         wrong += _wrong_carried_over(told)
         told = told.get("earlier") if isinstance(told, dict) else None
+    wrong += _wrong_runs(record.get(MEASURED_BY, []))
     if wrong:
         raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
     return record
@@ -79,6 +81,15 @@ def used_parameters(record: Mapping) -> dict[str, object]:
 
 def _wrong(record: dict, kinds: dict[str, type | tuple]) -> list[str]:
     return [name for name, kind in kinds.items() if name not in record or not isinstance(record[name], kind)]
+
+
+def _wrong_runs(told: object) -> list[str]:
+    kinds = dict.fromkeys(("lines", "version", "date", "cpu", "torch_capability", "git_commit"), str)
+    if not isinstance(told, list):
+        return [MEASURED_BY]
+    return [
+        f"{MEASURED_BY}.{name}" for run in told for name in (_wrong(run, kinds) if isinstance(run, dict) else kinds)
+    ]
 
 
 def _wrong_carried_over(told: object) -> list[str]:

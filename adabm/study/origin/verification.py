@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from ... import __version__
@@ -28,6 +29,7 @@ from .provenance import (
 )
 from .published import Published, committed_below, verify_files, verify_pages
 from .reading import read_provenance, used_parameters
+from .runs_of_table import MEASURED_BY, runs_by_line, told_by_line
 from .table_changes import tell_changes
 
 _SUFFIX = ".provenance.json"
@@ -104,6 +106,7 @@ def verify_table(table: Path, root: Path, hashed: Hashed = _hashed) -> Verdict:
     manifest = _manifest_of(table)
     findings = [
         *_table(table, record, hashed, root, manifest),
+        *_runs(table, record),
         *_code(record, code_of(real(table).parent.name), root, manifest),
         *_notebook(root, record),
         *_parameters(root, record),
@@ -189,6 +192,24 @@ def _carried_over(record: Mapping) -> list[Finding]:
         texts.append(text + (f" (definitions that differ: {differing})" if differing else ""))
         told = told.get("earlier")
     return [Finding("code", NOTE, f"it was carried over {'; before that '.join(texts)}")] if texts else []
+
+
+def _runs(table: Path, record: Mapping) -> list[Finding]:
+    """Tell which run measured which lines of a joined table."""
+    if MEASURED_BY not in record:
+        return []
+    try:
+        lines = len(pd.read_csv(table, dtype=str, keep_default_na=False))
+        runs = told_by_line(runs_by_line(record, lines))
+    except TableError as error:
+        return [Finding("provenance", PROBLEM, str(error), f"restore the provenance (git checkout), or {AGAIN}")]
+    except (OSError, ValueError):  # told of the table
+        return []
+    texts = [
+        f"lines {run['lines']} by the run of {run['date'][:10]} at commit {str(run['git_commit'])[:10]} ({run['cpu']}, {run['torch_capability']})"
+        for run in runs
+    ]
+    return [Finding("runs", NOTE, f"several runs measured it: {'; '.join(texts)}")]
 
 
 def _notebook(root: Path, record: Mapping) -> list[Finding]:

@@ -1,0 +1,115 @@
+"""Measure what a question's published tables lack of what its parameters ask for now, and that alone.
+
+``python -m pipelines.stages.extend sampling --params profiles/paper/params.yaml`` compares the block ``sampling`` with the
+parameters that the published table was measured with. Networks that are new there or are asked something else, of an evaluation the groups
+of cells (all seeds of a method, setting and set), are measured as the stage would measure them. The tables are then joined: each group's lines
+are of one run, and the provenance tells which. What both runs measured, full precision above all, must be equal to the last
+digit. Figures and conclusion are told anew, see :mod:`pipelines.stages.from_tables`.
+
+Refused are tables that do not count as those of the present code (carry them over first), parameters on which all lines depend,
+and questions with other tables than rows of measured models.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from adabm.arguments import Parser
+from adabm.errors import AdabmError, ConfigError, TableError
+from adabm.process import as_command, plain
+from adabm.study import read_study_table
+from adabm.study.origin.findings import PROBLEM
+from adabm.study.origin.provenance import provenance_path
+from adabm.study.origin.reading import read_provenance, used_parameters
+from adabm.study.origin.verification import verify_table
+
+from .joining import join, write_joined
+from .lacking import Lacking, lacking
+from .notebook_parameters import read_block
+from .run_notebook import ROOT, NotebookFailed, run_notebook
+from .sums import write_sums
+
+_EVALUATION = ("evaluation", "evaluation_pictures", "evaluation_summary")
+
+
+def extend(notebook: Path, params: Path, block: str) -> Lacking | None:
+    """Measure what the tables of a question lack, and join it to them; figures and conclusion are as they were.
+
+    Returns:
+        What was measured; None where nothing is lacking.
+
+    Raises:
+        ConfigError, TableError: the tables cannot be extended by this block; nothing was measured.
+        NotebookFailed: measuring failed; what was completed is in the cache.
+    """
+    values = read_block(params, block)
+    folder = ROOT / values["results"] / block
+    tables = _tables(folder)
+    found = lacking(values, used_parameters(read_provenance(provenance_path(tables[0]))), ROOT)
+    if not found.new:
+        return None
+    with tempfile.TemporaryDirectory(prefix="extend-") as scratch:
+        measured = Path(scratch) / folder.parent.name
+        run_notebook(notebook, measured / notebook.name, found.block | {"results": str(measured)}, params, block)
+        joined = [join(path, measured / block / path.name, found.keys, found.wanted, found.new) for path in tables]
+    for path, lines in zip(tables, joined):
+        write_joined(path, lines, values, found.seeds)
+    return found
+
+
+def _tables(folder: Path) -> list[Path]:
+    """Return the tables of a question, once each is known to count and to be extensible."""
+    tables = sorted(folder.glob("*.csv"))
+    if not tables:
+        raise TableError(f"{folder}: has no published table to extend; run the stage (dvc repro)")
+    for path in tables:
+        problems = [f for f in verify_table(path, ROOT).findings if f.severity == PROBLEM and f.kind != "parameters"]
+        if problems:
+            raise TableError(
+                f"{path}: {problems[0].what}; {problems[0].remedy}, or carry it over before it is extended"
+            )
+        if path.stem not in _EVALUATION:
+            read_study_table(path)
+    return tables
+
+
+def _notebook(params: Path, block: str) -> Path:
+    """Return the notebook that a profile asks a question with.
+
+    Raises:
+        ConfigError: it does not ask it.
+    """
+    questions = read_block(params, "questions")
+    if block not in questions:
+        raise ConfigError(f"{params}: asks no question {block!r}; it asks {', '.join(questions)}")
+    return ROOT / "notebooks" / f"{questions[block]['notebook']}.ipynb"
+
+
+def main() -> int:
+    parser = Parser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("block", help="the question and its block of parameters, such as sampling")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file of parameters (params.yaml)")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    try:
+        notebook = _notebook(options.params, options.block)
+        found = extend(notebook, options.params, options.block)
+        values = read_block(options.params, options.block)
+        results = ROOT / values["results"]
+        run_notebook(
+            notebook, results / options.block / notebook.name, values, options.params, options.block, from_tables=True
+        )
+        write_sums(results / options.block, results / "sums" / f"{options.block}.sha256")
+    except (AdabmError, NotebookFailed, OSError) as error:
+        print(f"extend: {plain(error)}", file=sys.stderr)
+        return 1
+    told = (
+        "nothing was lacking" if found is None else f"{len(found.new)} of {len(found.wanted)} groups of lines measured"
+    )
+    print(f"{options.block}: {told}, figures and conclusion told anew ({time.monotonic() - begun:.1f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(as_command("extend", main, "the published tables are as they were, what was completed is in the cache"))

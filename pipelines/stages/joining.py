@@ -1,0 +1,127 @@
+"""Tables of two runs made into one: the lines of the published table that its parameters still ask for, and those of a run of what it lacks."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from adabm.errors import TableError
+from adabm.files import file_sha256, write_atomically
+from adabm.study.origin.provenance import provenance_path, table_version
+from adabm.study.origin.reading import check_unchanged
+from adabm.study.origin.runs_of_table import MEASURED_BY, runs_by_line, told_by_line
+from adabm.study.tables.writing import write_table
+
+_REMEDY = "restore it (git checkout), or run the whole stage (dvc repro)"
+_EQUAL = ("code_sha256", "packages", "device", "threads_per_run", "notebook_code_sha256")  # of both runs
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a table as text, with its provenance and, of each line, the run that measured it."""
+
+    table: pd.DataFrame
+    record: dict
+    runs: Sequence[dict[str, object]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Lines":
+        """Read a table.
+
+        Raises:
+            TableError: it, or its provenance, is missing, damaged or was changed.
+        """
+        record = check_unchanged(path, _REMEDY)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        try:
+            return cls(table, record, runs_by_line(record, len(table)))
+        except TableError as error:
+            raise TableError(f"{path}: {error}; {_REMEDY}") from None
+
+
+def join(
+    published: Path, measured: Path, keys: Sequence[str], wanted: Sequence[tuple], new: Collection[tuple]
+) -> Lines:
+    """Return the lines of a published table and of one that was measured since.
+
+    Args:
+        keys: columns that tell which lines belong together; a table may lack the last.
+        wanted: the values of these columns in the order that the lines get.
+        new: those of them that are taken from the measured table. It may have others too, such as full precision, which are then compared.
+
+    Raises:
+        TableError: the runs had other code, libraries or inputs, what both measured differs, or what is wanted is in neither.
+    """
+    before, since = Lines.read(published), Lines.read(measured)
+    check_alike(published, before.record, since.record)
+    if list(before.table) != list(since.table):
+        raise TableError(f"{published}: has other columns than what was measured now; {_REMEDY}")
+    columns = [key for key in keys if key in before.table]
+    groups, replaced = (list(dict.fromkeys(one[: len(columns)] for one in given)) for given in (wanted, new))
+    of = [_by_keys(lines.table, columns) for lines in (before, since)]
+    for group in (of[0].keys() & of[1].keys()) - {*replaced}:
+        one, other = (lines.table.loc[found[group]] for lines, found in zip((before, since), of))
+        if one.to_numpy().tolist() != other.to_numpy().tolist():
+            what = ", ".join(group)
+            raise TableError(f"{published}: {what} came out otherwise than in the published table; {_REMEDY}")
+    tables, runs = [], []
+    for group in groups:
+        lines, found = ((before, of[0]), (since, of[1]))[group in replaced]
+        if group not in found:
+            raise TableError(f"{published}: {', '.join(group)} was not measured; {_REMEDY}")
+        tables.append(lines.table.loc[found[group]])
+        runs += [lines.runs[index] for index in found[group]]
+    return Lines(pd.concat(tables), since.record | {"inputs_sha256": _inputs(before.record, since.record)}, runs)
+
+
+def _by_keys(table: pd.DataFrame, keys: Sequence[str]) -> dict[tuple, list[int]]:
+    found: dict[tuple, list[int]] = {}
+    for index, group in enumerate(table[list(keys)].itertuples(index=False, name=None)):
+        found.setdefault(group, []).append(index)
+    return found
+
+
+def check_alike(path: Path, before: Mapping, since: Mapping) -> None:
+    """Refuse runs whose lines do not belong into one table.
+
+    Raises:
+        TableError: naming what differs, and the remedy.
+    """
+    for name in _EQUAL:
+        if before.get(name) != since.get(name):
+            raise TableError(f"{path}: was measured with other {name}; {_REMEDY}")
+    _inputs(before, since)
+    if since["git_dirty"] is not False:
+        raise TableError(
+            f"{path}: what it lacks was measured with changes that were not committed; commit, and run it again"
+        )
+
+
+def _inputs(before: Mapping, since: Mapping) -> dict[str, str]:
+    one, other = before["inputs_sha256"], since["inputs_sha256"]
+    for name in one.keys() & other.keys():
+        if one[name] != other[name]:
+            raise TableError(f"its input {name} changed since; {_REMEDY}")
+    return dict(sorted((one | other).items()))
+
+
+def write_joined(path: Path, lines: Lines, block_values: Mapping, seeds: Sequence[int]) -> None:
+    """Write a joined table and its provenance, which tells the run of each line.
+
+    Args:
+        block_values: the block of parameters that asks for all of it.
+        seeds: of all its models.
+    """
+    write_table(lines.table, path)
+    digest = file_sha256(path)
+    record = lines.record | {
+        "table_sha256": digest,
+        "version": table_version(digest),
+        "parameters": {name: block_values.get(name, value) for name, value in lines.record["parameters"].items()},
+        "seed": sorted(seeds),
+        "block_values": block_values,
+        MEASURED_BY: told_by_line(lines.runs),
+    }
+    write_atomically(provenance_path(path), (json.dumps(record, indent=2, default=str) + "\n").encode())
