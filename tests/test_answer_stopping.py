@@ -242,7 +242,7 @@ def test_the_figure_marks_the_lowest_loss_of_all_steps_and_what_stopping_early_k
     (dots, squares) = (
         [line for line in found.axes[0].get_lines() if line.get_marker() == marker] for marker in ("o", "s")
     )
-    assert [list(line.get_xydata()[0]) for line in (*dots, *squares)] == [[20, 31], [5, 29]]
+    assert [list(line.get_xydata()[0]) for line in (*dots, *squares)] == [[20, 2], [5, 4]], "losses in dB"
     texts = [text.get_text() for legend in found.legends for text in legend.get_texts()]
     assert "lowest loss of all steps: +1.00 dB against the last step" in texts[0] and ": -1.00 dB against" in texts[1]
 
@@ -267,7 +267,9 @@ def test_table_and_figure():
         "5",
         "10",
     ]
-    assert len(stopping.figures(found, 2)[""].axes) == 2
+    assert [axis.get_yscale() for axis in stopping.figures(found, 2)[""].axes] == ["log"] * 2, (
+        "a start may lose ten times more"
+    )
 
 
 def test_a_network_has_changes_of_its_own_to_all_methods(tmp_path, monkeypatch):

@@ -33,9 +33,9 @@ QUESTION = Question(
     "The model is looked at every few steps of fine-tuning. Runs have as many steps as the axis tells (the released recipe: "
     f"{RELEASED}), at the released learning rates, and are tuned and measured on small patches. So PSNR is neither that of the "
     "leaderboard nor that of the page of fine-tuning. What decides is the teacher loss (mean difference from the full-precision output) "
-    "on held-out calibration pictures: its lowest state is kept, either of all steps or of those before a rule stops early. Curves that "
-    "rise at their end may rise further.",
-    "PSNR and held-out teacher loss along fine-tuning from the released weight ranges, a line a seed, with the states that are kept",
+    "on held-out calibration pictures: its lowest state is kept, either of all steps or of those before a rule stops early. Losses that "
+    "fall at their end may fall further.",
+    "Loss on evaluated patches and held-out teacher loss along fine-tuning from the released weight ranges, a line a seed, with the states that are kept",
     others={_OTHER: "The same for runs that start from other weight ranges"},
 )
 _KEYS = ["backbone", "series", "seed"]

@@ -1,4 +1,7 @@
-"""Figure of what is kept of fine-tuning: quality and the loss that it sees, along fine-tuning, a column a network."""
+"""Figure of what is kept of fine-tuning: quality and the loss that it sees, along fine-tuning, a column a network.
+
+Both axes are logarithmic: a start may lose ten times what all later states lose, between which a run chooses.
+"""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .figures import INK, SLATE, study_style
+from .loss_axis import drawn_at, logarithmic_loss
 
 # what is kept, by column of the decisions: marker, whether it is filled, its size, what it is, and how titles call it
 _KEPT = {
@@ -15,7 +19,7 @@ _KEPT = {
 }
 _SHADES = LinearSegmentedColormap.from_list("seeds", [INK, SLATE, "#a9bccb"])
 _GAINS = {"lowest": "lowest_db", "kept": "rule_db"}
-_ROWS = {"truth_db": "PSNR-Y (dB),\nevaluated patches", "held_out": "teacher loss,\nheld-out patches"}
+_ROWS = {"lost_db": "loss (dB),\nevaluated patches", "held_out": "teacher loss,\nheld-out patches"}
 
 
 def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
@@ -25,11 +29,12 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
     networks their titles do.
 
     Args:
-        traces: ``backbone``, ``seed``, ``step`` and the values above; ``truth_fp_db``, of full precision.
+        traces: ``backbone``, ``seed``, ``step``, ``held_out``, ``truth_db``, and ``truth_fp_db`` of full precision.
         decisions: ``backbone``, ``seed``, ``lowest``, ``kept`` and ``stopped`` (steps), ``lowest_db``, ``rule_db`` and
             ``last_db``, a row a run.
     """
     networks = list(dict.fromkeys(traces["backbone"]))
+    traces = traces.assign(lost_db=traces["truth_fp_db"] - traces["truth_db"])
     with study_style():
         figure = Figure(figsize=(0.7 + max(1.85, 4.4 / len(networks)) * len(networks), 3.8))
         axes = figure.subplots(2, len(networks), sharex="col", squeeze=False)
@@ -39,13 +44,16 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
                 _draw(axes[row, column], here, found, value)
             many = len(networks) > 1
             axes[0, column].set_title(network + _gains(found) * many, fontsize=8.5 if many else None)
-            _label_full(axes[0, column], here)
+            logarithmic_loss(axes[0, column], here["lost_db"])
+            logarithmic_loss(axes[1, column], [])
             axes[1, column].set_xlabel("step")
         for axis, title in zip(axes[:, 0], _ROWS.values()):
             axis.set_ylabel(title)
         figure.legend(
             handles=[_handle(decisions, column) for column in _KEPT],
-            title="in titles: PSNR against the last step, mean of the runs" * (len(networks) > 1) or None,
+            title="in titles: PSNR against the last step, mean of the runs; axes are logarithmic, lower is better"
+            * (len(networks) > 1)
+            or None,
             title_fontsize=8.5,
             loc="outside lower center",
             fontsize=8.5,
@@ -57,31 +65,15 @@ def _draw(axis: Axes, here: pd.DataFrame, found: pd.DataFrame, value: str) -> No
     seeds = sorted(here["seed"].unique())
     for place, seed in enumerate(seeds):
         run, shade = here[here["seed"] == seed], _SHADES(place / max(len(seeds) - 1, 1))
-        axis.plot(run["step"], run[value], color=shade, lw=1.2)
+        drawn = drawn_at(run[value])
+        axis.plot(run["step"], drawn, color=shade, lw=1.2)
         for column, (marker, filled, size, *_) in _KEPT.items():
             step = found.loc[found["seed"] == seed, column].item()
-            at = run.loc[run["step"] == step, value].item()
+            at = drawn[run["step"] == step].item()
             axis.plot(step, at, marker, mfc=shade if filled else "white", ms=size, mec=shade, mew=0.9, zorder=3)
     last = here["step"].max()
     if (stopped := found["stopped"].mean()) < last:
         axis.axvspan(stopped, last, color="0.9", lw=0, zorder=0)
-
-
-def _label_full(axis: Axes, here: pd.DataFrame) -> None:
-    full, low = here["truth_fp_db"].iloc[0], here["truth_db"].min()
-    axis.set_ylim(top=full + 0.17 * (full - low))  # room above for the label, where no line runs
-    axis.axhline(full, color="0.4", lw=0.9, ls="--")
-    axis.annotate(
-        "full precision",
-        (1, full),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 2),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=7.5,
-        color="0.3",
-    )
 
 
 def _gain(decisions: pd.DataFrame, column: str) -> str:
