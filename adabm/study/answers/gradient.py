@@ -166,7 +166,7 @@ def conclusion(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     found = agreements(tables["gradients"]).groupby("surrogate", sort=False).mean(numeric_only=True)
     behind = (
         f"{told_changes(changed)}{told_left_out(known)} Each tunes the mappings for {steps} steps. "
-        f"{told_bits(tables['steps'])} {told_signs(found['layer sign'])}"
+        f"{told_bits(tables['steps'])} {told_signs(*(found[sign] for sign in _SIGNS.values()))}"
     )
     columns = _columns(changed, fab_ended(tables["steps"]), found)
     measured = [

@@ -70,13 +70,14 @@ def told_left_out(known: pd.Series) -> str:
     )
 
 
-def told_signs(right: pd.Series) -> str:
-    """Tell how often the sign that a layer gets is right: with AdaBM's surrogate and with the others."""
-    others = least_to_most(right.drop(RELEASED), ".0%")
-    return (
-        "Adam divides the size of a gradient out, so that its sign counts: against finite differences of the loss a layer has the right sign in "
-        f"{right[RELEASED]:.0%} of cases with tanh and in {others} with the others (chance: 50%)."
-    )
+def told_signs(layers: pd.Series, thresholds: pd.Series) -> str:
+    """Tell how often the sign that a layer and a threshold of images get is right: with AdaBM's surrogate and with the others."""
+    told = [
+        f"{what} has the right sign in {right[RELEASED]:.0%} of cases with tanh and in {least_to_most(right.drop(RELEASED), '.0%')} with the others"
+        for what, right in (("a layer", layers), ("a threshold of images", thresholds))
+    ]
+    sizes = "Adam divides the size of a gradient out, so that its sign counts: against finite differences of the loss "
+    return f"{sizes}{told[0]} (chance: 50%), {told[1]}."
 
 
 def _mostly(gaps: pd.Series) -> str:
