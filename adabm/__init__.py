@@ -30,9 +30,9 @@ _EXPORTS = {
     "fine_tune": "guarded",
     "image_complexity": "guarded",
     "import_weights": "networks",
-    "load_file": "plugins",
+    "load_file": "support.plugins",
     "load_network": "guarded",
-    "load_quantized": "checkpoint",
+    "load_quantized": "checkpoints.checkpoint",
     "open_engine": "engines.checked",
     "preset": "recipes",
     "quantize": "guarded",
@@ -40,7 +40,7 @@ _EXPORTS = {
     "read_recipe": "recipes",
     "round_to_uint8": "engines.tiles",
     "save_network": "networks",
-    "save_quantized": "checkpoint",
+    "save_quantized": "checkpoints.checkpoint",
     "upscale": "engines.seamless",
 }
 _CALLED = {"FineTuningConfig": "Tune"}  # public names whose things are called otherwise where they stand

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.utils.checkpoint import CheckpointError
 
 from .api import quantize as _quantize
+from .checkpoints.telling_bits import bits_untold, tell_bits
 from .errors import DataError, ImageError, NetworkError
 from .networks import load_network as _load_network
 from .networks.likeness import check_value_range
@@ -30,8 +31,7 @@ from .recipes import calibrate as _calibrate
 from .steps import Progress
 from .steps.clip import clip_ranges as _clip_ranges
 from .steps.tuner import fine_tune as _fine_tune
-from .surroundings import as_usual
-from .telling_bits import bits_untold, tell_bits
+from .support.surroundings import as_usual
 from .validation import Count, File, Positive, check_all
 from .wrapping import called_as_functions, check_wrapping
 

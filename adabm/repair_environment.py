@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import _torchvision
-from .arguments import Parser
-from .files import write_atomically
+from .support.arguments import Parser
+from .support.files import write_atomically
 
 MODULE, START = "_adabm_torchvision.py", "adabm_torchvision.pth"  # Python runs the second's line whenever it starts
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 import adabm
-from adabm.arguments import Parser
 from adabm.networks.backbones import backbone_path
 from adabm.pictures.reading import list_images, read_rgb
 from adabm.study.origin.provenance import SPEED_CODE
+from adabm.support.arguments import Parser
 
 from .engine_pages import draw, page
 from .engine_runs import DOUBLE, ENGINES, NETWORKS, SETS, equality, seconds

@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 
 import adabm
-from adabm.arguments import Parser
 from adabm.networks.backbones import backbone_path
 from adabm.pictures.folders import read_pictures
 from adabm.pictures.patches import calibration_batches, random_batches
@@ -29,6 +28,7 @@ from adabm.pictures.resize import downscale
 from adabm.recipes import calibrate
 from adabm.steps.clip import clip_ranges
 from adabm.study.origin.provenance import CODE
+from adabm.support.arguments import Parser
 
 from .recording import RESULTS, add_note, peak_memory, publish, run_of, runs_of, told
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from adabm.files import write_atomically
 from adabm.study import write_provenance
 from adabm.study.origin.provenance import provenance_path
+from adabm.support.files import write_atomically
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "speed"

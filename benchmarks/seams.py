@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 import adabm
-from adabm.arguments import Parser
 from adabm.engines.context import context_of
 from adabm.engines.metrics import psnr_y
 from adabm.engines.simulated import SimulatedEngine
 from adabm.networks.backbones import backbone_path
 from adabm.pictures.folders import read_pictures
 from adabm.pictures.reading import list_images, read_rgb
+from adabm.support.arguments import Parser
 
 SETTINGS = {"W4A4 FQ": (4, 4, True), "W8A6": (8, 6, False)}
 WAYS = ["16,tile", "needed,tile", "needed,picture"]  # overlap and bits_per

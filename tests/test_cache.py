@@ -149,7 +149,7 @@ def test_what_no_damage_raises_is_not_hidden(root, cache, monkeypatch, error):
     monkeypatch.setattr("adabm.study.running.cache.load_quantized", fail)
     with pytest.raises(type(error)):
         cache.load_model(task.key)
-    monkeypatch.setattr("adabm.files.open_regular_file", fail)
+    monkeypatch.setattr("adabm.support.files.open_regular_file", fail)
     with pytest.raises(type(error)):
         cache.load_record("abc")
 

@@ -15,7 +15,7 @@ from adabm.study.origin.provenance import ALL_CODE
 from adabm.study.origin.verification import verify_results
 from helpers.study_tables import write_results
 from pipelines.stages import carry_over
-from pipelines.stages.carry_over import FLAT, NOW, _renamed_parameters, differing, layout_of, tree_at
+from pipelines.stages.carry_over import FLAT, _renamed_parameters, differing, layout_at, tree_at
 
 PACKAGE = Path(adabm.__file__).parent
 METRICS, API = "adabm/engines/metrics.py", "adabm/api.py"  # the first is measured with alone, the other quantized with
@@ -148,10 +148,11 @@ def test_a_flat_package_of_earlier_times_is_compared_too(tmp_path, file, before,
         (tmp_path / "adabm" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "adabm" / name).write_text(text)
     now = CodeTree(FILES_NOW, FILES_NOW.__getitem__)
-    then = tree_at(tmp_path, commit(tmp_path))
-    assert layout_of(then) is FLAT and layout_of(now) is NOW and differing(then, "interventions", now) == []
+    written = commit(tmp_path)
+    assert layout_at(tmp_path, written) is FLAT
+    assert differing(tree_at(tmp_path, written), "interventions", now, layout=FLAT) == []
     change(tmp_path, f"adabm/{file}", before, after)
-    assert differing(tree_at(tmp_path, commit(tmp_path)), "interventions", now) == expected
+    assert differing(tree_at(tmp_path, commit(tmp_path)), "interventions", now, layout=FLAT) == expected
 
 
 @pytest.mark.parametrize(

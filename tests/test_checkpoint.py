@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from adabm.checkpoint import load_quantized, read_metadata, save_quantized
+from adabm.checkpoints.checkpoint import load_quantized, read_metadata, save_quantized
 from adabm.errors import CheckpointError
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.model import QuantizedSR
@@ -241,7 +241,7 @@ def test_why_a_file_cannot_be_opened_is_told(path, monkeypatch):
         raise OSError(24, "Too many open files", str(path))
 
     path.touch()
-    monkeypatch.setattr("adabm.serialization.open_regular_file", no_more)
+    monkeypatch.setattr("adabm.support.serialization.open_regular_file", no_more)
     refused(path, r"model\.safetensors: cannot be read \(Too many open files\)$")
 
 
@@ -252,7 +252,7 @@ def test_for_want_of_memory_no_network_is_taken_for_a_changed_one(path, monkeypa
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     model = quantized()
-    for place in ("adabm.trying_out.restored", "adabm.networks.sameness._waves"):
+    for place in ("adabm.checkpoints.trying_out.restored", "adabm.networks.sameness._waves"):
         with monkeypatch.context() as patch:
             patch.setattr(place, lacking)
             with pytest.raises(RuntimeError, match="can't allocate memory"):

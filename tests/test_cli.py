@@ -100,15 +100,17 @@ def test_interrupt_and_broken_pipe_and_defect(files, monkeypatch, capsys):
 
         return load
 
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("adabm.checkpoints.checkpoint.load_quantized", raising(KeyboardInterrupt()))
     assert run("info", files / "q.safetensors") == 130
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(BrokenPipeError()))
+    monkeypatch.setattr("adabm.checkpoints.checkpoint.load_quantized", raising(BrokenPipeError()))
     assert run("info", files / "q.safetensors") == 141
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(RuntimeError("odd")))
+    monkeypatch.setattr("adabm.checkpoints.checkpoint.load_quantized", raising(RuntimeError("odd")))
     assert "unexpected RuntimeError: odd" in fails(capsys, "info", files / "q.safetensors")
     assert run("info", files / "q.safetensors", "--debug") == 2
     assert "Traceback" in capsys.readouterr().err
-    monkeypatch.setattr("adabm.checkpoint.load_quantized", raising(torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(
+        "adabm.checkpoints.checkpoint.load_quantized", raising(torch.OutOfMemoryError("CUDA out of memory"))
+    )
     assert "out of memory" in fails(capsys, "info", files / "q.safetensors")
 
 

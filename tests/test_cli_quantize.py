@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adabm.checkpoint import load_quantized
+from adabm.checkpoints.checkpoint import load_quantized
 from adabm.cli.options import whole
 from helpers.cli_files import OPTIONS, TINY, fails, quantize, replacing, run, save_network, smooth, write_files
 

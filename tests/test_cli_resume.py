@@ -140,7 +140,7 @@ def test_what_a_file_of_ones_own_imports_was_edited_meanwhile(files, tmp_path, m
     edited = {name for name in sys.modules if name == "resumed_helper" or name.startswith("adabm_user_own_")}
     for name in edited:  # as a new process would, which alone can resume
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("adabm.plugins._contents", {})
+    monkeypatch.setattr("adabm.support.plugins._contents", {})
     monkeypatch.setattr("adabm.study.origin.fingerprint._code", fingerprint._code.__wrapped__)
     package = fingerprint.package.__wrapped__()
     monkeypatch.setattr("adabm.study.origin.fingerprint.package", lambda: package)

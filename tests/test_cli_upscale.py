@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from adabm.checkpoint import load_quantized
+from adabm.checkpoints.checkpoint import load_quantized
 from adabm.cli.picture import upscale_picture
 from adabm.engines.simulated import SimulatedEngine
 from adabm.engines.tiles import upscale

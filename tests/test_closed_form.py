@@ -15,7 +15,6 @@ from torch.nn import functional as F
 import adabm
 from adabm.engines.cost import size_bits
 from adabm.errors import CheckpointError, ConfigError
-from adabm.metadata import content_sha256
 from adabm.networks import NetworkDescriptor, Role
 from adabm.quantization.bit_rule import Policy
 from adabm.quantization.channel_weights import CHANNEL_OBSERVERS, ChannelWeightQuantizer
@@ -28,6 +27,7 @@ from adabm.steps.sensitivities import projected_errors, ranges_by_bits
 from adabm.steps.skips import Skip, SkipErrors, SkipTrace
 from adabm.steps.two_streams import run_two_streams
 from adabm.steps.work_share import work_share
+from adabm.support.metadata import content_sha256
 from helpers.slow import slow, slow_among
 from helpers.tiny_networks import tiny
 

@@ -10,9 +10,7 @@ import pytest
 
 from adabm.engines.cost import size_bits
 from adabm.errors import ConfigError, NetworkError
-from adabm.files import read_kept, write_kept
 from adabm.networks import build_network, load_network, save_network
-from adabm.plugins import load_file
 from adabm.quantization.model import QuantizedSR
 from adabm.study import (
     ResultCache,
@@ -25,6 +23,8 @@ from adabm.study import (
 )
 from adabm.study.plan.cells import Run
 from adabm.study.running.tasks import MeasureTask, ModelTask
+from adabm.support.files import read_kept, write_kept
+from adabm.support.plugins import load_file
 from helpers.registries import forgetting
 from helpers.study_files import EFFORT, compute_here, forget, part, write_study
 

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from adabm.errors import ConfigError, TableError
-from adabm.files import file_sha256
 from adabm.study import write_provenance, write_table
 from adabm.study.origin.provenance import provenance_path
 from adabm.study.origin.reading import read_provenance
 from adabm.study.origin.runs_of_table import MEASURED_BY, numbers, run_of, runs_by_line, spans, told_by_line
 from adabm.study.origin.verification import verify_table
+from adabm.support.files import file_sha256
 from helpers.copied_project import environment_in
 from pipelines.stages.joining import join, write_joined
 from pipelines.stages.lacking import lacking

@@ -15,7 +15,6 @@ import torch
 
 import adabm
 from adabm.errors import ConfigError
-from adabm.plugins import load_file
 from adabm.study.origin import fingerprint
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import (
@@ -34,6 +33,7 @@ from adabm.study.origin.fingerprint import (
     package,
 )
 from adabm.study.origin.provenance import COLLECTING_CODE
+from adabm.support.plugins import load_file
 
 PACKAGE = Path(adabm.__file__).parent
 
@@ -178,7 +178,7 @@ ALL = (*QUANTIZING, *STEPS, *NETWORKS, *MEASURING, *SAMPLING, *INTERVENING, *STU
 BEYOND = (
     "__main__",
     "_torchvision",
-    "arguments",
+    "checkpoints.telling_bits",
     "cli",
     "engines.attributes",
     "engines.checked",
@@ -191,8 +191,6 @@ BEYOND = (
     "engines.steady_sums",
     "engines.turns",
     "engines.watched",
-    "telling_bits",
-    "turns",
     "guarded",
     "networks.likeness",
     "networks.mxnet_params",
@@ -207,14 +205,16 @@ BEYOND = (
     "pictures.orientation",
     "pictures.telling",
     "pictures.writing",
-    "process",
     "repair_environment",
-    "study.tables.executable",
     "study.running.simulation",
+    "study.tables.executable",
     "study.tables.network_board",
     "study.tables.presentation",
     "study.tables.reference",
     "study.tables.study_summary",
+    "support.arguments",
+    "support.process",
+    "turns",
     "wrapping",
 )
 

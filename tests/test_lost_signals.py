@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from adabm.process import as_command
 from adabm.study import ResultCache, read_plan, run_plan
 from adabm.study.running import scheduling
 from adabm.study.running.executors import Workers
+from adabm.support.process import as_command
 from helpers.study_files import EFFORT, forget, part, write_study
 
 

@@ -12,14 +12,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from adabm.checkpoint import load_quantized, network_hash, read_metadata, save_quantized
+from adabm.checkpoints.checkpoint import load_quantized, network_hash, read_metadata, save_quantized
 from adabm.cli import main
 from adabm.errors import CheckpointError
-from adabm.metadata import NETWORK_FORMAT, content_sha256
 from adabm.networks import build_network, load_network, save_network
 from adabm.networks.backbones import default_backbone
 from adabm.quantization.model import QuantizedSR
 from adabm.recipes import calibrate, preset
+from adabm.support.metadata import NETWORK_FORMAT, content_sha256
 from helpers.configurations import configured
 
 ODD = (None, "", "4", -1, 0, 3, 10**7, 10**30, 1e300, 2.5, True, False, [], {}, ["x"], {"x": 1})
@@ -293,8 +293,8 @@ def test_what_a_fitting_digest_does_not_excuse(tmp_path, monkeypatch):
         model.layers["body.0.conv1"].activation_bits = bits
         latent.fill_(value)
         with monkeypatch.context() as tool:
-            tool.setattr("adabm.checkpoint.unsound", lambda *_: iter(()))
-            tool.setattr("adabm.checkpoint.check_quantized", lambda *_, **__: None)
+            tool.setattr("adabm.checkpoints.checkpoint.unsound", lambda *_: iter(()))
+            tool.setattr("adabm.checkpoints.checkpoint.check_quantized", lambda *_, **__: None)
             save_quantized(model, path)
         with pytest.raises(CheckpointError, match=told):
             load_quantized(path)

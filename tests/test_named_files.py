@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from adabm.engines.registry import ENGINES
-from adabm.plugins import load_file
 from adabm.sampling import STRATEGIES
 from adabm.study import plan_inputs, read_plan
 from adabm.study.origin import fingerprint
@@ -14,6 +13,7 @@ from adabm.study.origin.provenance import SPEED_CODE, provenance_path
 from adabm.study.origin.verification import verify_table
 from adabm.study.pages.publishing import write_tables
 from adabm.study.tables.schema import study_table
+from adabm.support.plugins import load_file
 from helpers.study_files import EFFORT, enter_study_of_two, part
 from helpers.study_tables import row
 

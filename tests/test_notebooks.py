@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 
 from adabm.errors import ConfigError
 from adabm.study.answers import questions
-from adabm.yaml_files import read_yaml
+from adabm.support.yaml_files import read_yaml
 from pipelines.stages.notebook_parameters import check_parameters, declared_parameters, optional_collections
 from pipelines.stages.run_notebook import read_notebook
 

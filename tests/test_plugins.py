@@ -9,7 +9,7 @@ import pytest
 from adabm.errors import ConfigError, NetworkError
 from adabm.networks import known_networks
 from adabm.pictures.writing import write_image
-from adabm.plugins import load_file, loaded_by
+from adabm.support.plugins import load_file, loaded_by
 from helpers.cli_files import OPTIONS, fails, save_network, smooth
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adabm.cli import main
-from adabm.process import Interrupted, ended, unwinding
+from adabm.support.process import Interrupted, ended, unwinding
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGXCPU: 152}
@@ -124,7 +124,7 @@ def test_what_is_ignored_stays_so():
 
 PROGRAM = """
 import os, subprocess, sys
-from adabm.process import as_command
+from adabm.support.process import as_command
 
 def main():
     with open("out", "wb", buffering=0) as file:

@@ -262,7 +262,7 @@ def test_a_full_disk(root, here, monkeypatch):
         written += [path] if "seconds" not in path.parts else []
         write(path, data)
 
-    write = adabm.files.write_kept
+    write = adabm.support.files.write_kept
     with monkeypatch.context() as patch:
         patch.setattr("adabm.study.running.cache.write_kept", full)
         with pytest.raises(

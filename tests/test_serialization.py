@@ -13,7 +13,7 @@ from safetensors.torch import load
 import adabm
 from adabm.errors import ConfigError
 from adabm.networks import build_network, load_network, save_network
-from adabm.serialization import safetensors_bytes
+from adabm.support.serialization import safetensors_bytes
 
 # Saves one network and one quantized model several times, since an order by chance may be right by chance, and prints the sha256.
 SAVING = """

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 import adabm
-from adabm.telling_bits import LAYER_BITS
+from adabm.checkpoints.telling_bits import LAYER_BITS
 from helpers.slow import slow
 
 PICTURE = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))

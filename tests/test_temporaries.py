@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adabm.files import file_sha256, remove_stale_temporaries, write_atomically
 from adabm.pictures.reading import list_images
+from adabm.support.files import file_sha256, remove_stale_temporaries, write_atomically
 from helpers.study_files import EFFORT, compute_here, forget, part, write_study
 from pipelines.stages import measure
 
 # Dies between writing and renaming.
 DYING = """
 import os, sys
-from adabm.files import write_atomically
+from adabm.support.files import write_atomically
 os.replace = lambda *_: os._exit(9)
 write_atomically(sys.argv[1], b"all of it")
 """

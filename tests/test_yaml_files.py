@@ -10,7 +10,7 @@ from adabm.errors import ConfigError, DataError, TableError
 from adabm.pictures.bundled import read_manifest
 from adabm.recipes import read_recipe
 from adabm.study.origin.provenance import read_block_values
-from adabm.yaml_files import LARGEST, parse_yaml, read_yaml
+from adabm.support.yaml_files import LARGEST, parse_yaml, read_yaml
 from pipelines.downloads.sources import MANIFEST, read_sources
 from pipelines.stages.notebook_parameters import parse_overrides, read_block
 

@@ -6,7 +6,7 @@ command runs, so that ``adabm --help`` answers at once.
 
 import sys
 
-from ..process import leave_imports
+from ..support.process import leave_imports
 
 if sys.argv[0].endswith(("/adabm", "/adabm/__main__.py")):  # the command itself, whose imports take a moment
     leave_imports()

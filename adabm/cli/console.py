@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Self
 
-from ..process import naming_standard_output, tell
+from ..support.process import naming_standard_output, tell
 
 
 class Console:

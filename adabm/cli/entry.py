@@ -6,10 +6,10 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
-from ..arguments import Parser
 from ..errors import AdabmError, one_line
-from ..plugins import load_file, place_in_user_file
-from ..process import ended, leave_imports, open_closed_streams
+from ..support.arguments import Parser
+from ..support.plugins import load_file, place_in_user_file
+from ..support.process import ended, leave_imports, open_closed_streams
 from . import evaluate, export, importing, info, quantize, recipes, upscale, verify
 from .console import Console
 from .failures import explain

@@ -203,7 +203,7 @@ def _show(console: Console, result: dict) -> None:
 
 def _write_csv(path: Path, results: list[dict]) -> None:
     """Flat rows; the theoretical columns stand in the rows of means alone."""
-    from ..files import write_atomically
+    from ..support.files import write_atomically
 
     identity = ("checkpoint", "network", "scale", "bits", "tile", "engine")
     text = io.StringIO()

@@ -35,10 +35,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Export and say what it is."""
-    from ..checkpoint import load_quantized
+    from ..checkpoints.checkpoint import load_quantized
     from ..engines.exporting import EXPORTERS
     from ..errors import ConfigError
-    from ..files import file_sha256, write_atomically
+    from ..support.files import file_sha256, write_atomically
 
     if args.output.suffix != ".zip":
         raise ConfigError(f"OUT {args.output}: the name must end in .zip")

@@ -3,7 +3,7 @@
 import errno
 
 from ..errors import AdabmError, out_of_memory
-from ..process import FULL, of_the_system
+from ..support.process import FULL, of_the_system
 
 _FATAL = (*FULL, errno.EROFS)
 

@@ -51,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Import, save and say what it is."""
-    from ..checkpoint import network_hash
+    from ..checkpoints.checkpoint import network_hash
     from ..errors import ConfigError
     from ..networks import describe, import_weights, save_network
     from ..networks.backbones import weight_file

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not is_quantized(path):
         return _full_precision(path, console)
 
-    from ..checkpoint import load_quantized, read_metadata
+    from ..checkpoints.checkpoint import load_quantized, read_metadata
     from ..engines.cost import size_bits
 
     metadata = read_metadata(path)
@@ -132,10 +132,10 @@ def _exported(path: Path, console: Console) -> int:
 
 
 def _full_precision(path: Path, console: Console) -> int:
-    from ..checkpoint import network_hash
-    from ..metadata import has_digest
+    from ..checkpoints.checkpoint import network_hash
     from ..networks import describe
-    from ..serialization import file_metadata
+    from ..support.metadata import has_digest
+    from ..support.serialization import file_metadata
     from .models import load_full_precision, note_unlike
 
     network = load_full_precision(path)

@@ -16,7 +16,7 @@ from ..errors import ConfigError, EngineError, NetworkError
 from ..networks import NetworkDescriptor, fold_reparameterized, load_network
 from ..networks.likeness import told_unlike
 from ..quantization.model import QuantizedSR
-from ..serialization import file_metadata
+from ..support.serialization import file_metadata
 from .console import Console
 
 

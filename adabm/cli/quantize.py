@@ -100,7 +100,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Calibrate, fine-tune, save and report."""
-    from ..checkpoint import save_quantized
+    from ..checkpoints.checkpoint import save_quantized
     from ..errors import ConfigError
     from ..guarded import quantize
     from ..networks import describe

@@ -88,7 +88,7 @@ def _belongings(
     import torch
 
     from .. import __version__
-    from ..checkpoint import network_hash
+    from ..checkpoints.checkpoint import network_hash
     from ..networks.architecture import architecture_of
     from ..study.origin.fingerprint import NETWORKS, QUANTIZING, STEPS, code_hash
 

@@ -96,7 +96,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Upscale each picture, report each failure, and go on."""
-    from ..checkpoint import read_metadata
+    from ..checkpoints.checkpoint import read_metadata
     from ..engines.integer.exported import is_exported
     from ..errors import CheckpointError, ConfigError
     from ..networks.backbones import weight_file

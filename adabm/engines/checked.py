@@ -6,7 +6,7 @@ from functools import wraps
 from ..errors import ImageError
 from ..pictures.picture import Picture
 from ..quantization.model import QuantizedSR
-from ..surroundings import as_usual
+from ..support.surroundings import as_usual
 from ..validation import Count, check_all
 from . import evaluation
 from .attributes import sound_engine

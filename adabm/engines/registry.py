@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 
 from ..errors import ConfigError, EngineError
-from ..plugins import load_file
 from ..quantization.model import IsModel, QuantizedSR
 from ..suggestions import suggestion
+from ..support.plugins import load_file
 from ..validation import File, check_all, shown
 from .protocol import Engine, lacking
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ConfigError, EngineError, ImageError
 from ..pictures.picture import check_array
 from ..quantization.model import QuantizedSR
-from ..surroundings import as_usual, usual_surroundings
+from ..support.surroundings import as_usual, usual_surroundings
 from ..turns import turn
 from ..validation import Count, Whole, check_all
 from .attributes import sound_engine

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..checkpoint import load_quantized
+from ..checkpoints.checkpoint import load_quantized
 from ..errors import EngineError
 from ..networks import describe, fold_reparameterized, load_network
 from ..networks.placing import placed
 from ..pictures.tensors import to_batch
 from ..quantization.model import QuantizedSR
 from ..recipes import preset
-from ..serialization import file_metadata
+from ..support.serialization import file_metadata
 from .given import check_pictures
 from .protocol import Engine, EngineOutput, lacking
 from .registry import engine

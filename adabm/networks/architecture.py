@@ -14,7 +14,7 @@ from torch import nn
 
 from .._compat import basicsr_module
 from ..errors import ConfigError, NetworkError
-from ..plugins import load_file
+from ..support.plugins import load_file
 from .conversion import Conversion, State
 from .layout import Layout
 

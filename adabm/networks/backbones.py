@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import CheckpointError
-from ..files import file_sha256
+from ..support.files import file_sha256
 from ..validation import File, check
 
 DEFAULT = "edsr_f32b8_x4"

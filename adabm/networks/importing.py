@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, NetworkError
-from ..surroundings import as_usual
+from ..support.surroundings import as_usual
 from ..validation import File, check
 from .architecture import known_readers
 from .community import SOURCE, community_architectures, recognize

@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
-from ..metadata import check_weights, parse_options
-from ..serialization import file_metadata
+from ..support.metadata import check_weights, parse_options
+from ..support.serialization import file_metadata
 from .architecture import FILES
 from .backbones import weight_file
 from .community import SOURCE, recognize

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
-from ..files import write_atomically
-from ..metadata import NETWORK_FORMAT, content_sha256
-from ..serialization import check_ending, safetensors_bytes
+from ..support.files import write_atomically
+from ..support.metadata import NETWORK_FORMAT, content_sha256
+from ..support.serialization import check_ending, safetensors_bytes
 from ..validation import File, check_all, shown
 from .architecture import architecture_of, known_architectures
 from .community import SOURCE, facts_of, rebuildable

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, NetworkError
-from ..surroundings import as_usual
+from ..support.surroundings import as_usual
 from ..validation import check_all
 from .architecture import architecture_of
 from .community import facts_of, recognize

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import ConfigError
-from ..serialization import file_metadata
+from ..support.serialization import file_metadata
 from .community import facts_of
 from .loading import load_network
 

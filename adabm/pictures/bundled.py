@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError
-from ..files import file_sha256
-from ..yaml_files import read_yaml
+from ..support.files import file_sha256
+from ..support.yaml_files import read_yaml
 from .reading import read_rgb
 from .resize import downscale, modcrop
 from .writing import write_image

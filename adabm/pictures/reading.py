@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..errors import ImageError
-from ..files import open_regular_file
+from ..support.files import open_regular_file
 from .header import check_pixels, read_header
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")

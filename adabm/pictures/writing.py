@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..errors import ImageError
-from ..files import write_atomically
+from ..support.files import write_atomically
 from ..validation import File, check
 from .picture import check_array
 from .reading import EXTENSIONS

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..own_functions import a_factor_a_layer, one_number
-from ..registry import Registry
+from ..support.registry import Registry
 from .complexity import COMPLEXITIES
 from .memory import in_order
 from .own_numbers import OwnNumbers

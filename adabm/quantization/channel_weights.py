@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..full_precision import FULL_PRECISION_BITS
 from ..own_functions import a_step_a_channel
-from ..registry import Registry
+from ..support.registry import Registry
 from .bit_mapping import straight_through
 from .own_numbers import OwnNumbers
 from .quantizers import Domain

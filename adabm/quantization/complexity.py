@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ..errors import ImageError
 from ..own_functions import one_number_a_picture
-from ..registry import Registry
+from ..support.registry import Registry
 
 _GRAY = (0.299, 0.587, 0.114)
 _SOBEL_X = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
 from ..own_functions import a_half_width, a_range
-from ..registry import Registry
+from ..support.registry import Registry
 from .bounds import histogram
 from .memory import in_order
 

@@ -10,8 +10,8 @@ from ..errors import ConfigError
 from ..own_functions import is_own
 from ..steps import RANGES, TRAINING, Step, find_step, make_step, step_names
 from ..suggestions import suggestion
+from ..support.yaml_files import read_yaml
 from ..validation import Checked, check, shown
-from ..yaml_files import read_yaml
 from .idle_settings import check_idle_settings
 from .names import new_name
 
@@ -206,7 +206,7 @@ def read_recipe(name: str | Path, root: str | Path | None = None) -> Recipe:
 
 
 def _read(path: Path, name: str) -> Recipe:
-    from ..plugins import load_file
+    from ..support.plugins import load_file
 
     content = read_yaml(path)
     if not isinstance(content, Mapping) or "steps" not in content:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import KeptFileError, ProgressError, out_of_memory
-from ..files import read_kept, write_kept
+from ..support.files import read_kept, write_kept
 
 _FORMAT = "adabm-fine-tuning-4"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..own_functions import codes_and_bias
 from ..quantization.channel_weights import straight_through_codes
-from ..registry import Registry
+from ..support.registry import Registry
 
 # f(weight (O, K), bias (O,), gram (K + 1, K + 1), step (O, 1), bits) -> (codes (O, K), bias): rounding of a layer's weight for
 # inputs (with a one behind them, for the bias) of which ``gram`` is the mean outer product, its diagonal raised

@@ -15,10 +15,10 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
-from adabm.arguments import Parser
 from adabm.errors import DataError, one_line
-from adabm.files import file_sha256
-from adabm.process import as_command
+from adabm.support.arguments import Parser
+from adabm.support.files import file_sha256
+from adabm.support.process import as_command
 
 from .acquire import STAGING, Acquired, Transfers, staging
 from .sources import MANIFEST, Source, SourceFile, read_sources, select_sources

@@ -7,10 +7,10 @@ download is compared with, so the mirror must hold the published bytes, and noth
 import sys
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import DataError
-from adabm.files import file_sha256, write_atomically
-from adabm.process import as_command
+from adabm.support.arguments import Parser
+from adabm.support.files import file_sha256, write_atomically
+from adabm.support.process import as_command
 
 from .sources import MANIFEST, mirror_prefix, read_manifest
 

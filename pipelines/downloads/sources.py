@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from adabm.errors import DataError
-from adabm.yaml_files import read_yaml
+from adabm.support.yaml_files import read_yaml
 
 from .uses import BACKBONE_KEYS, SET_KEYS, Backbone, PictureSet, find_use, read_backbone, read_set
 

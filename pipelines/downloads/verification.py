@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from adabm.errors import DataError
-from adabm.files import file_sha256
+from adabm.support.files import file_sha256
 
 from .sources import Source, SourceFile
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError, DataError
-from adabm.files import write_atomically
 from adabm.pictures.reading import read_rgb
 from adabm.pictures.resize import downscale, modcrop
 from adabm.pictures.writing import write_image
-from adabm.process import as_command, plain
+from adabm.support.arguments import Parser
+from adabm.support.files import write_atomically
+from adabm.support.process import as_command, plain
 
 from ..downloads.fetch import DOWNLOADS
 from ..downloads.sources import MANIFEST, Source, picture_sets, read_sources, select_set

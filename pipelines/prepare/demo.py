@@ -5,12 +5,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError
 from adabm.networks.backbones import verify_backbones
 from adabm.pictures.bundled import prepare_bundled, read_manifest
 from adabm.pictures.folders import SCENE_SEPARATOR
-from adabm.process import as_command, plain
+from adabm.support.arguments import Parser
+from adabm.support.process import as_command, plain
 
 from .excerpts import write_crops, write_pool
 from .replaced import files_below, replaced_folder

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError
-from adabm.files import write_atomically
-from adabm.process import as_command, plain
+from adabm.support.arguments import Parser
+from adabm.support.files import write_atomically
+from adabm.support.process import as_command, plain
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 

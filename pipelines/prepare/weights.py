@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError, DataError
 from adabm.networks import import_weights, save_network
-from adabm.process import as_command, plain
+from adabm.support.arguments import Parser
+from adabm.support.process import as_command, plain
 
 from ..downloads.sources import MANIFEST, Source, backbones, read_sources
 from ..downloads.uses import find_use

@@ -17,10 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError, ConfigError, DataError, TableError
-from adabm.files import write_atomically
-from adabm.process import as_command, plain
 from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
@@ -28,12 +25,15 @@ from adabm.study.origin.fingerprint import NEUTRAL, code_hash, definitions_hash,
 from adabm.study.origin.history import commits_of, neutral_at, tree_at
 from adabm.study.origin.provenance import ALL_CODE, code_of, notebook_code_hash, read_block_values, table_id
 from adabm.study.origin.reading import read_provenance
+from adabm.support.arguments import Parser
+from adabm.support.files import write_atomically
+from adabm.support.process import as_command, plain
 
 EQUAL = "equal syntax trees"
 _REMEDY = "fetch the whole history (git fetch --unshallow), or run the pipeline again"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # known by identity, so that what was compared with one is cached
 class Layout:
     """Where the groups of the code began in a version of the package, and what was neutral there."""
 
@@ -72,28 +72,35 @@ FLAT = Layout(
 )
 
 
-def layout_of(tree: CodeTree) -> Layout:
-    """The layout of a version of the package."""
-    return FLAT if "bit_mapping" in tree.modules else NOW
+@cache
+def layout_at(root: Path, commit: str) -> Layout:
+    """The layout of the package at a commit.
+
+    Raises:
+        DataError: git does not know the commit.
+    """
+    return FLAT if "bit_mapping" in tree_at(root, commit).modules else Layout(ALL_CODE, neutral_at(root, commit))
 
 
 @cache
-def differing(then: CodeTree, group: str, now: CodeTree, answer: tuple[str, ...] = ()) -> list[str]:
+def differing(
+    then: CodeTree, group: str, now: CodeTree, answer: tuple[str, ...] = (), layout: Layout = NOW
+) -> list[str]:
     """Name the definitions on which a group depends on one side and that have no equal anywhere on the other.
 
     Args:
         answer: modules of the group ``answer``, which each question has of its own.
+        layout: of the package then.
 
     Raises:
         ConfigError: the group is unknown on one side.
     """
     sides = []
-    for tree in (then, now):
-        layout = layout_of(tree)
-        roots = answer if group == "answer" else layout.roots.get(group, ())
+    for tree, side in ((then, layout), (now, NOW)):
+        roots = answer if group == "answer" else side.roots.get(group, ())
         if not roots:
             raise ConfigError(f"its code of {group!r} is unknown")
-        sides.append(tree.definitions(tree.reached(roots, layout.neutral)))
+        sides.append(tree.definitions(tree.reached(roots, side.neutral)))
     alone = [
         {found[digest] for digest in found.keys() - other.definitions(other.modules).keys()}
         for found, other in zip(sides, (now, then))
@@ -121,7 +128,8 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
     then, commit = _code_of(path, root, record, roots)
     own = tuple(roots.get("answer", ()))
-    changed = {name: found for name in groups if (found := differing(then, name, package(), own))}
+    layout = layout_at(root, commit)
+    changed = {name: found for name in groups if (found := differing(then, name, package(), own, layout))}
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
     if changed and evidence is None:

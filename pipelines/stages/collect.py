@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError, TableError
-from adabm.files import file_sha256, write_atomically
-from adabm.process import as_command, plain
 from adabm.study import comparison_markdown, evaluation_markdown, find_root
 from adabm.study.answers import questions
 from adabm.study.origin.manifest import read_sums
@@ -32,6 +29,9 @@ from adabm.study.tables.schema import read_study_table, study_table
 from adabm.study.tables.study_summary import summarize_study
 from adabm.study.tables.summary import read_summary
 from adabm.study.tables.verdict import verdict
+from adabm.support.arguments import Parser
+from adabm.support.files import file_sha256, write_atomically
+from adabm.support.process import as_command, plain
 
 from .numbers import evaluation_numbers, main_numbers
 

@@ -15,14 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError, ConfigError, TableError
-from adabm.process import as_command, plain
 from adabm.study import read_study_table
 from adabm.study.origin.findings import PROBLEM
 from adabm.study.origin.provenance import provenance_path
 from adabm.study.origin.reading import read_provenance, used_parameters
 from adabm.study.origin.verification import verify_table
+from adabm.support.arguments import Parser
+from adabm.support.process import as_command, plain
 
 from .joining import join, write_joined
 from .lacking import Lacking, lacking

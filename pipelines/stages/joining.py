@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.errors import TableError
-from adabm.files import file_sha256, write_atomically
 from adabm.study.origin.provenance import provenance_path, table_version
 from adabm.study.origin.reading import check_unchanged
 from adabm.study.origin.runs_of_table import MEASURED_BY, runs_by_line, told_by_line
 from adabm.study.tables.writing import write_table
+from adabm.support.files import file_sha256, write_atomically
 
 _REMEDY = "restore it (git checkout), or run the whole stage (dvc repro)"
 _EQUAL = ("code_sha256", "packages", "device", "threads_per_run", "notebook_code_sha256")  # of both runs

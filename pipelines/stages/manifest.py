@@ -7,10 +7,10 @@ that no table, page or figure can be changed together with its own provenance un
 import sys
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError
-from adabm.process import as_command, plain
 from adabm.study.origin.manifest import write_manifest
+from adabm.support.arguments import Parser
+from adabm.support.process import as_command, plain
 
 
 def main() -> int:

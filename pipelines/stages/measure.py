@@ -8,13 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError
-from adabm.files import remove_stale_temporaries
-from adabm.process import as_command, plain
 from adabm.study import Effort, ResultCache, find_root, read_plan, run_plan
 from adabm.study.plan.options import check_keys
 from adabm.study.variables import EXECUTOR_VARIABLE
+from adabm.support.arguments import Parser
+from adabm.support.files import remove_stale_temporaries
+from adabm.support.process import as_command, plain
 
 from .notebook_parameters import read_block, read_executor
 

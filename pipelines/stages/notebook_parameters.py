@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adabm.errors import ConfigError
+from adabm.support.yaml_files import parse_yaml, read_yaml
 from adabm.validation import shown
-from adabm.yaml_files import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode  # takes longer than all else of what only reads parameters

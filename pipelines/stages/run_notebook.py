@@ -30,11 +30,11 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from adabm import errors
-from adabm.arguments import Parser
 from adabm.errors import ConfigError
-from adabm.files import write_atomically
-from adabm.process import FULL, as_command, plain
 from adabm.study.origin.provenance import notebook_code_hash
+from adabm.support.arguments import Parser
+from adabm.support.files import write_atomically
+from adabm.support.process import FULL, as_command, plain
 
 from .canonical_notebook import canonical
 from .from_tables import check_measured_with, told_from_tables

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from adabm.arguments import Parser
 from adabm.errors import AdabmError
-from adabm.process import as_command, plain
 from adabm.study import find_root
 from adabm.study.running.simulation import Job, critical_path, makespan
+from adabm.support.arguments import Parser
+from adabm.support.process import as_command, plain
 
 from .durations import Durations
 from .notebook_parameters import read_block

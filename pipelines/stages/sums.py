@@ -6,7 +6,7 @@ changes no stage. ``cd results/demo && sha256sum -c sums/*`` checks them.
 
 from pathlib import Path
 
-from adabm.files import file_sha256, write_atomically
+from adabm.support.files import file_sha256, write_atomically
 
 
 def write_sums(folder: Path, out: Path) -> None:

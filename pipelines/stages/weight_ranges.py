@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from adabm.arguments import Parser
 from adabm.engines.evaluation import measure
 from adabm.errors import AdabmError
-from adabm.process import as_command, plain
 from adabm.quantization.layers import Policy
 from adabm.study import Effort, ModelTask, ResultCache, find_root, plan_inputs, read_plan, write_provenance, write_table
+from adabm.support.arguments import Parser
+from adabm.support.process import as_command, plain
 
 from .notebook_parameters import read_block
 from .sums import write_sums

@@ -26,12 +26,12 @@ import torch
 from torch.nn import functional as F
 
 from adabm._compat import basicsr_module
-from adabm.arguments import Parser
-from adabm.files import file_sha256, write_atomically
 from adabm.pictures.reading import list_images, read_raw
 from adabm.pictures.resize import downscale, modcrop
-from adabm.process import as_command
-from adabm.serialization import safetensors_bytes
+from adabm.support.arguments import Parser
+from adabm.support.files import file_sha256, write_atomically
+from adabm.support.process import as_command
+from adabm.support.serialization import safetensors_bytes
 
 from .growing import grow_edsr
 

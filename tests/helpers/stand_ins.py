@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from adabm.files import file_sha256
+from adabm.support.files import file_sha256
 from helpers.foreign_forwards import edsr_pytorch_weights
 from pipelines.downloads.sources import Source, read_sources
 

@@ -6,11 +6,11 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
+from ...checkpoints.soundness import full_precision_output
 from ...errors import EngineError
 from ...networks.sameness import test_output
 from ...quantization.model import QuantizedSR
-from ...soundness import full_precision_output
-from ...surroundings import as_usual
+from ...support.surroundings import as_usual
 from ..deciding import factor_given
 from .layers import factors
 

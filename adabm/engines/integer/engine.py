@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...checkpoint import load_quantized
+from ...checkpoints.checkpoint import load_quantized
 from ...errors import AdabmError, EngineError, out_of_memory
 from ...full_precision import FULL_PRECISION_BITS
 from ...networks.reach import Reach
@@ -17,7 +17,7 @@ from ...pictures.padding import padded
 from ...pictures.tensors import to_batch
 from ...quantization.complexity import COMPLEXITIES
 from ...quantization.model import IsModel, QuantizedSR
-from ...surroundings import as_usual
+from ...support.surroundings import as_usual
 from ...turns import turn
 from ...validation import check
 from ..failing import check_sides

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ... import __version__
 from ...errors import CheckpointError
-from ...metadata import begins_as_exported
 from ...networks.reach import find_reach
 from ...quantization.bit_rule import counts_in_average
 from ...quantization.model import QuantizedSR
+from ...support.metadata import begins_as_exported
 from .layers import IntegerConv, bits_at, factors
 
 FORMAT = "adabm-integer-1"

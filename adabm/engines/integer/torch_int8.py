@@ -21,7 +21,7 @@ from ...full_precision import FULL_PRECISION_BITS
 from ...networks.placing import placed
 from ...quantization.model import QuantizedSR
 from ...quantization.quantizers import Scratch, fake_quantize
-from ...surroundings import as_usual
+from ...support.surroundings import as_usual
 from ..registry import engine
 from .agreement import agreeing
 from .engine import IntegerEngine, described, in_memory

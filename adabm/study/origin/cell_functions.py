@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from ...errors import ConfigError
-from ...plugins import is_users
+from ...support.plugins import is_users
 from .source import Source
 
 _MOST = 10_000  # values that are told of one function

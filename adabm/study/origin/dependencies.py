@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import ConfigError
-from ...plugins import unedited
 from ...suggestions import suggestion
+from ...support.plugins import unedited
 from .source import Source
 from .users_files import imported_files, loaded_files
 

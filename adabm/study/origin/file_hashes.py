@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from ...files import file_sha256
+from ...support.files import file_sha256
 
 _RECENT_NS = 2 * 10**9  # within which some file systems tell no two times apart
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ...errors import ConfigError
-from ...plugins import is_users, unedited
+from ...support.plugins import is_users, unedited
 from .cell_functions import values_told
 from .dependencies import CodeTree
 from .file_hashes import file_hash
@@ -34,10 +34,11 @@ STUDYING = ("study.running.bench", "study.running.timing", "study.running.traces
 # What the code above imports, or what that imports in turn, and no number depends on. Whoever adds one vouches for that.
 NEUTRAL = (
     "_compat",  # makes BasicSR and spandrel importable; the provenance names their versions
-    "checkpoint",  # writes and reads models, each compared with its recorded sha256
+    "checkpoints.checkpoint",  # writes and reads models, each compared with its recorded sha256
+    "checkpoints.restoring",  # makes models of files again, whose content is compared with its sha256
+    "checkpoints.soundness",  # refuses models that are to be written or were read
+    "checkpoints.trying_out",  # refuses models that do not come back as they were
     "errors",  # kinds of errors
-    "files",  # reads and writes bytes
-    "metadata",  # what the header of a file may say, and its sha256
     "networks.backbones",  # finds weight files, whose content enters the keys
     "networks.community",  # has spandrel recognize networks, whose version enters the keys
     "networks.conversion",  # turns weights of others into networks, whose tensors enter the keys
@@ -45,7 +46,6 @@ NEUTRAL = (
     "networks.limits",  # refuses networks that do not fit their file, or memory
     "networks.usable",  # refuses networks
     "pictures.header",  # refuses pictures; what is read of others does not depend on it
-    "plugins",  # loads a user's file, whose content enters the keys
     "recipes.config",  # bits and settings and their limits: their values enter the keys
     "recipes.earlier",
     "recipes.idle_at_bits",  # refuses, before anything is computed
@@ -54,10 +54,6 @@ NEUTRAL = (
     "recipes.idle_settings",
     "recipes.names",
     "recipes.recipe",  # what a recipe's file says enters the keys
-    "registry",  # finds a function by its name, which enters the keys with the function's file
-    "restoring",  # makes models of files again, whose content is compared with its sha256
-    "serialization",  # the order of a file's metadata
-    "soundness",  # refuses models that are to be written or were read
     "steps.progress",  # goes on where a fine-tuning was interrupted, which ends with the same numbers
     "study.origin",  # these keys, and the provenance
     "study.pages",  # figures and the report
@@ -77,10 +73,14 @@ NEUTRAL = (
     "study.tables.verdict",  # which method is advised
     "study.variables",  # names of environment variables
     "suggestions",  # the nearest known name in the text of an error
-    "surroundings",  # the switches of torch that the study leaves as they are
-    "trying_out",  # refuses models that do not come back as they were
+    "support.files",  # reads and writes bytes
+    "support.metadata",  # what the header of a file may say, and its sha256
+    "support.plugins",  # loads a user's file, whose content enters the keys
+    "support.registry",  # finds a function by its name, which enters the keys with the function's file
+    "support.serialization",  # the order of a file's metadata
+    "support.surroundings",  # the switches of torch that the study leaves as they are
+    "support.yaml_files",  # what files of recipes and parameters say enters the keys
     "validation",  # refuses settings and arguments, whose values enter the keys
-    "yaml_files",  # what files of recipes and parameters say enters the keys
 )
 
 

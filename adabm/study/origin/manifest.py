@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...errors import DataError
-from ...files import read_bytes, read_text, write_atomically
+from ...support.files import read_bytes, read_text, write_atomically
 from .file_hashes import sha256
 from .history import code_state
 from .provenance import ALL_CODE, answer_code

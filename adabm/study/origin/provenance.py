@@ -14,8 +14,8 @@ import torch
 
 from ... import __version__
 from ...errors import TableError
-from ...files import read_text, real, write_atomically
-from ...yaml_files import read_yaml
+from ...support.files import read_text, real, write_atomically
+from ...support.yaml_files import read_yaml
 from ..variables import STAGE_VARIABLE
 from .file_hashes import sha256
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash

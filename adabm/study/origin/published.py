@@ -10,7 +10,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 
 from ...errors import DataError
-from ...files import read_bytes, read_text, real
+from ...support.files import read_bytes, read_text, real
 from ...validation import shown as told
 from .file_hashes import sha256
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import TableError
-from ...files import file_sha256, read_text
+from ...support.files import file_sha256, read_text
 from .provenance import provenance_path
 from .runs_of_table import MEASURED_BY
 

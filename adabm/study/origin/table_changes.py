@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...files import read_bytes, real
+from ...support.files import read_bytes, real
 
 _SHOWN = 3  # changed cells that are told one by one
 _VERSIONS = 20  # of a file's history that are looked at

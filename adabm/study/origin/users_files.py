@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from ...plugins import is_users, loaded_by
+from ...support.plugins import is_users, loaded_by
 from .source import Source
 
 

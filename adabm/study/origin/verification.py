@@ -12,7 +12,7 @@ import torch
 
 from ... import __version__
 from ...errors import DataError, TableError
-from ...files import real
+from ...support.files import real
 from ..plan.root import find_root
 from .file_hashes import sha256
 from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...files import write_atomically
+from ...support.files import write_atomically
 from ..origin.provenance import CODE, COLLECTING_CODE, provenance_path, write_provenance
 from ..plan.root import find_root
 from ..tables.writing import write_table

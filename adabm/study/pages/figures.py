@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...files import write_atomically
+from ...support.files import write_atomically
 from ..tables.methods import in_order, method
 
 PICTURES = {"Comment": "holds pictures"}  # what the PNG of such a figure says

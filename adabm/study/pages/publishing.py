@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...errors import DataError
-from ...files import write_atomically
+from ...support.files import write_atomically
 from ..origin.provenance import study_code, write_provenance
 from ..tables.question import CONCLUSION
 from ..tables.writing import write_table

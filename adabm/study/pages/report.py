@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from ... import __version__
-from ...files import write_atomically
+from ...support.files import write_atomically
 from ..answers import set_size
 from ..origin.provenance import provenance_path, table_id
 from ..tables.leaderboard import readable_board, shortened

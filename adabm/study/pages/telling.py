@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...errors import DataError, TableError
-from ...files import read_bytes
+from ...support.files import read_bytes
 from ..origin.reading import check_unchanged
 from ..tables.schema import STUDY_COLUMNS, read_study_table
 from ..tables.writing import write_table

@@ -18,8 +18,8 @@ from ...networks.scale import file_scale
 from ...networks.sides import file_sides
 from ...pictures.folders import calibration_files, check_calibration, evaluation_files
 from ...pictures.pairs import PictureFiles
-from ...plugins import load_file
 from ...recipes import QuantizationConfig, preset, read_recipe
+from ...support.plugins import load_file
 from ...validation import Checked, Whole, check, shown
 from ...wrapping import check_wrapping
 from ..origin.fingerprint import file_hash

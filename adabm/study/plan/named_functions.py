@@ -9,8 +9,8 @@ from ...quantization.channel_weights import CHANNEL_OBSERVERS
 from ...quantization.complexity import COMPLEXITIES
 from ...quantization.observers import ACTIVATION_OBSERVERS, WEIGHT_OBSERVERS
 from ...recipes import Recipe
-from ...registry import Registry
 from ...steps.rounding import ROUNDING_RULES
+from ...support.registry import Registry
 from ..origin.fingerprint import definition_root
 
 _REGISTRIES: tuple[Registry, ...] = (

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ...checkpoint import load_quantized, save_quantized
+from ...checkpoints.checkpoint import load_quantized, save_quantized
 from ...errors import CheckpointError, DataError, KeptFileError
-from ...files import file_sha256, open_regular_file, read_kept, write_atomically, write_kept
 from ...quantization.model import QuantizedSR
 from ...steps import TuningStep
+from ...support.files import file_sha256, open_regular_file, read_kept, write_atomically, write_kept
 from ..origin.file_hashes import file_hash
 
 _MOST_RECORD = 2**26  # bytes of a kept measurement, which has some thousand

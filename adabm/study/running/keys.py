@@ -3,12 +3,12 @@
 from functools import cache
 from pathlib import Path
 
-from ...checkpoint import network_hash
+from ...checkpoints.checkpoint import network_hash
 from ...networks import load_network, registered_name
 from ...networks.architecture import known_architectures
 from ...networks.community import version
 from ...recipes import Recipe
-from ...serialization import file_metadata
+from ...support.serialization import file_metadata
 from ..origin.fingerprint import MEASURING, QUANTIZING, code_hash, definition_root, file_hash, key
 
 

@@ -22,10 +22,10 @@ from ...networks.placing import placed
 from ...pictures.pairs import PictureFiles
 from ...pictures.patches import calibration_batches
 from ...pictures.reading import read_rgb
-from ...plugins import load_file
 from ...quantization.model import QuantizedSR
 from ...recipes import calibrate
 from ...steps import CalibrationRecord, TuningStep
+from ...support.plugins import load_file
 from ..origin.fingerprint import definition_hash, file_hash, folder_hash, key
 from ..plan.cells import Run
 from ..plan.effort import Effort

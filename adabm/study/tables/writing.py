@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from ...engines.simulated import SIMULATED
-from ...files import write_atomically
 from ...quantization.layers import WeightedLayer
 from ...quantization.model import QuantizedSR
 from ...steps import CalibrationRecord
+from ...support.files import write_atomically
 from ..running.runs import CellResult
 
 KEYS = [

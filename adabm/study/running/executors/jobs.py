@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from ....errors import ConfigError
-from ....yaml_files import parse_yaml
+from ....support.yaml_files import parse_yaml
 from .environment import starting, worker_count, worker_variables
 from .registry import EXECUTORS, Request, Workers, optional
 

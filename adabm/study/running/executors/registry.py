@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from ....errors import ConfigError
-from ....plugins import load_file
-from ....registry import Registry
+from ....support.plugins import load_file
+from ....support.registry import Registry
 from ...variables import EXECUTOR_VARIABLE
 
 DEFAULT = "processes"

@@ -9,12 +9,12 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from .errors import ConfigError
-from .validation import File, check, shown
+from ..errors import ConfigError
+from ..validation import File, check, shown
 
 _PREFIX = "adabm_user_"  # begins the names of their modules
 # Not the user's: this package, Python's own modules and installed ones.
-_OTHERS = (Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")))
+_OTHERS = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")))
 _INSTALLED = {"site-packages", "dist-packages"}
 
 _contents: dict[Path, str] = {}  # sha256 of each user's file as it was when this process loaded it, or first counted it

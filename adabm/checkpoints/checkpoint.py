@@ -9,23 +9,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from . import __version__
-from .errors import CheckpointError
-from .files import open_regular_file, write_atomically
-from .metadata import begins_as_exported, check_content, check_quantized, content_sha256
-from .networks.architecture import known_architectures
-from .networks.community import rebuildable
-from .networks.sameness import kept_values
-from .networks.usable import check_network
-from .quantization.model import IsModel, QuantizedSR
+from .. import __version__
+from ..errors import CheckpointError
+from ..networks.architecture import known_architectures
+from ..networks.community import rebuildable
+from ..networks.sameness import kept_values
+from ..networks.usable import check_network
+from ..quantization.model import IsModel, QuantizedSR
+from ..support.files import open_regular_file, write_atomically
+from ..support.metadata import begins_as_exported, check_content, check_quantized, content_sha256
+from ..support.serialization import check_ending, file_metadata, safetensors_bytes
+from ..support.surroundings import as_usual
+from ..turns import turn
+from ..validation import File, Whole, check_all
 from .restoring import FIRST, FORMAT, MISFITS, SECOND, network_hash, network_state, restored
-from .serialization import check_ending, file_metadata, safetensors_bytes
 from .soundness import full_precision_output, left_out, unsound
-from .surroundings import as_usual
 from .telling_bits import LAYER_BITS, tell_bits
 from .trying_out import check_computing, comes_back, is_built_alone, is_of_user
-from .turns import turn
-from .validation import File, Whole, check_all
 
 
 @as_usual

@@ -9,19 +9,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .errors import CheckpointError, ConfigError, NetworkError
-from .networks import NetworkDescriptor, build_network
-from .networks.architecture import architecture_of
-from .networks.community import SOURCE, recognize
-from .networks.describe import describe, network_name, restore_descriptor
-from .networks.folding import fold_reparameterized, is_unfolded
-from .networks.limits import no_larger_than
-from .networks.unquantized import left_out
-from .own_functions import is_own
-from .quantization.layers import QuantizedLayer
-from .quantization.model import QuantizedSR
-from .recipes import QuantizationConfig
-from .recipes.earlier import configuration
+from ..errors import CheckpointError, ConfigError, NetworkError
+from ..networks import NetworkDescriptor, build_network
+from ..networks.architecture import architecture_of
+from ..networks.community import SOURCE, recognize
+from ..networks.describe import describe, network_name, restore_descriptor
+from ..networks.folding import fold_reparameterized, is_unfolded
+from ..networks.limits import no_larger_than
+from ..networks.unquantized import left_out
+from ..own_functions import is_own
+from ..quantization.layers import QuantizedLayer
+from ..quantization.model import QuantizedSR
+from ..recipes import QuantizationConfig
+from ..recipes.earlier import configuration
 
 FORMAT = "adabm-quantized-3"
 SECOND = "adabm-quantized-2"  # its sha256 is that of the tensors alone

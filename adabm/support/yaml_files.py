@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from .errors import AdabmError, ConfigError
+from ..errors import AdabmError, ConfigError
 from .files import open_regular_file
 
 LARGEST = 1_000_000  # bytes of a file; the largest of this project has 20,000

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from .errors import one_line
+from ..errors import one_line
 
 
 class _Once(argparse._StoreAction):

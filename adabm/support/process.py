@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from .errors import one_line
+from ..errors import one_line
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)  # the last where a job's seconds are used up
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of errors where a disk, or what a user may have of it, is full

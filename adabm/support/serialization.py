@@ -8,9 +8,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError
+from ..validation import File, check
 from .files import open_regular_file
-from .validation import File, check
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

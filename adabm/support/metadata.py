@@ -10,7 +10,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from .errors import CheckpointError
+from ..errors import CheckpointError
 
 NETWORK_FORMAT = "adabm-network-2"  # of full-precision weights; earlier files tell no format and have no digest
 

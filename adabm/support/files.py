@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import KeptFileError
+from ..errors import KeptFileError
 
 _KEPT = b"adabm-kept-1 "  # begins a kept file; then the sha256 of what stands behind the line
 _MOST_BYTES = 2**26  # that are read at once

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .errors import CheckpointError, out_of_memory
-from .networks.architecture import architecture_of
-from .networks.community import SOURCE
-from .networks.sameness import gives_kept_values, same_output
-from .quantization.model import QuantizedSR
+from ..errors import CheckpointError, out_of_memory
+from ..networks.architecture import architecture_of
+from ..networks.community import SOURCE
+from ..networks.sameness import gives_kept_values, same_output
+from ..quantization.model import QuantizedSR
 from .restoring import MISFITS, restored
 from .soundness import full_precision_output, quantizes_otherwise
 

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from .full_precision import FULL_PRECISION_BITS
-from .networks.sameness import same_output, test_output
-from .quantization.bit_rule import least_bits
-from .quantization.channel_weights import ChannelWeightQuantizer
-from .quantization.domains import channel_affine
-from .quantization.layers import QuantizedLayer
-from .quantization.model import QuantizedSR, SROutput
-from .quantization.quantizers import ActivationQuantizer, WeightQuantizer
-from .recipes.carrying_out import beyond_calibration
-from .steps.decisions import DecidingStep, can_decide
+from ..full_precision import FULL_PRECISION_BITS
+from ..networks.sameness import same_output, test_output
+from ..quantization.bit_rule import least_bits
+from ..quantization.channel_weights import ChannelWeightQuantizer
+from ..quantization.domains import channel_affine
+from ..quantization.layers import QuantizedLayer
+from ..quantization.model import QuantizedSR, SROutput
+from ..quantization.quantizers import ActivationQuantizer, WeightQuantizer
+from ..recipes.carrying_out import beyond_calibration
+from ..steps.decisions import DecidingStep, can_decide
 
 
 def unsound(model: QuantizedSR, tensors: Mapping[str, Tensor]) -> Iterator[str]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from .errors import ConfigError
-from .own_functions import Fault, guarded, is_own
-from .suggestions import suggestion
+from ..errors import ConfigError
+from ..own_functions import Fault, guarded, is_own
+from ..suggestions import suggestion
 
 F = TypeVar("F", bound=Callable)
 

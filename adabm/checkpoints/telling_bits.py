@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from .quantization.bit_rule import Policy
-from .quantization.layers import QuantizedLayer
-from .quantization.model import QuantizedSR
+from ..quantization.bit_rule import Policy
+from ..quantization.layers import QuantizedLayer
+from ..quantization.model import QuantizedSR
 
 LAYER_BITS = "layer_bits"  # the entry: for each layer in execution order bits of weights (0: none) and activations, place of the policy
 _MOST = 32
