@@ -365,3 +365,13 @@ def test_what_could_not_be_loaded_is_not_written(path, spoil, message):
     with pytest.raises(CheckpointError, match=f"is not written, since {message}"):
         save_quantized(model, path)
     assert not list(path.parent.iterdir())
+
+
+def test_crossed_thresholds_of_images_are_not_written(path):
+    """All images would get a bit more and a bit fewer at once."""
+    model = quantized()
+    with torch.no_grad():
+        model.image2bit.lower.copy_(model.image2bit.upper + 1)
+    with pytest.raises(CheckpointError, match="since the lower threshold of images is above the upper one"):
+        save_quantized(model, path)
+    assert not path.exists()

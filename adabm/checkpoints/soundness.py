@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..full_precision import FULL_PRECISION_BITS
 from ..networks.sameness import same_output, test_output
+from ..quantization.bit_mapping import Image2Bit
 from ..quantization.bit_rule import least_bits
 from ..quantization.channel_weights import ChannelWeightQuantizer
 from ..quantization.domains import channel_affine
@@ -21,6 +22,8 @@ def unsound(model: QuantizedSR, tensors: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield a sentence for each fault of the model and of the tensors that its file holds; none, if it can be written and loaded."""
     if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
         yield "it holds NaN or infinite values"
+    if isinstance(model.image2bit, Image2Bit) and not model.image2bit.lower <= model.image2bit.upper:
+        yield f"the lower threshold of images is above the upper one ({model.image2bit.extra_repr()})"
     for name, layer in model.layers.items():
         if (least := least_bits(layer, model.image2bit)) < 1:
             yield f"some pictures would get {least} bits at the input of {name!r}"
