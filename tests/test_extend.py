@@ -14,11 +14,19 @@ from adabm.errors import ConfigError, TableError
 from adabm.study import write_provenance, write_table
 from adabm.study.origin.provenance import provenance_path
 from adabm.study.origin.reading import read_provenance
-from adabm.study.origin.runs_of_table import MEASURED_BY, numbers, run_of, runs_by_line, spans, told_by_line
+from adabm.study.origin.runs_of_table import (
+    DERIVED_FROM,
+    MEASURED_BY,
+    numbers,
+    run_of,
+    runs_by_line,
+    spans,
+    told_by_line,
+)
 from adabm.study.origin.verification import verify_table
 from adabm.support.files import file_sha256
 from helpers.copied_project import environment_in
-from pipelines.stages.joining import join, write_joined
+from pipelines.stages.joining import join, write_derived, write_joined
 from pipelines.stages.lacking import lacking
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +122,20 @@ def test_a_joined_table_is_joined_again_and_keeps_the_run_of_each_line(tmp_path)
     assert [run["git_commit"] for run in lines.runs] == ["later", "now"]
 
 
+def test_what_is_computed_from_a_joined_table_fits_it(tmp_path):
+    published = written(tmp_path / "then", [("a", 0, 30.0)])
+    write_joined(published, join(published, written(tmp_path / "now", [("b", 0, 31.5)]), KEYS, WANTED, NEW), {}, [0])
+    summary = published.with_name("sampling_summary.csv")
+    write_derived(summary, pd.DataFrame({"mean": [30.75]}), published, {}, [0])
+    record = read_provenance(provenance_path(summary))
+    assert record[DERIVED_FROM] == {"demo/sampling": file_sha256(published)} and MEASURED_BY not in record
+    assert record["table"] == "demo/sampling_summary" and record["table_sha256"] == file_sha256(summary)
+    told = lambda: [f.what for f in verify_table(summary, ROOT).findings if f.kind == "runs"]
+    assert told() == []
+    write_table(pd.DataFrame({"psnr_y_db": [30.0]}), published)
+    assert told() == ["demo/sampling, which it was computed from, is another by now"]
+
+
 def test_lines_that_are_told_of_no_run_are_a_problem(tmp_path):
     published = written(tmp_path / "then", [("a", 0, 30.0), ("b", 0, 1.0)])
     record = json.loads(provenance_path(published).read_text())
@@ -205,7 +227,9 @@ def test_an_extended_table_is_the_whole_one_to_the_byte(question, notebook, tmp_
         commit(root)
         if number == 0:
             run(root, *stage)
-    assert "groups of lines measured" in run(root, "pipelines.stages.extend", question)
+    assert {"sampling": "1 of 2 networks", "evaluation": "4 of 7 cells"}[question] in run(
+        root, "pipelines.stages.extend", question
+    )
     if question == "sampling":
         assert "nothing was lacking" in run(root, "pipelines.stages.extend", question)
     extended = {path.name: path.read_bytes() for path in (root / out).parent.iterdir()}

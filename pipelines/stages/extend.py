@@ -1,9 +1,9 @@
 """Measure what a question's published tables lack of what its parameters ask for now, and that alone.
 
 ``python -m pipelines.stages.extend sampling --params profiles/paper/params.yaml`` compares the block ``sampling`` with the
-parameters that the published table was measured with. Networks that are new there or are asked something else, of an evaluation the groups
-of cells (all seeds of a method, setting and set), are measured as the stage would measure them. The tables are then joined: each group's lines
-are of one run, and the provenance tells which. What both runs measured, full precision above all, must be equal to the last
+parameters that the published table was measured with. Networks that are new there or are asked something else, of an evaluation the cells (a
+seed of a method at a setting, on a set), are measured as the stage would measure them. The tables are then joined, and the provenance tells
+which run measured which lines. What both runs measured, full precision above all, must be equal to the last
 digit. Figures and conclusion are told anew, see :mod:`pipelines.stages.from_tables`.
 
 Refused are tables that do not count as those of the present code (carry them over first), parameters on which all lines depend,
@@ -13,10 +13,13 @@ and questions with other tables than rows of measured models.
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from adabm.errors import AdabmError, ConfigError, TableError
-from adabm.study import read_study_table
+from adabm.study import read_study_table, summarize, with_published
 from adabm.study.origin.findings import PROBLEM
 from adabm.study.origin.provenance import provenance_path
 from adabm.study.origin.reading import read_provenance, used_parameters
@@ -24,13 +27,14 @@ from adabm.study.origin.verification import verify_table
 from adabm.support.arguments import Parser
 from adabm.support.process import as_command, plain
 
-from .joining import join, write_joined
+from .joining import join, write_derived, write_joined
 from .lacking import Lacking, lacking
 from .notebook_parameters import read_block
 from .run_notebook import ROOT, NotebookFailed, run_notebook
 from .sums import write_sums
 
-_EVALUATION = ("evaluation", "evaluation_pictures", "evaluation_summary")
+_SUMMARY = "evaluation_summary"  # which follows from the means
+_EVALUATION = ("evaluation", "evaluation_pictures", _SUMMARY)
 
 
 def extend(notebook: Path, params: Path, block: str) -> Lacking | None:
@@ -52,10 +56,23 @@ def extend(notebook: Path, params: Path, block: str) -> Lacking | None:
     with tempfile.TemporaryDirectory(prefix="extend-") as scratch:
         measured = Path(scratch) / folder.parent.name
         run_notebook(notebook, measured / notebook.name, found.block | {"results": str(measured)}, params, block)
-        joined = [join(path, measured / block / path.name, found.keys, found.wanted, found.new) for path in tables]
-    for path, lines in zip(tables, joined):
+        joined = {
+            path: join(path, measured / block / path.name, found.keys, found.wanted, found.new)
+            for path in tables
+            if path.stem != _SUMMARY
+        }
+    for path, lines in joined.items():
         write_joined(path, lines, values, found.seeds)
+    if (summary := folder / f"{_SUMMARY}.csv") in tables:
+        means = folder / "evaluation.csv"
+        write_derived(summary, _summary(means, values), means, values, found.seeds)
     return found
+
+
+def _summary(means: Path, values: Mapping) -> pd.DataFrame:
+    """Return the summary of an evaluation's means, as its notebook computes it."""
+    table = pd.read_csv(means, dtype=dict.fromkeys(("backbone", "dataset", "method", "setting", "status"), str))
+    return with_published(summarize(table), pd.read_csv(ROOT / "data" / "published.csv"), values["same_as"])
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -105,7 +122,9 @@ def main() -> int:
         print(f"extend: {plain(error)}", file=sys.stderr)
         return 1
     told = (
-        "nothing was lacking" if found is None else f"{len(found.new)} of {len(found.wanted)} groups of lines measured"
+        "nothing was lacking"
+        if found is None
+        else f"{len(found.new)} of {len(found.wanted)} {'networks' if len(found.keys) == 1 else 'cells'} measured"
     )
     print(f"{options.block}: {told}, figures and conclusion told anew ({time.monotonic() - begun:.1f} s)")
     return 0

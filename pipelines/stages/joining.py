@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.errors import TableError
-from adabm.study.origin.provenance import provenance_path, table_version
-from adabm.study.origin.reading import check_unchanged
-from adabm.study.origin.runs_of_table import MEASURED_BY, runs_by_line, told_by_line
+from adabm.study.origin.provenance import provenance_path, table_id, table_version
+from adabm.study.origin.reading import check_unchanged, read_provenance
+from adabm.study.origin.runs_of_table import DERIVED_FROM, MEASURED_BY, runs_by_line, told_by_line
 from adabm.study.tables.writing import write_table
 from adabm.support.files import file_sha256, write_atomically
 
@@ -47,7 +47,7 @@ def join(
     """Return the lines of a published table and of one that was measured since.
 
     Args:
-        keys: columns that tell which lines belong together; a table may lack the last.
+        keys: columns that tell which lines belong together.
         wanted: the values of these columns in the order that the lines get.
         new: those of them that are taken from the measured table. It may have others too, such as full precision, which are then compared.
 
@@ -58,17 +58,15 @@ def join(
     check_alike(published, before.record, since.record)
     if list(before.table) != list(since.table):
         raise TableError(f"{published}: has other columns than what was measured now; {_REMEDY}")
-    columns = [key for key in keys if key in before.table]
-    groups, replaced = (list(dict.fromkeys(one[: len(columns)] for one in given)) for given in (wanted, new))
-    of = [_by_keys(lines.table, columns) for lines in (before, since)]
-    for group in (of[0].keys() & of[1].keys()) - {*replaced}:
+    of = [_by_keys(lines.table, keys) for lines in (before, since)]
+    for group in (of[0].keys() & of[1].keys()) - {*new}:
         one, other = (lines.table.loc[found[group]] for lines, found in zip((before, since), of))
         if one.to_numpy().tolist() != other.to_numpy().tolist():
             what = ", ".join(group)
             raise TableError(f"{published}: {what} came out otherwise than in the published table; {_REMEDY}")
     tables, runs = [], []
-    for group in groups:
-        lines, found = ((before, of[0]), (since, of[1]))[group in replaced]
+    for group in wanted:
+        lines, found = ((before, of[0]), (since, of[1]))[group in new]
         if group not in found:
             raise TableError(f"{published}: {', '.join(group)} was not measured; {_REMEDY}")
         tables.append(lines.table.loc[found[group]])
@@ -114,14 +112,25 @@ def write_joined(path: Path, lines: Lines, block_values: Mapping, seeds: Sequenc
         block_values: the block of parameters that asks for all of it.
         seeds: of all its models.
     """
-    write_table(lines.table, path)
+    _write(path, lines.table, lines.record | {MEASURED_BY: told_by_line(lines.runs)}, block_values, seeds)
+
+
+def write_derived(path: Path, table: pd.DataFrame, source: Path, block_values: Mapping, seeds: Sequence[int]) -> None:
+    """Write a table that was computed from a joined one, ``source``; its provenance is that of the source, which it names."""
+    record = read_provenance(provenance_path(source))
+    told = {"table": table_id(path), DERIVED_FROM: {table_id(source): record.pop("table_sha256")}}
+    record.pop(MEASURED_BY)
+    _write(path, table, record | told, block_values, seeds)
+
+
+def _write(path: Path, table: pd.DataFrame, record: Mapping, block_values: Mapping, seeds: Sequence[int]) -> None:
+    write_table(table, path)
     digest = file_sha256(path)
-    record = lines.record | {
+    record = record | {
         "table_sha256": digest,
         "version": table_version(digest),
-        "parameters": {name: block_values.get(name, value) for name, value in lines.record["parameters"].items()},
+        "parameters": {name: block_values.get(name, value) for name, value in record["parameters"].items()},
         "seed": sorted(seeds),
         "block_values": block_values,
-        MEASURED_BY: told_by_line(lines.runs),
     }
     write_atomically(provenance_path(path), (json.dumps(record, indent=2, default=str) + "\n").encode())

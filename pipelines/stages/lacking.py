@@ -1,4 +1,4 @@
-"""What a question's published tables lack of what its parameters ask for: networks of a question, groups of cells of an evaluation."""
+"""What a question's published tables lack of what its parameters ask for: networks of a question, cells of an evaluation."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from adabm.study.plan.part import place
 from adabm.validation import shown
 
 _NO_NUMBER = {"workers", "results"}  # parameters on which no number depends
+_KEYS = ("backbone", "dataset", "tile", "method", "setting", "seed")  # of a cell of an evaluation
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Lacking:
     """What is to be measured for a table to be complete.
 
     Attributes:
-        keys: columns that tell which lines of a table belong together; a summary has all but the last.
+        keys: columns that tell which lines of a table belong together.
         wanted: the values of these columns, in the order of the whole table.
         new: those of them that are lacking.
         block: the parameters that ask for these alone.
@@ -56,17 +57,12 @@ def lacking(block: Mapping, used: Mapping, root: Path) -> Lacking:
 def _of_plan(block: Mapping, used: Mapping, root: Path) -> Lacking:
     _check_equal(block, used, {"plan", *EFFORT})
     now, then = (_cells(values, root) for values in (block, used))
-    groups, known = _by_group(now), _by_group(then)
-    new = {group for group, cells in groups.items() if known.get(group) != cells}  # of a summary's line all seeds
+    known = {_keys_of(cell): cell for cell in then}
+    wanted = [_keys_of(cell) for cell in now]
+    new = frozenset(keys for keys, cell in zip(wanted, now) if known.get(keys) != cell)
     plan = [part for given in block["plan"] for part in _parts(given, new, root)]
-    wanted = [(*_group_of(cell), str(cell.run.seed)) for cell in now]
-    return Lacking(
-        ("backbone", "dataset", "tile", "method", "setting", "seed"),
-        tuple(wanted),
-        frozenset(one for one in wanted if one[:-1] in new),
-        {**block, "plan": plan},
-        tuple(sorted({cell.run.seed for cell in now})),
-    )
+    seeds = sorted({cell.run.seed for cell in now})
+    return Lacking(_KEYS, tuple(wanted), new, {**block, "plan": plan}, tuple(seeds))
 
 
 def _cells(values: Mapping, root: Path) -> list[Cell]:
@@ -78,32 +74,28 @@ def _cells(values: Mapping, root: Path) -> list[Cell]:
     return [replace(cell, effort=cell.effort or effort) for cell in cells]
 
 
-def _by_group(cells: Iterable[Cell]) -> dict[tuple[str, ...], list[Cell]]:
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(_group_of(cell), []).append(cell)
-    return groups
+def _keys_of(cell: Cell) -> tuple[str, ...]:
+    run, pictures = cell.run, cell.pictures
+    return _keys(cell.backbone, pictures.name, pictures.tile, run.method, run.setting, run.seed)
 
 
-def _group_of(cell: Cell) -> tuple[str, ...]:
-    return _group(cell.backbone, cell.pictures.name, cell.pictures.tile, cell.run.method, cell.run.setting)
-
-
-def _group(backbone: Path, dataset: str, tile: int | None, method: str, setting: str) -> tuple[str, ...]:
-    return backbone.stem, dataset, str(tile or 0), method, setting
+def _keys(backbone: Path, dataset: str, tile: int | None, method: str, setting: str, seed: int) -> tuple[str, ...]:
+    return backbone.stem, dataset, str(tile or 0), method, setting, str(seed)
 
 
 def _parts(part: Mapping, new: Collection[tuple[str, ...]], root: Path) -> Iterable[dict]:
     """Yield what a part of a plan asks for that is new."""
-    backbone = _path(part["backbone"], root)
+    backbone, quantized = _path(part["backbone"], root), bool(part["settings"])
     runs = [(s, m) for s in part["settings"] for m in part["methods"]] or [(FULL_PRECISION_SETTING, FULL_PRECISION)]
     for setting, method in runs:
-        groups = {
-            name: _group(backbone, place(root, name).name, part.get("tile"), method, setting) for name in part["sets"]
-        }
-        if sets := [name for name, group in groups.items() if group in new]:
-            asked = {"settings": [setting], "methods": [method]} if part["settings"] else {}
-            yield {**part, "sets": sets, **asked}
+        for seed in part.get("seeds", [0]) if quantized else [0]:
+            keys = {
+                name: _keys(backbone, place(root, name).name, part.get("tile"), method, setting, seed)
+                for name in part["sets"]
+            }
+            if sets := [name for name, of in keys.items() if of in new]:
+                asked = {"settings": [setting], "methods": [method], "seeds": [seed]} if quantized else {}
+                yield {**part, "sets": sets, **asked}
 
 
 def _of_networks(block: Mapping, used: Mapping, root: Path) -> Lacking:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import TableError
 from ...support.files import file_sha256, read_text
 from .provenance import provenance_path
-from .runs_of_table import MEASURED_BY
+from .runs_of_table import DERIVED_FROM, MEASURED_BY
 
 _KINDS: dict[str, type | tuple] = {
     "table_sha256": str,
@@ -50,6 +50,7 @@ def read_provenance(path: Path) -> dict:
         wrong += _wrong_carried_over(told)
         told = told.get("earlier") if isinstance(told, dict) else None
     wrong += _wrong_runs(record.get(MEASURED_BY, []))
+    wrong += [DERIVED_FROM] * (not isinstance(record.get(DERIVED_FROM, {}), dict))
     if wrong:
         raise TableError(f"its provenance is damaged ({', '.join(wrong)} missing or of the wrong kind)")
     return record

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from ...errors import TableError
 
 MEASURED_BY = "measured_by"  # key of a provenance; without it one run, the one it tells of, measured the table
+DERIVED_FROM = "derived_from"  # another: sha256, by name, of the joined table beside it that a table was computed from
 _TOLD = (
     "version",
     "git_commit",

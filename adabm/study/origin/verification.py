@@ -29,7 +29,7 @@ from .provenance import (
 )
 from .published import Published, committed_below, verify_files, verify_pages
 from .reading import read_provenance, used_parameters
-from .runs_of_table import MEASURED_BY, runs_by_line, told_by_line
+from .runs_of_table import DERIVED_FROM, MEASURED_BY, runs_by_line, told_by_line
 from .table_changes import tell_changes
 
 _SUFFIX = ".provenance.json"
@@ -106,7 +106,7 @@ def verify_table(table: Path, root: Path, hashed: Hashed = _hashed) -> Verdict:
     manifest = _manifest_of(table)
     findings = [
         *_table(table, record, hashed, root, manifest),
-        *_runs(table, record),
+        *_runs(table, record, hashed),
         *_code(record, code_of(real(table).parent.name), root, manifest),
         *_notebook(root, record),
         *_parameters(root, record),
@@ -194,8 +194,11 @@ def _carried_over(record: Mapping) -> list[Finding]:
     return [Finding("code", NOTE, f"it was carried over {'; before that '.join(texts)}")] if texts else []
 
 
-def _runs(table: Path, record: Mapping) -> list[Finding]:
-    """Tell which run measured which lines of a joined table."""
+def _runs(table: Path, record: Mapping, hashed: Hashed) -> list[Finding]:
+    """Tell which run measured which lines of a joined table, and whether what was computed from one fits it."""
+    for name, digest in record.get(DERIVED_FROM, {}).items():
+        if hashed(table.with_name(f"{name.rpartition('/')[2]}.csv")) != digest:
+            return [Finding("runs", PROBLEM, f"{name}, which it was computed from, is another by now", AGAIN)]
     if MEASURED_BY not in record:
         return []
     try:
