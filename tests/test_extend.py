@@ -203,14 +203,12 @@ def asked(question: str) -> tuple[dict, dict]:
         networks = {"data/other.safetensors": OWN, "edsr_f32b8_x4": OWN}
         first = shared | dict(backbones={"edsr_f32b8_x4": OWN}, methods={"one": methods["one"]})
         return first, shared | dict(backbones=networks, methods=methods)
-    part = dict(backbone="edsr_f32b8_x4", data="data/prepared/demo", sets=["demo-photos-crops"])
-    part |= dict(settings=["W4A4 FQ"])
-    kept = part | dict(methods=["percentile"])
-    more = [part | dict(methods=["mse", "minmax"], seeds=[0, 1]), part | dict(methods=["minmax"], seeds=[2])]
-    return (
-        dict(patches=4, plan=[kept, part | dict(methods=["minmax"])]),
-        dict(patches=4, plan=[more[0], kept, more[1]]),
-    )
+    part = dict(data="data/prepared/demo", sets=["demo-photos-crops"], settings=["W4A4 FQ"])
+    there, new = part | dict(backbone="edsr_f32b8_x4"), part | dict(backbone="data/other.safetensors")
+    kept = [there | dict(methods=["percentile"]), there | dict(methods=["minmax"])]
+    more = [new | dict(methods=["mse", "minmax"], seeds=[0, 1]), new | dict(methods=["minmax"], seeds=[2])]
+    shared = dict(patches=4, same_as={"edsr_f32b8_x4": "EDSR-baseline"})
+    return shared | dict(plan=kept), shared | dict(plan=[kept[1], more[0], kept[0], more[1]])
 
 
 @pytest.mark.slow
@@ -227,7 +225,7 @@ def test_an_extended_table_is_the_whole_one_to_the_byte(question, notebook, tmp_
         commit(root)
         if number == 0:
             run(root, *stage)
-    assert {"sampling": "1 of 2 networks", "evaluation": "4 of 7 cells"}[question] in run(
+    assert {"sampling": "1 of 2 networks", "evaluation": "6 of 9 cells"}[question] in run(
         root, "pipelines.stages.extend", question
     )
     if question == "sampling":

@@ -61,8 +61,10 @@ def _of_plan(block: Mapping, used: Mapping, root: Path) -> Lacking:
     wanted = [_keys_of(cell) for cell in now]
     new = frozenset(keys for keys, cell in zip(wanted, now) if known.get(keys) != cell)
     plan = [part for given in block["plan"] for part in _parts(given, new, root)]
+    networks = {keys[0] for keys in new}
+    same_as = {name: model for name, model in block.get("same_as", {}).items() if name in networks}
     seeds = sorted({cell.run.seed for cell in now})
-    return Lacking(_KEYS, tuple(wanted), new, {**block, "plan": plan}, tuple(seeds))
+    return Lacking(_KEYS, tuple(wanted), new, {**block, "plan": plan, "same_as": same_as}, tuple(seeds))
 
 
 def _cells(values: Mapping, root: Path) -> list[Cell]:

@@ -7,14 +7,8 @@ from ...errors import TableError
 
 MEASURED_BY = "measured_by"  # key of a provenance; without it one run, the one it tells of, measured the table
 DERIVED_FROM = "derived_from"  # another: sha256, by name, of the joined table beside it that a table was computed from
-_TOLD = (
-    "version",
-    "git_commit",
-    "date",
-    "cpu",
-    "torch_capability",
-    "python",
-)  # of each run, as its provenance has them
+# what is told of each run, as its provenance has it
+_TOLD = ("version", "git_commit", "date", "cpu", "torch_capability", "python")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
