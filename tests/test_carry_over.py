@@ -11,6 +11,7 @@ import adabm
 from adabm.cli import main as adabm_main
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, definitions_hash
+from adabm.study.origin.named_recipes import recipe_hashes
 from adabm.study.origin.provenance import ALL_CODE
 from adabm.study.origin.verification import verify_results
 from helpers.study_tables import write_results
@@ -106,6 +107,21 @@ def test_code_that_differs_is_listed_and_left(root, monkeypatch, capsys):
         "byte-identical (definitions that differ: 1 of quantizing, 1 of measuring)"
         in verify_results()[0].findings[0].what
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_recipe_that_lists_something_else_differs(root, monkeypatch, capsys, recorded):
+    """Whether the provenance tells what it listed, or was written before provenances did."""
+    parameters = records(root)["timing"]["parameters"] | {"method": "adabm"}
+    change(root, "adabm/recipes/adabm.yaml", "clip: {share: 0.5}", "clip: {share: 0.6}")
+    written_by(root, first := commit(root), parameters=parameters, recipes_sha256={"adabm": "0"} if recorded else {})
+    assert run(monkeypatch) == 1 and f"commit {first[:10]}. recipes: adabm" in capsys.readouterr().out
+    assert run(monkeypatch, "--evidence", "computed again") == 0
+    for record in records(root).values():
+        assert record["recipes_sha256"] == recipe_hashes(["adabm"]) and record["carried_over"]["differing"] == {
+            "recipes": 1
+        }
 
 
 @pytest.mark.slow

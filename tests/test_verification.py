@@ -10,7 +10,7 @@ import pytest
 from adabm.cli import main
 from adabm.errors import DataError, TableError
 from adabm.study import write_provenance
-from adabm.study.origin import fingerprint, provenance, verification
+from adabm.study.origin import fingerprint, named_recipes, provenance, verification
 from adabm.study.origin.file_hashes import sha256
 from adabm.study.origin.provenance import input_names, notebook_code_hash, table_id
 from adabm.study.origin.verification import PROBLEM, verify_results
@@ -55,6 +55,20 @@ def test_untouched_tables_verify(results):
         and record["block_values"] == {"seeds": [0, 1], "pictures": 20}
         and record["device"] == "cpu"
     )
+
+
+@pytest.mark.parametrize(
+    "before, after, found",
+    [("label: AdaBM", "label: Other", []), ("clip: {share: 0.5}", "clip: {share: 0.6}", ["recipe"]), ("clip: {share: 0.5}", "", ["recipe"])],
+)  # fmt: skip
+def test_a_shipped_recipe_that_lists_something_else_is_found(results, tmp_path, monkeypatch, before, after, found):
+    record_of(results, lambda record: record.update(recipes_sha256=named_recipes.recipe_hashes(["adabm"])))
+    shutil.copytree(named_recipes.FOLDER, tmp_path / "recipes", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    path = tmp_path / "recipes" / "adabm.yaml"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    monkeypatch.setattr(named_recipes, "FOLDER", tmp_path / "recipes")
+    assert problems() == {"test/set_size": found, "test/timing": []}
 
 
 def test_parameters_of_the_command_line_are_told(results, tmp_path, monkeypatch):

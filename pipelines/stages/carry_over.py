@@ -12,7 +12,7 @@ table's, and its parameters get the names that settings have now.
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,8 @@ from adabm.recipes.names import new_name
 from adabm.study import find_root
 from adabm.study.origin.dependencies import CodeTree
 from adabm.study.origin.fingerprint import NEUTRAL, code_hash, definitions_hash, package
-from adabm.study.origin.history import commits_of, neutral_at, tree_at
+from adabm.study.origin.history import commits_of, file_at, neutral_at, tree_at
+from adabm.study.origin.named_recipes import RECIPES, named_recipes, recipe_hashes, steps_hash
 from adabm.study.origin.provenance import ALL_CODE, code_of, notebook_code_hash, read_block_values, table_id
 from adabm.study.origin.reading import read_provenance
 from adabm.support.arguments import Parser
@@ -122,7 +123,8 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     roots = code_of(path.parent.name)
     today = {name: code_hash(*roots[name], torch_version=torch_version) for name in groups if name in roots}
     notebook = _notebook_hash(root, record)
-    if today == groups and notebook == record.get("notebook_code_sha256"):
+    recipes = recipe_hashes(named_recipes(record["parameters"], study="study" in groups))
+    if today == groups and notebook == record.get("notebook_code_sha256") and recipes == record.get(RECIPES):
         return "fits"
     if record["git_dirty"] is not False or record["git_commit"] is None:
         raise TableError("it was not made from a commit; the code that wrote it is unknown")
@@ -130,6 +132,9 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
     own = tuple(roots.get("answer", ()))
     layout = layout_at(root, commit)
     changed = {name: found for name in groups if (found := differing(then, name, package(), own, layout))}
+    before = record.get(RECIPES) or _recipes_at(root, commit, recipes)
+    if others := sorted(name for name in {*recipes, *before} if recipes.get(name) != before.get(name)):
+        changed["recipes"] = others
     if not changed and notebook != record.get("notebook_code_sha256"):
         changed = {"notebook": [record["notebook"]]}
     if changed and evidence is None:
@@ -140,7 +145,7 @@ def carry_over(path: Path, root: Path, evidence: str | None = None) -> str:
         told["differing"] = {name: len(found) for name, found in changed.items()}
     if commit != record["git_commit"]:  # which did not measure: how its code was known to give the table still counts
         told["earlier"] = record["carried_over"]
-    record |= {"code_sha256": today, "carried_over": told}
+    record |= {"code_sha256": today, RECIPES: recipes, "carried_over": told}
     if changed:
         record |= _renamed_parameters(root, record) | ({"notebook_code_sha256": notebook} if notebook else {})
     write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
@@ -183,6 +188,12 @@ def _holds_recorded_code(root: Path, commit: str, record: Mapping, roots: Mappin
     except (AdabmError, KeyError):  # no such package, module or group
         return False
     return hashes == record["code_sha256"]
+
+
+def _recipes_at(root: Path, commit: str, names: Collection[str]) -> dict[str, str]:
+    """Return the hashes of the recipes at a commit, of a table that was written before provenances told them."""
+    texts = {name: file_at(root, commit, f"adabm/recipes/{name}.yaml") for name in names}
+    return {name: steps_hash(text) for name, text in texts.items() if text is not None}
 
 
 def _notebook_hash(root: Path, record: Mapping) -> str | None:

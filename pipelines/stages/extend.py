@@ -21,6 +21,7 @@ import pandas as pd
 from adabm.errors import AdabmError, ConfigError, TableError
 from adabm.study import read_study_table, summarize, with_published
 from adabm.study.origin.findings import PROBLEM
+from adabm.study.origin.named_recipes import RECIPES
 from adabm.study.origin.provenance import provenance_path
 from adabm.study.origin.reading import read_provenance, used_parameters
 from adabm.study.origin.verification import verify_table
@@ -86,6 +87,8 @@ def _tables(folder: Path) -> list[Path]:
             raise TableError(
                 f"{path}: {problems[0].what}; {problems[0].remedy}, or carry it over before it is extended"
             )
+        if RECIPES not in read_provenance(provenance_path(path)):
+            raise TableError(f"{path}: does not tell what its recipes listed; carry it over before it is extended")
         if path.stem not in _EVALUATION:
             read_study_table(path)
     return tables

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from adabm.errors import TableError
+from adabm.study.origin.named_recipes import RECIPES, named_recipes, recipe_hashes
 from adabm.study.origin.provenance import provenance_path, table_id, table_version
 from adabm.study.origin.reading import check_unchanged, read_provenance
 from adabm.study.origin.runs_of_table import DERIVED_FROM, MEASURED_BY, runs_by_line, told_by_line
@@ -126,10 +127,12 @@ def write_derived(path: Path, table: pd.DataFrame, source: Path, block_values: M
 def _write(path: Path, table: pd.DataFrame, record: Mapping, block_values: Mapping, seeds: Sequence[int]) -> None:
     write_table(table, path)
     digest = file_sha256(path)
+    parameters = {name: block_values.get(name, value) for name, value in record["parameters"].items()}
     record = record | {
         "table_sha256": digest,
         "version": table_version(digest),
-        "parameters": {name: block_values.get(name, value) for name, value in record["parameters"].items()},
+        "parameters": parameters,
+        RECIPES: recipe_hashes(named_recipes(parameters, study="study" in record["code_sha256"])),
         "seed": sorted(seeds),
         "block_values": block_values,
     }

@@ -13,9 +13,7 @@ Hashed = Callable[[Path], str | None]  # sha256 of a file or folder, None where 
 class Finding:
     """One thing that does not fit, or is good to know, and what to do about it."""
 
-    kind: (
-        str  # provenance, table, code, notebook, parameters, input, version, uncommitted, runs; manifest, file or page
-    )
+    kind: str  # provenance, table, code, notebook, parameters, recipe, input, version, uncommitted, runs; manifest, file or page
     severity: str  # PROBLEM, WARNING or NOTE
     what: str
     remedy: str = ""

@@ -41,6 +41,14 @@ def neutral_at(root: Path, commit: str) -> tuple[str, ...]:
     raise DataError(f"commit {commit[:10]} does not tell what no number depends on")
 
 
+def file_at(root: Path, commit: str, path: str) -> str | None:
+    """Return a file as it was at a commit, or None where there was none."""
+    try:
+        return _git(root, "show", f"{commit}:./{path}")
+    except DataError:
+        return None
+
+
 def commits_of(root: Path, path: Path) -> list[str]:
     """Return the commits that changed a file, the latest first; none where git cannot tell."""
     try:

@@ -22,7 +22,7 @@ def named_files(parameters: Mapping, root: Path) -> list[Path]:
         root: what their paths are relative to.
     """
     found: dict[Path, None] = {}
-    for text in _texts(parameters):
+    for text in texts(parameters):
         file = _of_strategy(text) or root / os.path.expanduser(_path(text))
         if file.suffix in (".yaml", ".yml", ".py") and file.is_file():
             found |= dict.fromkeys([file, *_imported(file)])
@@ -75,15 +75,16 @@ def _path(text: str) -> str:
     return file if colon and file.endswith(".py") and "/" not in name else text
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts(value: object) -> Iterator[str]:
+    """Yield all texts among parameters, wherever they stand; no keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from texts(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts(inner)
 
 
 def _mappings(value: object) -> Iterator[Mapping]:

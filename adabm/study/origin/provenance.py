@@ -20,6 +20,7 @@ from ..variables import STAGE_VARIABLE
 from .file_hashes import sha256
 from .fingerprint import INTERVENING, MEASURING, NETWORKS, QUANTIZING, SAMPLING, STEPS, STUDYING, code_hash
 from .named_files import named_files, names_engine
+from .named_recipes import RECIPES, named_recipes, recipe_hashes
 
 PACKAGES = (
     "torch",
@@ -137,6 +138,7 @@ def provenance(
         "git_dirty": _dirty(root),
         "code_sha256": {name: code_hash(*roots) for name, roots in code.items()},
         "parameters": dict(parameters),
+        RECIPES: recipe_hashes(named_recipes(parameters, study="study" in code)),
         "inputs_sha256": {name: sha256(Path(path)) for name, path in zip(input_names(root, inputs), inputs)},
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...errors import TableError
 from ...support.files import file_sha256, read_text
+from .named_recipes import RECIPES
 from .provenance import provenance_path
 from .runs_of_table import DERIVED_FROM, MEASURED_BY
 
@@ -41,7 +42,8 @@ def read_provenance(path: Path) -> dict:
     if "table_sha256" not in record and "inputs_sha256" in record:
         raise TableError("its provenance was written by an older version, which recorded no hash of the table")
     wrong = [*_wrong(record, _KINDS)]
-    for name in ("code_sha256", "inputs_sha256"):
+    wrong += [RECIPES] * (not isinstance(record.get(RECIPES, {}), dict))
+    for name in ("code_sha256", "inputs_sha256", RECIPES):
         digests = record.get(name)
         if isinstance(digests, dict) and not all(isinstance(digest, str) for digest in digests.values()):
             wrong.append(f"a sha256 of {name}")
