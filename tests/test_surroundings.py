@@ -10,6 +10,7 @@ from torch import nn
 
 import adabm
 from adabm.pictures.picture import Picture
+from adabm.support.surroundings import usual_surroundings
 from helpers.cli_files import smooth
 from helpers.tiny_networks import tiny
 
@@ -106,3 +107,11 @@ def test_a_network_built_in_inference_mode_is_quantized():
 @pytest.mark.parametrize("name", ["quantize", "load_network", "calibrate", "fine_tune", "upscale", "open_engine"])
 def test_public_functions_are_found_again(name):
     assert pickle.loads(pickle.dumps(getattr(adabm, name))) is getattr(adabm, name)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_a_type_that_is_switched_inside_does_not_stay(kind):
+    """As by a step of the user's own, for all that the process computes later."""
+    with default_type(kind):
+        with usual_surroundings():
+            torch.set_default_dtype(torch.float16)

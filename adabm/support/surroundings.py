@@ -17,7 +17,8 @@ def usual_surroundings() -> Iterator[None]:
     """Inside the ``with`` block torch computes as in a new process; then its switches are as they were.
 
     Gradients can be asked for, no inference mode and no autocast is on, and new tensors are of float32 on the CPU unless told
-    otherwise. The default type is one of the process: other threads see it too, where it was another.
+    otherwise. The default type is one of the process: other threads see it too, where it was another. What a user's own code inside
+    makes of it, such as a step of a recipe, is undone.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -27,9 +28,8 @@ def usual_surroundings() -> Iterator[None]:
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        if (before := torch.get_default_dtype()) is not torch.float32:
-            torch.set_default_dtype(torch.float32)
-            stack.callback(torch.set_default_dtype, before)
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
         yield
 
 
