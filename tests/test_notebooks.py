@@ -114,6 +114,12 @@ def test_a_notebook_writes_its_conclusion_behind_its_tables(name):
     assert written[-1] != "write_tables" and set(written[:-1]) <= {"write_tables"}
 
 
+@pytest.mark.parametrize("name", ["08_complexity.ipynb", "10_sensitivity.ipynb"])
+def test_a_share_that_cannot_be_moved_is_refused_before_anything_is_measured(name):
+    source = "\n".join(cell.source for cell in notebook_of(name).cells if cell.cell_type == "code")
+    assert source.index("check_share(share)") < source.index("open_networks(")
+
+
 def test_each_notebook_has_a_number_of_its_own():
     numbers = [int(name[:2]) for name in NOTEBOOKS]
     assert numbers == sorted(set(numbers)), "there may be gaps"

@@ -13,10 +13,19 @@ def worth(units: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def factors_by(score: np.ndarray, share: float) -> np.ndarray:
-    """Return +1 for the ``share`` of highest scores, -1 for that of lowest, as many, and 0 between."""
+def check_share(share: float) -> None:
+    """Refuse a share of what gets a bit more, and of what gets one fewer, of which there cannot be as many.
+
+    Raises:
+        ConfigError: it is below 0 or above 0.5.
+    """
     if not 0 <= share <= 0.5:
         raise ConfigError(f"share {share} must be from 0 to 0.5: as many get a bit more as get one fewer")
+
+
+def factors_by(score: np.ndarray, share: float) -> np.ndarray:
+    """Return +1 for the ``share`` of highest scores, -1 for that of lowest, as many, and 0 between."""
+    check_share(share)
     order, number = np.argsort(score, kind="stable"), int(len(score) * share)
     factors = np.zeros(len(score), dtype=int)
     if number:
