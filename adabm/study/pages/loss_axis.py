@@ -21,16 +21,20 @@ def bars(losses: pd.Series, spreads: pd.Series) -> list[pd.Series]:
     return [spreads + moved, (spreads - moved).clip(lower=0)]
 
 
-def logarithmic_loss(axis: Axes, losses: Iterable[float]) -> None:
+def logarithmic_loss(axis: Axes, losses: Iterable[float], small: bool = False) -> None:
     """Make the vertical axis logarithmic, with ticks that read as losses; a bar that ends at nothing, or below, leaves through the edge.
 
     Args:
         losses: the points, in dB; where some do not stand at their value, a note in the panel tells so.
+        small: a panel in which no more than some five ticks have room.
     """
     axis.set_yscale("log", nonpositive="clip")
     low, high = sorted(axis.get_ylim())
-    near = high < _NEAR * low  # few ticks would lie between
-    ticks = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0) if near else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    ticks: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    if high < _NEAR * low:  # few would lie between
+        ticks = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+    elif small:
+        ticks = (1.0, 2.0, 5.0)
     axis.yaxis.set_major_locator(LogLocator(subs=ticks))
     axis.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
     axis.yaxis.set_minor_locator(NullLocator())

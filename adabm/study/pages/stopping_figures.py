@@ -44,8 +44,8 @@ def plot_stopping(traces: pd.DataFrame, decisions: pd.DataFrame) -> Figure:
                 _draw(axes[row, column], here, found, value)
             many = len(networks) > 1
             axes[0, column].set_title(network + _gains(found) * many, fontsize=8.5 if many else None)
-            logarithmic_loss(axes[0, column], here["lost_db"])
-            logarithmic_loss(axes[1, column], [])
+            logarithmic_loss(axes[0, column], here["lost_db"], small=True)
+            logarithmic_loss(axes[1, column], [], small=True)
             axes[1, column].set_xlabel("step")
         for axis, title in zip(axes[:, 0], _ROWS.values()):
             axis.set_ylabel(title)
