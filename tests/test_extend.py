@@ -26,7 +26,7 @@ from adabm.study.origin.runs_of_table import (
 from adabm.study.origin.verification import verify_table
 from adabm.support.files import file_sha256
 from helpers.copied_project import environment_in
-from pipelines.stages.joining import join, write_derived, write_joined
+from pipelines.stages.joining import has_order, join, write_derived, write_joined
 from pipelines.stages.lacking import lacking
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +64,8 @@ def test_a_new_network_is_asked_alone():
     assert found.block["backbones"] == {"edsr_f64b16_x4": OWN}
     assert found.block["methods"] == {"all": {"method": "adabm"}}, "some is asked of the other"
     assert lacking(BLOCK, BLOCK, ROOT).new == frozenset()
+    methods = dict(reversed(BLOCK["methods"].items()))
+    assert lacking(BLOCK, BLOCK | {"methods": methods}, ROOT).new == {("edsr_f32b8_x4",)}, "lines have their order"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,13 @@ def test_a_joined_table_is_joined_again_and_keeps_the_run_of_each_line(tmp_path)
     assert [run["git_commit"] for run in lines.runs] == ["later", "now"]
 
 
+def test_lines_that_are_not_asked_for_any_more_go_and_others_change_places(tmp_path):
+    published = written(tmp_path / "then", [("a", 0, 30.0), ("b", 0, 31.0), ("c", 0, 32.0)])
+    assert has_order(published, KEYS, [("a",), ("b",), ("c",)]) and not has_order(published, KEYS, [("c",), ("a",)])
+    lines = join(published, None, KEYS, [("c",), ("a",)], ())
+    assert lines.table["backbone"].tolist() == ["c", "a"] and [run["git_commit"] for run in lines.runs] == ["then"] * 2
+
+
 def test_what_is_computed_from_a_joined_table_fits_it(tmp_path):
     published = written(tmp_path / "then", [("a", 0, 30.0)])
     write_joined(published, join(published, written(tmp_path / "now", [("b", 0, 31.5)]), KEYS, WANTED, NEW), {}, [0])
@@ -156,11 +165,12 @@ def test_lines_that_are_told_of_no_run_are_a_problem(tmp_path):
         ([("b", 0, 31.5)], {"code_sha256": {"quantizing": "0"}}, "measured with other code_sha256"),
         ([("b", 0, 31.5)], {"packages": {"torch": "1.0"}}, "measured with other packages"),
         ([("b", 0, 31.5)], {"inputs_sha256": {"pool": "1"}}, "its input pool changed since"),
+        ([("b", 0, 31.5)], {"recipes_sha256": {"fast": "1"}}, "the recipe fast changed since"),
         ([("b", 0, 31.5)], {"git_dirty": True}, "changes that were not committed"),
     ],
 )
 def test_lines_that_do_not_belong_together_are_refused(tmp_path, rows, changes, fault):
-    published = written(tmp_path / "then", [("a", 0, 30.0)], inputs_sha256={"pool": "0"})
+    published = written(tmp_path / "then", [("a", 0, 30.0)], inputs_sha256={"pool": "0"}, recipes_sha256={"fast": "0"})
     with pytest.raises(TableError, match=fault):
         join(published, written(tmp_path / "now", rows, **changes), KEYS, WANTED, NEW)
 

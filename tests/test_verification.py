@@ -71,6 +71,13 @@ def test_a_shipped_recipe_that_lists_something_else_is_found(results, tmp_path, 
     assert problems() == {"test/set_size": found, "test/timing": []}
 
 
+def test_a_table_of_the_study_that_tells_of_no_recipe_is_warned_of(results):
+    record_of(results, lambda record: record.pop("recipes_sha256"))
+    record_of(results, lambda record: record["code_sha256"].update(study="0"))
+    told = [f for f in verify_results()[0].findings if f.kind == "recipe"]
+    assert [f.severity for f in told] == ["warning"] and "does not tell what its recipes listed" in told[0].what
+
+
 def test_parameters_of_the_command_line_are_told(results, tmp_path, monkeypatch):
     """Of some notebooks the tables' own parameters do not name them all; those of the file were believed."""
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)

@@ -28,7 +28,7 @@ from adabm.study.origin.verification import verify_table
 from adabm.support.arguments import Parser
 from adabm.support.process import as_command, plain
 
-from .joining import join, write_derived, write_joined
+from .joining import Lines, has_order, join, measured_keys, write_derived, write_joined
 from .lacking import Lacking, lacking
 from .notebook_parameters import read_block
 from .run_notebook import ROOT, NotebookFailed, run_notebook
@@ -38,11 +38,11 @@ _SUMMARY = "evaluation_summary"  # which follows from the means
 _EVALUATION = ("evaluation", "evaluation_pictures", _SUMMARY)
 
 
-def extend(notebook: Path, params: Path, block: str) -> Lacking | None:
+def extend(notebook: Path, params: Path, block: str) -> Lacking:
     """Measure what the tables of a question lack, and join it to them; figures and conclusion are as they were.
 
     Returns:
-        What was measured; None where nothing is lacking.
+        What was lacking, and now is there.
 
     Raises:
         ConfigError, TableError: the tables cannot be extended by this block; nothing was measured.
@@ -50,24 +50,37 @@ def extend(notebook: Path, params: Path, block: str) -> Lacking | None:
     """
     values = read_block(params, block)
     folder = ROOT / values["results"] / block
-    tables = _tables(folder)
-    found = lacking(values, used_parameters(read_provenance(provenance_path(tables[0]))), ROOT)
-    if not found.new:
-        return None
+    tables, used = _tables(folder)
+    found = lacking(values, used, ROOT)
+    first = tables[0]
+    if not found.new and has_order(first, found.keys, found.wanted):
+        return found
+    joined: dict[Path, Lines] = {}
     with tempfile.TemporaryDirectory(prefix="extend-") as scratch:
         measured = Path(scratch) / folder.parent.name
-        run_notebook(notebook, measured / notebook.name, found.block | {"results": str(measured)}, params, block)
-        joined = {
-            path: join(path, measured / block / path.name, found.keys, found.wanted, found.new)
-            for path in tables
-            if path.stem != _SUMMARY
-        }
+        if found.new:
+            run_notebook(notebook, measured / notebook.name, found.block | {"results": str(measured)}, params, block)
+        wanted = found.wanted
+        for path in (path for path in tables if path.stem != _SUMMARY):
+            joined[path] = join(
+                path, measured / block / path.name if found.new else None, found.keys, wanted, found.new
+            )
+            if path == first:  # single pictures have those of what was measured alone
+                wanted = tuple(keys for keys in wanted if keys in measured_keys(joined[first], found.keys))
     for path, lines in joined.items():
+        _tell_processors(path, lines)
         write_joined(path, lines, values, found.seeds)
     if (summary := folder / f"{_SUMMARY}.csv") in tables:
         means = folder / "evaluation.csv"
         write_derived(summary, _summary(means, values), means, values, found.seeds)
     return found
+
+
+def _tell_processors(path: Path, lines: Lines) -> None:
+    """Say so where lines come from processors with other instructions, which may give other last digits."""
+    kinds = sorted({str(run.get("torch_capability")) for run in lines.runs})
+    if len(kinds) > 1:
+        print(f"{path.name}: its lines were measured with {' and '.join(kinds)}; see Determinism in docs/study.md")
 
 
 def _summary(means: Path, values: Mapping) -> pd.DataFrame:
@@ -76,22 +89,33 @@ def _summary(means: Path, values: Mapping) -> pd.DataFrame:
     return with_published(summarize(table), pd.read_csv(ROOT / "data" / "published.csv"), values["same_as"])
 
 
-def _tables(folder: Path) -> list[Path]:
-    """Return the tables of a question, once each is known to count and to be extensible."""
+def _tables(folder: Path) -> tuple[list[Path], dict[str, object]]:
+    """Return the tables of a question, the one that tells what was measured first, and with which parameters all of them were.
+
+    Raises:
+        TableError: one does not count as one of the present code, or cannot be extended.
+    """
     tables = sorted(folder.glob("*.csv"))
     if not tables:
         raise TableError(f"{folder}: has no published table to extend; run the stage (dvc repro)")
+    used = []
     for path in tables:
         problems = [f for f in verify_table(path, ROOT).findings if f.severity == PROBLEM and f.kind != "parameters"]
         if problems:
             raise TableError(
                 f"{path}: {problems[0].what}; {problems[0].remedy}, or carry it over before it is extended"
             )
-        if RECIPES not in read_provenance(provenance_path(path)):
+        record = read_provenance(provenance_path(path))
+        if RECIPES not in record:
             raise TableError(f"{path}: does not tell what its recipes listed; carry it over before it is extended")
         if path.stem not in _EVALUATION:
             read_study_table(path)
-    return tables
+        used.append(used_parameters(record))
+        if used[-1] != used[0]:
+            raise TableError(
+                f"{path}: was measured with other parameters than {tables[0].name}; restore both (git checkout)"
+            )
+    return tables, used[0]
 
 
 def _notebook(params: Path, block: str) -> Path:
@@ -124,11 +148,8 @@ def main() -> int:
     except (AdabmError, NotebookFailed, OSError) as error:
         print(f"extend: {plain(error)}", file=sys.stderr)
         return 1
-    told = (
-        "nothing was lacking"
-        if found is None
-        else f"{len(found.new)} of {len(found.wanted)} {'networks' if len(found.keys) == 1 else 'cells'} measured"
-    )
+    what = "networks" if len(found.keys) == 1 else "cells"
+    told = f"{len(found.new)} of {len(found.wanted)} {what} measured" if found.new else "nothing was lacking"
     print(f"{options.block}: {told}, figures and conclusion told anew ({time.monotonic() - begun:.1f} s)")
     return 0
 

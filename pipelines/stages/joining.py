@@ -12,6 +12,7 @@ from adabm.study.origin.named_recipes import RECIPES, named_recipes, recipe_hash
 from adabm.study.origin.provenance import provenance_path, table_id, table_version
 from adabm.study.origin.reading import check_unchanged, read_provenance
 from adabm.study.origin.runs_of_table import DERIVED_FROM, MEASURED_BY, runs_by_line, told_by_line
+from adabm.study.running.runs import MEASURED
 from adabm.study.tables.writing import write_table
 from adabm.support.files import file_sha256, write_atomically
 
@@ -43,19 +44,21 @@ class Lines:
 
 
 def join(
-    published: Path, measured: Path, keys: Sequence[str], wanted: Sequence[tuple], new: Collection[tuple]
+    published: Path, measured: Path | None, keys: Sequence[str], wanted: Sequence[tuple], new: Collection[tuple]
 ) -> Lines:
     """Return the lines of a published table and of one that was measured since.
 
     Args:
+        measured: None where nothing is new: lines are left out or stand in another order.
         keys: columns that tell which lines belong together.
         wanted: the values of these columns in the order that the lines get.
         new: those of them that are taken from the measured table. It may have others too, such as full precision, which are then compared.
 
     Raises:
-        TableError: the runs had other code, libraries or inputs, what both measured differs, or what is wanted is in neither.
+        TableError: the runs had other code, libraries, recipes or inputs, what both measured differs, or what is wanted is in neither.
     """
-    before, since = Lines.read(published), Lines.read(measured)
+    before = Lines.read(published)
+    since = before if measured is None else Lines.read(measured)
     check_alike(published, before.record, since.record)
     if list(before.table) != list(since.table):
         raise TableError(f"{published}: has other columns than what was measured now; {_REMEDY}")
@@ -75,6 +78,16 @@ def join(
     return Lines(pd.concat(tables), since.record | {"inputs_sha256": _inputs(before.record, since.record)}, runs)
 
 
+def has_order(path: Path, keys: Sequence[str], wanted: Sequence[tuple]) -> bool:
+    """Whether a table has the wanted lines, no others, and in their order."""
+    return [*_by_keys(Lines.read(path).table, keys)] == [*dict.fromkeys(wanted)]
+
+
+def measured_keys(lines: Lines, keys: Sequence[str]) -> set[tuple]:
+    """Return the keys of the lines that tell of something measured."""
+    return {*_by_keys(lines.table[lines.table["status"] == MEASURED].reset_index(drop=True), keys)}
+
+
 def _by_keys(table: pd.DataFrame, keys: Sequence[str]) -> dict[tuple, list[int]]:
     found: dict[tuple, list[int]] = {}
     for index, group in enumerate(table[list(keys)].itertuples(index=False, name=None)):
@@ -92,6 +105,9 @@ def check_alike(path: Path, before: Mapping, since: Mapping) -> None:
         if before.get(name) != since.get(name):
             raise TableError(f"{path}: was measured with other {name}; {_REMEDY}")
     _inputs(before, since)
+    for name in before.get(RECIPES, {}).keys() & since.get(RECIPES, {}).keys():
+        if before[RECIPES][name] != since[RECIPES][name]:
+            raise TableError(f"{path}: the recipe {name} changed since; {_REMEDY}")
     if since["git_dirty"] is not False:
         raise TableError(
             f"{path}: what it lacks was measured with changes that were not committed; commit, and run it again"

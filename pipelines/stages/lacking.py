@@ -119,11 +119,11 @@ def _of_networks(block: Mapping, used: Mapping, root: Path) -> Lacking:
 
 
 def _asked(name: str, stem: str, values: Mapping) -> dict[str, object]:
-    """Return the parameters that ask something of one network, by what differs between networks."""
+    """Return the parameters that ask something of one network, by what differs between networks; methods in their order, which lines have."""
     asked = {"backbones": values["backbones"].get(name)}
     for key, value in values.items():
         if _are_methods(value):
-            asked[key] = {series: {**method, "backbones": []} for series, method in _limited(value, {stem})}
+            asked[key] = [(series, {**method, "backbones": []}) for series, method in _limited(value, {stem})]
     return asked
 
 

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from ...errors import ConfigError
 from ...recipes.recipe import FOLDER
 from ...support.yaml_files import parse_yaml
+from .findings import AGAIN, PROBLEM, WARNING, Finding
 from .named_files import texts
 
 RECIPES = "recipes_sha256"  # key of a provenance
-_ALWAYS = ("adabm", "minmax")  # of the study: its notebooks name them
+_ALWAYS = ("adabm", "adabm-notune", "minmax")  # of the study: its code and its notebooks name them
 
 
 def named_recipes(parameters: Mapping, study: bool) -> list[str]:
@@ -33,3 +34,17 @@ def steps_hash(text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()
     listed = [[name, settings or {}] for name, settings in steps.items()]
     return hashlib.sha256(json.dumps(listed, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def find_other_recipes(record: Mapping) -> list[Finding]:
+    """Compare what the shipped recipes list with what they listed."""
+    if RECIPES not in record and "study" in record["code_sha256"]:
+        what = "it does not tell what its recipes listed: whether they are others by now is not known"
+        return [Finding("recipe", WARNING, what, "carry it over (pipelines.stages.carry_over), or " + AGAIN)]
+    then = record.get(RECIPES, {})
+    now = recipe_hashes(then)
+    others = [name for name, digest in sorted(then.items()) if now.get(name) != digest]
+    if not others:
+        return []
+    what = f"recipe {', '.join(others)}: its steps or their settings changed since"
+    return [Finding("recipe", PROBLEM, what, f"restore it (adabm/recipes), or {AGAIN}")]

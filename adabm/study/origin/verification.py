@@ -19,7 +19,7 @@ from .findings import AGAIN, NOTE, PROBLEM, WARNING, Finding, Hashed, Judged
 from .fingerprint import code_hash
 from .history import tell_definitions
 from .manifest import MANIFEST, read_manifest
-from .named_recipes import RECIPES, recipe_hashes
+from .named_recipes import find_other_recipes
 from .provenance import (
     OUTSIDE,
     code_of,
@@ -111,7 +111,7 @@ def verify_table(table: Path, root: Path, hashed: Hashed = _hashed) -> Verdict:
         *_code(record, code_of(real(table).parent.name), root, manifest),
         *_notebook(root, record),
         *_parameters(root, record),
-        *_recipes(record),
+        *find_other_recipes(record),
         *_inputs(root, record, hashed),
         *_circumstances(record),
     ]
@@ -253,17 +253,6 @@ def _parameters(root: Path, record: Mapping) -> list[Finding]:
             f"restore {name}, or {AGAIN}",
         )
     ]
-
-
-def _recipes(record: Mapping) -> list[Finding]:
-    """Compare what the shipped recipes list with what they listed."""
-    then = record.get(RECIPES, {})
-    now = recipe_hashes(then)
-    others = [name for name, digest in sorted(then.items()) if now.get(name) != digest]
-    if not others:
-        return []
-    what = f"recipe {', '.join(others)}: its steps or their settings changed since"
-    return [Finding("recipe", PROBLEM, what, f"restore it (adabm/recipes), or {AGAIN}")]
 
 
 def _inputs(root: Path, record: Mapping, hashed) -> list[Finding]:
