@@ -162,10 +162,10 @@ def test_lines_that_are_told_of_no_run_are_a_problem(tmp_path):
     [
         ([("b", 0, 31.5), ("a", 0, 30.1)], {}, "a came out otherwise than in the published table"),
         ([("c", 0, 31.5)], {}, "b was not measured"),
-        ([("b", 0, 31.5)], {"code_sha256": {"quantizing": "0"}}, "measured with other code_sha256"),
+        ([("b", 0, 31.5)], {"code_sha256": {"quantizing": "0"}}, "measured with other code_sha256 of quantizing"),
         ([("b", 0, 31.5)], {"packages": {"torch": "1.0"}}, "measured with other packages"),
         ([("b", 0, 31.5)], {"inputs_sha256": {"pool": "1"}}, "its input pool changed since"),
-        ([("b", 0, 31.5)], {"recipes_sha256": {"fast": "1"}}, "the recipe fast changed since"),
+        ([("b", 0, 31.5)], {"recipes_sha256": {"fast": "1"}}, "measured with other recipes_sha256 of fast"),
         ([("b", 0, 31.5)], {"git_dirty": True}, "changes that were not committed"),
     ],
 )

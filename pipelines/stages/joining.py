@@ -17,7 +17,7 @@ from adabm.study.tables.writing import write_table
 from adabm.support.files import file_sha256, write_atomically
 
 _REMEDY = "restore it (git checkout), or run the whole stage (dvc repro)"
-_EQUAL = ("code_sha256", "packages", "device", "threads_per_run", "notebook_code_sha256")  # of both runs
+_EQUAL = ("packages", "device", "threads_per_run", "notebook_code_sha256")  # of both runs
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,11 @@ def check_alike(path: Path, before: Mapping, since: Mapping) -> None:
     for name in _EQUAL:
         if before.get(name) != since.get(name):
             raise TableError(f"{path}: was measured with other {name}; {_REMEDY}")
+    for what in ("code_sha256", RECIPES):  # of which one may tell more than the other
+        one, other = before.get(what, {}), since.get(what, {})
+        if others := sorted(name for name in one.keys() & other.keys() if one[name] != other[name]):
+            raise TableError(f"{path}: was measured with other {what} of {', '.join(others)}; {_REMEDY}")
     _inputs(before, since)
-    for name in before.get(RECIPES, {}).keys() & since.get(RECIPES, {}).keys():
-        if before[RECIPES][name] != since[RECIPES][name]:
-            raise TableError(f"{path}: the recipe {name} changed since; {_REMEDY}")
     if since["git_dirty"] is not False:
         raise TableError(
             f"{path}: what it lacks was measured with changes that were not committed; commit, and run it again"
