@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import adabm
-from adabm import checkpoint
+from adabm.checkpoints import checkpoint
 from adabm.errors import CheckpointError, ConfigError
 from adabm.quantization.bit_rule import least_bits
 from adabm.recipes import QuantizationConfig, Recipe
